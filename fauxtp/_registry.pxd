@@ -1,0 +1,27 @@
+# The C side of fauxtp's identities and tables, for other Cython packages:
+#
+#     from fauxtp._registry cimport PID, Registry
+#
+# The fields are the registry's own; read and write them only through the methods.
+
+cdef class _Identity:
+    cdef unsigned long long _serial
+    cdef object __weakref__
+
+
+cdef class PID(_Identity):
+    cdef unsigned long long _home
+    cdef object _names
+    cdef bint _exited
+
+
+cdef class Ref(_Identity):
+    pass
+
+
+cdef class Registry:
+    cdef unsigned long long _serial
+    cdef dict _table
+    cdef unsigned long long _changes
+    cdef dict _guests
+    cdef object __weakref__

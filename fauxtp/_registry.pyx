@@ -1,0 +1,643 @@
+# cython: language_level=3
+# cython: freethreading_compatible=True
+# cython: binding=False, auto_pickle=False
+# cython: embedsignature=True, embedsignature.format=clinic
+"""The registry, compiled. `_registry_py.py` says the same in Python, and shorter.
+
+A registry is one dict, name -> PID, and what each PID remembers of its names.
+
+Readers take no lock. A look-up is a single operation on a dict whose keys are exact
+`str`, so it runs no code but the interpreter's own, and it always answers with a strong
+reference. On a free-threaded interpreter dicts are safe to read beside a writer.
+
+Writers take `_lock`, one for all registries, and hold it for a few dict operations. It is
+not re-entrant, so under it nothing may happen that could run somebody's Python code:
+
+- keys are exact `str` (a subclass is converted before), PIDs hash and compare in C;
+- no object that a finaliser or a weak reference may watch loses its last reference: whoever
+  takes one out of a table also holds it in a local, which goes when the lock is released;
+- nothing is allocated that the cycle collector tracks, as on CPython 3.11 an allocation may
+  start a collection on the spot. A dict that may be needed is made beforehand (`_Spare`);
+- nothing is raised but `MemoryError`, and that only when the table is what it was.
+
+To end a process is to drop its names, so a PID must know them. The PID itself keeps those
+of one registry, its home: `None`, or the one name, or a dict of names in their order. That
+costs no table at all. The first registry that names a PID becomes its home. A second one
+keeps the names of such a guest in a dict of its own.
+"""
+
+cimport cython
+from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, Py_NE, PyObject
+from cpython.unicode cimport PyUnicode_Check, PyUnicode_CheckExact
+
+import os
+import weakref
+
+from fauxtp.errors import NoProcess
+
+__all__ = [
+    "PID",
+    "Ref",
+    "Registry",
+    "default",
+    "register",
+    "registered",
+    "retire",
+    "unregister",
+    "whereis",
+]
+
+
+cdef extern from *:
+    """
+    /* Serial numbers, unique over all threads. Only a free-threaded build needs the atomic. */
+    static inline uint64_t fauxtp_next(uint64_t *counter) {
+    #ifdef Py_GIL_DISABLED
+        return _Py_atomic_add_uint64(counter, 1) + 1;
+    #else
+        return ++*counter;
+    #endif
+    }
+
+    /* What `name` means in `table`, or None, as a new reference. NULL, with no error set, says
+       that `name` is no plain name and wants a closer look; with exact str for keys nothing can
+       fail. The table is a bare pointer: its reference count is shared by all threads, so no
+       look-up should touch it. */
+    static inline PyObject *fauxtp_find(PyObject *table, PyObject *name) {
+        PyObject *found;
+        if (!PyUnicode_CheckExact(name)) return NULL;
+    #ifdef Py_GIL_DISABLED
+        if (PyDict_GetItemRef(table, name, &found) > 0) return found;
+    #else
+        found = PyDict_GetItemWithError(table, name);
+        if (found != NULL) return Py_NewRef(found);
+    #endif
+        if (PyUnicode_GET_LENGTH(name) == 0) return NULL;
+        Py_RETURN_NONE;
+    }
+
+    #define fauxtp_owned(reference) (reference)
+
+    /* Threads that use one object fight for its reference count; defer the counting. */
+    static inline void fauxtp_defer_refcount(PyObject *shared) {
+    #if PY_VERSION_HEX >= 0x030E0000
+        PyUnstable_Object_EnableDeferredRefcount(shared);
+    #else
+        (void)shared;
+    #endif
+    }
+    """
+    ctypedef unsigned long long uint64_t
+    uint64_t fauxtp_next(uint64_t *counter) noexcept
+    PyObject *fauxtp_find(PyObject *table, PyObject *name) noexcept
+    object fauxtp_owned(PyObject *reference)  # from now on counted as every other object
+    void fauxtp_defer_refcount(PyObject *shared) noexcept
+
+
+# The dict operations of the writers. They report failure by their answer, not by raising.
+cdef extern from "Python.h":
+    int PyDict_Contains(object table, object key) noexcept
+    PyObject *PyDict_GetItemWithError(object table, object key) noexcept
+    int PyDict_SetItem(object table, object key, object value) noexcept
+    int PyDict_DelItem(object table, object key) noexcept
+    bint PyDict_Next(object table, Py_ssize_t *at, PyObject **key, PyObject **value) noexcept
+    list PyDict_Keys(object table)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    void PyErr_Clear() noexcept
+
+
+cdef cython.pymutex _lock
+cdef uint64_t _serials = 0
+cdef Py_ssize_t CHUNK = 1 << 15  # names that are copied in one go, in well under a millisecond
+cdef Py_ssize_t ALL = -1
+_registries = weakref.WeakValueDictionary()  # every living Registry, for retire()
+
+
+def _after_fork_in_child():
+    # The thread that held the lock is not here. What it left is valid at every moment.
+    if _lock.locked():
+        _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+# Identities
+
+
+cdef class _Identity:
+    """What PID and Ref share: a serial number, and nothing else that could be looked at."""
+
+    def __cinit__(self):
+        self._serial = fauxtp_next(&_serials)
+
+    def __init__(self):
+        pass  # refuses arguments
+
+    def __hash__(self):
+        return <Py_hash_t>self._serial
+
+    def __richcmp__(self, other, int op):
+        if self is other:
+            return op in (Py_EQ, Py_LE, Py_GE)
+        if type(self) is not type(other):
+            return NotImplemented
+        if op == Py_EQ:
+            return False
+        if op == Py_NE:
+            return True
+        older = (<_Identity>self)._serial < (<_Identity>other)._serial
+        return older if op in (Py_LT, Py_LE) else not older
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self._serial}>"
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo, /):
+        return self
+
+    def __reduce__(self):
+        raise TypeError(
+            f"cannot pickle a {type(self).__name__}: it means something in this process only"
+        )
+
+
+@cython.final
+@cython.no_gc  # holds nothing but exact str, so it is in no cycle
+cdef class PID(_Identity):
+    """The identity of a process: opaque, immutable, equal to itself only.
+
+    `PID()` makes a fresh one. PIDs can be dict keys, are ordered by age, and can be weakly
+    referenced. A copy is the same object. Pickling raises `TypeError`: elsewhere, a PID
+    would mean nothing.
+
+    >>> from copy import deepcopy
+    >>> older, younger = PID(), PID()
+    >>> older == younger, older < younger, deepcopy(older) is older
+    (False, True, True)
+    """
+
+
+@cython.final
+cdef class Ref(_Identity):
+    """A unique reference, as to one monitor or one request.
+
+    Like a `PID`, it is opaque, immutable, a possible dict key, ordered by age, and equal
+    to itself only.
+
+    >>> Ref() == Ref()
+    False
+    """
+
+
+# What comes in
+
+
+cdef object _unexpected(parameter, expected, came):
+    return TypeError(f"expected {parameter} to be a {expected}, got {type(came).__name__}")
+
+
+cdef str _plain(name, parameter):
+    """Return the exact str that `name` stands for."""
+    if PyUnicode_CheckExact(name):
+        return <str>name
+    if not PyUnicode_Check(name):
+        raise _unexpected(parameter, "str", name)
+    return str.__str__(name)
+
+
+cdef inline str _name(name):
+    if not PyUnicode_CheckExact(name):
+        name = _plain(name, "name")
+    if PyUnicode_GET_LENGTH(name) == 0:
+        raise ValueError("expected name to have at least one character, got ''")
+    return <str>name
+
+
+cdef inline PID _pid(pid, parameter="pid"):
+    if type(pid) is not PID:
+        raise _unexpected(parameter, "PID", pid)
+    return <PID>pid
+
+
+# Under the lock. Nothing here raises or runs Python code; see the top of the file.
+
+
+cdef enum Outcome:
+    REFUSED
+    DONE
+    EXITED
+    NEEDS_SPARE  # try again with a new dict
+    NO_MEMORY
+
+
+cdef Outcome _claim(Registry registry, str name, PID pid, dict spare) noexcept:
+    """Let `pid` know that it is called `name`."""
+    cdef PyObject *known
+    if pid._home == registry._serial:
+        if type(pid._names) is dict:
+            return _add(pid._names, name)
+        if spare is None:
+            return NEEDS_SPARE
+        if _add(spare, pid._names) is not DONE or _add(spare, name) is not DONE:
+            return NO_MEMORY
+        pid._names = spare
+        return DONE
+    known = PyDict_GetItemWithError(registry._guests, pid)
+    if known is not NULL:
+        return _add(<dict>known, name)
+    if pid._home == 0:
+        pid._home = registry._serial
+        pid._names = name
+        return DONE
+    if spare is None:
+        return NEEDS_SPARE
+    if _add(spare, name) is not DONE or PyDict_SetItem(registry._guests, pid, spare) < 0:
+        PyErr_Clear()
+        return NO_MEMORY
+    return DONE
+
+
+cdef Outcome _add(dict names, str name) noexcept:
+    if PyDict_SetItem(names, name, None) < 0:
+        PyErr_Clear()
+        return NO_MEMORY
+    return DONE
+
+
+cdef void _disclaim(Registry registry, str name, PID pid) noexcept:
+    """Undo `_claim`."""
+    cdef dict names
+    if pid._home != registry._serial:
+        names = <dict>PyDict_GetItemWithError(registry._guests, pid)
+        PyDict_DelItem(names, name)
+        if not names:
+            PyDict_DelItem(registry._guests, pid)
+        return
+    if type(pid._names) is dict:
+        PyDict_DelItem(pid._names, name)
+        if <dict>pid._names:
+            return
+    pid._names = None
+    pid._home = 0
+
+
+cdef Outcome _enter(Registry registry, str name, PID pid, dict spare) noexcept:
+    cdef Outcome outcome
+    if pid._exited:
+        return EXITED
+    if PyDict_Contains(registry._table, name):
+        return REFUSED
+    # The claim first: a name that its process does not know would outlive it.
+    outcome = _claim(registry, name, pid, spare)
+    if outcome is not DONE:
+        return outcome
+    if PyDict_SetItem(registry._table, name, pid) < 0:
+        PyErr_Clear()
+        _disclaim(registry, name, pid)
+        return NO_MEMORY
+    registry._changes += 1
+    return DONE
+
+
+cdef PID _leave(Registry registry, str name, PID expected):
+    """Take `name` out; return who held it, for the caller to keep until after the lock."""
+    cdef PyObject *found = PyDict_GetItemWithError(registry._table, name)
+    if found is NULL or (expected is not None and found is not <PyObject *>expected):
+        return None
+    holder = <PID>found
+    PyDict_DelItem(registry._table, name)
+    _disclaim(registry, name, holder)
+    registry._changes += 1
+    return holder
+
+
+cdef Outcome _pass_on(Registry registry, str name, PID holder, PID successor, dict spare) noexcept:
+    cdef Outcome outcome
+    if successor._exited:
+        return EXITED
+    if PyDict_GetItemWithError(registry._table, name) is not <PyObject *>holder:
+        return REFUSED
+    if holder is successor:
+        return DONE
+    outcome = _claim(registry, name, successor, spare)
+    if outcome is DONE:
+        PyDict_SetItem(registry._table, name, successor)  # the key is there: needs no memory
+        _disclaim(registry, name, holder)
+    return outcome
+
+
+cdef object _take_all(Registry registry, PID pid):
+    """Take out all names of `pid`; return them as it kept them: None, a str, or a dict."""
+    cdef Py_ssize_t at = 0
+    cdef PyObject *name = NULL
+    cdef object names = None
+    if pid._home == registry._serial:
+        names = pid._names
+        pid._names = None
+        pid._home = 0
+    elif PyDict_Contains(registry._guests, pid):
+        names = <object>PyDict_GetItemWithError(registry._guests, pid)
+        PyDict_DelItem(registry._guests, pid)
+    if type(names) is dict:
+        while PyDict_Next(names, &at, &name, NULL):
+            PyDict_DelItem(registry._table, <object>name)
+    elif names is not None:
+        PyDict_DelItem(registry._table, names)
+    registry._changes += 1
+    return names
+
+
+cdef object _known(Registry registry, PID pid):
+    """Return the names of `pid` as it keeps them: None, a str, or a dict."""
+    if pid._home == registry._serial:
+        return pid._names
+    if PyDict_Contains(registry._guests, pid):
+        return <object>PyDict_GetItemWithError(registry._guests, pid)
+    return None
+
+
+# Around the lock
+
+
+cdef bint _answer(Outcome outcome, PID pid) except -1:
+    if outcome is EXITED:
+        raise NoProcess(pid)
+    if outcome is NO_MEMORY:
+        raise MemoryError()
+    return outcome is DONE
+
+
+cdef inline object _whereis(PyObject *table, name):
+    cdef PyObject *found = fauxtp_find(table, <PyObject *>name)
+    return fauxtp_owned(found) if found is not NULL else _whereis_closely(table, name)
+
+
+cdef object _whereis_closely(PyObject *table, name):
+    cdef str key = _name(name)
+    return fauxtp_owned(fauxtp_find(table, <PyObject *>key))
+
+
+cdef list _snapshot(Registry registry):
+    """Return all names. In a large table, let other threads run in between.
+
+    A copy in chunks is a snapshot only if no name came or went meanwhile; else start again,
+    and take the table in one piece.
+    """
+    cdef list names = []
+    cdef uint64_t seen
+    cdef Py_ssize_t at = 0
+    if len(registry._table) > CHUNK:
+        with _lock:
+            seen = registry._changes
+        while _copy_chunk(registry, seen, &at, names):
+            with nogil:
+                pass
+    if at == ALL:
+        return names
+    return PyDict_Keys(registry._table)
+
+
+cdef bint _copy_chunk(Registry registry, uint64_t seen, Py_ssize_t *at, list names):
+    """Append the next names after `at`; tell whether to go on."""
+    cdef PyObject *name = NULL
+    cdef Py_ssize_t room = CHUNK
+    with _lock:
+        if registry._changes != seen:
+            at[0] = 0
+            return False
+        while room and PyDict_Next(registry._table, at, &name, NULL):
+            names.append(<object>name)
+            room -= 1
+        if room:
+            at[0] = ALL
+    return not room
+
+
+cdef list _beginning_with(str prefix, list names):
+    cdef list chosen = []
+    cdef Py_ssize_t at
+    for at in range(len(names)):
+        if (<str>names[at]).startswith(prefix):
+            chosen.append(names[at])
+        if at % CHUNK == CHUNK - 1:
+            with nogil:
+                pass
+    return chosen
+
+
+cdef list _listed(names):
+    if names is None:
+        return []
+    return PyDict_Keys(names) if type(names) is dict else [names]
+
+
+cdef class Registry:
+    """A table of names, each meaning one PID. Any thread may use it.
+
+    A registry knows nothing of processes and cleans up nothing by itself: a name stays
+    until it is unregistered or released, or its PID is retired. Registries are independent
+    of each other. The functions of this module work on the one called `default`.
+
+    >>> registry, pid = Registry(), PID()
+    >>> registry.register("pipeline:producer", pid)
+    True
+    >>> "pipeline:producer" in registry, len(registry), list(registry)
+    (True, 1, ['pipeline:producer'])
+    """
+
+    def __cinit__(self):
+        self._serial = fauxtp_next(&_serials)
+        self._table = {}
+        self._guests = {}
+        _registries[self._serial] = self
+
+    def __init__(self):
+        pass  # refuses arguments
+
+    def register(self, name, /, pid):
+        """Give `name` to `pid`, and return True; return False if the name is taken.
+
+        A taken name stays as it is, also if it is `pid` that has it. One PID may have any
+        number of names.
+
+        Raises `TypeError` if `name` is no str or `pid` no PID, `ValueError` if `name` is
+        empty, and `NoProcess` if `pid` is known to have exited.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.register("kvstore", pid), registry.register("kvstore", PID())
+        (True, False)
+        """
+        cdef str key = _name(name)
+        cdef PID owner = _pid(pid)
+        cdef dict spare = None
+        cdef Outcome outcome
+        with _lock:
+            outcome = _enter(self, key, owner, spare)
+        if outcome is NEEDS_SPARE:
+            spare = {}
+            with _lock:
+                outcome = _enter(self, key, owner, spare)
+        return _answer(outcome, owner)
+
+    def unregister(self, name, /, pid=None):
+        """Free `name`, and return True; return False if nobody has it.
+
+        With `pid`, free it only if it still means that PID. Whoever cleans up should say
+        whose name it was: by now, it may be another's.
+
+        Raises `TypeError` if `name` is no str or `pid` no PID, `ValueError` if `name` is
+        empty.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.register("kvstore", pid)
+        True
+        >>> registry.unregister("kvstore", PID()), registry.unregister("kvstore", pid)
+        (False, True)
+        """
+        cdef str key = _name(name)
+        cdef PID expected = None if pid is None else _pid(pid)
+        cdef PID holder
+        with _lock:
+            holder = _leave(self, key, expected)
+        return holder is not None
+
+    def whereis(self, name, /):
+        """Return the PID that `name` means, or None.
+
+        The process may have exited by the time the answer is used.
+
+        Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
+
+        >>> Registry().whereis("nobody") is None
+        True
+        """
+        return _whereis(<PyObject *>self._table, name)
+
+    def registered(self, prefix=""):
+        """Return the names, in order of registration, that begin with `prefix`.
+
+        The list is a snapshot. Look-ups of other threads go on while it is taken.
+
+        Raises `TypeError` if `prefix` is no str.
+
+        >>> registry = Registry()
+        >>> for name in ("kvstore", "pipeline:processor:1", "pipeline:processor:2"):
+        ...     assert registry.register(name, PID())
+        >>> registry.registered("pipeline:")
+        ['pipeline:processor:1', 'pipeline:processor:2']
+        """
+        cdef str start = _plain(prefix, "prefix")
+        names = _snapshot(self)
+        return _beginning_with(start, names) if start else names
+
+    def names(self, pid, /):
+        """Return the names of `pid` in this registry, in the order in which it got them.
+
+        Raises `TypeError` if `pid` is no PID.
+
+        >>> Registry().names(PID())
+        []
+        """
+        cdef PID owner = _pid(pid)
+        with _lock:
+            names = _known(self, owner)
+        return _listed(names)
+
+    def release(self, pid, /):
+        """Free all names of `pid` in one step, and return them as `names` would have.
+
+        Raises `TypeError` if `pid` is no PID.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.register("pipeline:processor:1", pid)
+        True
+        >>> registry.release(pid), registry.release(pid)
+        (['pipeline:processor:1'], [])
+        """
+        cdef PID owner = _pid(pid)
+        with _lock:
+            names = _take_all(self, owner)
+        return _listed(names)
+
+    def transfer(self, name, /, holder, successor):
+        """Let `name`, if it means `holder`, mean `successor`; return whether it did.
+
+        At no moment is the name free, or anything but one of the two.
+
+        Raises `TypeError` if `name` is no str or one of the others no PID, `ValueError` if
+        `name` is empty, and `NoProcess` if `successor` is known to have exited.
+
+        >>> registry, old, new = Registry(), PID(), PID()
+        >>> registry.register("kvstore", old)
+        True
+        >>> registry.transfer("kvstore", old, new), registry.transfer("kvstore", old, new)
+        (True, False)
+        """
+        cdef str key = _name(name)
+        cdef PID old = _pid(holder, "holder")
+        cdef PID new = _pid(successor, "successor")
+        cdef dict spare = None
+        cdef Outcome outcome
+        with _lock:
+            outcome = _pass_on(self, key, old, new, spare)
+        if outcome is NEEDS_SPARE:
+            spare = {}
+            with _lock:
+                outcome = _pass_on(self, key, old, new, spare)
+        return _answer(outcome, new)
+
+    def __len__(self):
+        return len(self._table)
+
+    def __contains__(self, name):
+        return _whereis(<PyObject *>self._table, name) is not None
+
+    def __iter__(self):
+        return iter(_snapshot(self))
+
+    def __repr__(self):
+        count = len(self._table)
+        return f"<{type(self).__name__} of {count} name{'' if count == 1 else 's'}>"
+
+    def __reduce__(self):
+        raise TypeError(f"cannot copy or pickle a {type(self).__name__}: its processes are here")
+
+
+default = Registry()
+register = default.register
+unregister = default.unregister
+whereis = default.whereis
+registered = default.registered
+
+
+def retire(pid, /):
+    """Note that the process behind `pid` has exited: it loses its names, in every registry.
+
+    From now on no registry gives it a name: `register` and `transfer` raise `NoProcess`.
+    This is for those who run processes; nothing here calls it.
+
+    Raises `TypeError` if `pid` is no PID.
+
+    >>> registry, pid = Registry(), PID()
+    >>> registry.register("kvstore", pid)
+    True
+    >>> retire(pid)
+    >>> registry.whereis("kvstore") is None
+    True
+    """
+    cdef PID owner = _pid(pid)
+    with _lock:
+        owner._exited = True
+    for reference in _registries.valuerefs():
+        registry = reference()
+        if registry is not None:
+            registry.release(owner)
+
+
+for _shared in (default, register, unregister, whereis, registered):
+    fauxtp_defer_refcount(<PyObject *>_shared)
+del _shared

@@ -1,0 +1,388 @@
+"""The registry in Python: the readable definition, and what serves where nothing compiles.
+
+A registry is one dict, name -> PID, and what each PID remembers of its names: its claims.
+The table says what is true. The claims say where to look when all names of a PID are wanted.
+
+Readers take no lock: a look-up is a single operation on a dict whose keys are exact `str`.
+
+Writers take a lock against other threads. Against their own thread it cannot help: between
+two steps of a writer a signal handler, a finaliser or a trace function may call the same
+registry, and must neither wait for ever nor see something that is not so. So each writer
+prepares first, and then changes table and claims in one critical line: a check and the
+stores that rest on it, with no call between them and no line to trace. CPython runs
+somebody else's code only at calls, at jumps back, and on new lines.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, NoReturn, Self, final
+
+from fauxtp.errors import NoProcess
+
+__all__ = [
+    "PID",
+    "Ref",
+    "Registry",
+    "default",
+    "register",
+    "registered",
+    "retire",
+    "unregister",
+    "whereis",
+]
+
+_serials = itertools.count(1)
+_registries: weakref.WeakValueDictionary[int, Registry] = weakref.WeakValueDictionary()
+_lock = threading.RLock()  # one for all writers; re-entered by whatever interrupts them
+
+
+def _after_fork_in_child() -> None:
+    # The thread that held the lock is not here. What it left is valid at every moment.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+# Identities
+
+
+class _Identity:
+    """What PID and Ref share: a serial number, and nothing else that could be looked at."""
+
+    __slots__ = ("__weakref__", "_serial")
+    _serial: int
+
+    def __new__(cls) -> Self:
+        self = object.__new__(cls)
+        object.__setattr__(self, "_serial", next(_serials))
+        return self
+
+    def __init_subclass__(cls) -> None:
+        if cls.__module__ != __name__:
+            raise TypeError(f"type {cls.__mro__[1].__name__!r} is not an acceptable base type")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a {type(self).__name__} cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a {type(self).__name__} cannot be changed")
+
+    def __lt__(self, other: Self) -> bool:
+        return self._serial < other._serial if type(self) is type(other) else NotImplemented
+
+    def __le__(self, other: Self) -> bool:
+        return self._serial <= other._serial if type(self) is type(other) else NotImplemented
+
+    def __gt__(self, other: Self) -> bool:
+        return self._serial > other._serial if type(self) is type(other) else NotImplemented
+
+    def __ge__(self, other: Self) -> bool:
+        return self._serial >= other._serial if type(self) is type(other) else NotImplemented
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._serial}>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object, /) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"cannot pickle a {type(self).__name__}: it means something in this process only"
+        )
+
+
+@final
+class PID(_Identity):
+    """The identity of a process: opaque, immutable, equal to itself only.
+
+    `PID()` makes a fresh one. PIDs can be dict keys, are ordered by age, and can be weakly
+    referenced. A copy is the same object. Pickling raises `TypeError`: elsewhere, a PID
+    would mean nothing.
+
+    >>> from copy import deepcopy
+    >>> older, younger = PID(), PID()
+    >>> older == younger, older < younger, deepcopy(older) is older
+    (False, True, True)
+    """
+
+    __slots__ = ("_claims", "_exited")
+    _claims: dict[tuple[int, str], None]  # (serial of a registry, name), in order
+    _exited: bool
+
+    def __new__(cls) -> Self:
+        self = super().__new__(cls)
+        object.__setattr__(self, "_claims", {})
+        object.__setattr__(self, "_exited", False)
+        return self
+
+
+@final
+class Ref(_Identity):
+    """A unique reference, as to one monitor or one request.
+
+    Like a `PID`, it is opaque, immutable, a possible dict key, ordered by age, and equal
+    to itself only.
+
+    >>> Ref() == Ref()
+    False
+    """
+
+    __slots__ = ()
+
+
+# What comes in
+
+
+def _unexpected(parameter: str, expected: str, came: object) -> TypeError:
+    return TypeError(f"expected {parameter} to be a {expected}, got {type(came).__name__}")
+
+
+def _plain(name: object, parameter: str) -> str:
+    """Return the exact str that `name` stands for."""
+    if not isinstance(name, str):
+        raise _unexpected(parameter, "str", name)
+    return str.__str__(name)
+
+
+def _name(name: object) -> str:
+    if type(name) is not str:
+        name = _plain(name, "name")
+    if not name:
+        raise ValueError("expected name to have at least one character, got ''")
+    return name
+
+
+def _pid(pid: object, parameter: str = "pid") -> PID:
+    if type(pid) is not PID:
+        raise _unexpected(parameter, "PID", pid)
+    return pid
+
+
+_exhaust = deque[object](maxlen=0).extend  # runs an iterator to its end, in one call
+
+
+class Registry:
+    """A table of names, each meaning one PID. Any thread may use it.
+
+    A registry knows nothing of processes and cleans up nothing by itself: a name stays
+    until it is unregistered or released, or its PID is retired. Registries are independent
+    of each other. The functions of this module work on the one called `default`.
+
+    >>> registry, pid = Registry(), PID()
+    >>> registry.register("pipeline:producer", pid)
+    True
+    >>> "pipeline:producer" in registry, len(registry), list(registry)
+    (True, 1, ['pipeline:producer'])
+    """
+
+    __slots__ = ("__weakref__", "_changes", "_serial", "_table")
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = object.__new__(cls)
+        self._serial = next(_serials)
+        self._table: dict[str, PID] = {}
+        self._changes = 0
+        _registries[self._serial] = self
+        return self
+
+    def __init__(self) -> None:
+        pass  # refuses arguments
+
+    def register(self, name: str, /, pid: PID) -> bool:
+        """Give `name` to `pid`, and return True; return False if the name is taken.
+
+        A taken name stays as it is, also if it is `pid` that has it. One PID may have any
+        number of names.
+
+        Raises `TypeError` if `name` is no str or `pid` no PID, `ValueError` if `name` is
+        empty, and `NoProcess` if `pid` is known to have exited.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.register("kvstore", pid), registry.register("kvstore", PID())
+        (True, False)
+        """
+        name, pid = _name(name), _pid(pid)
+        table, claims, claim = self._table, pid._claims, (self._serial, name)
+        with _lock:
+            if name not in table and not pid._exited: claims[claim] = None; table[name] = pid; self._changes += 1; return True  # fmt: skip # noqa: E501, E701, E702
+        if pid._exited:
+            raise NoProcess(pid)
+        return False
+
+    def unregister(self, name: str, /, pid: PID | None = None) -> bool:
+        """Free `name`, and return True; return False if nobody has it.
+
+        With `pid`, free it only if it still means that PID. Whoever cleans up should say
+        whose name it was: by now, it may be another's.
+
+        Raises `TypeError` if `name` is no str or `pid` no PID, `ValueError` if `name` is
+        empty.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.register("kvstore", pid)
+        True
+        >>> registry.unregister("kvstore", PID()), registry.unregister("kvstore", pid)
+        (False, True)
+        """
+        name = _name(name)
+        expected = None if pid is None else _pid(pid)
+        table, claim = self._table, (self._serial, name)
+        with _lock:
+            while (holder := table.get(name)) is not None and expected in (None, holder):
+                claims = holder._claims
+                if name in table and table[name] is holder: del table[name], claims[claim]; self._changes += 1; return True  # fmt: skip # noqa: E501, E701, E702
+        return False
+
+    def whereis(self, name: str, /) -> PID | None:
+        """Return the PID that `name` means, or None.
+
+        The process may have exited by the time the answer is used.
+
+        Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
+
+        >>> Registry().whereis("nobody") is None
+        True
+        """
+        if type(name) is not str or not name:
+            name = _name(name)
+        return self._table.get(name)
+
+    def registered(self, prefix: str = "") -> list[str]:
+        """Return the names, in order of registration, that begin with `prefix`.
+
+        The list is a snapshot. Look-ups of other threads go on while it is taken.
+
+        Raises `TypeError` if `prefix` is no str.
+
+        >>> registry = Registry()
+        >>> for name in ("kvstore", "pipeline:processor:1", "pipeline:processor:2"):
+        ...     assert registry.register(name, PID())
+        >>> registry.registered("pipeline:")
+        ['pipeline:processor:1', 'pipeline:processor:2']
+        """
+        start = _plain(prefix, "prefix")
+        names = list(self._table)
+        return [name for name in names if name.startswith(start)] if start else names
+
+    def names(self, pid: PID, /) -> list[str]:
+        """Return the names of `pid` in this registry, in the order in which it got them.
+
+        Raises `TypeError` if `pid` is no PID.
+
+        >>> Registry().names(PID())
+        []
+        """
+        owner = _pid(pid)
+        with _lock:
+            return [name for _, name in self._claims_of(owner)]
+
+    def release(self, pid: PID, /) -> list[str]:
+        """Free all names of `pid` in one step, and return them as `names` would have.
+
+        Raises `TypeError` if `pid` is no PID.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.register("pipeline:processor:1", pid)
+        True
+        >>> registry.release(pid), registry.release(pid)
+        (['pipeline:processor:1'], [])
+        """
+        owner = _pid(pid)
+        with _lock:
+            while True:
+                seen = self._changes
+                claims = self._claims_of(owner)
+                names = [name for _, name in claims]
+                drops = chain(map(self._table.pop, names), map(owner._claims.pop, claims))
+                if self._changes == seen: _exhaust(drops); self._changes += 1; return names  # fmt: skip # noqa: E701, E702
+
+    def transfer(self, name: str, /, holder: PID, successor: PID) -> bool:
+        """Let `name`, if it means `holder`, mean `successor`; return whether it did.
+
+        At no moment is the name free, or anything but one of the two.
+
+        Raises `TypeError` if `name` is no str or one of the others no PID, `ValueError` if
+        `name` is empty, and `NoProcess` if `successor` is known to have exited.
+
+        >>> registry, old, new = Registry(), PID(), PID()
+        >>> registry.register("kvstore", old)
+        True
+        >>> registry.transfer("kvstore", old, new), registry.transfer("kvstore", old, new)
+        (True, False)
+        """
+        name, old, new = _name(name), _pid(holder, "holder"), _pid(successor, "successor")
+        table, claim, lost, won = self._table, (self._serial, name), old._claims, new._claims
+        with _lock:
+            if old is not new and name in table and table[name] is old and not new._exited: won[claim] = None; table[name] = new; del lost[claim]; self._changes += 1; return True  # fmt: skip # noqa: E501, E701, E702
+        if new._exited:
+            raise NoProcess(new)
+        return old is new and table.get(name) is old
+
+    def _claims_of(self, pid: PID) -> list[tuple[int, str]]:
+        table = self._table
+        return [
+            claim
+            for claim in list(pid._claims)
+            # A claim that failed half-way for want of memory is none.
+            if claim[0] == self._serial and table.get(claim[1]) is pid
+        ]
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __contains__(self, name: str) -> bool:
+        return self.whereis(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._table))
+
+    def __repr__(self) -> str:
+        count = len(self._table)
+        return f"<{type(self).__name__} of {count} name{'' if count == 1 else 's'}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"cannot copy or pickle a {type(self).__name__}: its processes are here")
+
+
+default = Registry()
+register = default.register
+unregister = default.unregister
+whereis = default.whereis
+registered = default.registered
+
+
+def retire(pid: PID, /) -> None:
+    """Note that the process behind `pid` has exited: it loses its names, in every registry.
+
+    From now on no registry gives it a name: `register` and `transfer` raise `NoProcess`.
+    This is for those who run processes; nothing here calls it.
+
+    Raises `TypeError` if `pid` is no PID.
+
+    >>> registry, pid = Registry(), PID()
+    >>> registry.register("kvstore", pid)
+    True
+    >>> retire(pid)
+    >>> registry.whereis("kvstore") is None
+    True
+    """
+    owner = _pid(pid)
+    with _lock:
+        object.__setattr__(owner, "_exited", True)
+    for reference in _registries.valuerefs():
+        registry = reference()
+        if registry is not None:
+            registry.release(owner)
