@@ -28,7 +28,9 @@ def look_up_costs() -> tuple[float, float]:
     ours = timeit.Timer("whereis(name)", globals=scope)
     theirs = timeit.Timer("plain.get(name)", globals=scope)
     times = [(ours.timeit(LOOPS), theirs.timeit(LOOPS)) for _ in range(ROUNDS)]
-    ours_ns, theirs_ns = (statistics.median(column) / LOOPS * 1e9 for column in zip(*times))
+    ours_ns, theirs_ns = (
+        statistics.median(column) / LOOPS * 1e9 for column in zip(*times, strict=True)
+    )
     return ours_ns, theirs_ns
 
 

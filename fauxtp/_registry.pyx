@@ -78,6 +78,17 @@ cdef extern from *:
 
     #define fauxtp_owned(reference) (reference)
 
+    /* On a free-threaded build a look-up takes a reference to the key that it compares with and
+       to the value. Unless they are told so, a thread that did not make them locks the dict. */
+    static inline void fauxtp_make_shareable(PyObject *name, PyObject *pid) {
+    #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+        PyUnstable_EnableTryIncRef(name);
+        PyUnstable_EnableTryIncRef(pid);
+    #else
+        (void)name, (void)pid;
+    #endif
+    }
+
     /* Threads that use one object fight for its reference count; defer the counting. */
     static inline void fauxtp_defer_refcount(PyObject *shared) {
     #if PY_VERSION_HEX >= 0x030E0000
@@ -91,6 +102,7 @@ cdef extern from *:
     uint64_t fauxtp_next(uint64_t *counter) noexcept
     PyObject *fauxtp_find(PyObject *table, PyObject *name) noexcept
     object fauxtp_owned(PyObject *reference)  # from now on counted as every other object
+    void fauxtp_make_shareable(PyObject *name, PyObject *pid) noexcept
     void fauxtp_defer_refcount(PyObject *shared) noexcept
 
 
@@ -475,6 +487,7 @@ cdef class Registry:
         cdef PID owner = _pid(pid)
         cdef dict spare = None
         cdef Outcome outcome
+        fauxtp_make_shareable(<PyObject *>key, <PyObject *>owner)
         with _lock:
             outcome = _enter(self, key, owner, spare)
         if outcome is NEEDS_SPARE:

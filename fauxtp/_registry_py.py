@@ -1,16 +1,16 @@
 """The registry in Python: the readable definition, and what serves where nothing compiles.
 
-A registry is one dict, name -> PID, and what each PID remembers of its names: its claims.
-The table says what is true. The claims say where to look when all names of a PID are wanted.
+A registry is one dict, name -> PID. So that all names of a PID can be found, each PID keeps
+them too: a dict of names for each registry that has any.
 
 Readers take no lock: a look-up is a single operation on a dict whose keys are exact `str`.
 
 Writers take a lock against other threads. Against their own thread it cannot help: between
 two steps of a writer a signal handler, a finaliser or a trace function may call the same
 registry, and must neither wait for ever nor see something that is not so. So each writer
-prepares first, and then changes table and claims in one critical line: a check and the
-stores that rest on it, with no call between them and no line to trace. CPython runs
-somebody else's code only at calls, at jumps back, and on new lines.
+prepares first, and then changes both dicts in one critical line: a check and the stores
+that rest on it, with no call between them and no line to trace. CPython runs somebody
+else's code only at calls, at jumps back, and on new lines.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ import itertools
 import os
 import threading
 import weakref
-from collections import deque
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, compress, repeat
 from typing import Any, NoReturn, Self, final
 
 from fauxtp.errors import NoProcess
@@ -118,13 +117,13 @@ class PID(_Identity):
     (False, True, True)
     """
 
-    __slots__ = ("_claims", "_exited")
-    _claims: dict[tuple[int, str], None]  # (serial of a registry, name), in order
+    __slots__ = ("_exited", "_names")
+    _names: dict[int, dict[str, None]]  # by the serial number of a registry, in order
     _exited: bool
 
     def __new__(cls) -> Self:
         self = super().__new__(cls)
-        object.__setattr__(self, "_claims", {})
+        object.__setattr__(self, "_names", {})
         object.__setattr__(self, "_exited", False)
         return self
 
@@ -171,9 +170,6 @@ def _pid(pid: object, parameter: str = "pid") -> PID:
     return pid
 
 
-_exhaust = deque[object](maxlen=0).extend  # runs an iterator to its end, in one call
-
-
 class Registry:
     """A table of names, each meaning one PID. Any thread may use it.
 
@@ -188,13 +184,14 @@ class Registry:
     (True, 1, ['pipeline:producer'])
     """
 
-    __slots__ = ("__weakref__", "_changes", "_serial", "_table")
+    __slots__ = ("__weakref__", "_serial", "_table")
+    _serial: int
+    _table: dict[str, PID]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = object.__new__(cls)
         self._serial = next(_serials)
-        self._table: dict[str, PID] = {}
-        self._changes = 0
+        self._table = {}
         _registries[self._serial] = self
         return self
 
@@ -215,9 +212,11 @@ class Registry:
         (True, False)
         """
         name, pid = _name(name), _pid(pid)
-        table, claims, claim = self._table, pid._claims, (self._serial, name)
+        table, serial, names = self._table, self._serial, pid._names
         with _lock:
-            if name not in table and not pid._exited: claims[claim] = None; table[name] = pid; self._changes += 1; return True  # fmt: skip # noqa: E501, E701, E702
+            while name not in table and not pid._exited:
+                mine = names.setdefault(serial, {})
+                if name not in table and not pid._exited and serial in names and names[serial] is mine: mine[name] = None; table[name] = pid; return True  # fmt: skip # noqa: E501, E701, E702
         if pid._exited:
             raise NoProcess(pid)
         return False
@@ -239,12 +238,13 @@ class Registry:
         """
         name = _name(name)
         expected = None if pid is None else _pid(pid)
-        table, claim = self._table, (self._serial, name)
+        table, serial = self._table, self._serial
+        holder = None
         with _lock:
-            while (holder := table.get(name)) is not None and expected in (None, holder):
-                claims = holder._claims
-                if name in table and table[name] is holder: del table[name], claims[claim]; self._changes += 1; return True  # fmt: skip # noqa: E501, E701, E702
-        return False
+            if name in table and (expected is None or table[name] is expected): holder = table[name]; del table[name], holder._names[serial][name]  # fmt: skip # noqa: E501, E701, E702
+            if holder is not None:
+                self._tidy(holder)
+        return holder is not None
 
     def whereis(self, name: str, /) -> PID | None:
         """Return the PID that `name` means, or None.
@@ -287,7 +287,7 @@ class Registry:
         """
         owner = _pid(pid)
         with _lock:
-            return [name for _, name in self._claims_of(owner)]
+            return list(owner._names.get(self._serial, ()))
 
     def release(self, pid: PID, /) -> list[str]:
         """Free all names of `pid` in one step, and return them as `names` would have.
@@ -301,13 +301,16 @@ class Registry:
         (['pipeline:processor:1'], [])
         """
         owner = _pid(pid)
+        names: list[str] = []
+        nothing: list[object] = []
         with _lock:
-            while True:
-                seen = self._changes
-                claims = self._claims_of(owner)
-                names = [name for _, name in claims]
-                drops = chain(map(self._table.pop, names), map(owner._claims.pop, claims))
-                if self._changes == seen: _exhaust(drops); self._changes += 1; return names  # fmt: skip # noqa: E701, E702
+            mine = owner._names.get(self._serial, {})
+            # The iterators will see what `names` holds by then; what they drop is not kept.
+            drops = chain(map(self._table.pop, names), map(mine.pop, names))
+            unseen = compress(drops, repeat(False))
+            names += mine; nothing += unseen  # fmt: skip # noqa: E702
+            self._tidy(owner)
+        return names
 
     def transfer(self, name: str, /, holder: PID, successor: PID) -> bool:
         """Let `name`, if it means `holder`, mean `successor`; return whether it did.
@@ -324,21 +327,22 @@ class Registry:
         (True, False)
         """
         name, old, new = _name(name), _pid(holder, "holder"), _pid(successor, "successor")
-        table, claim, lost, won = self._table, (self._serial, name), old._claims, new._claims
+        table, serial = self._table, self._serial
+        lost, won = old._names, new._names
+        passed = old is new and table.get(name) is old and not new._exited
         with _lock:
-            if old is not new and name in table and table[name] is old and not new._exited: won[claim] = None; table[name] = new; del lost[claim]; self._changes += 1; return True  # fmt: skip # noqa: E501, E701, E702
-        if new._exited:
+            while old is not new and not passed and table.get(name) is old and not new._exited:
+                mine = won.setdefault(serial, {})
+                if name in table and table[name] is old and not new._exited and serial in won and won[serial] is mine: mine[name] = None; table[name] = new; del lost[serial][name]; passed = True  # fmt: skip # noqa: E501, E701, E702
+            self._tidy(old)
+        if new._exited and not passed:
             raise NoProcess(new)
-        return old is new and table.get(name) is old
+        return passed
 
-    def _claims_of(self, pid: PID) -> list[tuple[int, str]]:
-        table = self._table
-        return [
-            claim
-            for claim in list(pid._claims)
-            # A claim that failed half-way for want of memory is none.
-            if claim[0] == self._serial and table.get(claim[1]) is pid
-        ]
+    def _tidy(self, pid: PID) -> None:
+        """Drop the dict of names that `pid` keeps for this registry, if it is empty."""
+        serial, names = self._serial, pid._names
+        if serial in names and not names[serial]: del names[serial]  # fmt: skip # noqa: E701
 
     def __len__(self) -> int:
         return len(self._table)

@@ -15,6 +15,7 @@ compiled one if it is there, `never` does not look for it, `always` insists on i
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def _compiled(choice: str) -> tuple[bool, str]:
     if choice == "never":
         return False, "FAUXTP_EXTENSIONS is never"
     try:
-        import fauxtp._registry  # noqa: F401, PLC0415
+        importlib.import_module("fauxtp._registry")
     except Exception as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == "fauxtp._registry"
         if choice == "always":

@@ -1,0 +1,61 @@
+# What a newcomer needs: `make demo`, `make test`. The rest is for who changes fauxtp.
+#
+# Each target makes the virtual environment .venv if it is not there, and installs into it
+# what the target needs; the second time there is nothing left to do.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.pyx fauxtp/*.pxd)
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/demo
+	@echo "== a key-value store, found by its name =="
+	$(BIN)/python examples/01_concurrent_kvstore.py
+
+test: export FAUXTP_EXTENSIONS = always
+test: $(VENV)/test
+	@echo "== all tests, on both twins of the registry =="
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	@echo "== style, types, workflows =="
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/stubtest fauxtp._registry
+	$(BIN)/pyright
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --no-progress .github
+
+bench: export FAUXTP_EXTENSIONS = always
+bench: $(VENV)/test
+	@echo "== the registry beside a dict =="
+	$(BIN)/python -m pytest bench --benchmark-enable
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info fauxtp/*.so fauxtp/*.c
+
+$(BIN)/python:
+	@echo "== a virtual environment in $(VENV) =="
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("fauxtp needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/demo: $(BIN)/python $(SOURCES)
+	@echo "== fauxtp, into $(VENV) =="
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/test: export FAUXTP_EXTENSIONS = always
+$(VENV)/test: $(BIN)/python $(SOURCES)
+	@echo "== fauxtp with its compiled registry and what the tests need, into $(VENV) =="
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/demo
+
+$(VENV)/dev: export FAUXTP_EXTENSIONS = always
+$(VENV)/dev: $(BIN)/python $(SOURCES)
+	@echo "== fauxtp and the tools to check it, into $(VENV) =="
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/test $(VENV)/demo

@@ -1,0 +1,128 @@
+"""FAUXTP_EXTENSIONS: three words, one meaning, also when something is broken."""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import shutil
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TWINS, Run
+
+import fauxtp
+
+SITES = site.getsitepackages()
+ALONE = ("-S",)  # an editable installation would find its own extension
+WHICH = "from fauxtp import registry; print(registry.implementation, '|', registry.reason)"
+
+
+def a_copy_of_the_package(into: Path, extension: str | None) -> str:
+    """Copy the Python files; put an extension of that content beside them, or none."""
+    package = into / "fauxtp"
+    shutil.copytree(
+        Path(fauxtp.__file__).parent, package, ignore=shutil.ignore_patterns("*.so", "*.pyd")
+    )
+    if extension is not None:
+        suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+        (package / f"_registry{suffix}").write_text(extension)
+    return str(into)
+
+
+def program(path: str) -> str:
+    return f"import sys; sys.path[:0] = [{path!r}, *{SITES!r}]; {WHICH}"
+
+
+def test_the_tests_run_on_what_they_say() -> None:
+    expected = "cython" if "_registry" in TWINS else "python"
+    assert fauxtp.registry.implementation == expected
+
+
+def test_never_takes_the_twin(run: Run) -> None:
+    done = run(WHICH, FAUXTP_EXTENSIONS="never")
+    assert done.stdout == "python | FAUXTP_EXTENSIONS is never\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("word", ["auto", "always"])
+def test_auto_and_always_take_what_is_there(word: str, run: Run, compiled: object) -> None:
+    done = run(WHICH, FAUXTP_EXTENSIONS=word)
+    assert done.stdout.startswith(f"cython | FAUXTP_EXTENSIONS is {word}")
+    assert done.stderr == ""
+
+
+def test_auto_falls_back_quietly_where_nothing_is_there(tmp_path: Path, run: Run) -> None:
+    done = run(
+        program(a_copy_of_the_package(tmp_path, None)), options=ALONE, FAUXTP_EXTENSIONS="auto"
+    )
+    assert done.stdout == "python | this installation has no compiled registry\n"
+    assert done.stderr == ""
+
+
+def test_auto_warns_of_what_cannot_be_loaded(tmp_path: Path, run: Run) -> None:
+    done = run(
+        program(a_copy_of_the_package(tmp_path, "broken")), options=ALONE, FAUXTP_EXTENSIONS="auto"
+    )
+    assert done.stdout.startswith("python | the compiled registry cannot be loaded: ImportError: ")
+    assert "RuntimeWarning: the compiled registry cannot be loaded: ImportError: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("extension", "problem"), [(None, "is missing"), ("broken", "cannot be loaded: ")]
+)
+def test_always_insists(tmp_path: Path, run: Run, extension: str | None, problem: str) -> None:
+    path = a_copy_of_the_package(tmp_path, extension)
+    done = run(program(path), options=ALONE, FAUXTP_EXTENSIONS="always")
+    assert done.returncode == 1
+    expected = f"ImportError: FAUXTP_EXTENSIONS is always, but the compiled registry {problem}"
+    assert expected in done.stderr
+
+
+@pytest.mark.parametrize("word", ["", "yes", "Never", "0"])
+def test_any_other_word_is_an_error(word: str, run: Run) -> None:
+    done = run(WHICH, FAUXTP_EXTENSIONS=word)
+    assert done.returncode == 1
+    assert (
+        f"ImportError: expected FAUXTP_EXTENSIONS to be auto, never or always, got {word!r}"
+        in done.stderr
+    )
+
+
+def test_importing_brings_no_event_loop(run: Run) -> None:
+    done = run(
+        "import sys, fauxtp\n"
+        "assert not {'asyncio', 'trio', 'uvloop'} & set(sys.modules), sorted(sys.modules)"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_registry_alone_imports_little() -> None:
+    """What the implementations and the chooser name in their imports is a handful."""
+    allowed = set(sys.builtin_module_names) | {
+        *("__future__", "collections.abc", "importlib", "itertools", "os", "threading", "typing"),
+        *("warnings", "weakref", "fauxtp", "fauxtp.errors"),
+    }
+    for module in ("_registry_py", "registry", "errors"):
+        path = Path(fauxtp.__file__).with_name(f"{module}.py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert {n for n in names if not n.startswith("fauxtp._registry")} <= allowed
+
+
+def test_python_m_fauxtp_tells_what_is_in_use() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fauxtp"], capture_output=True, text=True, check=True, timeout=60
+    )
+    version, interpreter, registry, cost = done.stdout.splitlines()
+    assert version.startswith("fauxtp 0.")
+    assert sys.version.split()[0] in interpreter
+    assert registry == f"registry: {fauxtp.registry.implementation} ({fauxtp.registry.reason})"
+    assert cost.startswith("a look-up by name: ")
+    assert " ns; by dict.get: " in cost

@@ -1,0 +1,422 @@
+"""The table: every operation, its answers, and its refusals, on both twins."""
+
+from __future__ import annotations
+
+import copy
+import enum
+import gc
+import pickle
+import weakref
+from functools import partial
+from typing import Any
+
+import pytest
+from conftest import Call, calls
+
+from fauxtp.errors import FauxtpError, NoProcess
+
+
+class Name(enum.StrEnum):
+    STORE = "kvstore"
+
+
+class Shout(str):
+    """A str that pretends to be another."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise AssertionError("hashed")
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("compared")
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+def test_a_registered_name_means_its_pid(twin: Any, registry: Any) -> None:
+    pid = twin.PID()
+    assert registry.register("kvstore", pid) is True
+    assert registry.whereis("kvstore") is pid
+
+
+def test_an_unknown_name_means_nothing(registry: Any) -> None:
+    assert registry.whereis("nobody") is None
+
+
+def test_a_taken_name_stays_with_its_holder(twin: Any, registry: Any) -> None:
+    holder, other = twin.PID(), twin.PID()
+    registry.register("kvstore", holder)
+    assert registry.register("kvstore", other) is False
+    assert registry.register("kvstore", holder) is False
+    assert registry.whereis("kvstore") is holder
+    assert registry.names(holder) == ["kvstore"]
+    assert registry.names(other) == []
+
+
+def test_a_released_name_can_be_taken_at_once(twin: Any, registry: Any) -> None:
+    first, second = twin.PID(), twin.PID()
+    registry.register("kvstore", first)
+    assert registry.unregister("kvstore") is True
+    assert registry.whereis("kvstore") is None
+    assert registry.register("kvstore", second) is True
+    assert registry.whereis("kvstore") is second
+
+
+def test_unregistering_an_unknown_name_is_no_error(registry: Any) -> None:
+    assert registry.unregister("nobody") is False
+
+
+def test_with_a_pid_only_that_ones_name_is_dropped(twin: Any, registry: Any) -> None:
+    holder, other = twin.PID(), twin.PID()
+    registry.register("kvstore", holder)
+    assert registry.unregister("kvstore", other) is False
+    assert registry.unregister("kvstore", pid=other) is False
+    assert registry.whereis("kvstore") is holder
+    assert registry.unregister("kvstore", holder) is True
+    assert registry.unregister("kvstore", holder) is False
+
+
+def test_names_come_in_order_of_registration(twin: Any, registry: Any) -> None:
+    names = ["b", "a", "d", "c"]
+    for name in names:
+        registry.register(name, twin.PID())
+    registry.unregister("a")
+    registry.register("a", twin.PID())
+    assert registry.registered() == ["b", "d", "c", "a"]
+    assert list(registry) == registry.registered()
+
+
+def test_names_can_be_asked_for_by_prefix(twin: Any, registry: Any) -> None:
+    for name in ("pipeline:producer", "pipeline:processor:1", "kvstore", "pipeline:processor:2"):
+        registry.register(name, twin.PID())
+    shards = ["pipeline:processor:1", "pipeline:processor:2"]
+    assert registry.registered("pipeline:processor:") == shards
+    assert registry.registered(prefix="pipeline:processor:") == shards
+    assert registry.registered("nothing") == []
+    assert len(registry.registered("")) == 4
+
+
+def test_a_list_of_names_is_the_callers_own(twin: Any, registry: Any) -> None:
+    registry.register("kvstore", twin.PID())
+    registry.registered().clear()
+    registry.names(registry.whereis("kvstore")).clear()
+    assert registry.registered() == ["kvstore"]
+
+
+def test_a_pid_knows_its_names_in_their_order(twin: Any, registry: Any) -> None:
+    pid = twin.PID()
+    assert registry.names(pid) == []
+    for name in ("c", "a", "b"):
+        registry.register(name, pid)
+    assert registry.names(pid) == ["c", "a", "b"]
+    registry.unregister("c")
+    assert registry.names(pid) == ["a", "b"]
+    registry.unregister("a")
+    registry.unregister("b")
+    assert registry.names(pid) == []
+    registry.register("d", pid)
+    assert registry.names(pid) == ["d"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+def test_release_drops_all_names_of_a_pid_and_no_other(
+    twin: Any, registry: Any, count: int
+) -> None:
+    pid, other = twin.PID(), twin.PID()
+    mine = [f"mine:{number}" for number in range(count)]
+    for number, name in enumerate(mine):
+        registry.register(name, pid)
+        registry.register(f"other:{number}", other)
+    assert registry.release(pid) == mine
+    assert registry.release(pid) == []
+    assert registry.names(pid) == []
+    assert registry.registered() == [f"other:{number}" for number in range(count)]
+    assert registry.register("mine:0", pid) is True
+
+
+def test_transfer_compares_and_swaps(twin: Any, registry: Any) -> None:
+    old, new = twin.PID(), twin.PID()
+    registry.register("first", old)
+    registry.register("kvstore", old)
+    registry.register("last", new)
+    assert registry.transfer("kvstore", old, new) is True
+    assert registry.whereis("kvstore") is new
+    assert registry.names(old) == ["first"]
+    assert registry.names(new) == ["last", "kvstore"]
+    assert registry.registered() == ["first", "kvstore", "last"], "its place stays"
+    assert registry.transfer("kvstore", old, new) is False
+    assert registry.transfer("nobody", old, new) is False
+    assert registry.transfer("kvstore", holder=new, successor=new) is True
+    assert registry.transfer("kvstore", old, old) is False
+    assert registry.names(new) == ["last", "kvstore"]
+
+
+def test_len_in_and_repr(twin: Any, registry: Any) -> None:
+    assert (len(registry), "kvstore" in registry, repr(registry)) == (
+        0,
+        False,
+        "<Registry of 0 names>",
+    )
+    registry.register("kvstore", twin.PID())
+    assert (len(registry), "kvstore" in registry, repr(registry)) == (
+        1,
+        True,
+        "<Registry of 1 name>",
+    )
+
+
+def test_iteration_is_over_a_snapshot(twin: Any, registry: Any) -> None:
+    for name in ("a", "b", "c"):
+        registry.register(name, twin.PID())
+    seen = []
+    for name in registry:
+        seen.append(name)
+        registry.unregister(name)
+        registry.register(f"new:{name}", twin.PID())
+    assert seen == ["a", "b", "c"]
+
+
+def test_registries_are_independent(twin: Any) -> None:
+    one, two = twin.Registry(), twin.Registry()
+    pid, other = twin.PID(), twin.PID()
+    assert one.register("kvstore", pid)
+    assert two.register("kvstore", other)
+    assert two.register("also", pid)
+    assert (one.whereis("kvstore"), two.whereis("kvstore")) == (pid, other)
+    assert (one.names(pid), two.names(pid)) == (["kvstore"], ["also"])
+    assert one.release(pid) == ["kvstore"]
+    assert two.names(pid) == ["also"]
+
+
+def test_a_pid_can_have_many_names_in_many_registries(twin: Any) -> None:
+    registries = [twin.Registry() for _ in range(3)]
+    pid = twin.PID()
+    expected: list[list[str]] = [[] for _ in registries]
+    for round_ in range(4):
+        for number, registry in enumerate(registries):
+            name = f"{number}:{round_}"
+            assert registry.register(name, pid)
+            expected[number].append(name)
+    assert [registry.names(pid) for registry in registries] == expected
+    # The first registry is emptied and used again: the others must not notice.
+    assert registries[0].release(pid) == expected[0]
+    assert registries[2].register("again", pid)
+    assert registries[0].register("again", pid)
+    assert registries[0].names(pid) == ["again"]
+    assert registries[1].names(pid) == expected[1]
+    assert registries[2].names(pid) == [*expected[2], "again"]
+    for registry in registries:
+        for name in registry.names(pid):
+            assert registry.unregister(name, pid)
+        assert (len(registry), registry.names(pid)) == (0, [])
+
+
+def test_transfer_works_between_pids_at_home_elsewhere(twin: Any) -> None:
+    home, other = twin.Registry(), twin.Registry()
+    old, new = twin.PID(), twin.PID()
+    for pid in (old, new):
+        assert home.register(f"home of {pid}", pid)
+    assert other.register("kvstore", old)
+    assert other.transfer("kvstore", old, new)
+    assert (other.names(old), other.names(new)) == ([], ["kvstore"])
+    assert other.release(new) == ["kvstore"]
+    assert len(home) == 2
+
+
+def test_the_functions_work_on_the_default_registry(twin: Any) -> None:
+    pid = twin.PID()
+    assert twin.register("test:default", pid) is True
+    try:
+        assert twin.whereis("test:default") is pid
+        assert twin.registered("test:") == ["test:default"]
+        assert twin.default.names(pid) == ["test:default"]
+        assert "test:default" not in twin.Registry()
+    finally:
+        assert twin.unregister("test:default", pid) is True
+
+
+def test_a_subclass_of_str_is_as_good_as_its_value(twin: Any, registry: Any) -> None:
+    pid = twin.PID()
+    for name in (Name.STORE, Shout("kvstore")):
+        assert registry.register(name, pid) is True
+        assert registry.whereis("kvstore") is pid
+        assert registry.whereis(name) is pid
+        assert name in registry
+        assert [type(known) for known in registry.registered(name)] == [str]
+        assert [type(known) for known in registry.names(pid)] == [str]
+        assert registry.transfer(name, pid, pid) is True
+        assert registry.unregister(name, pid) is True
+
+
+@pytest.mark.parametrize("name", ["a" * 100_000, "\ud800", "nul\0inside", "ключ", " ", "\n"])
+def test_any_text_is_a_name(twin: Any, registry: Any, name: str) -> None:
+    pid = twin.PID()
+    assert registry.register(name, pid)
+    assert registry.whereis(name) is pid
+    assert registry.registered() == [name]
+
+
+BAD_NAMES = [
+    (None, TypeError, "expected name to be a str, got NoneType"),
+    (b"kvstore", TypeError, "expected name to be a str, got bytes"),
+    (7, TypeError, "expected name to be a str, got int"),
+    ("", ValueError, "expected name to have at least one character, got ''"),
+]
+
+
+@pytest.mark.parametrize(("name", "error", "text"), BAD_NAMES)
+def test_a_bad_name_is_refused(
+    twin: Any, registry: Any, name: Any, error: type[Exception], text: str
+) -> None:
+    pid = twin.PID()
+    registry.register("kvstore", pid)
+    attempts: list[Call] = [
+        lambda: registry.register(name, pid),
+        lambda: registry.unregister(name),
+        lambda: registry.unregister(name, pid),
+        lambda: registry.whereis(name),
+        lambda: registry.transfer(name, pid, pid),
+        lambda: name in registry,
+    ]
+    for attempt in attempts:
+        with pytest.raises(error) as caught:
+            attempt()
+        assert str(caught.value) == text
+    assert registry.registered() == registry.names(pid) == ["kvstore"]
+
+
+def test_a_bad_pid_is_refused(twin: Any, registry: Any) -> None:
+    pid = twin.PID()
+    registry.register("kvstore", pid)
+    for bad, came in ((7, "int"), (twin.Ref(), "Ref"), (twin.PID, "type")):
+        attempts: list[tuple[str, Call]] = [
+            ("pid", partial(registry.register, "new", bad)),
+            ("pid", partial(registry.unregister, "kvstore", bad)),
+            ("pid", partial(registry.names, bad)),
+            ("pid", partial(registry.release, bad)),
+            ("pid", partial(twin.retire, bad)),
+            ("holder", partial(registry.transfer, "kvstore", bad, pid)),
+            ("successor", partial(registry.transfer, "kvstore", pid, bad)),
+        ]
+        for parameter, attempt in attempts:
+            with pytest.raises(TypeError) as caught:
+                attempt()
+            assert str(caught.value) == f"expected {parameter} to be a PID, got {came}"
+    with pytest.raises(TypeError, match="expected pid to be a PID, got NoneType"):
+        registry.register("new", None)
+    assert registry.registered() == registry.names(pid) == ["kvstore"]
+
+
+def test_a_bad_prefix_is_refused(registry: Any) -> None:
+    with pytest.raises(TypeError, match=r"^expected prefix to be a str, got int$"):
+        registry.registered(7)
+
+
+def test_a_name_that_is_refused_is_named_before_a_bad_pid(registry: Any) -> None:
+    with pytest.raises(TypeError, match="name"):
+        registry.register(7, 7)
+
+
+def test_a_retired_pid_loses_its_names_in_all_registries(twin: Any) -> None:
+    one, two = twin.Registry(), twin.Registry()
+    pid, other = twin.PID(), twin.PID()
+    for registry in (one, two, twin.default):
+        assert registry.register("test:retired", pid)
+        assert registry.register("test:other", other)
+    assert twin.retire(pid) is None
+    for registry in (one, two, twin.default):
+        assert registry.registered("test:") == ["test:other"]
+        assert registry.names(pid) == []
+        assert registry.unregister("test:other", other)
+
+
+def test_a_retired_pid_gets_no_name(twin: Any, registry: Any) -> None:
+    gone, pid = twin.PID(), twin.PID()
+    registry.register("kvstore", pid)
+    twin.retire(gone)
+    twin.retire(gone)
+    for attempt in calls(
+        lambda: registry.register("new", gone),
+        lambda: registry.register("kvstore", gone),
+        lambda: registry.transfer("kvstore", pid, gone),
+        lambda: registry.transfer("nobody", pid, gone),
+    ):
+        with pytest.raises(NoProcess) as caught:
+            attempt()
+        assert caught.value.to is gone
+        assert isinstance(caught.value, FauxtpError)
+        assert str(caught.value) == f"no living process behind {gone!r}"
+    assert registry.registered() == ["kvstore"]
+    assert registry.unregister("kvstore", gone) is False
+    assert registry.transfer("kvstore", gone, pid) is False
+    assert (registry.names(gone), registry.release(gone)) == ([], [])
+
+
+def test_a_registry_is_neither_copied_nor_pickled(registry: Any) -> None:
+    for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="cannot copy or pickle a Registry"):
+            attempt(registry)
+
+
+def test_a_registry_takes_no_arguments(twin: Any) -> None:
+    for attempt in calls(lambda: twin.Registry(1), lambda: twin.Registry(name="x")):
+        with pytest.raises(TypeError):
+            attempt()
+
+
+def test_a_registry_can_be_subclassed(twin: Any) -> None:
+    class Directory(twin.Registry):  # type: ignore[misc]
+        def __init__(self, title: str) -> None:
+            self.title = title  # and does not call the base
+
+    directory, pid = Directory("services"), twin.PID()
+    assert directory.register("kvstore", pid)
+    assert (directory.whereis("kvstore"), repr(directory)) == (pid, "<Directory of 1 name>")
+    twin.retire(pid)
+    assert len(directory) == 0
+
+
+def test_a_registry_that_is_dropped_is_gone_and_so_is_what_it_held(twin: Any) -> None:
+    registry, pid = twin.Registry(), twin.PID()
+    registry.register("kvstore", pid)
+    watched = weakref.ref(registry), weakref.ref(pid)
+    kept = twin.PID()
+    registry.register("kept", kept)
+    del registry, pid
+    gc.collect()
+    assert [reference() for reference in watched] == [None, None]
+    later = twin.Registry()
+    assert later.names(kept) == []
+    assert later.register("kept", kept)
+    assert later.release(kept) == ["kept"]
+
+
+def test_a_name_keeps_its_pid_alive_and_no_longer(twin: Any, registry: Any) -> None:
+    pid = twin.PID()
+    watched = weakref.ref(pid)
+    registry.register("a", pid)
+    registry.register("b", pid)
+    del pid
+    gc.collect()
+    assert watched() is registry.whereis("a")
+    registry.unregister("a")
+    assert watched() is not None
+    registry.unregister("b")
+    gc.collect()
+    assert watched() is None
+
+
+def test_a_snapshot_of_a_large_table_is_whole(twin: Any, registry: Any) -> None:
+    names = [f"pipeline:processor:{number}" for number in range(100_000)]
+    for name in names:
+        registry.register(name, twin.PID())
+    assert registry.registered() == names
+    assert list(registry) == names
+    assert registry.registered("pipeline:processor:99") == [
+        name for name in names if name.startswith("pipeline:processor:99")
+    ]
+    for name in names[::2]:
+        registry.unregister(name)
+    assert registry.registered() == names[1::2]
