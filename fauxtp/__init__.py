@@ -1,6 +1,37 @@
 """Processes with names, mailboxes, servers, monitors and supervisors, as in Erlang/OTP."""
 
-from fauxtp.errors import FauxtpError, NoProcess
+from fauxtp.actor import Actor, ActorHandle
+from fauxtp.calls import Call, Cast, reply
+from fauxtp.dead_letters import DeadLetter, dead_letters
+from fauxtp.errors import (
+    CallCycle,
+    FauxtpError,
+    MailboxClosed,
+    MailboxFull,
+    MaxRestartsExceeded,
+    NameTaken,
+    NoChild,
+    NoProcess,
+    ProcessExited,
+    ReceiveTimeout,
+)
+from fauxtp.genserver import NO_REPLY, GenServer, Stop
+from fauxtp.inspection import ProcessInfo, process_info, processes, tree
+from fauxtp.mailbox import Mailbox
+from fauxtp.messaging import call, call_blocking, cast, cast_nowait, send, send_nowait
+from fauxtp.monitors import (
+    Down,
+    demonitor,
+    exit,
+    is_alive,
+    link,
+    monitor,
+    unlink,
+    wait_exit,
+)
+from fauxtp.names import start_or_find, wait_registered
+from fauxtp.patterns import ANY, IGNORE
+from fauxtp.process import Exit, ExitReason, Phase
 from fauxtp.registry import (
     PID,
     Ref,
@@ -10,15 +41,86 @@ from fauxtp.registry import (
     unregister,
     whereis,
 )
+from fauxtp.supervisor import (
+    ChildInfo,
+    ChildSpec,
+    RestartStrategy,
+    RestartType,
+    Supervisor,
+    count_children,
+    delete_child,
+    restart_child,
+    start_child,
+    terminate_child,
+    which_children,
+)
+from fauxtp.task import Task, TaskHandle
 
 __all__ = [
+    "ANY",
+    "IGNORE",
+    "NO_REPLY",
     "PID",
+    "Actor",
+    "ActorHandle",
+    "Call",
+    "CallCycle",
+    "Cast",
+    "ChildInfo",
+    "ChildSpec",
+    "DeadLetter",
+    "Down",
+    "Exit",
+    "ExitReason",
     "FauxtpError",
+    "GenServer",
+    "Mailbox",
+    "MailboxClosed",
+    "MailboxFull",
+    "MaxRestartsExceeded",
+    "NameTaken",
+    "NoChild",
     "NoProcess",
+    "Phase",
+    "ProcessExited",
+    "ProcessInfo",
+    "ReceiveTimeout",
     "Ref",
     "Registry",
+    "RestartStrategy",
+    "RestartType",
+    "Stop",
+    "Supervisor",
+    "Task",
+    "TaskHandle",
+    "call",
+    "call_blocking",
+    "cast",
+    "cast_nowait",
+    "count_children",
+    "dead_letters",
+    "delete_child",
+    "demonitor",
+    "exit",
+    "is_alive",
+    "link",
+    "monitor",
+    "process_info",
+    "processes",
     "register",
     "registered",
+    "reply",
+    "restart_child",
+    "send",
+    "send_nowait",
+    "start_child",
+    "start_or_find",
+    "terminate_child",
+    "tree",
+    "unlink",
     "unregister",
+    "wait_exit",
+    "wait_registered",
     "whereis",
+    "which_children",
 ]

@@ -24,4 +24,5 @@ cdef class Registry:
     cdef dict _table
     cdef unsigned long long _changes
     cdef dict _guests
+    cdef dict _watchers
     cdef object __weakref__

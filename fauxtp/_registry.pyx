@@ -31,6 +31,7 @@ from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, Py_NE, PyObject
 from cpython.unicode cimport PyUnicode_Check, PyUnicode_CheckExact
 
 import os
+import threading
 import weakref
 
 from fauxtp.errors import NoProcess
@@ -122,10 +123,13 @@ cdef cython.pymutex _lock
 cdef uint64_t _serials = 0
 cdef Py_ssize_t CHUNK = 1 << 15  # names that are copied in one go, in well under a millisecond
 cdef Py_ssize_t ALL = -1
+_watch_lock = threading.RLock()  # of those who watch and unwatch, who may run Python code
 _registries = weakref.WeakValueDictionary()  # every living Registry, for retire()
 
 
 def _after_fork_in_child():
+    global _watch_lock
+    _watch_lock = threading.RLock()
     # The thread that held the lock is not here. What it left is valid at every moment.
     if _lock.locked():
         _lock.release()
@@ -465,6 +469,7 @@ cdef class Registry:
         self._serial = fauxtp_next(&_serials)
         self._table = {}
         self._guests = {}
+        self._watchers = {}
         _registries[self._serial] = self
 
     def __init__(self):
@@ -494,6 +499,9 @@ cdef class Registry:
             spare = {}
             with _lock:
                 outcome = _enter(self, key, owner, spare)
+        if outcome is DONE and self._watchers:
+            for callback in self._watchers.get(key, ()):
+                callback(owner)
         return _answer(outcome, owner)
 
     def unregister(self, name, /, pid=None):
@@ -602,6 +610,44 @@ cdef class Registry:
             with _lock:
                 outcome = _pass_on(self, key, old, new, spare)
         return _answer(outcome, new)
+
+    def watch(self, name, callback, /):
+        """Call `callback(pid)` each time that `name` is registered, until `unwatch`.
+
+        The call comes after the fact, in the thread that registered; by then, the name may
+        mean another or nobody. What the callback raises goes to whoever registered.
+
+        Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
+
+        >>> registry, seen = Registry(), []
+        >>> registry.watch("kvstore", seen.append)
+        >>> pid = PID()
+        >>> registry.register("kvstore", pid), seen == [pid]
+        (True, True)
+        """
+        cdef str key = _name(name)
+        with _watch_lock:
+            self._watchers[key] = (*self._watchers.get(key, ()), callback)
+
+    def unwatch(self, name, callback, /):
+        """End a `watch` of `name` by `callback`; return False if there is none.
+
+        Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
+
+        >>> Registry().unwatch("kvstore", print)
+        False
+        """
+        cdef str key = _name(name)
+        with _watch_lock:
+            callbacks = list(self._watchers.get(key, ()))
+            if callback not in callbacks:
+                return False
+            callbacks.remove(callback)
+            if callbacks:
+                self._watchers[key] = tuple(callbacks)
+            else:
+                del self._watchers[key]
+        return True
 
     def __len__(self):
         return len(self._table)

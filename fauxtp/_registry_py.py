@@ -19,7 +19,7 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, compress, repeat
 from typing import Any, NoReturn, Self, final
 
@@ -40,12 +40,13 @@ __all__ = [
 _serials = itertools.count(1)
 _registries: weakref.WeakValueDictionary[int, Registry] = weakref.WeakValueDictionary()
 _lock = threading.RLock()  # one for all writers; re-entered by whatever interrupts them
+_watch_lock = threading.RLock()
 
 
 def _after_fork_in_child() -> None:
     # The thread that held the lock is not here. What it left is valid at every moment.
-    global _lock
-    _lock = threading.RLock()
+    global _lock, _watch_lock
+    _lock, _watch_lock = threading.RLock(), threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -184,14 +185,16 @@ class Registry:
     (True, 1, ['pipeline:producer'])
     """
 
-    __slots__ = ("__weakref__", "_serial", "_table")
+    __slots__ = ("__weakref__", "_serial", "_table", "_watchers")
     _serial: int
     _table: dict[str, PID]
+    _watchers: dict[str, tuple[Callable[[PID], object], ...]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = object.__new__(cls)
         self._serial = next(_serials)
         self._table = {}
+        self._watchers = {}
         _registries[self._serial] = self
         return self
 
@@ -214,12 +217,16 @@ class Registry:
         name, pid = _name(name), _pid(pid)
         table, serial, names = self._table, self._serial, pid._names
         with _lock:
+            done = False
             while name not in table and not pid._exited:
                 mine = names.setdefault(serial, {})
-                if name not in table and not pid._exited and serial in names and names[serial] is mine: mine[name] = None; table[name] = pid; return True  # fmt: skip # noqa: E501, E701, E702
-        if pid._exited:
+                if name not in table and not pid._exited and serial in names and names[serial] is mine: mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
+        if not done and pid._exited:
             raise NoProcess(pid)
-        return False
+        if done and self._watchers:
+            for callback in self._watchers.get(name, ()):
+                callback(pid)
+        return done
 
     def unregister(self, name: str, /, pid: PID | None = None) -> bool:
         """Free `name`, and return True; return False if nobody has it.
@@ -338,6 +345,44 @@ class Registry:
         if new._exited and not passed:
             raise NoProcess(new)
         return passed
+
+    def watch(self, name: str, callback: Callable[[PID], object], /) -> None:
+        """Call `callback(pid)` each time that `name` is registered, until `unwatch`.
+
+        The call comes after the fact, in the thread that registered; by then, the name may
+        mean another or nobody. What the callback raises goes to whoever registered.
+
+        Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
+
+        >>> registry, seen = Registry(), []
+        >>> registry.watch("kvstore", seen.append)
+        >>> pid = PID()
+        >>> registry.register("kvstore", pid), seen == [pid]
+        (True, True)
+        """
+        name = _name(name)
+        with _watch_lock:
+            self._watchers[name] = (*self._watchers.get(name, ()), callback)
+
+    def unwatch(self, name: str, callback: Callable[[PID], object], /) -> bool:
+        """End a `watch` of `name` by `callback`; return False if there is none.
+
+        Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
+
+        >>> Registry().unwatch("kvstore", print)
+        False
+        """
+        name = _name(name)
+        with _watch_lock:
+            callbacks = list(self._watchers.get(name, ()))
+            if callback not in callbacks:
+                return False
+            callbacks.remove(callback)
+            if callbacks:
+                self._watchers[name] = tuple(callbacks)
+            else:
+                del self._watchers[name]
+        return True
 
     def _tidy(self, pid: PID) -> None:
         """Drop the dict of names that `pid` keeps for this registry, if it is empty."""

@@ -1,8 +1,21 @@
-"""What fauxtp raises, beside `TypeError`, `ValueError` and `TimeoutError`."""
+"""What fauxtp raises, beside `TypeError` and `ValueError`. Each error carries its facts."""
 
 from __future__ import annotations
 
-__all__ = ["FauxtpError", "NoProcess"]
+from collections.abc import Sequence
+
+__all__ = [
+    "CallCycle",
+    "FauxtpError",
+    "MailboxClosed",
+    "MailboxFull",
+    "MaxRestartsExceeded",
+    "NameTaken",
+    "NoChild",
+    "NoProcess",
+    "ProcessExited",
+    "ReceiveTimeout",
+]
 
 
 class FauxtpError(Exception):
@@ -18,3 +31,88 @@ class NoProcess(FauxtpError):
     def __init__(self, to: object) -> None:
         super().__init__(f"no living process behind {to!r}")
         self.to = to
+
+
+class ProcessExited(FauxtpError):
+    """A process ended before it answered. What ended it is `__cause__`, if it was an error.
+
+    `pid` is the process, `reason` its exit reason.
+    """
+
+    def __init__(self, pid: object, reason: str) -> None:
+        super().__init__(f"{pid!r} exited: {reason}")
+        self.pid, self.reason = pid, reason
+
+
+class CallCycle(FauxtpError):
+    """A call would have waited for itself.
+
+    `circle` is the processes that wait for each other, the caller first and last.
+    """
+
+    def __init__(self, circle: Sequence[object]) -> None:
+        super().__init__(f"a call in a circle: {' -> '.join(map(repr, circle))}")
+        self.circle = list(circle)
+
+
+class NameTaken(FauxtpError):
+    """A process was to start under a name that another has.
+
+    `name` is the name, `holder` the PID that has it.
+    """
+
+    def __init__(self, name: str, holder: object) -> None:
+        super().__init__(f"{name!r} is registered to {holder!r}")
+        self.name, self.holder = name, holder
+
+
+class ReceiveTimeout(FauxtpError, TimeoutError):
+    """No message, or no reply, came in time."""
+
+
+class MailboxFull(FauxtpError):
+    """A bounded mailbox has no room, and the sender would not wait.
+
+    `pid` is the mailbox's address, `max_size` how many messages it takes.
+    """
+
+    def __init__(self, pid: object, max_size: int) -> None:
+        super().__init__(f"the mailbox of {pid!r} is full: {max_size} messages")
+        self.pid, self.max_size = pid, max_size
+
+
+class MailboxClosed(FauxtpError):
+    """Nothing can come any more into the mailbox that is waited on.
+
+    `pid` is the mailbox's address.
+    """
+
+    def __init__(self, pid: object) -> None:
+        super().__init__(f"the mailbox of {pid!r} is closed")
+        self.pid = pid
+
+
+class NoChild(FauxtpError, LookupError):
+    """A supervisor has no child of that id.
+
+    `supervisor` is the PID or name that was asked, `id` the child's.
+    """
+
+    def __init__(self, supervisor: object, id: str) -> None:  # noqa: A002
+        super().__init__(f"{supervisor!r} has no child {id!r}")
+        self.supervisor, self.id = supervisor, id
+
+
+class MaxRestartsExceeded(FauxtpError):
+    """A supervisor gave up: its children crash too often. The last crash is `__cause__`.
+
+    `child` is the id of the child that crashed last; `max_restarts` were allowed within
+    `max_seconds`.
+    """
+
+    def __init__(self, child: str, max_restarts: int, max_seconds: float) -> None:
+        super().__init__(
+            f"child {child!r} would be restarted more than {max_restarts} times"
+            f" in {max_seconds:g} s"
+        )
+        self.child, self.max_restarts, self.max_seconds = child, max_restarts, max_seconds

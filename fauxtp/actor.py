@@ -1,0 +1,336 @@
+"""Actor: a process in Python, and its life from start to death."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from anyio import CancelScope, create_task_group, get_cancelled_exc_class
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+
+from fauxtp import registry
+from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
+from fauxtp.mailbox import Pattern
+from fauxtp.process import ExitReason, Phase, Process, current_process, enter
+from fauxtp.registry import PID
+from fauxtp.waiting import current_home, new_waiter
+
+__all__ = ["Actor", "ActorExit", "ActorHandle"]
+
+logger = logging.getLogger("fauxtp")
+
+ROUNDS = 64  # of `run`, before the event loop has a turn
+
+OnExit = Callable[[PID, str], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class ActorHandle:
+    """A started actor: its PID, and the cancel scope that ends it."""
+
+    pid: PID
+    cancel_scope: CancelScope
+
+
+class ActorExit(BaseException):
+    """Ends the actor that raises it; `Actor.stop` does so."""
+
+    def __init__(self, reason: ExitReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Actor(ABC):
+    """A process: it has a PID, a mailbox, and a state that only it touches.
+
+    Subclass it and define `run`, which is called again and again with the state that it
+    returned before. `init` makes the first state, `terminate` cleans up. An error in `init`
+    or `run` ends the actor, and nobody else: whoever wants to know monitors it.
+
+    >>> import anyio
+    >>> class Echo(Actor):
+    ...     async def run(self, state):
+    ...         await self.receive((("echo", PID, ANY), send))
+    >>> async def main():
+    ...     mailbox = Mailbox()
+    ...     async with anyio.create_task_group() as task_group:
+    ...         echo = await Echo.start(task_group=task_group)
+    ...         await send(echo, ("echo", mailbox.pid, "hello"))
+    ...         print(await mailbox.receive((str, str.upper)))
+    ...         exit(echo)
+    >>> from fauxtp import ANY, Mailbox, exit, send
+    >>> anyio.run(main)
+    HELLO
+    """
+
+    mailbox_size: int = 0
+    """How many messages wait before `send` does; 0 means any number."""
+
+    trap_exit: bool = False
+    """Whether the actor is sent an `Exit` where it would be ended by a link or by `exit`."""
+
+    _process: Process | None = None
+    _children: TaskGroup | None = None
+
+    # To be defined by subclasses
+
+    async def init(self) -> Any:
+        """Return the first state."""
+        return {}
+
+    @abstractmethod
+    async def run(self, state: Any) -> Any:
+        """Do one round of work, and return the state for the next."""
+
+    async def terminate(self, reason: str, state: Any) -> None:
+        """Clean up. It runs once, at whatever end, if `init` had finished.
+
+        `reason` is the exit reason, `state` what `run` returned last. The names of the actor
+        are released afterwards, whatever happens here.
+        """
+
+    # For use inside the actor
+
+    @property
+    def pid(self) -> PID:
+        """The PID of the actor. Raises `RuntimeError` before it is started."""
+        return self._started().pid
+
+    @property
+    def children(self) -> TaskGroup:
+        """A task group that ends with the actor. An error in it ends the actor.
+
+        Raises `RuntimeError` before the actor is started.
+        """
+        if self._children is None:
+            raise RuntimeError(f"this {type(self).__name__} is not running")
+        return self._children
+
+    async def receive(self, *patterns: Pattern, timeout: float | None = None) -> Any:
+        """Take the first message that matches out of the mailbox: see `Mailbox.receive`."""
+        return await self._started().mailbox.receive(*patterns, timeout=timeout)
+
+    def stop(self, reason: str = "normal") -> None:
+        """End the actor. Called by the actor itself, this does not return.
+
+        It counts as a normal end, whatever the words of `reason`.
+        """
+        process = self._started()
+        why = ExitReason(reason)
+        if current_process(own_task=True) is process:
+            raise ActorExit(why)
+        process.request_exit(why)
+
+    def start_soon_child(
+        self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any, name: str | None = None
+    ) -> None:
+        """Run `fn(*args)` in a task that ends with the actor, as `children.start_soon`."""
+        self.children.start_soon(fn, *args, name=name)
+
+    async def spawn_child_actor(
+        self, actor_cls: type[Actor], *args: Any, on_exit: OnExit | None = None, **kwargs: Any
+    ) -> ActorHandle:
+        """Start an actor that ends with this one; see `start_link`."""
+        return await actor_cls.start_link(
+            *args, task_group=self.children, on_exit=on_exit, **kwargs
+        )
+
+    async def _leave(self) -> None:
+        """Do what must be done before the children are cancelled."""
+
+    def _started(self) -> Process:
+        if self._process is None:
+            raise RuntimeError(f"this {type(self).__name__} is not started")
+        return self._process
+
+    # Starting
+
+    @classmethod
+    async def start(
+        cls, *args: Any, task_group: TaskGroup, register_as: str | None = None, **kwargs: Any
+    ) -> PID:
+        """Start an actor in `task_group`; return its PID when its `init` has finished.
+
+        The arguments go to the constructor. With `register_as`, it has that name before
+        `init` runs.
+
+        Raises what the constructor or `init` raises, and `NameTaken` if the name is taken.
+        """
+        actor = cls(*args, **kwargs)
+        return (await launch(actor, task_group, register_as=register_as)).pid
+
+    @classmethod
+    async def start_link(
+        cls,
+        *args: Any,
+        task_group: TaskGroup,
+        on_exit: OnExit | None = None,
+        register_as: str | None = None,
+        **kwargs: Any,
+    ) -> ActorHandle:
+        """Do as `start` does; return the PID with a cancel scope that ends the actor.
+
+        At the very end, `on_exit(pid, reason)` is awaited.
+        """
+        actor = cls(*args, **kwargs)
+        process = await launch(actor, task_group, on_exit=on_exit, register_as=register_as)
+        assert process.scope is not None
+        return ActorHandle(process.pid, process.scope)
+
+
+async def launch(
+    actor: Actor,
+    task_group: TaskGroup,
+    *,
+    on_exit: OnExit | None = None,
+    register_as: str | None = None,
+    supervisor: PID | None = None,
+) -> Process:
+    """Run `actor` in `task_group`, and return its process when its `init` has finished."""
+    if actor._process is not None:
+        raise RuntimeError(f"this {type(actor).__name__} was started before")
+    home = current_home()
+    if home is None:
+        raise RuntimeError("no event loop runs in this thread")
+    actor._process = process = Process(actor, home, supervisor)
+    life, ready = _Life(actor, process, on_exit, register_as), new_waiter()
+    process.on_started(ready.wake)
+    try:
+        task_group.start_soon(life.live, name=f"{type(actor).__name__} {process.pid!r}")
+        await ready.wait(None)
+    except BaseException:
+        life.abandon()
+        raise
+    if life.failure is not None:
+        raise life.failure
+    return process
+
+
+class _Life:
+    """What happens between start and death, in the actor's own task."""
+
+    __slots__ = ("actor", "failure", "name", "on_exit", "process", "state")
+
+    def __init__(
+        self, actor: Actor, process: Process, on_exit: OnExit | None, name: str | None
+    ) -> None:
+        self.actor = actor
+        self.process = process
+        self.on_exit = on_exit
+        self.name = name
+        self.state: Any = None
+        self.failure: BaseException | None = None  # of init, for whoever started the actor
+
+    def abandon(self) -> None:
+        """End a process whose starter does not wait for it any more."""
+        if self.process.task is None:  # its task has not begun, and may never do so
+            self.process.bury(_CANCELLED)
+        else:
+            self.process.request_exit(_CANCELLED)
+
+    async def live(self) -> None:
+        process = self.process
+        if process.phase is Phase.DEAD:
+            return
+        enter(process)
+        reason, outer = await self._work()
+        if process.phase is Phase.RUNNING:
+            process.phase = Phase.STOPPING
+            if type(self.actor).terminate is not Actor.terminate:
+                outer = await self._terminate(reason) or outer
+            self._log(reason)
+            if isinstance(reason.exception, MaxRestartsExceeded) and process.supervisor is None:
+                outer = outer or reason.exception
+        else:
+            self.failure = reason.exception or ProcessExited(process.pid, reason)
+        process.bury(reason)
+        self.actor._children = None
+        if self.on_exit is not None:
+            outer = await self._tell(self.on_exit, reason) or outer
+        if outer is not None:
+            raise outer
+
+    async def _work(self) -> tuple[ExitReason, BaseException | None]:
+        """Run the actor to its end; return why it ended, and what to raise after its death."""
+        process, reason = self.process, None
+        try:
+            async with create_task_group() as children:
+                self.actor._children = children
+                process.scope = children.cancel_scope
+                if process.exit_request is not None:
+                    children.cancel_scope.cancel()
+                try:
+                    await self._init_and_run()
+                except ActorExit as end:
+                    reason = end.reason
+                except Exception as error:
+                    reason = ExitReason.error(error)
+                finally:
+                    await self.actor._leave()
+                    children.cancel_scope.cancel()
+        except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
+            process.bury(_CANCELLED)
+            raise
+        except get_cancelled_exc_class() as cancelled:
+            return reason or process.exit_request or _CANCELLED, cancelled
+        except BaseExceptionGroup as group:
+            crash = group.exceptions[0] if len(group.exceptions) == 1 else group
+            fatal = None if isinstance(crash, Exception) else crash
+            return reason or ExitReason.error(crash), fatal
+        except BaseException as other:
+            return ExitReason.error(other), other
+        return reason or process.exit_request or _CANCELLED, None
+
+    async def _init_and_run(self) -> NoReturn:
+        actor, process = self.actor, self.process
+        if self.name is not None and not registry.register(self.name, process.pid):
+            raise NameTaken(self.name, registry.whereis(self.name))
+        self.state = await actor.init()
+        process.started(Phase.RUNNING)
+        while True:
+            for _ in range(ROUNDS):
+                self.state = await actor.run(self.state)
+            await checkpoint()  # who always finds a message must let others run, too
+
+    async def _terminate(self, reason: ExitReason) -> BaseException | None:
+        with CancelScope(shield=True) as scope:
+            self.process.closing_scope = scope
+            try:
+                await self.actor.terminate(reason, self.state)
+            except ActorExit:
+                pass  # it ends already
+            except Exception:
+                logger.exception("terminate of %s failed", self._who())
+            except get_cancelled_exc_class():
+                raise
+            except BaseException as fatal:
+                return fatal
+        return None
+
+    async def _tell(self, on_exit: OnExit, reason: ExitReason) -> BaseException | None:
+        with CancelScope(shield=True):
+            try:
+                await on_exit(self.process.pid, reason)
+            except Exception:
+                logger.exception("on_exit of %s failed", self._who())
+            except get_cancelled_exc_class():
+                raise
+            except BaseException as fatal:
+                return fatal
+        return None
+
+    def _log(self, reason: ExitReason) -> None:
+        if reason.exception is not None:
+            logger.error("%s crashed", self._who(), exc_info=reason.exception)
+
+    def _who(self) -> str:
+        names = registry.default.names(self.process.pid)
+        called = f" {', '.join(map(repr, names))}" if names else ""
+        return f"{type(self.actor).__name__}{called} {self.process.pid!r}"
+
+
+_CANCELLED = ExitReason("cancelled", abnormal=True)

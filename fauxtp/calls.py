@@ -1,0 +1,113 @@
+"""Call and Cast: what a request looks like on its way, and how its answer comes back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from fauxtp.dead_letters import dead_letters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fauxtp.registry import PID
+
+__all__ = ["Call", "Cast", "reply"]
+
+
+@final
+class Cast:
+    """A request without an answer, as it lies in a mailbox.
+
+    >>> Cast("reset")
+    Cast('reset')
+    """
+
+    __slots__ = ("request",)
+    __match_args__ = ("request",)
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+
+    def __repr__(self) -> str:
+        return f"Cast({self.request!r})"
+
+
+@final
+class Call:
+    """A request that somebody waits for, as it lies in a mailbox and as `from_`.
+
+    Its target takes it up, unless the caller has given up before; and it gets one outcome:
+    an answer, an error, or that the caller gave up. All of that may happen in any thread,
+    and the first wins.
+    """
+
+    __slots__ = ("_cell", "_wake", "caller", "deferred", "request", "target")
+    __match_args__ = ("request",)
+
+    def __init__(
+        self, request: Any, target: PID, caller: PID | None, wake: Callable[[], object]
+    ) -> None:
+        self.request = request
+        self.target = target
+        self.caller = caller
+        self.deferred = False  # the target has promised an answer, and does other things
+        self._wake = wake
+        self._cell: dict[str, Any] = {}  # whoever sets a key first has decided
+
+    def __repr__(self) -> str:
+        return f"Call({self.request!r})"
+
+    def take(self) -> bool:
+        """Take the call up; return False if the caller has given up before."""
+        return self._cell.setdefault("taken", True) is True
+
+    def give_up(self) -> bool:
+        """Stop waiting; return False if there is an outcome already."""
+        if self._cell.setdefault("outcome", _GIVEN_UP) is not _GIVEN_UP:
+            return False
+        self._cell.setdefault("taken", False)
+        return True
+
+    def answer(self, value: Any) -> bool:
+        """Give the caller `value`; return False if it no longer waits."""
+        return self._settle((value, None))
+
+    def fail(self, error: BaseException) -> bool:
+        """Raise `error` at the caller; return False if it no longer waits."""
+        return self._settle((None, error))
+
+    def _settle(self, outcome: tuple[Any, BaseException | None]) -> bool:
+        if self._cell.setdefault("outcome", outcome) is not outcome:
+            return False
+        self._wake()
+        return True
+
+    @property
+    def settled(self) -> bool:
+        return "outcome" in self._cell
+
+    def result(self) -> Any:
+        """Return the answer, or raise the error; there must be one."""
+        value, error = self._cell["outcome"]
+        if error is not None:
+            raise error
+        return value
+
+
+_GIVEN_UP = (None, None)
+
+
+def reply(from_: Call, value: Any) -> bool:
+    """Answer a call, from anywhere; return False if nobody waits for the answer any more.
+
+    `from_` is what `handle_call` got, or a `Call` out of a mailbox. An answer that comes
+    too late is counted in `dead_letters`.
+
+    Raises `TypeError` if `from_` is no call.
+    """
+    if not isinstance(from_, Call):
+        raise TypeError(f"expected from_ to be a Call, got {type(from_).__name__}")
+    if from_.answer(value):
+        return True
+    dead_letters.add(from_.caller, value, "late reply")
+    return False

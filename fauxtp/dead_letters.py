@@ -1,0 +1,80 @@
+"""Dead letters: messages that nobody will ever read, counted and observable."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["DeadLetter", "DeadLetters", "dead_letters"]
+
+logger = logging.getLogger("fauxtp")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that nobody will read: to whom it went, what it was, and why not."""
+
+    to: object
+    message: Any
+    reason: str
+
+
+class DeadLetters:
+    """Count what cannot be delivered, by reason, and tell whoever wants to know.
+
+    The reasons are `"noproc"` (there is no such process), `"exited"` (it ended before it
+    read the message) and `"late reply"` (the caller had given up).
+
+    >>> letters = DeadLetters()
+    >>> with letters.observed_by(print):
+    ...     letters.add("nobody", "hello", "noproc")
+    DeadLetter(to='nobody', message='hello', reason='noproc')
+    >>> letters.counts(), letters.total()
+    ({'noproc': 1}, 1)
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._observers: tuple[Callable[[DeadLetter], object], ...] = ()
+        self._lock = threading.RLock()  # a finaliser may send while this is counting
+
+    def add(self, to: object, message: Any, reason: str) -> None:
+        with self._lock:
+            self._counts[reason] += 1
+            observers = self._observers
+        for observer in observers:
+            try:
+                observer(DeadLetter(to, message, reason))
+            except Exception:
+                logger.exception("an observer of dead letters failed")
+
+    def counts(self) -> dict[str, int]:
+        """Return how many there were, by reason."""
+        with self._lock:
+            return dict(self._counts)
+
+    def total(self) -> int:
+        """Return how many there were."""
+        return sum(self.counts().values())
+
+    @contextmanager
+    def observed_by(self, observer: Callable[[DeadLetter], object]) -> Iterator[None]:
+        """Call `observer` for each dead letter while the context lasts, in any thread."""
+        with self._lock:
+            self._observers += (observer,)
+        try:
+            yield
+        finally:
+            with self._lock:
+                remaining = list(self._observers)
+                remaining.remove(observer)
+                self._observers = tuple(remaining)
+
+
+dead_letters = DeadLetters()
+"""The dead letters of this interpreter."""

@@ -1,0 +1,163 @@
+"""GenServer: a process that answers calls, handles casts, and takes other messages."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar, final
+
+from fauxtp.actor import Actor
+from fauxtp.calls import Call, Cast, reply
+from fauxtp.process import ExitReason, Process
+from fauxtp.registry import PID
+from fauxtp.task import Task, TaskEnd
+
+__all__ = ["NO_REPLY", "GenServer", "Stop"]
+
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+@final
+class _NoReply:
+    """What stands in place of an answer that will come by `reply`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NO_REPLY"
+
+
+NO_REPLY: Final = _NoReply()
+
+
+@final
+class Stop(BaseException):
+    """Ends a server from a handler that raises or returns it.
+
+    `reason` is the exit reason. With `reply`, the call that is being handled is answered
+    before; without, its caller hears that the server has ended.
+    """
+
+    def __init__(self, reason: str = "normal", reply: Any = NO_REPLY) -> None:
+        super().__init__(reason)
+        self.reason, self.reply = reason, reply
+
+
+class GenServer(Actor, Generic[R, S]):
+    """A server: define `handle_call`, `handle_cast`, `handle_info` in place of `run`.
+
+    It handles one message at a time, in the order of arrival. Each handler gets the state
+    and returns the next one.
+
+    >>> import anyio
+    >>> class Counter(GenServer):
+    ...     async def init(self):
+    ...         return 0
+    ...     async def handle_call(self, request, from_, state):
+    ...         return state, state
+    ...     async def handle_cast(self, request, state):
+    ...         return state + request
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         counter = await Counter.start(task_group=task_group, register_as="counter")
+    ...         await cast("counter", 3)
+    ...         print(await call("counter", "value"))
+    ...         exit(counter)
+    >>> from fauxtp import call, cast, exit
+    >>> anyio.run(main)
+    3
+    """
+
+    # To be defined by subclasses
+
+    async def handle_call(self, request: R, from_: Call, state: S) -> Any:
+        """Answer a call: return `(reply, state)`.
+
+        To answer later, return `(NO_REPLY, state)` and call `reply(from_, value)` when the
+        answer is there. To answer and end, raise or return `Stop(reason, reply=…)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no handle_call for {request!r}")
+
+    async def handle_cast(self, request: R, state: S) -> S:
+        """Handle a request that nobody waits for; return the state."""
+        return state
+
+    async def handle_info(self, message: Any, state: S) -> S:
+        """Handle any other message; return the state."""
+        return state
+
+    async def handle_task_end(self, pid: PID, status: str, result: Any, state: S) -> S:
+        """Handle the end of a task that `spawn_task` started; return the state.
+
+        `status` is `"success"`, and `result` what the task returned; or `"failure"`, and
+        `result` its exit reason.
+        """
+        return state
+
+    # For use inside the server
+
+    async def spawn_task(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> PID:
+        """Run `func(*args, **kwargs)` beside the server, as a process; return its PID.
+
+        It ends with the server. Its own end is told to `handle_task_end`.
+        """
+
+        async def work() -> Any:
+            result = func(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+
+        task = Task(work, notify=self._started().mailbox.deliver)
+        handle = await task.launch(self.children)
+        return handle.pid
+
+    # The loop
+
+    async def run(self, state: S) -> S:
+        process = self._started()
+        message = await process.mailbox.take()
+        process.begin(message)
+        kind = type(message)
+        try:
+            if kind is Call:
+                if message.take():
+                    result = await self.handle_call(message.request, message, state)
+                    state = self._called(process, message, result, state)
+            elif kind is Cast:
+                state = self._stateful(await self.handle_cast(message.request, state))
+            elif kind is TaskEnd:
+                state = self._stateful(
+                    await self.handle_task_end(message.pid, message.status, message.result, state)
+                )
+            else:
+                state = self._stateful(await self.handle_info(message, state))
+        except Stop as stop:
+            self._stop(stop)
+        process.handling = None
+        return state
+
+    def _called(self, process: Process, call: Call, result: Any, state: S) -> S:
+        if isinstance(result, Stop):
+            self._stop(result)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"expected {type(self).__name__}.handle_call to return (reply, state) or Stop,"
+                f" got {type(result).__name__}"
+            )
+        answer, state = result
+        if answer is NO_REPLY:
+            process.defer(call)
+        else:
+            reply(call, answer)
+        return state
+
+    def _stateful(self, result: Any) -> Any:
+        if isinstance(result, Stop):
+            self._stop(result)
+        return result
+
+    def _stop(self, stop: Stop) -> None:
+        handling = self._started().handling
+        if isinstance(handling, Call) and stop.reply is not NO_REPLY:
+            reply(handling, stop.reply)
+        self.stop(ExitReason(stop.reason))

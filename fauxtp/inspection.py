@@ -1,0 +1,109 @@
+"""Looking in: which processes there are, what they do, and who supervises whom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, final
+
+from fauxtp.errors import NoProcess
+from fauxtp.messaging import find_pid
+from fauxtp.process import Phase, Process, find_process, living
+from fauxtp.registry import PID, default
+
+__all__ = ["ProcessInfo", "process_info", "processes", "tree"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """What there is to tell of a living process, at one moment.
+
+    `handling` is the message that a server handles now, or None; `handling_for` for how many
+    seconds it has done so. `waiting_for` is the process whose answer it waits for.
+    """
+
+    pid: PID
+    names: list[str]
+    actor_class: type
+    phase: Phase
+    mailbox_length: int
+    handling: Any
+    handling_for: float
+    waiting_for: PID | None
+    links: list[PID]
+    monitors: list[PID]
+    monitored_by: int
+    supervisor: PID | None
+    children: list[PID]
+
+
+def processes() -> list[PID]:
+    """Return the PIDs of all living processes, the oldest first.
+
+    >>> processes()
+    []
+    """
+    return [process.pid for process in living()]
+
+
+def process_info(pid: PID | str) -> ProcessInfo:
+    """Return what there is to tell of the process `pid`.
+
+    Raises `NoProcess` if there is none, and `TypeError` if `pid` is neither a PID nor a name.
+
+    >>> process_info("nobody")
+    Traceback (most recent call last):
+        ...
+    fauxtp.errors.NoProcess: no living process behind 'nobody'
+    """
+    found = find_pid(pid)
+    process = None if found is None else find_process(found)
+    if process is None:
+        raise NoProcess(pid)
+    handling, waiting_for = process.handling, process.waiting_for
+    return ProcessInfo(
+        pid=process.pid,
+        names=default.names(process.pid),
+        actor_class=type(process.actor),
+        phase=process.phase,
+        mailbox_length=len(process.mailbox),
+        handling=handling,
+        handling_for=0.0 if handling is None else time.monotonic() - process.handled_since,
+        waiting_for=None if waiting_for is None else waiting_for.target,
+        links=sorted(process.links),
+        monitors=sorted(set(process.monitors.values())),
+        monitored_by=len(process.watchers),
+        supervisor=process.supervisor,
+        children=[one.pid for one in living() if one.supervisor is process.pid],
+    )
+
+
+def tree() -> str:
+    """Return all living processes as text, each below its supervisor.
+
+    >>> tree()
+    ''
+    """
+    everyone = living()
+    alive = {process.pid for process in everyone}
+    below: dict[PID | None, list[Process]] = {}
+    for process in everyone:
+        above = process.supervisor if process.supervisor in alive else None
+        below.setdefault(above, []).append(process)
+    return "\n".join(_branch(below, None, ""))
+
+
+def _branch(
+    below: dict[PID | None, list[Process]], above: PID | None, indent: str
+) -> Iterable[str]:
+    for process in below.get(above, ()):
+        names = "".join(f" {name!r}" for name in default.names(process.pid))
+        waiting = len(process.mailbox)
+        queue = f" ({waiting} waiting)" if waiting else ""
+        yield (
+            f"{indent}{type(process.actor).__name__}{names} {process.pid!r}"
+            f" {process.phase.value}{queue}"
+        )
+        yield from _branch(below, process.pid, indent + "  ")

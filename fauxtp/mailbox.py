@@ -1,0 +1,313 @@
+"""A mailbox: messages in order of arrival, from any thread, taken out by pattern."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakValueDictionary
+
+from fauxtp.calls import Call
+from fauxtp.dead_letters import dead_letters
+from fauxtp.errors import MailboxClosed, MailboxFull, NoProcess, ReceiveTimeout
+from fauxtp.patterns import match_pattern
+from fauxtp.registry import PID
+from fauxtp.waiting import ThreadWaiter, Waiter, new_waiter
+
+__all__ = ["Mailbox", "find_mailbox"]
+
+Pattern = tuple[Any, Callable[..., Any]]
+
+_mailboxes: WeakValueDictionary[PID, Mailbox] = WeakValueDictionary()
+
+
+def find_mailbox(pid: PID) -> Mailbox | None:
+    """Return the open mailbox whose address is `pid`, or None."""
+    return _mailboxes.get(pid)
+
+
+class Mailbox:
+    """Messages for one reader, in order of arrival.
+
+    `max_size` is how many messages it holds before `put` waits; 0 means any number.
+
+    A mailbox has an address of its own, `pid`: code that is no actor can be sent messages
+    there, and a test can stand in for a process.
+
+    Any thread may put messages in. They are received in one event loop.
+    """
+
+    # How it is safe without a lock: a sender first appends, then looks for somebody to wake;
+    # a receiver first says that it waits, then looks again for messages. And a sender looks
+    # whether the mailbox is open after it has appended too: whatever came in after the last
+    # look of whoever closed it is cleared away by the sender.
+
+    __slots__ = (
+        "__weakref__",
+        "_closed_because",
+        "_gate",
+        "_inbox",
+        "_kept",
+        "_receivers",
+        "_senders",
+        "_waiting",
+        "max_size",
+        "pid",
+    )
+
+    def __init__(self, max_size: int = 0, *, pid: PID | None = None) -> None:
+        if not isinstance(max_size, int):
+            raise TypeError(f"expected max_size to be an int, got {type(max_size).__name__}")
+        if max_size < 0:
+            raise ValueError(f"expected max_size to be at least 0, got {max_size}")
+        self.max_size = max_size
+        self._inbox: deque[Any] = deque()  # new ones
+        self._kept: list[Any] = []  # older ones, that no pattern has matched so far
+        self._waiting: tuple[Waiter, ...] = ()
+        self._senders: deque[Waiter | ThreadWaiter] = deque()  # who wait for room
+        self._receivers = 0
+        self._closed_because: Callable[[Call], BaseException] | None = None
+        self._gate = threading.RLock() if max_size else None
+        if pid is None:
+            pid = PID()
+            _mailboxes[pid] = self
+        self.pid = pid
+
+    def __repr__(self) -> str:
+        return f"<Mailbox of {self.pid!r}: {len(self)} messages>"
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self._inbox)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can come in any more."""
+        return self._closed_because is not None
+
+    # Putting in
+
+    async def put(self, message: Any) -> None:
+        """Put `message` in; wait while there is no room.
+
+        In a closed mailbox it is a dead letter.
+        """
+        while not self._admit(message):
+            waiter = new_waiter()
+            self._senders.append(waiter)
+            try:
+                if len(self) >= self.max_size and not self.closed:
+                    await waiter.wait(None)
+            finally:
+                self._leave_queue(waiter)
+
+    def put_nowait(self, message: Any) -> None:
+        """Put `message` in, from any thread.
+
+        Raises `MailboxFull` if there is no room. In a closed mailbox it is a dead letter.
+        """
+        if not self._admit(message):
+            raise MailboxFull(self.pid, self.max_size)
+
+    def put_blocking(self, message: Any, timeout: float | None) -> bool:
+        """Put `message` in, from a thread without an event loop; return whether in time."""
+        while not self._admit(message):
+            waiter = ThreadWaiter()
+            self._senders.append(waiter)
+            try:
+                if len(self) < self.max_size or self.closed:
+                    continue
+                if not waiter.wait_blocking(timeout):
+                    return False
+            finally:
+                self._leave_queue(waiter)
+        return True
+
+    def _admit(self, message: Any) -> bool:
+        """Put `message` in if there is room; bury it in a closed mailbox."""
+        if self._gate is None:
+            if not self.deliver(message):
+                self._refuse(message)
+            return True
+        with self._gate:
+            room = self.closed or len(self) < self.max_size
+            delivered = room and self.deliver(message)
+        if room and not delivered:
+            self._refuse(message)
+        return room
+
+    def _refuse(self, message: Any) -> None:
+        if isinstance(message, Call):
+            message.fail(NoProcess(self.pid))
+        else:
+            dead_letters.add(self.pid, message, "noproc")
+
+    def deliver(self, message: Any) -> bool:
+        """Put `message` in whether or not there is room; return False if it is closed."""
+        if self._closed_because is not None:
+            return False
+        self._inbox.append(message)
+        if self._waiting:
+            self._wake_receivers()
+        if self._closed_because is not None:
+            self._bury(self._closed_because)
+        return True
+
+    def _leave_queue(self, waiter: Waiter | ThreadWaiter) -> None:
+        """Stop waiting for room; if it was this one's turn, the next may need it."""
+        try:
+            self._senders.remove(waiter)
+        except ValueError:
+            self._made_room()
+
+    def _made_room(self) -> None:
+        if self._senders and len(self) < self.max_size:
+            try:
+                self._senders.popleft().wake()
+            except IndexError:
+                pass  # another thread was quicker
+
+    # Taking out
+
+    async def receive(self, *patterns: Pattern, timeout: float | None = None) -> Any:
+        """Take out the first message that a pattern matches, and return what its handler says.
+
+        Each of `patterns` is `(matcher, handler)`. What a matcher may be tells
+        `fauxtp.patterns.match_pattern`. The handler gets what was extracted, and may be
+        async. Messages that no pattern matches stay, in order.
+
+        `timeout` is in seconds. It covers the wait, never the handler.
+
+        Raises `ReceiveTimeout` if nothing came in time, and `MailboxClosed` if nothing can.
+        What a matcher raises goes to the caller; the message stays.
+
+        >>> import anyio
+        >>> async def main():
+        ...     mailbox = Mailbox()
+        ...     await mailbox.put("noise")
+        ...     await mailbox.put(("add", 3))
+        ...     return await mailbox.receive((("add", int), lambda number: number + 1))
+        >>> anyio.run(main)
+        4
+        """
+        if not patterns:
+            raise ValueError("expected at least one pattern")
+        handler, extracted = await self._first_match(patterns, timeout)
+        result = handler(*extracted)
+        return await result if inspect.isawaitable(result) else result
+
+    async def take(self) -> Any:
+        """Take out the oldest message, whatever it is."""
+        while True:
+            if self._kept:
+                message = self._kept.pop(0)
+            elif self._inbox:
+                message = self._inbox.popleft()
+            else:
+                await self._wait_for_more(None)
+                continue
+            if self._senders:
+                self._made_room()
+            return message
+
+    async def _first_match(
+        self, patterns: tuple[Pattern, ...], timeout: float | None
+    ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        deadline = None
+        self._receivers += 1
+        try:
+            seen = 0
+            while True:
+                found, seen = self._scan(patterns, seen)
+                if found is not None:
+                    return found
+                if timeout is not None and deadline is None:
+                    deadline = new_waiter().time() + timeout
+                await self._wait_for_more(deadline, timeout)
+                if self._receivers > 1:
+                    seen = 0  # another receiver may have moved what this one has not seen
+        finally:
+            self._receivers -= 1
+
+    def _scan(
+        self, patterns: tuple[Pattern, ...], seen: int
+    ) -> tuple[tuple[Callable[..., Any], tuple[Any, ...]] | None, int]:
+        """Look for a match from the message number `seen` on; take it out."""
+        kept, inbox = self._kept, self._inbox
+        while seen < len(kept) or inbox:
+            if seen >= len(kept):
+                kept.append(inbox.popleft())
+                if self._receivers > 1 and self._waiting:
+                    self._wake_receivers()
+            message = kept[seen]
+            for matcher, handler in patterns:
+                extracted = match_pattern(message, matcher)
+                if extracted is None:
+                    continue
+                del kept[seen]
+                if self._senders:
+                    self._made_room()
+                if type(message) is Call and not message.take():
+                    break  # its caller has given up: it counts as never sent
+                return (handler, extracted), seen
+            else:
+                seen += 1
+        return None, seen
+
+    async def _wait_for_more(self, deadline: float | None, timeout: float | None = None) -> None:
+        """Return when there may be something new; raise if there will not be in time."""
+        if self._closed_because is not None:
+            raise MailboxClosed(self.pid)
+        waiter = new_waiter()
+        self._waiting += (waiter,)
+        try:
+            if self._inbox or self._closed_because is not None:
+                return
+            left = None if deadline is None else max(0.0, deadline - waiter.time())
+            if not await waiter.wait(left) and not self._inbox:
+                raise ReceiveTimeout(f"no matching message within {timeout:g} s")
+        finally:
+            self._waiting = tuple(other for other in self._waiting if other is not waiter)
+
+    def _wake_receivers(self) -> None:
+        for waiter in self._waiting:
+            waiter.wake()
+
+    # Closing
+
+    def close(self) -> None:
+        """Let nothing in any more. What lies here becomes dead letters; calls fail.
+
+        Whoever waits for a message gets `MailboxClosed`; whoever waits for room goes on.
+        """
+        self.shut(lambda call: NoProcess(call.target))
+
+    def shut(self, because: Callable[[Call], BaseException]) -> None:
+        """Close the mailbox; each call that lies in it fails with what `because` returns."""
+        if self._closed_because is not None:
+            return
+        self._closed_because = because
+        self._bury(because)
+        self._wake_receivers()
+        while self._senders:
+            try:
+                self._senders.popleft().wake()
+            except IndexError:
+                break
+
+    def _bury(self, because: Callable[[Call], BaseException]) -> None:
+        """Clear away every message; each is had by one thread only."""
+        while True:
+            try:
+                message = self._kept.pop(0) if self._kept else self._inbox.popleft()
+            except IndexError:
+                return
+            if isinstance(message, Call):
+                message.fail(because(message))
+            else:
+                dead_letters.add(self.pid, message, "exited")
+
+    def __del__(self) -> None:
+        if self._inbox or self._kept:
+            self.close()

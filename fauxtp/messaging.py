@@ -1,0 +1,208 @@
+"""Sending, casting and calling: to a PID or a name, from a task or from any thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyio import move_on_after
+from anyio.lowlevel import checkpoint
+
+from fauxtp.calls import Call, Cast
+from fauxtp.dead_letters import dead_letters
+from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
+from fauxtp.mailbox import Mailbox, find_mailbox
+from fauxtp.process import Process, current_process, find_process
+from fauxtp.registry import PID, whereis
+from fauxtp.waiting import ThreadWaiter, current_home, new_waiter
+
+__all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
+
+BUDGET = 128  # messages that one task after another sends before the event loop has a turn
+
+_sent = 0
+
+
+def find_pid(to: PID | str) -> PID | None:
+    """Return the PID that `to` is or names, or None if nobody has that name."""
+    if type(to) is PID:
+        return to
+    if isinstance(to, str):
+        return whereis(to)
+    raise TypeError(f"expected to to be a PID or a name, got {type(to).__name__}")
+
+
+def _mailbox_of(to: PID | str) -> Mailbox | None:
+    pid = find_pid(to)
+    if pid is None:
+        return None
+    process = find_process(pid)
+    return find_mailbox(pid) if process is None else process.mailbox
+
+
+def send_nowait(to: PID | str, message: Any) -> None:
+    """Send `message` to a process or a mailbox, from any thread, without waiting.
+
+    A message to nobody is counted in `dead_letters`.
+
+    Raises `TypeError` if `to` is neither a PID nor a name, `MailboxFull` if the receiver's
+    mailbox is bounded and has no room.
+
+    >>> mailbox = Mailbox()
+    >>> send_nowait(mailbox.pid, "hello")
+    >>> len(mailbox)
+    1
+    """
+    mailbox = _mailbox_of(to)
+    if mailbox is None:
+        dead_letters.add(to, message, "noproc")
+    else:
+        mailbox.put_nowait(message)
+
+
+def cast_nowait(to: PID | str, request: Any) -> None:
+    """Hand `request` to a server's `handle_cast`, from any thread, without waiting.
+
+    As with `send_nowait`: nobody there is no error, no room is.
+
+    >>> cast_nowait("nobody", "reset")
+    """
+    send_nowait(to, Cast(request))
+
+
+async def send(to: PID | str, message: Any) -> None:
+    """Send `message` to a process or a mailbox; wait while its mailbox is full.
+
+    That it was read is not promised: a message to nobody is counted in `dead_letters`.
+    Messages from one process to another arrive in the order in which they were sent.
+
+    Raises `TypeError` if `to` is neither a PID nor a name.
+
+    >>> import anyio
+    >>> mailbox = Mailbox()
+    >>> anyio.run(send, mailbox.pid, "hello")
+    >>> len(mailbox)
+    1
+    """
+    mailbox = _mailbox_of(to)
+    if mailbox is None:
+        dead_letters.add(to, message, "noproc")
+    else:
+        await mailbox.put(message)
+    global _sent
+    _sent += 1
+    if _sent >= BUDGET:  # who only sends must not keep the readers from reading
+        _sent = 0
+        await checkpoint()
+
+
+async def cast(to: PID | str, request: Any) -> None:
+    """Hand `request` to a server's `handle_cast`, and do not wait for what becomes of it.
+
+    As with `send`: nobody there is no error; a full mailbox makes it wait.
+
+    >>> import anyio
+    >>> anyio.run(cast, "nobody", "reset")
+    """
+    await send(to, Cast(request))
+
+
+async def call(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
+    """Hand `request` to a server's `handle_call`, and return its answer.
+
+    `timeout` is in seconds; None waits for ever. A call that the server has not taken up by
+    then is never executed; what it has begun, it ends.
+
+    Raises `NoProcess` if there is nobody, `ProcessExited` if the server ends before it
+    answers (with the error that ended it as the cause), `CallCycle` if the server waits for
+    the caller, `ReceiveTimeout` if no answer came in time; the first three at once. And
+    `TypeError` if `to` is neither a PID nor a name.
+
+    >>> import anyio
+    >>> anyio.run(call, "nobody", "stats")
+    Traceback (most recent call last):
+        ...
+    fauxtp.errors.NoProcess: no living process behind 'nobody'
+    """
+    pid, mailbox = _target(to)
+    waiter = new_waiter()
+    caller = current_process(own_task=True)
+    pending = Call(request, pid, None if caller is None else caller.pid, waiter.wake)
+    if caller is not None:
+        caller.waiting_for = pending
+    try:
+        if caller is not None:
+            _refuse_circle(caller, pid)
+        deadline = None if timeout is None or not mailbox.max_size else waiter.time() + timeout
+        if mailbox.max_size:
+            await _put_in_time(mailbox, pending, timeout)
+        elif not mailbox.deliver(pending):
+            raise NoProcess(to)
+        left = timeout if deadline is None else max(0.0, deadline - waiter.time())
+        await waiter.wait(left)
+    except BaseException:
+        pending.give_up()
+        raise
+    finally:
+        if caller is not None:
+            caller.waiting_for = None
+    if pending.give_up():
+        raise ReceiveTimeout(f"no answer from {to!r} within {timeout:g} s")
+    return pending.result()
+
+
+def call_blocking(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
+    """Do as `call` does, from a thread that runs no event loop.
+
+    Raises what `call` raises, and `RuntimeError` in a thread that runs an event loop, which
+    it would block.
+
+    >>> call_blocking("nobody", "stats")
+    Traceback (most recent call last):
+        ...
+    fauxtp.errors.NoProcess: no living process behind 'nobody'
+    """
+    if current_home() is not None:
+        raise RuntimeError("call_blocking would block the event loop; await call instead")
+    pid, mailbox = _target(to)
+    waiter = ThreadWaiter()
+    pending = Call(request, pid, None, waiter.wake)
+    started = waiter.time()
+    if not mailbox.put_blocking(pending, timeout):
+        raise ReceiveTimeout(f"no room at {to!r} within {timeout:g} s")
+    try:
+        left = None if timeout is None else max(0.0, timeout - (waiter.time() - started))
+        waiter.wait_blocking(left)
+    except BaseException:
+        pending.give_up()
+        raise
+    if pending.give_up():
+        raise ReceiveTimeout(f"no answer from {to!r} within {timeout:g} s")
+    return pending.result()
+
+
+def _target(to: PID | str) -> tuple[PID, Mailbox]:
+    pid = find_pid(to)
+    mailbox = None if pid is None else _mailbox_of(pid)
+    if pid is None or mailbox is None:
+        raise NoProcess(to)
+    return pid, mailbox
+
+
+async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -> None:
+    with move_on_after(timeout):
+        await mailbox.put(pending)
+
+
+def _refuse_circle(caller: Process, target: PID) -> None:
+    """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
+    circle = [caller.pid]
+    pid: PID | None = target
+    while pid is not None:
+        circle.append(pid)
+        if pid is caller.pid:
+            raise CallCycle(circle)
+        if pid in circle[:-1]:
+            return  # a circle of others, who are told themselves
+        process = find_process(pid)
+        waiting = None if process is None else process.waiting_for
+        pid = None if waiting is None or waiting.deferred else waiting.target

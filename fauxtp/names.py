@@ -1,0 +1,77 @@
+"""Waiting for a name, and starting who is to have it exactly once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyio.abc import TaskGroup
+
+from fauxtp.actor import Actor
+from fauxtp.errors import NameTaken, ReceiveTimeout
+from fauxtp.process import Phase, Process, find_process
+from fauxtp.registry import PID, default, whereis
+from fauxtp.waiting import new_waiter
+
+__all__ = ["start_or_find", "wait_registered"]
+
+
+async def wait_registered(name: str, timeout: float | None = None) -> PID:
+    """Return the PID that `name` means, as soon as it means one.
+
+    Whoever registers it may do so in any thread. `timeout` is in seconds.
+
+    Raises `ReceiveTimeout` if nobody has done so by then, and for a bad name what `whereis`
+    raises.
+    """
+    pid = whereis(name)
+    if pid is not None:
+        return pid
+    found: list[PID] = []
+    waiter = new_waiter()
+
+    def tell(pid: PID) -> None:
+        found.append(pid)
+        waiter.wake()
+
+    default.watch(name, tell)
+    try:
+        pid = whereis(name)  # between the first look and the watch
+        if pid is None and await waiter.wait(timeout):
+            pid = found[0]
+    finally:
+        default.unwatch(name, tell)
+    if pid is None:
+        raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
+    return pid
+
+
+async def start_or_find(
+    name: str, actor_class: type[Actor], *args: Any, task_group: TaskGroup, **kwargs: Any
+) -> PID:
+    """Return the process called `name`, whose `init` has finished; start it if there is none.
+
+    Of any number of callers at once, exactly one starts it. The arguments go to the
+    constructor.
+
+    Raises what `actor_class.start` raises, to the one who started it.
+    """
+    while True:
+        pid = whereis(name)
+        if pid is None:
+            try:
+                return await actor_class.start(
+                    *args, task_group=task_group, register_as=name, **kwargs
+                )
+            except NameTaken:
+                continue  # somebody was quicker
+        process = find_process(pid)
+        if process is None or await _has_started(process):
+            return pid
+
+
+async def _has_started(process: Process) -> bool:
+    """Wait for the end of its `init`; return False if that was its own end too."""
+    waiter = new_waiter()
+    process.on_started(waiter.wake)
+    await waiter.wait(None)
+    return process.phase is not Phase.DEAD

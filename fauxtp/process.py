@@ -1,0 +1,270 @@
+"""The process: what the runtime knows of a living actor, and how it dies.
+
+Processes are found by their PID in one table. Death is one step, `Process.bury`, in an order
+that others rely on: the mailbox is closed and the names are released first; then callers
+fail, then monitors and links are told. Whoever hears of a death can take the name at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Self, final
+
+from fauxtp.calls import Call
+from fauxtp.errors import ProcessExited
+from fauxtp.mailbox import Mailbox
+from fauxtp.registry import PID, Ref, retire
+from fauxtp.waiting import Home, current_task
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+
+    from fauxtp.actor import Actor
+
+__all__ = ["Exit", "ExitReason", "Phase", "Process", "current_process", "find_process", "living"]
+
+
+class ExitReason(str):
+    """Why a process ended: a text, and what happened.
+
+    `exception` is the error that ended it, or None. `abnormal` tells whether it ended against
+    its own will: by an error, by another process, or by being cancelled. It is what happened
+    that counts, never the words of the text.
+
+    >>> reason = ExitReason.error(ValueError("x"))
+    >>> reason, reason.abnormal, reason.exception
+    ("error: ValueError('x')", True, ValueError('x'))
+    >>> ExitReason("error, or so it says").abnormal
+    False
+    """
+
+    __slots__ = ("abnormal", "exception")
+    exception: BaseException | None
+    abnormal: bool
+
+    def __new__(
+        cls, text: str, *, exception: BaseException | None = None, abnormal: bool = False
+    ) -> Self:
+        self = super().__new__(cls, text)
+        self.exception = exception
+        self.abnormal = abnormal or exception is not None
+        return self
+
+    @classmethod
+    def error(cls, exception: BaseException) -> ExitReason:
+        """Return the reason of a process that `exception` ended."""
+        return cls(f"error: {exception!r}", exception=exception)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The message, to an actor that traps exits, in place of being ended.
+
+    `pid` is the linked process that ended, or None if somebody called `exit`.
+    """
+
+    pid: PID | None
+    reason: ExitReason
+
+
+class Phase(Enum):
+    """The phase of life that a process is in."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DEAD = "dead"
+
+
+_processes: dict[PID, Process] = {}
+_current: ContextVar[Process | None] = ContextVar("fauxtp_process", default=None)
+
+Watcher = Callable[[PID, ExitReason], object]
+
+
+class Process:
+    """One living actor, from before its `init` until after its death."""
+
+    __slots__ = (
+        "__weakref__",
+        "actor",
+        "calls",
+        "closing_scope",
+        "exit_request",
+        "handled_since",
+        "handling",
+        "home",
+        "links",
+        "mailbox",
+        "monitors",
+        "phase",
+        "pid",
+        "reason",
+        "scope",
+        "starters",
+        "supervisor",
+        "task",
+        "waiting_for",
+        "watchers",
+    )
+
+    def __init__(self, actor: Actor, home: Home, supervisor: PID | None) -> None:
+        self.actor = actor
+        self.home = home
+        self.pid = PID()
+        self.mailbox = Mailbox(type(actor).mailbox_size, pid=self.pid)
+        self.supervisor = supervisor
+        self.phase = Phase.STARTING
+        self.reason: ExitReason | None = None
+        self.starters: list[Callable[[], object]] = []  # who wait for the end of init
+        self.task: Any = None
+        self.scope: CancelScope | None = None  # ends init and run
+        self.closing_scope: CancelScope | None = None  # ends terminate
+        self.exit_request: ExitReason | None = None
+        self.waiting_for: Call | None = None
+        self.handling: Any = None
+        self.handled_since = 0.0
+        self.calls: set[Call] | None = None  # taken up, and to be answered later
+        self.watchers: dict[Ref, Watcher] = {}
+        self.links: dict[PID, Process] = {}
+        self.monitors: dict[Ref, PID] = {}  # whom this one watches
+        _processes[self.pid] = self
+
+    def __repr__(self) -> str:
+        return f"<Process {self.pid!r} {type(self.actor).__name__} {self.phase.value}>"
+
+    # Starting
+
+    def on_started(self, wake: Callable[[], object]) -> None:
+        """Call `wake` when `init` is over, well or not; now if it is."""
+        self.starters.append(wake)
+        if self.phase is not Phase.STARTING:
+            wake()
+
+    def started(self, phase: Phase) -> None:
+        """Note that `init` is over."""
+        self.phase = phase
+        while self.starters:
+            self.starters.pop()()
+
+    # Watching
+
+    def watch(self, ref: Ref, watcher: Watcher) -> bool:
+        """Call `watcher` at the death, in its thread; return False if that was before."""
+        self.watchers[ref] = watcher
+        return self.phase is not Phase.DEAD or self.watchers.pop(ref, None) is None
+
+    def linked_exit(self, pid: PID | None, reason: ExitReason) -> None:
+        """Hear that a linked process has ended."""
+        if self.actor.trap_exit:
+            self.mailbox.deliver(Exit(pid, reason))
+        elif reason.abnormal:
+            self.request_exit(reason)
+
+    # Asking to end
+
+    def request_exit(self, reason: ExitReason) -> None:
+        """End the process from outside: its `run` is cancelled, `terminate` runs."""
+        self.home.run(lambda: self._exit_now(reason))
+
+    def _exit_now(self, reason: ExitReason) -> None:
+        if self.exit_request is None:
+            self.exit_request = reason
+        if self.scope is not None:
+            self.scope.cancel()
+
+    def kill(self) -> None:
+        """End the process from outside, and its `terminate` too."""
+        self.home.run(self._kill_now)
+
+    def _kill_now(self) -> None:
+        self._exit_now(ExitReason("killed", abnormal=True))
+        if self.closing_scope is not None:
+            self.closing_scope.cancel()
+
+    # Handling
+
+    def begin(self, message: Any) -> None:
+        self.handling = message
+        self.handled_since = time.monotonic()
+
+    def defer(self, call: Call) -> None:
+        """Note that `call` will be answered later; at death, it fails."""
+        call.deferred = True
+        if self.calls is None:
+            self.calls = set()
+        self.calls = {known for known in self.calls if not known.settled}
+        self.calls.add(call)
+
+    # Dying
+
+    def bury(self, reason: ExitReason) -> None:
+        """Die: one step, in the order that this module's docstring tells."""
+        self.reason = reason
+
+        def why(call: Call) -> ProcessExited:
+            error = ProcessExited(self.pid, reason)
+            error.__cause__ = reason.exception
+            return error
+
+        self.mailbox.shut(why)
+        retire(self.pid)
+        self.started(Phase.DEAD)
+        _processes.pop(self.pid, None)
+        for call in self._unanswered():
+            call.fail(why(call))
+        self._stop_watching()
+        while self.watchers:
+            self.watchers.popitem()[1](self.pid, reason)
+        while self.links:
+            _, other = self.links.popitem()
+            other.links.pop(self.pid, None)
+            other.linked_exit(self.pid, reason)
+
+    def _unanswered(self) -> list[Call]:
+        calls = [] if self.calls is None else list(self.calls)
+        if isinstance(self.handling, Call):
+            calls.append(self.handling)
+        self.handling = self.calls = None
+        return calls
+
+    def _stop_watching(self) -> None:
+        for ref, pid in self.monitors.items():
+            watched = _processes.get(pid)
+            if watched is not None:
+                watched.watchers.pop(ref, None)
+        self.monitors.clear()
+
+
+def find_process(pid: PID) -> Process | None:
+    """Return the living process of `pid`, or None."""
+    return _processes.get(pid)
+
+
+def living() -> list[Process]:
+    """Return all living processes, the oldest first."""
+    return list(_processes.values())
+
+
+def enter(process: Process) -> None:
+    """Make `process` the one that the running task, and what it starts, works for."""
+    process.task = current_task()
+    _current.set(process)
+
+
+def current_process(*, own_task: bool = False) -> Process | None:
+    """Return the process that the running task works for, or None.
+
+    With `own_task`, only if it is the process's own task, and not one that it started.
+    """
+    process = _current.get()
+    if process is None or process.phase is Phase.DEAD:
+        return None
+    if own_task and process.task is not current_task():
+        return None
+    return process

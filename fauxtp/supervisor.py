@@ -1,0 +1,417 @@
+"""Supervisor: starts its children, and starts them again when they end against the plan."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, final
+
+from anyio import TASK_STATUS_IGNORED, CancelScope, Event, create_task_group, current_time
+from anyio.abc import TaskGroup, TaskStatus
+
+from fauxtp.actor import Actor, launch
+from fauxtp.calls import Call
+from fauxtp.errors import MaxRestartsExceeded, NoChild, ReceiveTimeout
+from fauxtp.genserver import GenServer
+from fauxtp.messaging import call
+from fauxtp.monitors import wait_exit
+from fauxtp.process import ExitReason, Process
+from fauxtp.registry import PID, Ref
+
+__all__ = [
+    "ChildInfo",
+    "ChildSpec",
+    "RestartStrategy",
+    "RestartType",
+    "Supervisor",
+    "count_children",
+    "delete_child",
+    "restart_child",
+    "start_child",
+    "terminate_child",
+    "which_children",
+]
+
+logger = logging.getLogger("fauxtp")
+
+
+class RestartStrategy(Enum):
+    """Who is started again when one child ends: it alone, all, or it and the later ones."""
+
+    ONE_FOR_ONE = "one_for_one"
+    ONE_FOR_ALL = "one_for_all"
+    REST_FOR_ONE = "rest_for_one"
+
+
+class RestartType(Enum):
+    """When a child is started again: always, after an abnormal end, or never."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How a supervisor starts, restarts and stops one child.
+
+    `id` tells it from its siblings. `actor_class(*args, **kwargs)` makes it. `shutdown` is
+    how many seconds it has to end when told so, before it is cancelled. With `register_as`,
+    it has that name from before its `init`, also each time that it is restarted.
+
+    Raises `ValueError` if `id` is empty, or `actor_class` no class of actors.
+    """
+
+    id: str
+    actor_class: type[Actor]
+    args: Sequence[Any] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    restart: RestartType = RestartType.PERMANENT
+    shutdown: float = 5.0
+    register_as: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not self.id:
+            raise ValueError(f"expected id to be a str with characters, got {self.id!r}")
+        if not (isinstance(self.actor_class, type) and issubclass(self.actor_class, Actor)):
+            raise ValueError(
+                f"expected the actor_class of {self.id!r} to be a class of actors,"
+                f" got {self.actor_class!r}"
+            )
+        if not isinstance(self.restart, RestartType):
+            raise ValueError(
+                f"expected the restart of {self.id!r} to be a RestartType, got {self.restart!r}"
+            )
+        if self.shutdown < 0:
+            raise ValueError(
+                f"expected the shutdown of {self.id!r} to be at least 0, got {self.shutdown}"
+            )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildInfo:
+    """What a supervisor tells of a child. `pid` is None while it does not run."""
+
+    id: str
+    pid: PID | None
+    actor_class: type[Actor]
+    restart: RestartType
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _ChildDown:
+    id: str
+    pid: PID
+    reason: ExitReason
+
+
+@final
+@dataclass(slots=True)
+class _Child:
+    spec: ChildSpec
+    process: Process | None = None
+
+    @property
+    def pid(self) -> PID | None:
+        return None if self.process is None else self.process.pid
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """An answer that is an error of the asker's, and none of the supervisor's."""
+
+    error: Exception
+
+
+class Supervisor(GenServer[Any, Any]):
+    """A process whose work is to keep others running.
+
+    Subclass it and define `child_specs`. The children start in order, each after the `init`
+    of the one before, and stop in reverse order. One that ends is started again as its
+    `RestartType` says, with those of its siblings that the `strategy` names, when its
+    predecessor is gone. More than `max_restarts` of these within `max_seconds` end the
+    supervisor with `MaxRestartsExceeded`.
+
+    >>> import anyio
+    >>> class Store(GenServer):
+    ...     pass
+    >>> class Stores(Supervisor):
+    ...     def child_specs(self):
+    ...         return [ChildSpec("store", Store, register_as="kvstore")]
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Stores.start(task_group=task_group, register_as="stores")
+    ...         print([child.id for child in await which_children("stores")])
+    ...         print(whereis("kvstore") is not None)
+    ...         exit("stores")
+    >>> from fauxtp import exit, whereis
+    >>> anyio.run(main)
+    ['store']
+    True
+    """
+
+    strategy: RestartStrategy = RestartStrategy.ONE_FOR_ONE
+    max_restarts: int = 3
+    max_seconds: float = 5.0
+
+    def child_specs(self) -> list[ChildSpec]:
+        """Return the specs of the children, in the order in which they start."""
+        return []
+
+    def child(self, id: str) -> PID | None:  # noqa: A002
+        """Return the PID of the child `id`, or None if it does not run, or is not known."""
+        child = self._by_id.get(id)
+        return None if child is None else child.pid
+
+    # Life
+
+    async def init(self) -> Any:
+        self._by_id: dict[str, _Child] = {}
+        self._restarts: deque[float] = deque()
+        self._all_stopped = Event()
+        specs = self.child_specs()
+        _check_ids(specs)
+        self._nursery: TaskGroup = await self.children.start(self._host_children)
+        for spec in specs:
+            self._by_id[spec.id] = child = _Child(spec)
+            await self._start(child)
+
+    async def _host_children(
+        self, *, task_status: TaskStatus[TaskGroup] = TASK_STATUS_IGNORED
+    ) -> None:
+        # Shielded: when everything is cancelled, the children still stop one after the other.
+        with CancelScope(shield=True):
+            async with create_task_group() as nursery:
+                task_status.started(nursery)
+                await self._all_stopped.wait()
+
+    async def _leave(self) -> None:
+        with CancelScope(shield=True):
+            await self._stop_all(list(getattr(self, "_by_id", {}).values()))
+            if hasattr(self, "_all_stopped"):
+                self._all_stopped.set()
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        if isinstance(message, _ChildDown):
+            child = self._by_id.get(message.id)
+            # One that was stopped meanwhile, or started anew, is no news.
+            if child is not None and child.pid is message.pid:
+                child.process = None
+                await self._child_ended(child, message.reason)
+        return state
+
+    # Starting and stopping
+
+    async def _start(self, child: _Child) -> None:
+        spec = child.spec
+        actor = spec.actor_class(*spec.args, **spec.kwargs)
+        child.process = process = await launch(
+            actor, self._nursery, register_as=spec.register_as, supervisor=self.pid
+        )
+        mailbox = self._started().mailbox
+
+        def tell(pid: PID, reason: ExitReason) -> None:
+            mailbox.deliver(_ChildDown(spec.id, pid, reason))
+
+        if not process.watch(Ref(), tell):
+            assert process.reason is not None
+            tell(process.pid, process.reason)
+
+    async def _stop_all(self, children: list[_Child]) -> None:
+        for child in reversed(children):
+            await self._stop_child(child)
+
+    async def _stop_child(self, child: _Child) -> None:
+        process, child.process = child.process, None
+        if process is None:
+            return
+        process.request_exit(ExitReason("shutdown"))
+        try:
+            await wait_exit(process.pid, child.spec.shutdown)
+        except ReceiveTimeout:
+            process.kill()
+            await wait_exit(process.pid)
+
+    async def _child_ended(self, child: _Child, reason: ExitReason) -> None:
+        if not _must_restart(child.spec.restart, reason):
+            if child.spec.restart is RestartType.TEMPORARY:
+                del self._by_id[child.spec.id]
+            return
+        while True:
+            self._count_restart(child, reason)
+            group = self._fate_of(child)
+            await self._stop_all([one for one in group if one is not child])
+            try:
+                await self._start_again(group)
+            except Exception as error:  # an init that fails is one more crash
+                logger.exception("child %r of %r could not be restarted", child.spec.id, self.pid)
+                reason = ExitReason.error(error)
+            else:
+                return
+
+    async def _start_again(self, group: list[_Child]) -> None:
+        for child in group:
+            if child.spec.restart is RestartType.TEMPORARY:
+                del self._by_id[child.spec.id]
+            elif child.process is None:
+                await self._start(child)
+
+    def _fate_of(self, child: _Child) -> list[_Child]:
+        """Return whom the strategy restarts with `child`, in order."""
+        everyone = list(self._by_id.values())
+        match self.strategy:
+            case RestartStrategy.ONE_FOR_ONE:
+                return [child]
+            case RestartStrategy.ONE_FOR_ALL:
+                return everyone
+            case RestartStrategy.REST_FOR_ONE:
+                return everyone[everyone.index(child) :]
+
+    def _count_restart(self, child: _Child, reason: ExitReason) -> None:
+        now = current_time()
+        self._restarts.append(now)
+        while self._restarts[0] < now - self.max_seconds:
+            self._restarts.popleft()
+        if len(self._restarts) > self.max_restarts:
+            raise MaxRestartsExceeded(
+                child.spec.id, self.max_restarts, self.max_seconds
+            ) from reason.exception
+
+    # What others ask
+
+    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+        match request:
+            case ("$which_children",):
+                answer: Any = [self._info(child) for child in self._by_id.values()]
+            case ("$count_children",):
+                answer = self._count()
+            case ("$start_child", ChildSpec() as spec):
+                answer = await self._add(spec)
+            case ("$terminate_child" | "$restart_child" | "$delete_child" as what, str(id_)):
+                answer = await self._change(what, id_)
+            case _:
+                answer = _Refusal(ValueError(f"a supervisor does not know {request!r}"))
+        return answer, state
+
+    def _info(self, child: _Child) -> ChildInfo:
+        return ChildInfo(child.spec.id, child.pid, child.spec.actor_class, child.spec.restart)
+
+    def _count(self) -> dict[str, int]:
+        children = self._by_id.values()
+        supervisors = sum(issubclass(child.spec.actor_class, Supervisor) for child in children)
+        return {
+            "specs": len(children),
+            "active": sum(child.process is not None for child in children),
+            "supervisors": supervisors,
+            "workers": len(children) - supervisors,
+        }
+
+    async def _add(self, spec: ChildSpec) -> PID | _Refusal | None:
+        if spec.id in self._by_id:
+            return _Refusal(ValueError(f"{self.pid!r} has a child {spec.id!r} already"))
+        child = _Child(spec)
+        try:
+            await self._start(child)
+        except Exception as error:
+            return _Refusal(error)
+        self._by_id[spec.id] = child
+        return child.pid
+
+    async def _change(self, what: str, id_: str) -> PID | _Refusal | None:
+        child = self._by_id.get(id_)
+        if child is None:
+            return _Refusal(NoChild(self.pid, id_))
+        if what == "$terminate_child":
+            await self._stop_child(child)
+            if child.spec.restart is RestartType.TEMPORARY:
+                del self._by_id[id_]
+        elif child.process is not None:
+            return _Refusal(ValueError(f"child {id_!r} of {self.pid!r} is running"))
+        elif what == "$delete_child":
+            del self._by_id[id_]
+        else:
+            try:
+                await self._start(child)
+            except Exception as error:
+                return _Refusal(error)
+        return child.pid
+
+
+def _check_ids(specs: list[ChildSpec]) -> None:
+    seen = set()
+    for spec in specs:
+        if spec.id in seen:
+            raise ValueError(f"two children have the id {spec.id!r}")
+        seen.add(spec.id)
+
+
+def _must_restart(restart: RestartType, reason: ExitReason) -> bool:
+    if restart is RestartType.TRANSIENT:
+        return reason.abnormal
+    return restart is RestartType.PERMANENT
+
+
+async def _ask(supervisor: PID | str, request: tuple[Any, ...]) -> Any:
+    answer = await call(supervisor, request, timeout=None)
+    if isinstance(answer, _Refusal):
+        raise answer.error
+    return answer
+
+
+async def which_children(supervisor: PID | str) -> list[ChildInfo]:
+    """Return what there is to tell of each child, in the order in which they start.
+
+    This and the other questions to a supervisor raise what `call` raises.
+    """
+    children: list[ChildInfo] = await _ask(supervisor, ("$which_children",))
+    return children
+
+
+async def count_children(supervisor: PID | str) -> dict[str, int]:
+    """Return how many `"specs"`, `"active"`, `"supervisors"` and `"workers"` there are."""
+    counts: dict[str, int] = await _ask(supervisor, ("$count_children",))
+    return counts
+
+
+async def start_child(supervisor: PID | str, spec: ChildSpec) -> PID:
+    """Add a child, after the others, and return its PID when its `init` has finished.
+
+    Raises `ValueError` if there is a child of that id, `TypeError` if `spec` is no
+    `ChildSpec`, and what its `init` raises.
+    """
+    if not isinstance(spec, ChildSpec):
+        raise TypeError(f"expected spec to be a ChildSpec, got {type(spec).__name__}")
+    pid: PID = await _ask(supervisor, ("$start_child", spec))
+    return pid
+
+
+async def terminate_child(supervisor: PID | str, id: str) -> None:  # noqa: A002
+    """Stop the child `id`. Its spec stays, unless it is temporary.
+
+    Raises `NoChild` if there is none of that id.
+    """
+    await _ask(supervisor, ("$terminate_child", id))
+
+
+async def restart_child(supervisor: PID | str, id: str) -> PID:  # noqa: A002
+    """Start the child `id`, which does not run, and return its PID.
+
+    Raises `NoChild` if there is none of that id, `ValueError` if it runs, and what its
+    `init` raises.
+    """
+    pid: PID = await _ask(supervisor, ("$restart_child", id))
+    return pid
+
+
+async def delete_child(supervisor: PID | str, id: str) -> None:  # noqa: A002
+    """Forget the child `id`, which does not run.
+
+    Raises `NoChild` if there is none of that id, and `ValueError` if it runs.
+    """
+    await _ask(supervisor, ("$delete_child", id))

@@ -1,0 +1,201 @@
+"""Waiting for somebody in any thread: of a task on asyncio or trio, or of a plain thread.
+
+A waiter is made by whoever is about to wait, serves one wait, and may be woken from any
+thread, before the wait or during it. Neither asyncio nor trio is imported here: whoever
+runs an event loop has done so.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import trio
+
+__all__ = ["Home", "ThreadWaiter", "Waiter", "current_home", "current_task", "new_waiter"]
+
+
+class Waiter(Protocol):
+    def wake(self) -> None:
+        """End the wait, from whichever thread. A second time nothing happens."""
+
+    def time(self) -> float:
+        """Return the seconds on the clock by which timeouts are measured."""
+        ...
+
+    async def wait(self, timeout: float | None) -> bool:
+        """Return True when woken, False after `timeout` seconds."""
+        ...
+
+
+class Home(Protocol):
+    """An event loop, as the place where something must be done."""
+
+    def run(self, function: Callable[[], object]) -> None:
+        """Call `function` in the loop's thread: now if this is it, else soon."""
+
+    def new_waiter(self) -> Waiter: ...
+
+
+class _AsyncioWaiter:
+    __slots__ = ("_future", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[bool] = loop.create_future()
+
+    def _settle(self, woken: bool = True) -> None:
+        if not self._future.done():
+            self._future.set_result(woken)
+
+    def wake(self) -> None:
+        if _running_asyncio_loop() is self._loop:
+            self._settle()
+        elif not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(self._settle)
+            except RuntimeError:
+                if not self._loop.is_closed():  # else it closed meanwhile: nobody waits
+                    raise
+
+    def time(self) -> float:
+        return self._loop.time()
+
+    async def wait(self, timeout: float | None) -> bool:
+        if timeout is None:
+            return await self._future
+        timer = self._loop.call_later(timeout, self._settle, False)
+        try:
+            return await self._future
+        finally:
+            timer.cancel()
+
+
+class _AsyncioHome:
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def run(self, function: Callable[[], object]) -> None:
+        if _running_asyncio_loop() is self._loop:
+            function()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function)
+
+    def new_waiter(self) -> Waiter:
+        return _AsyncioWaiter(self._loop)
+
+
+class _TrioWaiter:
+    __slots__ = ("_event", "_home")
+
+    def __init__(self, home: _TrioHome) -> None:
+        self._home = home
+        self._event: trio.Event = sys.modules["trio"].Event()
+
+    def wake(self) -> None:
+        self._home.run(self._event.set)
+
+    def time(self) -> float:
+        return sys.modules["trio"].current_time()  # type: ignore[no-any-return]
+
+    async def wait(self, timeout: float | None) -> bool:
+        if timeout is None:
+            await self._event.wait()
+        else:
+            with sys.modules["trio"].move_on_after(timeout):
+                await self._event.wait()
+        return self._event.is_set()
+
+
+class _TrioHome:
+    __slots__ = ("_token",)
+
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        self._token = token
+
+    def run(self, function: Callable[[], object]) -> None:
+        if _running_trio_token() is self._token:
+            function()
+            return
+        try:
+            self._token.run_sync_soon(function)
+        except sys.modules["trio"].RunFinishedError:
+            pass  # nobody waits there any more
+
+    def new_waiter(self) -> Waiter:
+        return _TrioWaiter(self)
+
+
+class ThreadWaiter:
+    """The waiter of a thread that runs no event loop."""
+
+    __slots__ = ("_woken",)
+
+    def __init__(self) -> None:
+        self._woken = threading.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def time(self) -> float:
+        return time.monotonic()
+
+    def wait_blocking(self, timeout: float | None) -> bool:
+        return self._woken.wait(timeout)
+
+
+def _running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the asyncio loop that runs in this thread; ask asyncio itself from then on."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    global _running_asyncio_loop
+    _running_asyncio_loop = asyncio._get_running_loop
+    return asyncio._get_running_loop()  # type: ignore[no-any-return]
+
+
+def _running_trio_token() -> trio.lowlevel.TrioToken | None:
+    trio = sys.modules.get("trio")
+    if trio is None or not trio.lowlevel.in_trio_run():
+        return None
+    return trio.lowlevel.current_trio_token()  # type: ignore[no-any-return]
+
+
+def current_home() -> Home | None:
+    """Return the event loop that runs in this thread, or None."""
+    loop = _running_asyncio_loop()
+    if loop is not None:
+        return _AsyncioHome(loop)
+    token = _running_trio_token()
+    return None if token is None else _TrioHome(token)
+
+
+def new_waiter() -> Waiter:
+    """Return a waiter for the running task.
+
+    Raises `RuntimeError` where no event loop runs.
+    """
+    loop = _running_asyncio_loop()
+    if loop is not None:
+        return _AsyncioWaiter(loop)
+    home = current_home()
+    if home is None:
+        raise RuntimeError("no event loop runs in this thread")
+    return home.new_waiter()
+
+
+def current_task() -> Any:
+    """Return the running task as its event loop knows it, or None outside of any."""
+    if _running_asyncio_loop() is not None:
+        return sys.modules["asyncio"].current_task()
+    if _running_trio_token() is not None:
+        return sys.modules["trio"].lowlevel.current_task()
+    return None
