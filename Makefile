@@ -27,6 +27,7 @@ lint: $(VENV)/dev
 	$(BIN)/stubtest fauxtp._registry
 	$(BIN)/pyright
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/zizmor --offline --no-progress .github
 
 bench: export FAUXTP_EXTENSIONS = always
