@@ -11,8 +11,7 @@ SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.pyx fauxtp/*.pxd)
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/demo
-	@echo "== a key-value store, found by its name =="
-	$(BIN)/python examples/01_concurrent_kvstore.py
+	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
 
 test: export FAUXTP_EXTENSIONS = always
 test: $(VENV)/test

@@ -1,69 +1,118 @@
-"""A store, and threads that find it by its name.
+"""A store, and writers and readers that find it, and each other, by name.
 
-The store announces itself in the registry as "kvstore". Writers and readers know nothing but
-the name: whoever stands behind it now is the one they talk to. When the store goes, its name
-goes with it, and the readers notice.
+Nobody in here holds a reference to anybody else: a writer knows that there is something
+called "kvstore", and something called "reader:1". A supervisor keeps them running.
 """
 
 from __future__ import annotations
 
-import threading
+from typing import Any
 
-from fauxtp import PID, register, registered, unregister, whereis
+import anyio
 
+from fauxtp import (
+    Actor,
+    Call,
+    ChildSpec,
+    GenServer,
+    RestartType,
+    Supervisor,
+    call,
+    cast,
+    exit,
+    register,
+    send,
+    tree,
+    unregister,
+    wait_exit,
+    wait_registered,
+    whereis,
+)
 
-class Store:
-    """Something that other parts of a program want to find: a dict behind a lock."""
-
-    def __init__(self) -> None:
-        self.pid = PID()
-        self.values: dict[str, int] = {}
-        self.lock = threading.Lock()
-
-    def put(self, key: str, value: int) -> None:
-        with self.lock:
-            self.values[key] = value
-
-    def count(self) -> int:
-        with self.lock:
-            return len(self.values)
-
-
-# Until there is a process behind each PID, somebody has to know the object.
-STORES: dict[PID, Store] = {}
-
-
-def find_store() -> Store | None:
-    pid = whereis("kvstore")
-    return None if pid is None else STORES[pid]
+WRITERS = 3
+ITEMS = 100  # of each writer
 
 
-def write(writer: int, items: int) -> None:
-    for item in range(items):
-        store = find_store()
+class KVStore(GenServer[Any, Any]):
+    """A server: it handles one message after the other, so its dict needs no lock."""
+
+    async def init(self) -> dict[str, int]:
+        register("kvstore", self.pid)
+        self.reads = 0
+        return {}
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        match request:
+            case ("put", key, value):
+                state[key] = value
+        return state
+
+    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+        match request:  # each branch returns the answer, and the state for the next message
+            case ("get", key):
+                self.reads += 1
+                return state.get(key), state
+            case "stats":
+                return {"keys": len(state), "reads": self.reads}, state
+
+    async def terminate(self, reason: str, state: Any) -> None:
+        unregister("kvstore")  # good manners; the name of a dead process is freed anyway
+
+
+class Reader(Actor):
+    """Is told which keys are written, looks each of them up, and ends when there are no more."""
+
+    async def run(self, state: Any) -> Any:
+        await self.receive(
+            (("written", str, int), self.look_up),
+            ("that is all", self.stop),
+        )
+
+    async def look_up(self, key: str, value: int) -> None:
+        found = await call("kvstore", ("get", key))
+        assert found == value, f"expected {value} for {key}, got {found}"
+
+
+class Everybody(Supervisor):
+    """Starts its children in this order, and starts again whoever crashes."""
+
+    def child_specs(self) -> list[ChildSpec]:
+        readers = [
+            # Transient: one that crashes is started again, one that has finished is not.
+            ChildSpec(name, Reader, register_as=name, restart=RestartType.TRANSIENT)
+            for name in (f"reader:{number}" for number in range(1, WRITERS + 1))
+        ]
+        return [ChildSpec("store", KVStore), *readers]
+
+
+async def write(number: int) -> None:
+    """Write items, and tell the reader of the same number. This is code that is no actor."""
+    for item in range(ITEMS):
+        key = f"{number}:{item}"
+        await cast("kvstore", ("put", key, item))  # does not wait for an answer; `call` does
+        await send(f"reader:{number}", ("written", key, item))
+    await send(f"reader:{number}", "that is all")
+
+
+async def main() -> None:
+    async with anyio.create_task_group() as task_group:
+        everybody = await Everybody.start(task_group=task_group)
+        print("running:", tree(), sep="\n")
+
+        readers = [await wait_registered(f"reader:{n}") for n in range(1, WRITERS + 1)]
+        for number in range(1, WRITERS + 1):
+            task_group.start_soon(write, number)
+        for reader in readers:
+            await wait_exit(reader)
+        print("all readers have read what they were told of")
+
+        store = whereis("kvstore")
         if store is not None:
-            store.put(f"{writer}:{item}", item)
-
-
-def main() -> None:
-    store = Store()
-    STORES[store.pid] = store
-    print("the name was free:", register("kvstore", store.pid))
-    print("it cannot be taken twice:", register("kvstore", PID()))
-    print("registered:", registered())
-
-    writers = [threading.Thread(target=write, args=(number, 250)) for number in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    found = find_store()
-    assert found is store
-    print("items from 4 writers:", found.count())
-
-    unregister("kvstore", store.pid)
-    print("after it left:", find_store())
+            stats = await call(store, "stats")
+            print("the store says:", stats)
+        exit(everybody)
+    print("after the end:", whereis("kvstore"))
 
 
 if __name__ == "__main__":
-    main()
+    anyio.run(main)

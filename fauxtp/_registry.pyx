@@ -451,6 +451,7 @@ cdef list _listed(names):
     return PyDict_Keys(names) if type(names) is dict else [names]
 
 
+@cython.no_gc_clear  # a finaliser in the same cycle may still call it
 cdef class Registry:
     """A table of names, each meaning one PID. Any thread may use it.
 

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from fauxtp import registry
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
 from fauxtp.mailbox import Pattern
-from fauxtp.process import ExitReason, Phase, Process, current_process, enter
+from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
 from fauxtp.registry import PID
 from fauxtp.waiting import current_home, new_waiter
 
@@ -228,27 +228,28 @@ class _Life:
     def abandon(self) -> None:
         """End a process whose starter does not wait for it any more."""
         if self.process.task is None:  # its task has not begun, and may never do so
-            self.process.bury(_CANCELLED)
+            self.process.bury(CANCELLED)
         else:
-            self.process.request_exit(_CANCELLED)
+            self.process.request_exit(CANCELLED)
 
     async def live(self) -> None:
         process = self.process
         if process.phase is Phase.DEAD:
             return
         enter(process)
-        reason, outer = await self._work()
-        if process.phase is Phase.RUNNING:
-            process.phase = Phase.STOPPING
-            if type(self.actor).terminate is not Actor.terminate:
-                outer = await self._terminate(reason) or outer
-            self._log(reason)
-            if isinstance(reason.exception, MaxRestartsExceeded) and process.supervisor is None:
-                outer = outer or reason.exception
-        else:
-            self.failure = reason.exception or ProcessExited(process.pid, reason)
-        process.bury(reason)
-        self.actor._children = None
+        reason, outer = CANCELLED, None
+        try:
+            reason, outer = await self._work()
+            if process.phase is Phase.RUNNING:
+                process.phase = Phase.STOPPING
+                outer = self._crashed(reason) or outer
+                if type(self.actor).terminate is not Actor.terminate:
+                    outer = await self._terminate(reason) or outer
+            else:
+                self.failure = reason.exception or ProcessExited(process.pid, reason)
+        finally:  # also if the event loop itself cancels `terminate`, which no shield prevents
+            process.bury(reason)
+            self.actor._children = None
         if self.on_exit is not None:
             outer = await self._tell(self.on_exit, reason) or outer
         if outer is not None:
@@ -273,17 +274,33 @@ class _Life:
                     await self.actor._leave()
                     children.cancel_scope.cancel()
         except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
-            process.bury(_CANCELLED)
             raise
         except get_cancelled_exc_class() as cancelled:
-            return reason or process.exit_request or _CANCELLED, cancelled
+            return reason or process.exit_request or CANCELLED, cancelled
         except BaseExceptionGroup as group:
-            crash = group.exceptions[0] if len(group.exceptions) == 1 else group
-            fatal = None if isinstance(crash, Exception) else crash
-            return reason or ExitReason.error(crash), fatal
+            return self._sort_out(group, reason)
         except BaseException as other:
             return ExitReason.error(other), other
-        return reason or process.exit_request or _CANCELLED, None
+        return reason or process.exit_request or CANCELLED, None
+
+    def _sort_out(
+        self, group: BaseExceptionGroup, reason: ExitReason | None
+    ) -> tuple[ExitReason, BaseException | None]:
+        """Return why the actor ended, and what of `group` is more than its own affair.
+
+        `reason` is what is known already; errors that came after it are logged.
+        """
+        stops, others = group.split(ActorExit)
+        errors, fatal = (None, None) if others is None else others.split(Exception)
+        if stops is not None:  # `stop` was called in a task group of the actor's own
+            reason = reason or _first(stops).reason
+        if errors is not None and reason is not None:
+            logger.error("%s failed as it ended", self._who(), exc_info=_plain(errors))
+        elif errors is not None:
+            reason = ExitReason.error(_plain(errors))
+        if fatal is None:
+            return reason or CANCELLED, None
+        return reason or ExitReason.error(_plain(fatal)), _plain(fatal)
 
     async def _init_and_run(self) -> NoReturn:
         actor, process = self.actor, self.process
@@ -299,12 +316,16 @@ class _Life:
     async def _terminate(self, reason: ExitReason) -> BaseException | None:
         with CancelScope(shield=True) as scope:
             self.process.closing_scope = scope
+            if self.process.killed:
+                scope.cancel()
             try:
                 await self.actor.terminate(reason, self.state)
             except ActorExit:
                 pass  # it ends already
             except Exception:
                 logger.exception("terminate of %s failed", self._who())
+            except GeneratorExit:
+                raise
             except get_cancelled_exc_class():
                 raise
             except BaseException as fatal:
@@ -317,15 +338,22 @@ class _Life:
                 await on_exit(self.process.pid, reason)
             except Exception:
                 logger.exception("on_exit of %s failed", self._who())
+            except GeneratorExit:
+                raise
             except get_cancelled_exc_class():
                 raise
             except BaseException as fatal:
                 return fatal
         return None
 
-    def _log(self, reason: ExitReason) -> None:
-        if reason.exception is not None:
-            logger.error("%s crashed", self._who(), exc_info=reason.exception)
+    def _crashed(self, reason: ExitReason) -> BaseException | None:
+        """Log the crash, if it is one and its own; return what the task group must hear of."""
+        if reason.exception is None or reason is self.process.exit_request:
+            return None
+        # Before `terminate`, which may give up the name.
+        logger.error("%s crashed", self._who(), exc_info=reason.exception)
+        escalates = isinstance(reason.exception, MaxRestartsExceeded)
+        return reason.exception if escalates and self.process.supervisor is None else None
 
     def _who(self) -> str:
         names = registry.default.names(self.process.pid)
@@ -333,4 +361,13 @@ class _Life:
         return f"{type(self.actor).__name__}{called} {self.process.pid!r}"
 
 
-_CANCELLED = ExitReason("cancelled", abnormal=True)
+def _plain(group: BaseExceptionGroup) -> BaseException:
+    return group.exceptions[0] if len(group.exceptions) == 1 else group
+
+
+def _first(stops: BaseExceptionGroup[ActorExit]) -> ActorExit:
+    first: BaseException = stops
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, ActorExit)
+    return first

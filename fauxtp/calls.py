@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, final
 from fauxtp.dead_letters import dead_letters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fauxtp.registry import PID
 
-__all__ = ["Call", "Cast", "reply"]
+__all__ = ["Call", "Cast", "OwedCalls", "reply"]
 
 
 @final
@@ -95,6 +95,26 @@ class Call:
 
 
 _GIVEN_UP = (None, None)
+
+
+@final
+class OwedCalls:
+    """Calls that were taken up and are not answered yet."""
+
+    __slots__ = ("_calls", "_limit")
+
+    def __init__(self) -> None:
+        self._calls: set[Call] = set()
+        self._limit = 16
+
+    def add(self, call: Call) -> None:
+        if len(self._calls) >= self._limit:
+            self._calls = {known for known in self._calls if not known.settled}
+            self._limit = max(16, 2 * len(self._calls))  # so that adding stays cheap
+        self._calls.add(call)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(list(self._calls))
 
 
 def reply(from_: Call, value: Any) -> bool:

@@ -73,7 +73,7 @@ def process_info(pid: PID | str) -> ProcessInfo:
         handling_for=0.0 if handling is None else time.monotonic() - process.handled_since,
         waiting_for=None if waiting_for is None else waiting_for.target,
         links=sorted(process.links),
-        monitors=sorted(set(process.monitors.values())),
+        monitors=sorted({*process.monitors.copy().values()}),
         monitored_by=len(process.watchers),
         supervisor=process.supervisor,
         children=[one.pid for one in living() if one.supervisor is process.pid],

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
-from fauxtp.calls import Call
+from fauxtp.calls import Call, OwedCalls
 from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import MailboxClosed, MailboxFull, NoProcess, ReceiveTimeout
 from fauxtp.patterns import match_pattern
 from fauxtp.registry import PID
-from fauxtp.waiting import ThreadWaiter, Waiter, new_waiter
+from fauxtp.waiting import ThreadWaiter, Waiter, new_waiter, seconds
 
 __all__ = ["Mailbox", "find_mailbox"]
 
@@ -42,7 +42,8 @@ class Mailbox:
     # How it is safe without a lock: a sender first appends, then looks for somebody to wake;
     # a receiver first says that it waits, then looks again for messages. And a sender looks
     # whether the mailbox is open after it has appended too: whatever came in after the last
-    # look of whoever closed it is cleared away by the sender.
+    # look of whoever closed it is cleared away by the sender. While somebody receives, `_kept`
+    # is theirs alone: the last of them clears it away when the mailbox has been closed.
 
     __slots__ = (
         "__weakref__",
@@ -50,7 +51,9 @@ class Mailbox:
         "_gate",
         "_inbox",
         "_kept",
+        "_owed",
         "_receivers",
+        "_removals",
         "_senders",
         "_waiting",
         "max_size",
@@ -58,13 +61,15 @@ class Mailbox:
     )
 
     def __init__(self, max_size: int = 0, *, pid: PID | None = None) -> None:
+        self._inbox: deque[Any] = deque()  # new ones
+        self._kept: list[Any] = []  # older ones, that no pattern has matched so far
+        self._removals = 0  # from the older ones
+        self._owed: OwedCalls | None = None  # received by pattern, and to be answered
         if not isinstance(max_size, int):
             raise TypeError(f"expected max_size to be an int, got {type(max_size).__name__}")
         if max_size < 0:
             raise ValueError(f"expected max_size to be at least 0, got {max_size}")
         self.max_size = max_size
-        self._inbox: deque[Any] = deque()  # new ones
-        self._kept: list[Any] = []  # older ones, that no pattern has matched so far
         self._waiting: tuple[Waiter, ...] = ()
         self._senders: deque[Waiter | ThreadWaiter] = deque()  # who wait for room
         self._receivers = 0
@@ -99,8 +104,13 @@ class Mailbox:
             try:
                 if len(self) >= self.max_size and not self.closed:
                     await waiter.wait(None)
-            finally:
-                self._leave_queue(waiter)
+            except BaseException:
+                self._leave_queue(waiter, pass_on=True)
+                raise
+            self._leave_queue(waiter)
+            if self._closed_because is not None:
+                self._lose(message, self._closed_because)
+                return
 
     def put_nowait(self, message: Any) -> None:
         """Put `message` in, from any thread.
@@ -112,16 +122,23 @@ class Mailbox:
 
     def put_blocking(self, message: Any, timeout: float | None) -> bool:
         """Put `message` in, from a thread without an event loop; return whether in time."""
+        deadline = None if timeout is None else ThreadWaiter().time() + timeout
         while not self._admit(message):
-            waiter = ThreadWaiter()
+            waiter, in_time = ThreadWaiter(), True
             self._senders.append(waiter)
             try:
-                if len(self) < self.max_size or self.closed:
-                    continue
-                if not waiter.wait_blocking(timeout):
-                    return False
-            finally:
-                self._leave_queue(waiter)
+                if len(self) >= self.max_size and not self.closed:
+                    left = None if deadline is None else max(0.0, deadline - waiter.time())
+                    in_time = waiter.wait_blocking(left)
+            except BaseException:
+                self._leave_queue(waiter, pass_on=True)
+                raise
+            self._leave_queue(waiter, pass_on=not in_time)
+            if self._closed_because is not None:
+                self._lose(message, self._closed_because)
+                return True
+            if not in_time:
+                return False
         return True
 
     def _admit(self, message: Any) -> bool:
@@ -131,11 +148,16 @@ class Mailbox:
                 self._refuse(message)
             return True
         with self._gate:
-            room = self.closed or len(self) < self.max_size
-            delivered = room and self.deliver(message)
-        if room and not delivered:
+            closed = self.closed
+            if not closed:
+                if len(self) >= self.max_size:
+                    return False
+                self._inbox.append(message)
+        if closed:
             self._refuse(message)
-        return room
+        else:
+            self._arrived()
+        return True
 
     def _refuse(self, message: Any) -> None:
         if isinstance(message, Call):
@@ -148,25 +170,30 @@ class Mailbox:
         if self._closed_because is not None:
             return False
         self._inbox.append(message)
+        self._arrived()
+        return True
+
+    def _arrived(self) -> None:
         if self._waiting:
             self._wake_receivers()
         if self._closed_because is not None:
             self._bury(self._closed_because)
-        return True
 
-    def _leave_queue(self, waiter: Waiter | ThreadWaiter) -> None:
-        """Stop waiting for room; if it was this one's turn, the next may need it."""
+    def _leave_queue(self, waiter: Waiter | ThreadWaiter, pass_on: bool = False) -> None:
+        """Stop waiting for room; with `pass_on`, if it was this one's turn, it is the next's."""
         try:
             self._senders.remove(waiter)
         except ValueError:
-            self._made_room()
+            if pass_on:
+                self._made_room()
 
     def _made_room(self) -> None:
-        if self._senders and len(self) < self.max_size:
+        while self._senders and len(self) < self.max_size:
             try:
-                self._senders.popleft().wake()
+                if self._senders.popleft().wake():
+                    return  # else its event loop has ended: it is the next one's turn
             except IndexError:
-                pass  # another thread was quicker
+                return  # another thread was quicker
 
     # Taking out
 
@@ -200,11 +227,13 @@ class Mailbox:
     async def take(self) -> Any:
         """Take out the oldest message, whatever it is."""
         while True:
-            if self._kept:
-                message = self._kept.pop(0)
-            elif self._inbox:
-                message = self._inbox.popleft()
-            else:
+            try:
+                if self._kept:
+                    message = self._kept.pop(0)
+                    self._removals += 1
+                else:
+                    message = self._inbox.popleft()
+            except IndexError:  # also if another thread closes the mailbox meanwhile
                 await self._wait_for_more(None)
                 continue
             if self._senders:
@@ -214,59 +243,83 @@ class Mailbox:
     async def _first_match(
         self, patterns: tuple[Pattern, ...], timeout: float | None
     ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        deadline = None
+        limit, deadline = seconds(timeout), None
+        late, seen, removals = False, 0, self._removals
         self._receivers += 1
         try:
-            seen = 0
             while True:
+                if self._closed_because is not None:
+                    raise MailboxClosed(self.pid)
+                if removals != self._removals:
+                    seen = 0  # another receiver has taken one out
                 found, seen = self._scan(patterns, seen)
                 if found is not None:
                     return found
-                if timeout is not None and deadline is None:
-                    deadline = new_waiter().time() + timeout
-                await self._wait_for_more(deadline, timeout)
-                if self._receivers > 1:
-                    seen = 0  # another receiver may have moved what this one has not seen
+                if late:
+                    raise ReceiveTimeout(f"no matching message within {timeout:g} s")
+                if limit is not None and deadline is None:
+                    deadline = new_waiter().time() + limit
+                removals = self._removals
+                late = not await self._wait_for_more(deadline)
         finally:
             self._receivers -= 1
+            if self._closed_because is not None:
+                self._bury(self._closed_because)
 
     def _scan(
         self, patterns: tuple[Pattern, ...], seen: int
     ) -> tuple[tuple[Callable[..., Any], tuple[Any, ...]] | None, int]:
         """Look for a match from the message number `seen` on; take it out."""
-        kept, inbox = self._kept, self._inbox
-        while seen < len(kept) or inbox:
-            if seen >= len(kept):
-                kept.append(inbox.popleft())
-                if self._receivers > 1 and self._waiting:
-                    self._wake_receivers()
+        kept = self._kept
+        while seen < len(kept) or self._keep_next():
             message = kept[seen]
             for matcher, handler in patterns:
                 extracted = match_pattern(message, matcher)
                 if extracted is None:
                     continue
                 del kept[seen]
+                self._removals += 1
                 if self._senders:
                     self._made_room()
-                if type(message) is Call and not message.take():
-                    break  # its caller has given up: it counts as never sent
+                if type(message) is Call:
+                    if not message.take():
+                        break  # its caller has given up: it counts as never sent
+                    self._owe(message)
                 return (handler, extracted), seen
             else:
                 seen += 1
         return None, seen
 
-    async def _wait_for_more(self, deadline: float | None, timeout: float | None = None) -> None:
-        """Return when there may be something new; raise if there will not be in time."""
+    def _keep_next(self) -> bool:
+        """Move the oldest of the new messages to the older ones; return False if none is new."""
+        try:
+            if self._gate is None:
+                self._kept.append(self._inbox.popleft())
+            else:
+                with self._gate:  # or a sender would see room that there is not
+                    self._kept.append(self._inbox.popleft())
+        except IndexError:
+            return False
+        return True
+
+    def _owe(self, call: Call) -> None:
+        if self._owed is None:
+            self._owed = OwedCalls()
+        self._owed.add(call)
+
+    async def _wait_for_more(self, deadline: float | None) -> bool:
+        """Return when there may be something new; False if the time is over."""
         if self._closed_because is not None:
             raise MailboxClosed(self.pid)
         waiter = new_waiter()
         self._waiting += (waiter,)
         try:
             if self._inbox or self._closed_because is not None:
-                return
-            left = None if deadline is None else max(0.0, deadline - waiter.time())
-            if not await waiter.wait(left) and not self._inbox:
-                raise ReceiveTimeout(f"no matching message within {timeout:g} s")
+                return True
+            if deadline is None:
+                return await waiter.wait(None)
+            woken = await waiter.wait(max(0.0, deadline - waiter.time()))
+            return woken and waiter.time() < deadline
         finally:
             self._waiting = tuple(other for other in self._waiting if other is not waiter)
 
@@ -298,16 +351,22 @@ class Mailbox:
 
     def _bury(self, because: Callable[[Call], BaseException]) -> None:
         """Clear away every message; each is had by one thread only."""
-        while True:
+        kept = [] if self._receivers else self._kept
+        while kept or self._inbox:
             try:
-                message = self._kept.pop(0) if self._kept else self._inbox.popleft()
+                message = kept.pop(0) if kept else self._inbox.popleft()
             except IndexError:
-                return
-            if isinstance(message, Call):
-                message.fail(because(message))
-            else:
-                dead_letters.add(self.pid, message, "exited")
+                continue  # another thread was quicker
+            self._lose(message, because)
+        for call in self._owed or ():
+            call.fail(because(call))
+
+    def _lose(self, message: Any, because: Callable[[Call], BaseException]) -> None:
+        if isinstance(message, Call):
+            message.fail(because(message))
+        else:
+            dead_letters.add(self.pid, message, "exited")
 
     def __del__(self) -> None:
-        if self._inbox or self._kept:
+        if self._inbox or self._kept or self._owed:
             self.close()

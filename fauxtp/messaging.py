@@ -13,7 +13,7 @@ from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
 from fauxtp.mailbox import Mailbox, find_mailbox
 from fauxtp.process import Process, current_process, find_process
 from fauxtp.registry import PID, whereis
-from fauxtp.waiting import ThreadWaiter, current_home, new_waiter
+from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds
 
 __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
 
@@ -83,16 +83,16 @@ async def send(to: PID | str, message: Any) -> None:
     >>> len(mailbox)
     1
     """
+    global _sent
+    _sent += 1
+    if _sent >= BUDGET:  # who only sends must not keep the readers from reading
+        _sent = 0
+        await checkpoint()  # before: whoever is cancelled here has sent nothing
     mailbox = _mailbox_of(to)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
     else:
         await mailbox.put(message)
-    global _sent
-    _sent += 1
-    if _sent >= BUDGET:  # who only sends must not keep the readers from reading
-        _sent = 0
-        await checkpoint()
 
 
 async def cast(to: PID | str, request: Any) -> None:
@@ -115,7 +115,7 @@ async def call(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
     Raises `NoProcess` if there is nobody, `ProcessExited` if the server ends before it
     answers (with the error that ended it as the cause), `CallCycle` if the server waits for
     the caller, `ReceiveTimeout` if no answer came in time; the first three at once. And
-    `TypeError` if `to` is neither a PID nor a name.
+    `TypeError` if `to` is neither a PID nor a name, or `timeout` no number.
 
     >>> import anyio
     >>> anyio.run(call, "nobody", "stats")
@@ -123,6 +123,7 @@ async def call(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
         ...
     fauxtp.errors.NoProcess: no living process behind 'nobody'
     """
+    limit = seconds(timeout)
     pid, mailbox = _target(to)
     waiter = new_waiter()
     caller = current_process(own_task=True)
@@ -132,13 +133,15 @@ async def call(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
     try:
         if caller is not None:
             _refuse_circle(caller, pid)
-        deadline = None if timeout is None or not mailbox.max_size else waiter.time() + timeout
         if mailbox.max_size:
-            await _put_in_time(mailbox, pending, timeout)
+            started = waiter.time()
+            await _put_in_time(mailbox, pending, limit)
+            if limit is not None:
+                limit = max(0.0, limit - (waiter.time() - started))
         elif not mailbox.deliver(pending):
             raise NoProcess(to)
-        left = timeout if deadline is None else max(0.0, deadline - waiter.time())
-        await waiter.wait(left)
+        del mailbox  # one that nobody else has would never be read
+        await waiter.wait(limit)
     except BaseException:
         pending.give_up()
         raise
@@ -163,14 +166,16 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = 5.0) -> A
     """
     if current_home() is not None:
         raise RuntimeError("call_blocking would block the event loop; await call instead")
+    limit = seconds(timeout)
     pid, mailbox = _target(to)
     waiter = ThreadWaiter()
     pending = Call(request, pid, None, waiter.wake)
     started = waiter.time()
-    if not mailbox.put_blocking(pending, timeout):
+    if not mailbox.put_blocking(pending, limit):
         raise ReceiveTimeout(f"no room at {to!r} within {timeout:g} s")
+    del mailbox  # one that nobody else has would never be read
     try:
-        left = None if timeout is None else max(0.0, timeout - (waiter.time() - started))
+        left = None if limit is None else max(0.0, limit - (waiter.time() - started))
         waiter.wait_blocking(left)
     except BaseException:
         pending.give_up()
@@ -205,4 +210,6 @@ def _refuse_circle(caller: Process, target: PID) -> None:
             return  # a circle of others, who are told themselves
         process = find_process(pid)
         waiting = None if process is None else process.waiting_for
-        pid = None if waiting is None or waiting.deferred else waiting.target
+        if waiting is None or waiting.deferred or waiting.settled:
+            return
+        pid = waiting.target

@@ -108,8 +108,8 @@ def link(pid: PID | str) -> None:
     if other is me:
         return
     if other is not None:
+        me.links[other.pid] = other  # first: at its death, the other takes back both
         other.links[me.pid] = me
-        me.links[other.pid] = other
         if find_process(other.pid) is other or other.links.pop(me.pid, None) is None:
             return
         me.links.pop(other.pid, None)
@@ -132,7 +132,8 @@ def exit(pid: PID | str, reason: str = "shutdown") -> bool:  # noqa: A001
 
     Its `run` is cancelled and its `terminate` runs with `reason`. If it traps exits, it is
     sent an `Exit` and may do as it likes; unless `reason` is `"kill"`, which cannot be
-    trapped.
+    trapped, and leaves no time: `terminate` is cancelled where it awaits something, also if
+    it runs already.
 
     Raises `TypeError` if `pid` is neither a PID nor a name, or `reason` no str.
 
@@ -145,7 +146,9 @@ def exit(pid: PID | str, reason: str = "shutdown") -> bool:  # noqa: A001
     if process is None:
         return False
     why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
-    if process.actor.trap_exit and reason != "kill":
+    if reason == "kill":
+        process.kill(why)
+    elif process.actor.trap_exit:
         process.mailbox.deliver(Exit(None, why))
     else:
         process.request_exit(why)

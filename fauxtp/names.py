@@ -62,10 +62,15 @@ async def start_or_find(
                 return await actor_class.start(
                     *args, task_group=task_group, register_as=name, **kwargs
                 )
-            except NameTaken:
+            except NameTaken as taken:
+                if taken.name != name:
+                    raise
                 continue  # somebody was quicker
         process = find_process(pid)
-        if process is None or await _has_started(process):
+        if process is None:
+            if whereis(name) is pid:  # else it has just died
+                return pid
+        elif await _has_started(process):
             return pid
 
 

@@ -8,11 +8,11 @@ fail, then monitors and links are told. Whoever hears of a death can take the na
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
 from fauxtp.calls import Call
 from fauxtp.errors import ProcessExited
@@ -25,7 +25,19 @@ if TYPE_CHECKING:
 
     from fauxtp.actor import Actor
 
-__all__ = ["Exit", "ExitReason", "Phase", "Process", "current_process", "find_process", "living"]
+__all__ = [
+    "CANCELLED",
+    "Exit",
+    "ExitReason",
+    "Phase",
+    "Process",
+    "current_process",
+    "find_process",
+    "living",
+]
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class ExitReason(str):
@@ -58,6 +70,9 @@ class ExitReason(str):
     def error(cls, exception: BaseException) -> ExitReason:
         """Return the reason of a process that `exception` ended."""
         return cls(f"error: {exception!r}", exception=exception)
+
+
+CANCELLED = ExitReason("cancelled", abnormal=True)
 
 
 @final
@@ -99,6 +114,7 @@ class Process:
         "handled_since",
         "handling",
         "home",
+        "killed",
         "links",
         "mailbox",
         "monitors",
@@ -126,6 +142,7 @@ class Process:
         self.scope: CancelScope | None = None  # ends init and run
         self.closing_scope: CancelScope | None = None  # ends terminate
         self.exit_request: ExitReason | None = None
+        self.killed = False
         self.waiting_for: Call | None = None
         self.handling: Any = None
         self.handled_since = 0.0
@@ -144,13 +161,20 @@ class Process:
         """Call `wake` when `init` is over, well or not; now if it is."""
         self.starters.append(wake)
         if self.phase is not Phase.STARTING:
-            wake()
+            self._wake_starters()
 
     def started(self, phase: Phase) -> None:
         """Note that `init` is over."""
         self.phase = phase
+        self._wake_starters()
+
+    def _wake_starters(self) -> None:
         while self.starters:
-            self.starters.pop()()
+            try:
+                wake = self.starters.pop()
+            except IndexError:
+                return  # another thread was quicker
+            wake()
 
     # Watching
 
@@ -178,12 +202,13 @@ class Process:
         if self.scope is not None:
             self.scope.cancel()
 
-    def kill(self) -> None:
-        """End the process from outside, and its `terminate` too."""
-        self.home.run(self._kill_now)
+    def kill(self, reason: ExitReason) -> None:
+        """End the process from outside, and its `terminate` too, now or when it comes to it."""
+        self.home.run(lambda: self._kill_now(reason))
 
-    def _kill_now(self) -> None:
-        self._exit_now(ExitReason("killed", abnormal=True))
+    def _kill_now(self, reason: ExitReason) -> None:
+        self.killed = True
+        self._exit_now(reason)
         if self.closing_scope is not None:
             self.closing_scope.cancel()
 
@@ -218,11 +243,13 @@ class Process:
         _processes.pop(self.pid, None)
         for call in self._unanswered():
             call.fail(why(call))
-        self._stop_watching()
-        while self.watchers:
-            self.watchers.popitem()[1](self.pid, reason)
-        while self.links:
-            _, other = self.links.popitem()
+        for ref, pid in _drain(self.monitors):
+            watched = _processes.get(pid)
+            if watched is not None:
+                watched.watchers.pop(ref, None)
+        for _, tell in _drain(self.watchers):
+            tell(self.pid, reason)
+        for _, other in _drain(self.links):
             other.links.pop(self.pid, None)
             other.linked_exit(self.pid, reason)
 
@@ -233,12 +260,15 @@ class Process:
         self.handling = self.calls = None
         return calls
 
-    def _stop_watching(self) -> None:
-        for ref, pid in self.monitors.items():
-            watched = _processes.get(pid)
-            if watched is not None:
-                watched.watchers.pop(ref, None)
-        self.monitors.clear()
+
+def _drain(items: dict[K, V]) -> Iterator[tuple[K, V]]:
+    """Take out all items, while other threads may add some and take others."""
+    while items:
+        try:
+            item = items.popitem()
+        except KeyError:
+            return
+        yield item
 
 
 def find_process(pid: PID) -> Process | None:

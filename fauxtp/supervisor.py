@@ -9,8 +9,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, final
 
-from anyio import TASK_STATUS_IGNORED, CancelScope, Event, create_task_group, current_time
-from anyio.abc import TaskGroup, TaskStatus
+from anyio import (
+    CancelScope,
+    Event,
+    create_task_group,
+    current_time,
+    get_cancelled_exc_class,
+)
+from anyio.abc import TaskGroup
 
 from fauxtp.actor import Actor, launch
 from fauxtp.calls import Call
@@ -36,6 +42,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger("fauxtp")
+
+_SHUTDOWN = ExitReason("shutdown")
 
 
 class RestartStrategy(Enum):
@@ -115,6 +123,7 @@ class _ChildDown:
 class _Child:
     spec: ChildSpec
     process: Process | None = None
+    watch: Ref = field(default_factory=Ref)
 
     @property
     def pid(self) -> PID | None:
@@ -174,21 +183,22 @@ class Supervisor(GenServer[Any, Any]):
     async def init(self) -> Any:
         self._by_id: dict[str, _Child] = {}
         self._restarts: deque[float] = deque()
-        self._all_stopped = Event()
+        self._all_stopped, self._hosted = Event(), Event()
         specs = self.child_specs()
         _check_ids(specs)
-        self._nursery: TaskGroup = await self.children.start(self._host_children)
+        self.children.start_soon(self._host_children)
+        with CancelScope(shield=True):  # it begins even if everything is cancelled
+            await self._hosted.wait()
         for spec in specs:
             self._by_id[spec.id] = child = _Child(spec)
             await self._start(child)
 
-    async def _host_children(
-        self, *, task_status: TaskStatus[TaskGroup] = TASK_STATUS_IGNORED
-    ) -> None:
+    async def _host_children(self) -> None:
         # Shielded: when everything is cancelled, the children still stop one after the other.
         with CancelScope(shield=True):
             async with create_task_group() as nursery:
-                task_status.started(nursery)
+                self._nursery: TaskGroup = nursery
+                self._hosted.set()
                 await self._all_stopped.wait()
 
     async def _leave(self) -> None:
@@ -211,15 +221,19 @@ class Supervisor(GenServer[Any, Any]):
     async def _start(self, child: _Child) -> None:
         spec = child.spec
         actor = spec.actor_class(*spec.args, **spec.kwargs)
-        child.process = process = await launch(
-            actor, self._nursery, register_as=spec.register_as, supervisor=self.pid
-        )
+        try:
+            child.process = process = await launch(
+                actor, self._nursery, register_as=spec.register_as, supervisor=self.pid
+            )
+        except get_cancelled_exc_class():
+            child.process = actor._process  # it has yet to end, before the older ones
+            raise
         mailbox = self._started().mailbox
 
         def tell(pid: PID, reason: ExitReason) -> None:
             mailbox.deliver(_ChildDown(spec.id, pid, reason))
 
-        if not process.watch(Ref(), tell):
+        if not process.watch(child.watch, tell):
             assert process.reason is not None
             tell(process.pid, process.reason)
 
@@ -228,15 +242,17 @@ class Supervisor(GenServer[Any, Any]):
             await self._stop_child(child)
 
     async def _stop_child(self, child: _Child) -> None:
-        process, child.process = child.process, None
+        process = child.process
         if process is None:
             return
-        process.request_exit(ExitReason("shutdown"))
+        process.watchers.pop(child.watch, None)  # what was asked for is no news
+        process.request_exit(_SHUTDOWN)
         try:
             await wait_exit(process.pid, child.spec.shutdown)
         except ReceiveTimeout:
-            process.kill()
+            process.kill(_SHUTDOWN)
             await wait_exit(process.pid)
+        child.process = None  # only now: if this is cancelled, `_leave` has to go on with it
 
     async def _child_ended(self, child: _Child, reason: ExitReason) -> None:
         if not _must_restart(child.spec.restart, reason):
@@ -246,7 +262,7 @@ class Supervisor(GenServer[Any, Any]):
         while True:
             self._count_restart(child, reason)
             group = self._fate_of(child)
-            await self._stop_all([one for one in group if one is not child])
+            await self._stop_all(group)
             try:
                 await self._start_again(group)
             except Exception as error:  # an init that fails is one more crash
@@ -315,12 +331,12 @@ class Supervisor(GenServer[Any, Any]):
     async def _add(self, spec: ChildSpec) -> PID | _Refusal | None:
         if spec.id in self._by_id:
             return _Refusal(ValueError(f"{self.pid!r} has a child {spec.id!r} already"))
-        child = _Child(spec)
+        self._by_id[spec.id] = child = _Child(spec)
         try:
             await self._start(child)
         except Exception as error:
+            del self._by_id[spec.id]
             return _Refusal(error)
-        self._by_id[spec.id] = child
         return child.pid
 
     async def _change(self, what: str, id_: str) -> PID | _Refusal | None:

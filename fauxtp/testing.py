@@ -1,19 +1,31 @@
-"""Helpers for the tests of systems that are built with fauxtp."""
+"""Helpers for the tests of systems that are built with fauxtp.
+
+The fixture `fauxtp_registry`, which gives each test a registry of its own, is in the pytest
+plugin that comes with the package: see `fauxtp.pytest_plugin`.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import anyio
 
 from fauxtp.actor import Actor
+from fauxtp.errors import NoProcess
 from fauxtp.mailbox import Pattern
 from fauxtp.patterns import ANY
+from fauxtp.process import find_process
+from fauxtp.registry import PID
 
 __all__ = ["TestActor", "assert_receives", "wait_for", "with_timeout"]
 
 T = TypeVar("T")
+
+
+class _Receiver(Protocol):
+    async def receive(self, *patterns: Pattern, timeout: float | None = None) -> Any: ...
 
 
 async def with_timeout(coro: Awaitable[T], timeout: float = 1.0) -> T:
@@ -26,16 +38,26 @@ async def with_timeout(coro: Awaitable[T], timeout: float = 1.0) -> T:
     >>> anyio.run(lambda: with_timeout(answer()))
     42
     """
-    with anyio.fail_after(timeout):
+    with anyio.move_on_after(timeout):
         return await coro
+    raise TimeoutError(f"not done within {timeout:g} s")
 
 
-async def assert_receives(actor: Actor, *patterns: Pattern, timeout: float = 1.0) -> Any:
+async def assert_receives(actor: _Receiver, *patterns: Pattern, timeout: float = 1.0) -> Any:
     """Let `actor` receive a message that matches, and return what the handler says.
 
-    `actor` is anything with a `receive`: an actor, or a `Mailbox`.
+    `actor` is an actor, or a `Mailbox` that stands in for one. `timeout` is in seconds; it
+    covers the wait, not the handler.
 
-    Raises `TimeoutError` if none comes within `timeout` seconds.
+    Raises `ReceiveTimeout`, a `TimeoutError`, if none comes in time.
+
+    >>> from fauxtp import Mailbox, send
+    >>> async def main():
+    ...     mailbox = Mailbox()
+    ...     await send(mailbox.pid, ("sum", 3))
+    ...     return await assert_receives(mailbox, (("sum", int), lambda number: number))
+    >>> anyio.run(main)
+    3
     """
     return await actor.receive(*patterns, timeout=timeout)
 
@@ -43,17 +65,30 @@ async def assert_receives(actor: Actor, *patterns: Pattern, timeout: float = 1.0
 async def wait_for(
     condition: Callable[[], object], timeout: float = 1.0, interval: float = 0.01
 ) -> None:
-    """Return when `condition()` is true; ask every `interval` seconds.
+    """Return when `condition()` is true; ask every `interval` seconds. It may be async.
 
-    Raises `TimeoutError` if it is not within `timeout` seconds.
+    This is for what tells nobody when it happens. Where there is a message, a monitor or a
+    name to wait for, wait for that.
+
+    Raises `TimeoutError` if it is not true within `timeout` seconds, and what it raises.
 
     >>> anyio.run(wait_for, lambda: True)
     """
     deadline = anyio.current_time() + timeout
-    while not condition():
-        if anyio.current_time() >= deadline:
+    while not await _holds(condition, deadline):
+        left = deadline - anyio.current_time()
+        if left <= 0:
             raise TimeoutError(f"the condition was not met within {timeout:g} s")
-        await anyio.sleep(interval)
+        await anyio.sleep(min(interval, left))
+
+
+async def _holds(condition: Callable[[], object], deadline: float) -> object:
+    answer = condition()
+    if not inspect.isawaitable(answer):
+        return answer
+    with anyio.CancelScope(deadline=deadline):
+        return await answer
+    return False
 
 
 class TestActor(Actor):
@@ -62,10 +97,13 @@ class TestActor(Actor):
     >>> from fauxtp import exit, send
     >>> async def main():
     ...     async with anyio.create_task_group() as task_group:
-    ...         handle = await TestActor.start_link(task_group=task_group)
-    ...         await send(handle.pid, "hello")
-    ...         handle.cancel_scope.cancel()
+    ...         pid = await TestActor.start(task_group=task_group)
+    ...         await send(pid, "hello")
+    ...         await wait_for(TestActor.of(pid).get_messages)
+    ...         print(TestActor.of(pid).get_messages())
+    ...         exit(pid)
     >>> anyio.run(main)
+    ['hello']
     """
 
     __test__ = False  # pytest need not look for tests in here
@@ -76,6 +114,21 @@ class TestActor(Actor):
     async def run(self, state: Any) -> Any:
         self.messages.append(await self.receive((ANY, lambda message: message)))
         return state
+
+    @classmethod
+    def of(cls, pid: PID) -> Self:
+        """Return the actor behind `pid`.
+
+        Raises `NoProcess` if there is none, and `TypeError` if it is not of this class.
+        """
+        process = find_process(pid)
+        if process is None:
+            raise NoProcess(pid)
+        if not isinstance(process.actor, cls):
+            raise TypeError(
+                f"expected {pid!r} to be a {cls.__name__}, got {type(process.actor).__name__}"
+            )
+        return process.actor
 
     def get_messages(self) -> list[Any]:
         """Return the messages so far, in order of arrival."""

@@ -18,12 +18,43 @@ if TYPE_CHECKING:
 
     import trio
 
-__all__ = ["Home", "ThreadWaiter", "Waiter", "current_home", "current_task", "new_waiter"]
+__all__ = [
+    "Home",
+    "ThreadWaiter",
+    "Waiter",
+    "current_home",
+    "current_task",
+    "new_waiter",
+    "seconds",
+]
+
+
+def seconds(timeout: float | None) -> float | None:
+    """Return `timeout` as every waiter takes it: at least 0, or None to wait for ever.
+
+    Raises `TypeError` if it is neither a number nor None, and `ValueError` if it is nan.
+
+    >>> seconds(-1), seconds(float("inf"))
+    (0.0, None)
+    """
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)):
+        raise TypeError(f"expected timeout to be a number or None, got {type(timeout).__name__}")
+    if timeout >= 0:
+        return None if timeout > threading.TIMEOUT_MAX else timeout
+    if timeout < 0:
+        return 0.0
+    raise ValueError("expected timeout to be a number of seconds, got nan")
 
 
 class Waiter(Protocol):
-    def wake(self) -> None:
-        """End the wait, from whichever thread. A second time nothing happens."""
+    def wake(self) -> bool:
+        """End the wait, from whichever thread; return False if its event loop has ended.
+
+        A second time nothing happens.
+        """
+        ...
 
     def time(self) -> float:
         """Return the seconds on the clock by which timeouts are measured."""
@@ -37,10 +68,24 @@ class Waiter(Protocol):
 class Home(Protocol):
     """An event loop, as the place where something must be done."""
 
-    def run(self, function: Callable[[], object]) -> None:
-        """Call `function` in the loop's thread: now if this is it, else soon."""
+    def run(self, function: Callable[[], object]) -> bool:
+        """Call `function` in the loop's thread: now if this is it, else soon.
+
+        Return False if the loop has ended.
+        """
+        ...
 
     def new_waiter(self) -> Waiter: ...
+
+
+def _run_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> bool:
+    try:
+        loop.call_soon_threadsafe(function)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
+        return False
+    return True
 
 
 class _AsyncioWaiter:
@@ -54,15 +99,11 @@ class _AsyncioWaiter:
         if not self._future.done():
             self._future.set_result(woken)
 
-    def wake(self) -> None:
+    def wake(self) -> bool:
         if _running_asyncio_loop() is self._loop:
             self._settle()
-        elif not self._loop.is_closed():
-            try:
-                self._loop.call_soon_threadsafe(self._settle)
-            except RuntimeError:
-                if not self._loop.is_closed():  # else it closed meanwhile: nobody waits
-                    raise
+            return True
+        return _run_soon(self._loop, self._settle)
 
     def time(self) -> float:
         return self._loop.time()
@@ -83,11 +124,11 @@ class _AsyncioHome:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
-    def run(self, function: Callable[[], object]) -> None:
+    def run(self, function: Callable[[], object]) -> bool:
         if _running_asyncio_loop() is self._loop:
             function()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function)
+            return True
+        return _run_soon(self._loop, function)
 
     def new_waiter(self) -> Waiter:
         return _AsyncioWaiter(self._loop)
@@ -100,8 +141,8 @@ class _TrioWaiter:
         self._home = home
         self._event: trio.Event = sys.modules["trio"].Event()
 
-    def wake(self) -> None:
-        self._home.run(self._event.set)
+    def wake(self) -> bool:
+        return self._home.run(self._event.set)
 
     def time(self) -> float:
         return sys.modules["trio"].current_time()  # type: ignore[no-any-return]
@@ -121,14 +162,15 @@ class _TrioHome:
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
 
-    def run(self, function: Callable[[], object]) -> None:
+    def run(self, function: Callable[[], object]) -> bool:
         if _running_trio_token() is self._token:
             function()
-            return
+            return True
         try:
             self._token.run_sync_soon(function)
         except sys.modules["trio"].RunFinishedError:
-            pass  # nobody waits there any more
+            return False
+        return True
 
     def new_waiter(self) -> Waiter:
         return _TrioWaiter(self)
@@ -142,8 +184,9 @@ class ThreadWaiter:
     def __init__(self) -> None:
         self._woken = threading.Event()
 
-    def wake(self) -> None:
+    def wake(self) -> bool:
         self._woken.set()
+        return True
 
     def time(self) -> float:
         return time.monotonic()

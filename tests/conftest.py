@@ -6,11 +6,16 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any
 
+import anyio
 import pytest
+from anyio.abc import TaskGroup
+
+import fauxtp
 
 PATIENCE = 60.0  # seconds until a test's own process counts as hung
 
@@ -68,3 +73,36 @@ def run() -> Run:
         )
 
     return run_program
+
+
+@pytest.fixture(
+    params=[pytest.param(("asyncio", {}), id="asyncio"), pytest.param(("trio", {}), id="trio")]
+)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Both kinds of event loop; a file that is marked `anyio` runs on each of them."""
+    return request.param
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[TaskGroup]:
+    """A task group that is cancelled at the end; a test that hangs fails."""
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as group:
+            yield group
+            group.cancel_scope.cancel()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test with an event loop that leaves a process or a registered name behind."""
+    if request.node.get_closest_marker("anyio") is None:
+        yield
+        return
+    names_before, before = set(fauxtp.registered()), set(fauxtp.processes())
+    yield
+    left = [pid for pid in fauxtp.processes() if pid not in before]
+    names = sorted(set(fauxtp.registered()) - names_before)
+    for name in names:
+        fauxtp.unregister(name)
+    assert not left, f"the test left processes running: {left}"
+    assert not names, f"the test left names registered: {names}"

@@ -393,6 +393,58 @@ def test_a_registry_that_is_dropped_is_gone_and_so_is_what_it_held(twin: Any) ->
     assert later.release(kept) == ["kept"]
 
 
+def test_a_finaliser_in_a_cycle_with_the_registry_can_use_it(twin: Any) -> None:
+    answers: list[Any] = []
+
+    class Watcher:
+        def __init__(self) -> None:
+            self.registry = twin.Registry()
+            self.registry.watch("kvstore", self.notice)
+            self.registry.register("another", twin.PID())
+
+        def notice(self, pid: Any) -> None:
+            answers.append("noticed")
+
+        def __del__(self) -> None:
+            answers.append(self.registry.register("kvstore", twin.PID()))
+            answers.append(self.registry.whereis("kvstore") is not None)
+
+    Watcher()
+    gc.collect()
+    assert answers == ["noticed", True, True]
+
+
+def test_whoever_watches_a_name_hears_of_it(twin: Any, registry: Any) -> None:
+    heard: list[Any] = []
+    also = heard.append
+    first, second = twin.PID(), twin.PID()
+    registry.watch("kvstore", heard.append)
+    registry.watch(Name.STORE, also)
+    registry.register("other", first)
+    registry.register("kvstore", first)
+    registry.register("kvstore", second)
+    assert heard == [first, first]
+    assert registry.unwatch("kvstore", also) is True
+    registry.unregister("kvstore")
+    registry.register("kvstore", second)
+    assert heard == [first, first, second]
+    assert registry.unwatch("kvstore", also) is True
+    assert registry.unwatch("kvstore", also) is False
+    assert registry.unwatch("nobody", also) is False
+    registry.release(second)
+    registry.register("kvstore", first)
+    assert heard == [first, first, second]
+
+
+def test_watching_a_bad_name_is_refused(registry: Any) -> None:
+    for name, error in ((7, TypeError), ("", ValueError)):
+        for attempt in calls(
+            partial(registry.watch, name, print), partial(registry.unwatch, name, print)
+        ):
+            with pytest.raises(error):
+                attempt()
+
+
 def test_a_name_keeps_its_pid_alive_and_no_longer(twin: Any, registry: Any) -> None:
     pid = twin.PID()
     watched = weakref.ref(pid)

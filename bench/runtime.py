@@ -1,0 +1,181 @@
+"""What the runtime costs: calls, casts, starting and ending, memory, beside bare asyncio.
+
+    python bench/runtime.py [uvloop]
+
+Everything is measured in turns in one run, and the medians are printed with the bars that
+the project sets itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import sys
+import time
+import tracemalloc
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from bench.figures import Figure, median_ratio, show
+from fauxtp import PID, Actor, GenServer, call, cast, wait_exit
+
+ROUNDS = 9
+CALLS = 3_000
+CASTS = 10_000
+STARTS = 500
+IDLE = 10_000
+
+
+class Server(GenServer[Any, int]):
+    """Answers at once, or after one trip through the event loop."""
+
+    async def init(self) -> int:
+        return 0
+
+    async def handle_call(self, request: Any, from_: Any, state: int) -> tuple[int, int]:
+        if request == "suspend":
+            await asyncio.sleep(0)
+        return state, state
+
+    async def handle_cast(self, request: Any, state: int) -> int:
+        return state + 1
+
+
+class Idle(Actor):
+    """Waits for a message that does not come."""
+
+    async def run(self, state: Any) -> Any:
+        await self.receive((int, lambda number: number))
+
+
+class Bare:
+    """A server task without fauxtp: fed by a deque, it answers through a future."""
+
+    def __init__(self) -> None:
+        self.requests: deque[tuple[Any, asyncio.Future[int]]] = deque()
+        self.idle: asyncio.Future[None] | None = None
+
+    async def serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            while self.requests:
+                request, answer = self.requests.popleft()
+                if request == "suspend":
+                    await asyncio.sleep(0)
+                if not answer.done():
+                    answer.set_result(0)
+            self.idle = loop.create_future()
+            await self.idle
+
+    async def call(self, request: Any) -> int:
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.requests.append((request, answer))
+        if self.idle is not None and not self.idle.done():
+            self.idle.set_result(None)
+        return await answer
+
+
+async def timed(times: int, work: Callable[[], Awaitable[object]]) -> float:
+    """Return the microseconds that `work` takes, on average of `times`."""
+    started = time.perf_counter()
+    for _ in range(times):
+        await work()
+    return (time.perf_counter() - started) / times * 1e6
+
+
+async def start_and_end(task_group: TaskGroup) -> None:
+    handle = await Idle.start_link(task_group=task_group)
+    handle.cancel_scope.cancel()
+    await wait_exit(handle.pid)
+
+
+async def cast_and_drain(server: PID) -> float:
+    """Return the microseconds of a cast, its handling included."""
+    started = time.perf_counter()
+    for _ in range(CASTS):
+        await cast(server, None)
+    sent = time.perf_counter() - started
+    await call(server, None)
+    return sent / CASTS * 1e6
+
+
+async def memory_of_an_idle_actor(task_group: TaskGroup) -> float:
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    handles = [
+        await Idle.start_link(task_group=task_group, register_as=f"idle:{number}")
+        for number in range(IDLE)
+    ]
+    await anyio.sleep(0.01)
+    gc.collect()
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    for handle in handles:
+        handle.cancel_scope.cancel()
+    for handle in handles:
+        await wait_exit(handle.pid)
+    return used / IDLE
+
+
+async def measure() -> list[Figure]:
+    names = ("call", "bare", "call suspends", "bare suspends", "cast", "start and end")
+    times: dict[str, list[float]] = {name: [] for name in names}
+    async with anyio.create_task_group() as task_group:
+        bare = Bare()
+        task_group.start_soon(bare.serve)
+        server = await Server.start(task_group=task_group)
+        for _ in range(ROUNDS):
+            times["call"].append(await timed(CALLS, lambda: call(server, None)))
+            times["bare"].append(await timed(CALLS, lambda: bare.call(None)))
+            times["call suspends"].append(await timed(CALLS, lambda: call(server, "suspend")))
+            times["bare suspends"].append(await timed(CALLS, lambda: bare.call("suspend")))
+            times["cast"].append(await cast_and_drain(server))
+            times["start and end"].append(await timed(STARTS, lambda: start_and_end(task_group)))
+        memory = await memory_of_an_idle_actor(task_group)
+        task_group.cancel_scope.cancel()
+    middle = {name: statistics.median(values) for name, values in times.items()}
+
+    def against_bare(name: str, base: str, bar: float) -> Figure:
+        ratio = median_ratio(times[name], times[base])
+        return Figure(
+            f"{name}, round trip",
+            f"{middle[name]:.2f} µs",
+            f"{base}: {middle[base]:.2f} µs",
+            ratio,
+            f"≤ {bar}",
+            ratio <= bar,
+        )
+
+    def absolute(name: str, bar: float) -> Figure:
+        value = middle[name]
+        return Figure(name, f"{value:.2f} µs", "", None, f"≤ {bar} µs", value <= bar)
+
+    return [
+        against_bare("call", "bare", 1.5),
+        against_bare("call suspends", "bare suspends", 1.5),
+        absolute("cast", 2),
+        absolute("start and end", 40),
+        Figure(
+            "memory of an idle, named actor",
+            f"{memory:.0f} B",
+            "",
+            None,
+            "≤ 4096 B",
+            memory <= 4096,
+        ),
+    ]
+
+
+def main() -> None:
+    options = {"use_uvloop": True} if "uvloop" in sys.argv[1:] else {}
+    show("the runtime beside bare asyncio", anyio.run(measure, backend_options=options))
+
+
+if __name__ == "__main__":
+    main()

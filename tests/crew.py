@@ -1,0 +1,115 @@
+"""What several tests of processes start: actors that do as they are told, and note it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import anyio
+import conftest
+
+from fauxtp import (
+    PID,
+    Actor,
+    ChildSpec,
+    GenServer,
+    Mailbox,
+    RestartStrategy,
+    Supervisor,
+    cast,
+    send_nowait,
+    wait_exit,
+    wait_registered,
+    whereis,
+)
+
+
+class Boom(Exception):
+    """The crash of a test."""
+
+
+class Fatal(BaseException):
+    """What no actor may keep to itself."""
+
+
+def boom() -> NoReturn:
+    raise Boom
+
+
+running = conftest.task_group
+
+
+class Idle(Actor):
+    """Does nothing, for ever."""
+
+    async def run(self, state: Any) -> Any:
+        await anyio.Event().wait()  # and not `sleep_forever`, whose timer outlives it on asyncio
+
+
+class Puppet(GenServer[Callable[[], Any], Any]):
+    """Calls what it is called with or cast; hands on other messages; notes its life."""
+
+    def __init__(
+        self, name: str = "", diary: list[str] | None = None, outside: Mailbox | None = None
+    ) -> None:
+        self.name = name
+        self.diary = [] if diary is None else diary
+        self.outside = outside
+
+    async def init(self) -> Any:
+        self.diary.append(f"+{self.name}")
+
+    async def terminate(self, reason: str, state: Any) -> None:
+        self.diary.append(f"-{self.name}")
+
+    async def handle_call(self, request: Callable[[], Any], from_: Any, state: Any) -> Any:
+        result = request()
+        return (await result if inspect.isawaitable(result) else result), state
+
+    async def handle_cast(self, request: Callable[[], Any], state: Any) -> Any:
+        result = request()
+        return await result if inspect.isawaitable(result) else result
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        assert self.outside is not None
+        send_nowait(self.outside.pid, message)
+
+
+class Trapper(Puppet):
+    """A puppet that is sent exits."""
+
+    trap_exit = True
+
+
+def supervisor(
+    *specs: ChildSpec,
+    strategy: RestartStrategy = RestartStrategy.ONE_FOR_ONE,
+    max_restarts: int = 3,
+    max_seconds: float = conftest.PATIENCE,
+) -> type[Supervisor]:
+    """Return a class of supervisors of those children."""
+
+    class Chief(Supervisor):
+        def child_specs(self) -> list[ChildSpec]:
+            return list(specs)
+
+    Chief.strategy = strategy
+    Chief.max_restarts = max_restarts
+    Chief.max_seconds = max_seconds
+    return Chief
+
+
+def pid_of(name: str) -> PID:
+    """Return the PID of a name that somebody has."""
+    pid = whereis(name)
+    assert pid is not None
+    return pid
+
+
+async def crash(name: str) -> PID:
+    """Let the puppet of that name crash; return its successor when it has the name."""
+    pid = pid_of(name)
+    await cast(pid, boom)
+    await wait_exit(pid)
+    return await wait_registered(name)

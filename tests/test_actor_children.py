@@ -1,0 +1,229 @@
+"""What an actor starts, ends with it: tasks, and other actors."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from typing import Any
+
+import anyio
+import pytest
+from crew import Boom, Idle, Puppet, boom, pid_of, running
+
+from fauxtp import (
+    PID,
+    Actor,
+    GenServer,
+    call,
+    cast,
+    exit,
+    is_alive,
+    processes,
+    register,
+    registered,
+    unregister,
+    wait_exit,
+    whereis,
+)
+from fauxtp.actor import launch
+
+pytestmark = pytest.mark.anyio
+
+
+class Parent(Puppet):
+    """A puppet whose tasks note when they end."""
+
+    async def task(self, name: str) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.diary.append(f"-{name}")
+
+
+async def test_the_tasks_of_an_actor_end_with_it_before_terminate() -> None:
+    diary: list[str] = []
+    async with running() as task_group:
+        process = await launch(parent := Parent("it", diary), task_group)
+        parent.start_soon_child(parent.task, "task", name="a task")
+        parent.children.start_soon(parent.task, "task")
+        await anyio.wait_all_tasks_blocked()
+        exit(process.pid)
+        await wait_exit(process.pid)
+        assert diary == ["+it", "-task", "-task", "-it"]
+        with pytest.raises(RuntimeError, match="not running"):
+            parent.children
+
+
+async def test_the_tasks_of_an_actor_end_when_it_crashes() -> None:
+    diary: list[str] = []
+    async with running() as task_group:
+        process = await launch(parent := Parent("it", diary), task_group)
+        parent.start_soon_child(parent.task, "task")
+        await anyio.wait_all_tasks_blocked()
+        await cast(process.pid, boom)
+        await wait_exit(process.pid)
+        assert diary == ["+it", "-task", "-it"]
+
+
+async def test_an_error_in_a_task_of_an_actor_ends_the_actor_and_nobody_else() -> None:
+    async def fail() -> None:
+        raise Boom
+
+    async with running() as task_group:
+        sibling = await Puppet.start(task_group=task_group)
+        process = await launch(parent := Parent(), task_group)
+        parent.start_soon_child(fail)
+        reason = await wait_exit(process.pid)
+        assert isinstance(reason.exception, Boom)
+        assert await call(sibling, lambda: "alive") == "alive"
+
+
+async def test_an_error_in_a_task_while_init_runs_is_raised_at_the_starter() -> None:
+    class Fails(Idle):
+        async def init(self) -> None:
+            self.start_soon_child(self.fail)
+            await anyio.sleep_forever()
+
+        async def fail(self) -> None:
+            raise Boom
+
+    async with running() as task_group:
+        with pytest.raises(Boom):
+            await Fails.start(task_group=task_group)
+
+
+async def test_two_tasks_that_fail_at_once_are_one_reason() -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async with running() as task_group:
+        process = await launch(parent := Parent(), task_group)
+        parent.start_soon_child(fail, Boom("one"))
+        parent.start_soon_child(fail, Boom("two"))
+        crash = (await wait_exit(process.pid)).exception
+        assert isinstance(crash, ExceptionGroup)
+        assert sorted(map(str, crash.exceptions)) == ["one", "two"]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_task_that_fails_as_the_actor_ends_goes_not_unnoticed(
+    caplog: pytest.LogCaptureFixture, cancelled: bool
+) -> None:
+    class Leaves(Parent):
+        async def task(self, name: str) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise Boom(name)
+
+    async with running():
+        async with anyio.create_task_group() as task_group:
+            process = await launch(parent := Leaves(), task_group)
+            parent.start_soon_child(parent.task, "late")
+            await anyio.wait_all_tasks_blocked()
+            if cancelled:
+                task_group.cancel_scope.cancel()
+            else:
+                await cast(process.pid, parent.stop)
+        assert not is_alive(process.pid)
+    [record] = caplog.records
+    assert record.exc_info
+    assert isinstance(record.exc_info[1], Boom)
+    if not cancelled:
+        assert process.reason == "normal"
+
+
+async def test_a_child_actor_ends_with_its_parent() -> None:
+    diary: list[str] = []
+    ends: list[tuple[PID, str]] = []
+
+    async def on_exit(pid: PID, reason: str) -> None:
+        ends.append((pid, reason))
+
+    async with running() as task_group:
+        process = await launch(parent := Parent("parent", diary), task_group)
+        handle = await parent.spawn_child_actor(Puppet, "child", diary, on_exit=on_exit)
+        exit(process.pid)
+        await wait_exit(process.pid)
+        assert diary == ["+parent", "+child", "-child", "-parent"]
+        assert ends == [(handle.pid, "cancelled")]
+
+
+async def test_a_child_actor_that_crashes_leaves_its_parent_alone() -> None:
+    async with running() as task_group:
+        process = await launch(parent := Parent(), task_group)
+        handle = await parent.spawn_child_actor(Puppet)
+        await cast(handle.pid, boom)
+        assert isinstance((await wait_exit(handle.pid)).exception, Boom)
+        assert is_alive(process.pid)
+
+
+async def test_a_cancelled_task_group_ends_its_actors_with_terminate_in_full() -> None:
+    diary: list[str] = []
+
+    class Thorough(Puppet):
+        async def terminate(self, reason: str, state: Any) -> None:
+            await anyio.sleep(0)
+            diary.append(f"-{self.name}: {reason}")
+
+    async with running():
+        async with anyio.create_task_group() as task_group:
+            parent = Thorough("parent")
+            await launch(parent, task_group, register_as="parent")
+            await parent.spawn_child_actor(Thorough, "child", register_as="child")
+            task_group.cancel_scope.cancel()
+        assert diary == ["-child: cancelled", "-parent: cancelled"]
+        assert not processes()
+        assert not registered()
+
+
+async def test_nothing_is_left_of_a_cancelled_task_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("fauxtp"), "disabled", True)  # pytest keeps tracebacks
+    left: list[weakref.ref[Any]] = []
+
+    async def everything() -> None:
+        async with anyio.create_task_group() as task_group:
+            actors: list[Actor] = [Puppet("server"), Idle(), Parent("parent")]
+            for number, actor in enumerate(actors):
+                process = await launch(actor, task_group, register_as=f"left:{number}")
+                left.extend(map(weakref.ref, (actor, process, process.mailbox, process.pid)))
+            parent = actors[-1]
+            parent.start_soon_child(anyio.Event().wait)
+            await parent.spawn_child_actor(Puppet, register_as="left:child")
+            left.append(weakref.ref(pid_of("left:child")))
+            await cast("left:0", boom)
+            await anyio.wait_all_tasks_blocked()
+            task_group.cancel_scope.cancel()
+        assert not registered("left:")
+
+    async with running():
+        await everything()
+        for _ in range(3):  # the event loop may hold on to what it ran last
+            await anyio.wait_all_tasks_blocked()
+            gc.collect()
+        assert not [one for one in left if one() is not None]
+
+
+async def test_a_server_that_is_named_by_hand_loses_the_name_with_its_life() -> None:
+    class KVStore(GenServer[Any, dict[str, int]]):
+        async def init(self) -> dict[str, int]:
+            register("kvstore", self.pid)
+            return {"reads": 0}
+
+        async def handle_call(self, request: Any, from_: Any, state: dict[str, int]) -> Any:
+            return state, state
+
+        async def terminate(self, reason: str, state: Any) -> None:
+            unregister("kvstore")
+
+    async with running():
+        async with anyio.create_task_group() as task_group:
+            await KVStore.start(task_group=task_group)
+            store = whereis("kvstore")
+            assert store is not None
+            assert await call(store, "stats") == {"reads": 0}
+            task_group.cancel_scope.cancel()
+        assert whereis("kvstore") is None

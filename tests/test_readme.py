@@ -1,0 +1,66 @@
+"""Every program in README.md runs as it stands there, and prints what stands below it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PATIENCE
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+
+BLOCK = re.compile(
+    r"^```python\n(?P<program>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?",
+    re.MULTILINE | re.DOTALL,
+)
+PROGRAMS = [
+    pytest.param(
+        found["program"],
+        found["output"] or "",
+        id=re.findall(r"^#+ (.*)", README[: found.start()], re.MULTILINE)[-1].replace(" ", "-"),
+    )
+    for found in BLOCK.finditer(README)
+]
+
+
+@pytest.mark.parametrize(("program", "output"), PROGRAMS)
+def test_a_program_runs_and_prints_what_stands_below_it(
+    program: str, output: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "test_block.py"
+    file.write_text(program, "utf-8")
+    tests = "def test_" in program
+    how = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if tests else []
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *how, file.name],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONIOENCODING": "utf-8"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    if tests:
+        assert re.search(r"^[1-9]\d* passed", done.stdout, re.MULTILINE)
+    else:
+        assert done.stdout == output
+
+
+def test_every_python_block_is_run() -> None:
+    assert len(PROGRAMS) == README.count("```python\n") > 0
+    assert README.count("```text\n") == sum(bool(block.values[1]) for block in PROGRAMS)
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    here = Path(__file__).parent.parent
+    for target in re.findall(r"\]\(((?:examples)/[^)]+)\)", README):
+        assert (here / target).is_file(), target
+
+
+def test_the_readme_says_the_problem_first() -> None:
+    assert "find each other, talk, and survive" in "\n".join(README.splitlines()[:10])

@@ -1,0 +1,484 @@
+"""Supervisors: who is started, when, and what happens when it all goes wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from crew import Boom, Puppet, boom, crash, pid_of, running, supervisor
+
+from fauxtp import (
+    ChildSpec,
+    FauxtpError,
+    MaxRestartsExceeded,
+    RestartStrategy,
+    RestartType,
+    call,
+    cast,
+    dead_letters,
+    exit,
+    is_alive,
+    monitor,
+    process_info,
+    register,
+    start_child,
+    unregister,
+    wait_exit,
+    wait_registered,
+    whereis,
+    which_children,
+)
+from fauxtp.actor import launch
+from fauxtp.process import living
+
+pytestmark = pytest.mark.anyio
+
+ALL = {
+    RestartStrategy.ONE_FOR_ONE: ["-b", "+b"],
+    RestartStrategy.ONE_FOR_ALL: ["-b", "-c", "-a", "+a", "+b", "+c"],
+    RestartStrategy.REST_FOR_ONE: ["-b", "-c", "+b", "+c"],
+}
+
+
+def three(diary: list[str], **of_b: Any) -> list[ChildSpec]:
+    """Return the specs of the puppets a, b and c, with what is special about b."""
+    return [
+        ChildSpec(name, Puppet, args=(name, diary), register_as=name, **extra)
+        for name, extra in (("a", {}), ("b", of_b), ("c", {}))
+    ]
+
+
+async def settled(name: str = "chief") -> None:
+    """Return when the supervisor has handled what came before."""
+    await which_children(name)
+
+
+@pytest.mark.parametrize("strategy", RestartStrategy)
+async def test_children_start_in_order_and_stop_in_reverse(strategy: RestartStrategy) -> None:
+    diary: list[str] = []
+    async with running() as task_group:
+        chief = supervisor(*three(diary), strategy=strategy)
+        pid = await chief.start(task_group=task_group, register_as="chief")
+        assert diary == ["+a", "+b", "+c"]
+        exit(pid)
+        await wait_exit(pid)
+        assert diary == ["+a", "+b", "+c", "-c", "-b", "-a"]
+
+
+@pytest.mark.parametrize("strategy", RestartStrategy)
+async def test_the_strategy_says_who_is_restarted_and_in_which_order(
+    strategy: RestartStrategy,
+) -> None:
+    diary: list[str] = []
+    async with running() as task_group:
+        chief = supervisor(*three(diary), strategy=strategy)
+        await chief.start(task_group=task_group, register_as="chief")
+        diary.clear()
+        await crash("b")
+        await settled()
+        assert diary == ALL[strategy]
+
+
+@pytest.mark.parametrize("strategy", RestartStrategy)
+@pytest.mark.parametrize("restart", RestartType)
+@pytest.mark.parametrize("end", ["stop", "crash", "exit", "misleading"])
+async def test_the_restart_type_says_after_which_end(
+    strategy: RestartStrategy, restart: RestartType, end: str
+) -> None:
+    diary: list[str] = []
+    async with running() as task_group:
+        specs = three(diary, restart=restart)
+        await supervisor(*specs, strategy=strategy).start(
+            task_group=task_group, register_as="chief"
+        )
+        diary.clear()
+        b = pid_of("b")
+        puppet = next(one for one in _puppets() if one.pid is b)
+        if end == "crash":
+            await cast(b, boom)
+        elif end == "exit":
+            exit(b, "normal")  # words: it is ended against its will
+        else:
+            await cast(b, lambda: puppet.stop("normal" if end == "stop" else "error: crashed"))
+        await wait_exit(b)
+        await settled()
+        abnormal = end in {"crash", "exit"}
+        again = restart is RestartType.PERMANENT or (restart is RestartType.TRANSIENT and abnormal)
+        assert diary == (ALL[strategy] if again else ["-b"])
+        known = {child.id: child.pid for child in await which_children("chief")}
+        assert ("b" in known) == (restart is not RestartType.TEMPORARY)
+        assert known.get("b") is whereis("b")
+
+
+def _puppets() -> list[Puppet]:
+    return [one.actor for one in living() if isinstance(one.actor, Puppet)]
+
+
+async def test_a_supervisor_knows_its_children_by_id() -> None:
+    async with running() as task_group:
+        chief = supervisor(*three([]))()
+        process = await launch(chief, task_group)
+        assert chief.child("b") is whereis("b")
+        assert chief.child("z") is None
+        assert process_info(pid_of("b")).supervisor is process.pid
+
+
+async def test_the_name_of_a_child_means_the_new_process_as_soon_as_there_is_one() -> None:
+    async with running() as task_group:
+        await supervisor(*three([])).start(task_group=task_group)
+        old = pid_of("b")
+        new = await crash("b")
+        assert new is not old
+        assert is_alive(new)
+        assert await call("b", lambda: "here") == "here"
+
+
+async def test_two_generations_never_live_at_once() -> None:
+    alive: list[int] = []
+    most: list[int] = []
+
+    class One(Puppet):
+        async def init(self) -> None:
+            alive.append(1)
+            most.append(len(alive))
+            await anyio.sleep(0)
+
+        async def terminate(self, reason: str, state: Any) -> None:
+            for _ in range(5):
+                await anyio.sleep(0)
+            alive.pop()
+
+    async with running() as task_group:
+        spec = ChildSpec("one", One, register_as="one")
+        await supervisor(spec, max_restarts=20).start(task_group=task_group, register_as="chief")
+        for _ in range(10):
+            await crash("one")
+            await settled()
+    assert most == [1] * 11
+    assert not alive
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("shutdown", [0, 0.01])
+async def test_a_child_that_does_not_end_in_time_is_cancelled(shutdown: float) -> None:
+    ends: list[str] = []
+
+    class Hangs(Puppet):
+        async def terminate(self, reason: str, state: Any) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ends.append(reason)
+
+    async with running() as task_group:
+        spec = ChildSpec("hangs", Hangs, shutdown=shutdown, register_as="hangs")
+        chief = await supervisor(spec).start(task_group=task_group)
+        exit(chief)
+        await wait_exit(chief)
+        assert ends == ["shutdown"]
+        assert whereis("hangs") is None
+
+
+async def test_a_supervisor_that_is_ended_while_it_stops_a_child_ends_that_one_too() -> None:
+    diary: list[str] = []
+    stopping = anyio.Event()
+
+    class Hangs(Puppet):
+        async def terminate(self, reason: str, state: Any) -> None:
+            stopping.set()
+            await anyio.sleep_forever()
+
+    async with running() as task_group:
+        first, _, _ = three(diary)
+        hangs = ChildSpec("hangs", Hangs, shutdown=0.02, register_as="hangs")
+        crashes = ChildSpec("crashes", Puppet, register_as="crashes")
+        chief = supervisor(first, crashes, hangs, strategy=RestartStrategy.ONE_FOR_ALL)
+        pid = await chief.start(task_group=task_group)
+        await cast("crashes", boom)
+        await stopping.wait()
+        exit(pid)
+        await wait_exit(pid)
+        assert diary == ["+a", "-a"]
+
+
+@pytest.mark.parametrize("how", ["exit", "cancel"])
+async def test_a_supervisor_that_is_ended_while_a_child_restarts_ends_it_first(how: str) -> None:
+    diary: list[str] = []
+    begun = anyio.Event()
+
+    class Slow(Puppet):
+        generation = 0
+
+        async def init(self) -> None:
+            Slow.generation += 1
+            if Slow.generation > 1:
+                try:
+                    begun.set()
+                    await anyio.sleep_forever()
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await anyio.sleep(0.01)
+                    diary.append("-slow")
+
+    async with running() as task_group:
+        first, _, _ = three(diary)
+        slow = ChildSpec("slow", Slow, register_as="slow")
+        handle = await supervisor(first, slow).start_link(task_group=task_group)
+        await cast("slow", boom)
+        await begun.wait()
+        if how == "exit":
+            exit(handle.pid)
+        else:
+            handle.cancel_scope.cancel()
+        await wait_exit(handle.pid)
+        assert diary == ["+a", "-slow", "-a"]
+        assert whereis("slow") is None
+
+
+async def test_a_child_that_ends_while_its_supervisor_stops_is_not_restarted() -> None:
+    diary: list[str] = []
+
+    class Last(Puppet):
+        async def terminate(self, reason: str, state: Any) -> None:
+            exit("a", "at the last moment")
+            await wait_exit("a")
+
+    async with running() as task_group:
+        first, _, _ = three(diary)
+        chief = await supervisor(first, ChildSpec("last", Last)).start(task_group=task_group)
+        exit(chief)
+        await wait_exit(chief)
+        assert diary == ["+a", "-a"]
+
+
+async def test_a_cancelled_task_group_stops_the_children_in_order() -> None:
+    diary: list[str] = []
+    async with running():
+        async with anyio.create_task_group() as task_group:
+            await supervisor(*three(diary)).start(task_group=task_group)
+            task_group.cancel_scope.cancel()
+        assert diary == ["+a", "+b", "+c", "-c", "-b", "-a"]
+
+
+async def test_a_supervisor_may_be_started_in_a_cancelled_task_group() -> None:
+    async with running():
+        async with anyio.create_task_group() as task_group:
+            task_group.cancel_scope.cancel()
+            await supervisor(*three([])).start(task_group=task_group)
+        assert whereis("a") is None
+
+
+async def test_an_orderly_end_leaves_no_dead_letters() -> None:
+    letters: list[Any] = []
+    async with running() as task_group:
+        with dead_letters.observed_by(letters.append):
+            chief = await supervisor(*three([])).start(task_group=task_group)
+            exit(chief)
+            await wait_exit(chief)
+    assert not letters
+
+
+# Failing to start
+
+
+async def test_a_child_that_fails_to_start_stops_those_before_it() -> None:
+    diary: list[str] = []
+
+    class Fails(Puppet):
+        async def init(self) -> None:
+            raise Boom
+
+    async with running() as task_group:
+        a, b, c = three(diary)
+        specs = [a, b, ChildSpec("fails", Fails), c]
+        with pytest.raises(Boom):
+            await supervisor(*specs).start(task_group=task_group, register_as="chief")
+        assert diary == ["+a", "+b", "-b", "-a"]
+        assert whereis("chief") is None
+
+
+async def test_an_init_that_fails_at_restart_counts_as_one_more_crash() -> None:
+    inits: list[int] = []
+
+    class Shaky(Puppet):
+        async def init(self) -> None:
+            inits.append(1)
+            if len(inits) in {2, 3}:
+                raise Boom
+
+    async with running() as task_group:
+        spec = ChildSpec("shaky", Shaky, register_as="shaky")
+        await supervisor(spec).start(task_group=task_group, register_as="chief")
+        await cast("shaky", boom)
+        await wait_exit("shaky")
+        await settled()
+        assert len(inits) == 4
+        assert await call("shaky", lambda: "here") == "here"
+
+
+async def test_all_that_belong_together_begin_again_if_one_fails_to() -> None:
+    diary: list[str] = []
+
+    class Shaky(Puppet):
+        async def init(self) -> None:
+            await super().init()
+            if diary.count("+shaky") == 2:
+                raise Boom
+
+    async with running() as task_group:
+        a, b, _ = three(diary)
+        shaky = ChildSpec("shaky", Shaky, args=("shaky", diary))
+        chief = supervisor(a, b, shaky, strategy=RestartStrategy.ONE_FOR_ALL)
+        await chief.start(task_group=task_group, register_as="chief")
+        diary.clear()
+        diary.append("+shaky")
+        await cast("a", boom)
+        await wait_exit("a")
+        await settled()
+        assert diary[1:] == [
+            *("-a", "-shaky", "-b"),
+            *("+a", "+b", "+shaky", "-b", "-a"),
+            *("+a", "+b", "+shaky"),
+        ]
+
+
+# Too many restarts
+
+
+async def test_too_many_restarts_reach_the_task_group_with_the_last_crash_as_cause() -> None:
+    diary: list[str] = []
+
+    async def main() -> None:
+        async with anyio.create_task_group() as task_group:
+            chief = supervisor(*three(diary), max_restarts=2)
+            await chief.start(task_group=task_group, register_as="chief")
+            await crash("b")
+            await crash("b")
+            diary.clear()
+            await cast("b", boom)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await main()
+    [error] = caught.value.exceptions
+    assert isinstance(error, MaxRestartsExceeded)
+    assert (error.child, error.max_restarts) == ("b", 2)
+    assert isinstance(error.__cause__, Boom)
+    assert diary == ["-b", "-c", "-a"]
+
+
+async def test_too_many_restarts_are_a_crash_to_the_supervisor_above() -> None:
+    diary: list[str] = []
+
+    async with running() as task_group:
+        below = supervisor(*three(diary), max_restarts=0)
+        above = supervisor(ChildSpec("below", below, register_as="below"), max_restarts=1)
+        top = await above.start(task_group=task_group, register_as="above")
+        old = pid_of("below")
+        diary.clear()
+        await cast("b", boom)
+        error = (await wait_exit(old)).exception
+        assert isinstance(error, MaxRestartsExceeded)
+        assert isinstance(error.__cause__, Boom)
+        await settled("above")
+        assert diary == ["-b", "-c", "-a", "+a", "+b", "+c"]
+        assert await wait_registered("below") is not old
+        assert is_alive(top)
+
+
+async def test_restarts_long_ago_do_not_count() -> None:
+    async with running() as task_group:
+        chief = supervisor(*three([]), max_restarts=1, max_seconds=0)
+        await chief.start(task_group=task_group, register_as="chief")
+        for _ in range(5):
+            await crash("b")
+        await settled()
+
+
+async def test_a_name_that_another_took_meanwhile_is_a_crash() -> None:
+    async def main() -> None:
+        async with anyio.create_task_group() as task_group:
+            await supervisor(*three([])).start(task_group=task_group)
+            thief = await Puppet.start(task_group=task_group)
+            old = pid_of("b")
+
+            class Steals(Puppet):
+                async def handle_info(self, message: Any, state: Any) -> Any:
+                    register("b", thief)
+
+            witness = await Steals.start(task_group=task_group)
+            await call(witness, lambda: monitor(old))
+            unregister("b", old)
+            register("b", thief)
+            await cast(old, boom)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await main()
+    [error] = caught.value.exceptions
+    assert isinstance(error, MaxRestartsExceeded)
+    assert "'b' is registered" in str(error.__cause__)
+
+
+# Under load
+
+
+async def test_a_named_server_that_crashes_under_load_stays_reachable() -> None:
+    """Callers get errors in the gap, at once; no name means a corpse."""
+    outcomes: list[str] = []
+
+    async def caller() -> None:
+        for _ in range(200):
+            pid = whereis("b")
+            assert pid is None or is_alive(pid)
+            try:
+                outcomes.append(await call("b", lambda: "ok", timeout=None))
+            except FauxtpError as error:
+                outcomes.append(type(error).__name__)
+                await anyio.sleep(0)
+
+    async def saboteur() -> None:
+        for _ in range(20):
+            await crash("b")
+            assert await call("b", lambda: "ok", timeout=None) == "ok"
+
+    async with running() as task_group:
+        chief = supervisor(*three([]), max_restarts=100)
+        await chief.start(task_group=task_group, register_as="chief")
+        async with anyio.create_task_group() as load:
+            for _ in range(20):
+                load.start_soon(caller)
+            load.start_soon(saboteur)
+        assert await call("b", lambda: "ok") == "ok"
+    assert set(outcomes) <= {"ok", "NoProcess", "ProcessExited"}
+    assert outcomes.count("ok") > len(outcomes) / 2
+    assert len(outcomes) == 4000
+
+
+async def test_a_supervisor_that_is_ended_while_it_adds_a_child_ends_that_one_first() -> None:
+    diary: list[str] = []
+    begun = anyio.Event()
+
+    class Slow(Puppet):
+        async def init(self) -> None:
+            try:
+                begun.set()
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.01)
+                diary.append("-slow")
+
+    async def add() -> None:
+        with pytest.raises(FauxtpError):
+            await start_child(chief, ChildSpec("slow", Slow))
+
+    async with running() as task_group:
+        first, _, _ = three(diary)
+        chief = await supervisor(first).start(task_group=task_group)
+        task_group.start_soon(add)
+        await begun.wait()
+        exit(chief)
+        await wait_exit(chief)
+        assert diary == ["+a", "-slow", "-a"]
