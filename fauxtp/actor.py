@@ -6,14 +6,16 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from anyio import CancelScope, create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from fauxtp import registry
+from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
+from fauxtp.hosting import run_in
 from fauxtp.mailbox import Pattern
 from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
 from fauxtp.registry import PID
@@ -75,6 +77,7 @@ class Actor(ABC):
 
     _process: Process | None = None
     _children: TaskGroup | None = None
+    _has_children: bool = False
 
     # To be defined by subclasses
 
@@ -108,6 +111,7 @@ class Actor(ABC):
         """
         if self._children is None:
             raise RuntimeError(f"this {type(self).__name__} is not running")
+        self._has_children = True
         return self._children
 
     async def receive(self, *patterns: Pattern, timeout: float | None = None) -> Any:
@@ -197,14 +201,21 @@ async def launch(
     if home is None:
         raise RuntimeError("no event loop runs in this thread")
     actor._process = process = Process(actor, home, supervisor)
+    starter = current_process(own_task=True)
+    if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
+        starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
+        process.on_started(lambda: waiting.answer(None))
     life, ready = _Life(actor, process, on_exit, register_as), new_waiter()
     process.on_started(ready.wake)
     try:
-        task_group.start_soon(life.live, name=f"{type(actor).__name__} {process.pid!r}")
+        run_in(task_group, process, life.live)
         await ready.wait(None)
     except BaseException:
         life.abandon()
         raise
+    finally:
+        if starter is not None:
+            starter.waiting_for = None
     if life.failure is not None:
         raise life.failure
     return process
@@ -213,7 +224,7 @@ async def launch(
 class _Life:
     """What happens between start and death, in the actor's own task."""
 
-    __slots__ = ("actor", "failure", "name", "on_exit", "process", "state")
+    __slots__ = ("actor", "failure", "name", "on_exit", "process")
 
     def __init__(
         self, actor: Actor, process: Process, on_exit: OnExit | None, name: str | None
@@ -222,7 +233,6 @@ class _Life:
         self.process = process
         self.on_exit = on_exit
         self.name = name
-        self.state: Any = None
         self.failure: BaseException | None = None  # of init, for whoever started the actor
 
     def abandon(self) -> None:
@@ -257,22 +267,31 @@ class _Life:
 
     async def _work(self) -> tuple[ExitReason, BaseException | None]:
         """Run the actor to its end; return why it ended, and what to raise after its death."""
-        process, reason = self.process, None
+        actor, process, reason = self.actor, self.process, None
         try:
             async with create_task_group() as children:
-                self.actor._children = children
+                actor._children = children
                 process.scope = children.cancel_scope
                 if process.exit_request is not None:
                     children.cancel_scope.cancel()
                 try:
-                    await self._init_and_run()
+                    if self.name is not None:
+                        self._take_name(self.name)
+                    process.state = await actor.init()
+                    process.started(Phase.RUNNING)
+                    while True:
+                        for _ in range(ROUNDS):
+                            process.state = await actor.run(process.state)
+                        await checkpoint()  # who always finds a message must let others run
                 except ActorExit as end:
                     reason = end.reason
                 except Exception as error:
                     reason = ExitReason.error(error)
                 finally:
-                    await self.actor._leave()
-                    children.cancel_scope.cancel()
+                    if type(actor)._leave is not Actor._leave:
+                        await actor._leave()
+                    if actor._has_children:
+                        children.cancel_scope.cancel()
         except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
             raise
         except get_cancelled_exc_class() as cancelled:
@@ -302,16 +321,9 @@ class _Life:
             return reason or CANCELLED, None
         return reason or ExitReason.error(_plain(fatal)), _plain(fatal)
 
-    async def _init_and_run(self) -> NoReturn:
-        actor, process = self.actor, self.process
-        if self.name is not None and not registry.register(self.name, process.pid):
-            raise NameTaken(self.name, registry.whereis(self.name))
-        self.state = await actor.init()
-        process.started(Phase.RUNNING)
-        while True:
-            for _ in range(ROUNDS):
-                self.state = await actor.run(self.state)
-            await checkpoint()  # who always finds a message must let others run, too
+    def _take_name(self, name: str) -> None:
+        if not registry.register(name, self.process.pid):
+            raise NameTaken(name, registry.whereis(name))
 
     async def _terminate(self, reason: ExitReason) -> BaseException | None:
         with CancelScope(shield=True) as scope:
@@ -319,7 +331,7 @@ class _Life:
             if self.process.killed:
                 scope.cancel()
             try:
-                await self.actor.terminate(reason, self.state)
+                await self.actor.terminate(reason, self.process.state)
             except ActorExit:
                 pass  # it ends already
             except Exception:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp.dead_letters import dead_letters
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from fauxtp.registry import PID
 
-__all__ = ["Call", "Cast", "OwedCalls", "reply"]
+__all__ = ["NO_REPLY", "Call", "Cast", "OwedCalls", "reply"]
 
 
 @final
@@ -33,6 +33,19 @@ class Cast:
 
 
 @final
+class _NoReply:
+    """What stands in place of an answer that will come by `reply`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NO_REPLY"
+
+
+NO_REPLY: Final = _NoReply()
+
+
+@final
 class Call:
     """A request that somebody waits for, as it lies in a mailbox and as `from_`.
 
@@ -41,17 +54,15 @@ class Call:
     and the first wins.
     """
 
-    __slots__ = ("_cell", "_wake", "caller", "deferred", "request", "target")
+    __slots__ = ("_cell", "caller", "deferred", "request", "target", "wake")
     __match_args__ = ("request",)
 
-    def __init__(
-        self, request: Any, target: PID, caller: PID | None, wake: Callable[[], object]
-    ) -> None:
+    def __init__(self, request: Any, target: PID, caller: PID | None) -> None:
         self.request = request
         self.target = target
         self.caller = caller
         self.deferred = False  # the target has promised an answer, and does other things
-        self._wake = wake
+        self.wake: Callable[[], object] | None = None  # the caller, if it waits
         self._cell: dict[str, Any] = {}  # whoever sets a key first has decided
 
     def __repr__(self) -> str:
@@ -68,19 +79,18 @@ class Call:
         self._cell.setdefault("taken", False)
         return True
 
-    def answer(self, value: Any) -> bool:
-        """Give the caller `value`; return False if it no longer waits."""
-        return self._settle((value, None))
+    def answer(self, value: Any, error: BaseException | None = None) -> bool:
+        """Give the caller `value`, or `error`; return False if it no longer waits."""
+        outcome = (value, error)
+        if self._cell.setdefault("outcome", outcome) is not outcome:
+            return False
+        if self.wake is not None:
+            self.wake()
+        return True
 
     def fail(self, error: BaseException) -> bool:
         """Raise `error` at the caller; return False if it no longer waits."""
-        return self._settle((None, error))
-
-    def _settle(self, outcome: tuple[Any, BaseException | None]) -> bool:
-        if self._cell.setdefault("outcome", outcome) is not outcome:
-            return False
-        self._wake()
-        return True
+        return self.answer(None, error)
 
     @property
     def settled(self) -> bool:

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar, final
+from time import monotonic
+from typing import Any, Generic, final
+
+from typing_extensions import TypeVar
 
 from fauxtp.actor import Actor
-from fauxtp.calls import Call, Cast, reply
+from fauxtp.calls import NO_REPLY, Call, Cast, reply
+from fauxtp.handoff import HandedOver
 from fauxtp.process import ExitReason, Process
 from fauxtp.registry import PID
 from fauxtp.task import Task, TaskEnd
 
 __all__ = ["NO_REPLY", "GenServer", "Stop"]
 
-R = TypeVar("R")
-S = TypeVar("S")
-
-
-@final
-class _NoReply:
-    """What stands in place of an answer that will come by `reply`."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "NO_REPLY"
-
-
-NO_REPLY: Final = _NoReply()
+R = TypeVar("R", default=Any)
+S = TypeVar("S", default=Any)
 
 
 @final
@@ -71,11 +62,12 @@ class GenServer(Actor, Generic[R, S]):
 
     # To be defined by subclasses
 
-    async def handle_call(self, request: R, from_: Call, state: S) -> Any:
+    async def handle_call(self, request: R, from_: Any, state: S) -> Any:
         """Answer a call: return `(reply, state)`.
 
         To answer later, return `(NO_REPLY, state)` and call `reply(from_, value)` when the
-        answer is there. To answer and end, raise or return `Stop(reason, reply=…)`.
+        answer is there; `from_` is the `Call`. To answer and end, raise or return
+        `Stop(reason, reply=…)`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no handle_call for {request!r}")
 
@@ -115,46 +107,72 @@ class GenServer(Actor, Generic[R, S]):
 
     async def run(self, state: S) -> S:
         process = self._started()
-        message = await process.mailbox.take()
-        process.begin(message)
+        message = await self._next(process)
+        latest: Any = process.state  # calls may have been handled without this task
+        state = latest
         kind = type(message)
         try:
-            if kind is Call:
-                if message.take():
+            if kind is Call or kind is HandedOver:
+                if kind is Call:
+                    if not message.take():
+                        return state
                     result = await self.handle_call(message.request, message, state)
-                    state = self._called(process, message, result, state)
-            elif kind is Cast:
-                state = self._stateful(await self.handle_cast(message.request, state))
-            elif kind is TaskEnd:
-                state = self._stateful(
-                    await self.handle_task_end(message.pid, message.status, message.result, state)
-                )
+                else:
+                    result = await message.finish(process.interruption)
+                    message = message.call
+                if type(result) is not tuple or len(result) != 2:
+                    raise self._no_answer(result)
+                answer, state = result
+                if answer is NO_REPLY:
+                    process.defer(message)
+                elif not message.answer(answer):
+                    reply(message, answer)  # too late, which is noted there
             else:
-                state = self._stateful(await self.handle_info(message, state))
+                if kind is Cast:
+                    state = await self.handle_cast(message.request, state)
+                elif kind is TaskEnd:
+                    state = await self.handle_task_end(
+                        message.pid, message.status, message.result, state
+                    )
+                else:
+                    state = await self.handle_info(message, state)
+                if isinstance(state, Stop):
+                    raise state
         except Stop as stop:
             self._stop(stop)
         process.handling = None
         return state
 
-    def _called(self, process: Process, call: Call, result: Any, state: S) -> S:
-        if isinstance(result, Stop):
-            self._stop(result)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(
-                f"expected {type(self).__name__}.handle_call to return (reply, state) or Stop,"
-                f" got {type(result).__name__}"
-            )
-        answer, state = result
-        if answer is NO_REPLY:
-            process.defer(call)
-        else:
-            reply(call, answer)
-        return state
+    async def _next(self, process: Process) -> Any:
+        """Return the next message, or what is left of a call that somebody has begun."""
+        mailbox = process.mailbox
+        while not (mailbox._inbox or mailbox._kept):
+            process.idle = type(self).run is GenServer.run
+            process.interruption = None
+            try:
+                await mailbox.wait_to_take()
+            except BaseException as error:
+                if process.handed_over is None:
+                    raise
+                process.interruption = error
+            finally:
+                process.idle = False
+            rest = process.handed_over
+            if rest is not None:
+                process.handed_over = None
+                return rest
+        message = mailbox.take_nowait()
+        process.handling = message
+        process.handled_since = monotonic()
+        return message
 
-    def _stateful(self, result: Any) -> Any:
-        if isinstance(result, Stop):
-            self._stop(result)
-        return result
+    def _no_answer(self, result: Any) -> BaseException:
+        if type(result) is Stop:
+            return result
+        return TypeError(
+            f"expected {type(self).__name__}.handle_call to return (reply, state) or Stop,"
+            f" got {type(result).__name__}"
+        )
 
     def _stop(self, stop: Stop) -> None:
         handling = self._started().handling

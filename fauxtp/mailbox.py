@@ -20,6 +20,11 @@ __all__ = ["Mailbox", "find_mailbox"]
 
 Pattern = tuple[Any, Callable[..., Any]]
 
+# An empty deque takes as much memory as a whole idle process should: there is one for all
+# mailboxes to which nothing has been sent yet.
+_NOTHING: deque[Any] = deque(maxlen=0)
+_first_message = threading.RLock()
+
 _mailboxes: WeakValueDictionary[PID, Mailbox] = WeakValueDictionary()
 
 
@@ -61,7 +66,7 @@ class Mailbox:
     )
 
     def __init__(self, max_size: int = 0, *, pid: PID | None = None) -> None:
-        self._inbox: deque[Any] = deque()  # new ones
+        self._inbox = _NOTHING  # new ones
         self._kept: list[Any] = []  # older ones, that no pattern has matched so far
         self._removals = 0  # from the older ones
         self._owed: OwedCalls | None = None  # received by pattern, and to be answered
@@ -70,8 +75,10 @@ class Mailbox:
         if max_size < 0:
             raise ValueError(f"expected max_size to be at least 0, got {max_size}")
         self.max_size = max_size
+        if max_size:
+            self._inbox = deque()
         self._waiting: tuple[Waiter, ...] = ()
-        self._senders: deque[Waiter | ThreadWaiter] = deque()  # who wait for room
+        self._senders: list[Waiter | ThreadWaiter] = []  # who wait for room
         self._receivers = 0
         self._closed_because: Callable[[Call], BaseException] | None = None
         self._gate = threading.RLock() if max_size else None
@@ -169,15 +176,22 @@ class Mailbox:
         """Put `message` in whether or not there is room; return False if it is closed."""
         if self._closed_because is not None:
             return False
+        if self._inbox is _NOTHING:
+            self._open_inbox()
         self._inbox.append(message)
         self._arrived()
         return True
 
     def _arrived(self) -> None:
-        if self._waiting:
-            self._wake_receivers()
+        for waiter in self._waiting:
+            waiter.wake()
         if self._closed_because is not None:
             self._bury(self._closed_because)
+
+    def _open_inbox(self) -> None:
+        with _first_message:
+            if self._inbox is _NOTHING:
+                self._inbox = deque()
 
     def _leave_queue(self, waiter: Waiter | ThreadWaiter, pass_on: bool = False) -> None:
         """Stop waiting for room; with `pass_on`, if it was this one's turn, it is the next's."""
@@ -190,7 +204,7 @@ class Mailbox:
     def _made_room(self) -> None:
         while self._senders and len(self) < self.max_size:
             try:
-                if self._senders.popleft().wake():
+                if self._senders.pop(0).wake():
                     return  # else its event loop has ended: it is the next one's turn
             except IndexError:
                 return  # another thread was quicker
@@ -224,21 +238,36 @@ class Mailbox:
         result = handler(*extracted)
         return await result if inspect.isawaitable(result) else result
 
-    async def take(self) -> Any:
-        """Take out the oldest message, whatever it is."""
-        while True:
-            try:
-                if self._kept:
-                    message = self._kept.pop(0)
-                    self._removals += 1
-                else:
-                    message = self._inbox.popleft()
-            except IndexError:  # also if another thread closes the mailbox meanwhile
-                await self._wait_for_more(None)
-                continue
-            if self._senders:
-                self._made_room()
-            return message
+    def take_nowait(self) -> Any:
+        """Take out the oldest message, whatever it is; raise `IndexError` if there is none."""
+        if self._kept:
+            message = self._kept.pop(0)
+            self._removals += 1
+        else:
+            message = self._inbox.popleft()
+        if self._senders:
+            self._made_room()
+        return message
+
+    async def wait_to_take(self) -> None:
+        """Return when there may be a message, or when somebody calls `wake_receivers`."""
+        if self._closed_because is not None:
+            raise MailboxClosed(self.pid)
+        waiter = new_waiter()
+        self._waiting += (waiter,)
+        self._receivers += 1
+        try:
+            if not self._inbox and self._closed_because is None:
+                await waiter.wait(None)
+        finally:
+            self._stop_waiting(waiter)
+            self._receivers -= 1
+
+    def _stop_waiting(self, waiter: Waiter) -> None:
+        if self._receivers > 1:
+            self._waiting = tuple(other for other in self._waiting if other is not waiter)
+        else:
+            self._waiting = ()
 
     async def _first_match(
         self, patterns: tuple[Pattern, ...], timeout: float | None
@@ -321,9 +350,10 @@ class Mailbox:
             woken = await waiter.wait(max(0.0, deadline - waiter.time()))
             return woken and waiter.time() < deadline
         finally:
-            self._waiting = tuple(other for other in self._waiting if other is not waiter)
+            self._stop_waiting(waiter)
 
-    def _wake_receivers(self) -> None:
+    def wake_receivers(self) -> None:
+        """Let whoever waits for a message look again."""
         for waiter in self._waiting:
             waiter.wake()
 
@@ -342,10 +372,10 @@ class Mailbox:
             return
         self._closed_because = because
         self._bury(because)
-        self._wake_receivers()
+        self.wake_receivers()
         while self._senders:
             try:
-                self._senders.popleft().wake()
+                self._senders.pop(0).wake()
             except IndexError:
                 break
 

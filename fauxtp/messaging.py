@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from anyio import move_on_after
+from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from fauxtp.calls import Call, Cast
 from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
+from fauxtp.handoff import can_step, step
 from fauxtp.mailbox import Mailbox, find_mailbox
 from fauxtp.process import Process, current_process, find_process
 from fauxtp.registry import PID, whereis
@@ -17,9 +18,9 @@ from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds
 
 __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
 
-BUDGET = 128  # messages that one task after another sends before the event loop has a turn
+BUDGET = 128  # messages sent, or calls handled on the spot, before the event loop has a turn
 
-_sent = 0
+_done = 0  # since it had one; several loops may share the count
 
 
 def find_pid(to: PID | str) -> PID | None:
@@ -83,10 +84,10 @@ async def send(to: PID | str, message: Any) -> None:
     >>> len(mailbox)
     1
     """
-    global _sent
-    _sent += 1
-    if _sent >= BUDGET:  # who only sends must not keep the readers from reading
-        _sent = 0
+    global _done
+    _done += 1
+    if _done >= BUDGET:  # who only sends must not keep the readers from reading
+        _done = 0
         await checkpoint()  # before: whoever is cancelled here has sent nothing
     mailbox = _mailbox_of(to)
     if mailbox is None:
@@ -124,24 +125,34 @@ async def call(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
     fauxtp.errors.NoProcess: no living process behind 'nobody'
     """
     limit = seconds(timeout)
-    pid, mailbox = _target(to)
-    waiter = new_waiter()
+    process = find_process(to) if type(to) is PID else None
+    if process is None:
+        pid, process, mailbox = _target(to)
+    else:
+        pid, mailbox = process.pid, process.mailbox
     caller = current_process(own_task=True)
-    pending = Call(request, pid, None if caller is None else caller.pid, waiter.wake)
-    if caller is not None:
-        caller.waiting_for = pending
+    pending = Call(request, pid, None if caller is None else caller.pid)
     try:
         if caller is not None:
+            caller.waiting_for = pending
             _refuse_circle(caller, pid)
-        if mailbox.max_size:
-            started = waiter.time()
-            await _put_in_time(mailbox, pending, limit)
-            if limit is not None:
-                limit = max(0.0, limit - (waiter.time() - started))
+        if process is not None and process.idle and can_step(process, caller):
+            step(process, pending, caller)
+            global _done
+            _done += 1
+            if _done >= BUDGET:
+                _done = 0
+                await checkpoint()
+        elif mailbox.max_size:
+            limit = await _put_in_time(mailbox, pending, limit)
         elif not mailbox.deliver(pending):
             raise NoProcess(to)
         del mailbox  # one that nobody else has would never be read
-        await waiter.wait(limit)
+        if not pending.settled:
+            waiter = new_waiter()
+            pending.wake = waiter.wake
+            if not pending.settled:  # another thread may have been quick
+                await waiter.wait(limit)
     except BaseException:
         pending.give_up()
         raise
@@ -167,9 +178,10 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = 5.0) -> A
     if current_home() is not None:
         raise RuntimeError("call_blocking would block the event loop; await call instead")
     limit = seconds(timeout)
-    pid, mailbox = _target(to)
+    pid, _, mailbox = _target(to)
     waiter = ThreadWaiter()
-    pending = Call(request, pid, None, waiter.wake)
+    pending = Call(request, pid, None)
+    pending.wake = waiter.wake
     started = waiter.time()
     if not mailbox.put_blocking(pending, limit):
         raise ReceiveTimeout(f"no room at {to!r} within {timeout:g} s")
@@ -185,17 +197,22 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = 5.0) -> A
     return pending.result()
 
 
-def _target(to: PID | str) -> tuple[PID, Mailbox]:
-    pid = find_pid(to)
-    mailbox = None if pid is None else _mailbox_of(pid)
-    if pid is None or mailbox is None:
-        raise NoProcess(to)
-    return pid, mailbox
+def _target(to: PID | str) -> tuple[PID, Process | None, Mailbox]:
+    pid = to if type(to) is PID else find_pid(to)
+    if pid is not None:
+        process = find_process(pid)
+        mailbox = find_mailbox(pid) if process is None else process.mailbox
+        if mailbox is not None:
+            return pid, process, mailbox
+    raise NoProcess(to)
 
 
-async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -> None:
+async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -> float | None:
+    """Put the call into a bounded mailbox; return how much of the timeout is left."""
+    started = current_time()
     with move_on_after(timeout):
         await mailbox.put(pending)
+    return None if timeout is None else max(0.0, timeout - (current_time() - started))
 
 
 def _refuse_circle(caller: Process, target: PID) -> None:

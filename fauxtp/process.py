@@ -7,14 +7,13 @@ fail, then monitors and links are told. Whoever hears of a death can take the na
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
-from fauxtp.calls import Call
+from fauxtp.calls import Call, OwedCalls
 from fauxtp.errors import ProcessExited
 from fauxtp.mailbox import Mailbox
 from fauxtp.registry import PID, Ref, retire
@@ -110,10 +109,15 @@ class Process:
         "actor",
         "calls",
         "closing_scope",
+        "context",
+        "depth",
         "exit_request",
+        "handed_over",
         "handled_since",
         "handling",
         "home",
+        "idle",
+        "interruption",
         "killed",
         "links",
         "mailbox",
@@ -123,6 +127,8 @@ class Process:
         "reason",
         "scope",
         "starters",
+        "state",
+        "stays_away",
         "supervisor",
         "task",
         "waiting_for",
@@ -144,9 +150,17 @@ class Process:
         self.exit_request: ExitReason | None = None
         self.killed = False
         self.waiting_for: Call | None = None
+        self.state: Any = None
         self.handling: Any = None
         self.handled_since = 0.0
-        self.calls: set[Call] | None = None  # taken up, and to be answered later
+        # Of servers that others may step: see handoff.py
+        self.context: Context | None = None
+        self.idle = False
+        self.depth = 0
+        self.stays_away = 0
+        self.handed_over: Any = None
+        self.interruption: BaseException | None = None
+        self.calls: OwedCalls | None = None  # taken up, and to be answered later
         self.watchers: dict[Ref, Watcher] = {}
         self.links: dict[PID, Process] = {}
         self.monitors: dict[Ref, PID] = {}  # whom this one watches
@@ -214,16 +228,11 @@ class Process:
 
     # Handling
 
-    def begin(self, message: Any) -> None:
-        self.handling = message
-        self.handled_since = time.monotonic()
-
     def defer(self, call: Call) -> None:
         """Note that `call` will be answered later; at death, it fails."""
         call.deferred = True
         if self.calls is None:
-            self.calls = set()
-        self.calls = {known for known in self.calls if not known.settled}
+            self.calls = OwedCalls()
         self.calls.add(call)
 
     # Dying

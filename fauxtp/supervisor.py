@@ -19,7 +19,6 @@ from anyio import (
 from anyio.abc import TaskGroup
 
 from fauxtp.actor import Actor, launch
-from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NoChild, ReceiveTimeout
 from fauxtp.genserver import GenServer
 from fauxtp.messaging import call
@@ -301,7 +300,7 @@ class Supervisor(GenServer[Any, Any]):
 
     # What others ask
 
-    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
         match request:
             case ("$which_children",):
                 answer: Any = [self._info(child) for child in self._by_id.values()]

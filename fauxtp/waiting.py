@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ref
 
 if TYPE_CHECKING:
     import asyncio
@@ -60,7 +61,7 @@ class Waiter(Protocol):
         """Return the seconds on the clock by which timeouts are measured."""
         ...
 
-    async def wait(self, timeout: float | None) -> bool:
+    def wait(self, timeout: float | None) -> Awaitable[bool]:
         """Return True when woken, False after `timeout` seconds."""
         ...
 
@@ -89,33 +90,94 @@ def _run_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -
 
 
 class _AsyncioWaiter:
-    __slots__ = ("_future", "_loop")
+    __slots__ = ("_deadlines", "_future", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._future: asyncio.Future[bool] = loop.create_future()
+        self._deadlines: _Deadlines | None = None
 
-    def _settle(self, woken: bool = True) -> None:
+    def _settle(self) -> None:
+        if self._deadlines is not None:
+            self._deadlines.remove(self._future)
         if not self._future.done():
-            self._future.set_result(woken)
+            self._future.set_result(True)
 
     def wake(self) -> bool:
-        if _running_asyncio_loop() is self._loop:
-            self._settle()
-            return True
-        return _run_soon(self._loop, self._settle)
+        if running_asyncio_loop() is not self._loop:
+            return _run_soon(self._loop, self._settle)
+        if self._deadlines is not None:
+            self._deadlines.remove(self._future)
+        if not self._future.done():
+            self._future.set_result(True)
+        return True
 
     def time(self) -> float:
         return self._loop.time()
 
-    async def wait(self, timeout: float | None) -> bool:
-        if timeout is None:
-            return await self._future
-        timer = self._loop.call_later(timeout, self._settle, False)
-        try:
-            return await self._future
-        finally:
-            timer.cancel()
+    def wait(self, timeout: float | None) -> Awaitable[bool]:
+        if timeout is not None:
+            self._deadlines = _deadlines_of(self._loop, timeout)
+            self._deadlines.add(self._future)
+        return self._future
+
+
+class _Deadlines:
+    """The waits on one loop that have the same timeout: the first to start is the first to end.
+
+    One timer serves them all: it is set for the oldest of them, and then for the next oldest.
+    Most waits end without it.
+    """
+
+    __slots__ = ("_ends", "_timed", "_timeout")
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._ends: dict[asyncio.Future[bool], float] = {}
+        self._timed = False
+
+    def add(self, future: asyncio.Future[bool]) -> None:
+        loop = future.get_loop()
+        self._ends[future] = end = loop.time() + self._timeout
+        if not self._timed:
+            self._timed = True
+            loop.call_at(end, self._expire, loop)
+
+    def remove(self, future: asyncio.Future[bool]) -> None:
+        self._ends.pop(future, None)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timed = False
+        now = loop.time() + _CLOCK
+        for future, end in list(self._ends.items()):
+            if end > now:
+                self._timed = True
+                loop.call_at(end, self._expire, loop)
+                return
+            del self._ends[future]
+            if not future.done():
+                future.set_result(False)
+
+
+_CLOCK = time.get_clock_info("monotonic").resolution
+_TIMEOUTS = 32  # different timeouts on one loop that have a queue of their own
+_queues: dict[int, tuple[ref[asyncio.AbstractEventLoop], dict[float, _Deadlines]]] = {}
+
+
+def _deadlines_of(loop: asyncio.AbstractEventLoop, timeout: float) -> _Deadlines:
+    known = _queues.get(id(loop))
+    if known is None or known[0]() is not loop:
+        for number, (reference, _) in list(_queues.items()):
+            if reference() is None:
+                _queues.pop(number, None)
+        known = _queues[id(loop)] = (ref(loop), {})
+    queues = known[1]
+    queue = queues.get(timeout)
+    if queue is None:
+        queue = _Deadlines(timeout)
+        if len(queues) < _TIMEOUTS:
+            queues[timeout] = queue
+    return queue
 
 
 class _AsyncioHome:
@@ -125,7 +187,7 @@ class _AsyncioHome:
         self._loop = loop
 
     def run(self, function: Callable[[], object]) -> bool:
-        if _running_asyncio_loop() is self._loop:
+        if running_asyncio_loop() is self._loop:
             function()
             return True
         return _run_soon(self._loop, function)
@@ -195,14 +257,10 @@ class ThreadWaiter:
         return self._woken.wait(timeout)
 
 
-def _running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the asyncio loop that runs in this thread; ask asyncio itself from then on."""
+def running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the asyncio loop that runs in this thread, or None."""
     asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return None
-    global _running_asyncio_loop
-    _running_asyncio_loop = asyncio._get_running_loop
-    return asyncio._get_running_loop()  # type: ignore[no-any-return]
+    return None if asyncio is None else asyncio._get_running_loop()
 
 
 def _running_trio_token() -> trio.lowlevel.TrioToken | None:
@@ -214,7 +272,7 @@ def _running_trio_token() -> trio.lowlevel.TrioToken | None:
 
 def current_home() -> Home | None:
     """Return the event loop that runs in this thread, or None."""
-    loop = _running_asyncio_loop()
+    loop = running_asyncio_loop()
     if loop is not None:
         return _AsyncioHome(loop)
     token = _running_trio_token()
@@ -226,7 +284,7 @@ def new_waiter() -> Waiter:
 
     Raises `RuntimeError` where no event loop runs.
     """
-    loop = _running_asyncio_loop()
+    loop = running_asyncio_loop()
     if loop is not None:
         return _AsyncioWaiter(loop)
     home = current_home()
@@ -237,7 +295,7 @@ def new_waiter() -> Waiter:
 
 def current_task() -> Any:
     """Return the running task as its event loop knows it, or None outside of any."""
-    if _running_asyncio_loop() is not None:
+    if running_asyncio_loop() is not None:
         return sys.modules["asyncio"].current_task()
     if _running_trio_token() is not None:
         return sys.modules["trio"].lowlevel.current_task()

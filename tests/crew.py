@@ -13,6 +13,7 @@ from fauxtp import (
     PID,
     Actor,
     ChildSpec,
+    ExitReason,
     GenServer,
     Mailbox,
     RestartStrategy,
@@ -23,6 +24,7 @@ from fauxtp import (
     wait_registered,
     whereis,
 )
+from fauxtp.process import Process, find_process
 
 
 class Boom(Exception):
@@ -100,11 +102,33 @@ def supervisor(
     return Chief
 
 
+def three(diary: list[str], **of_b: Any) -> list[ChildSpec]:
+    """Return the specs of the puppets a, b and c, with what is special about b."""
+    return [
+        ChildSpec(name, Puppet, args=(name, diary), register_as=name, **extra)
+        for name, extra in (("a", {}), ("b", of_b), ("c", {}))
+    ]
+
+
 def pid_of(name: str) -> PID:
     """Return the PID of a name that somebody has."""
     pid = whereis(name)
     assert pid is not None
     return pid
+
+
+def process_of(pid: PID) -> Process:
+    """Return the process of a PID that lives."""
+    process = find_process(pid)
+    assert process is not None
+    return process
+
+
+async def end_of(process: Process) -> ExitReason:
+    """Return why the process ended, also if that was before."""
+    await wait_exit(process.pid)
+    assert process.reason is not None
+    return process.reason
 
 
 async def crash(name: str) -> PID:

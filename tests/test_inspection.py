@@ -154,7 +154,8 @@ async def test_other_threads_may_look_in_while_processes_come_and_go() -> None:
             for _ in range(50):
                 pids = [await Puppet.start(task_group=task_group) for _ in range(5)]
                 for pid in pids:
-                    await call(pids[0], lambda pid=pid: (link(pid), monitor(pid)))
+                    await call(pids[0], lambda pid=pid: link(pid))
+                    await call(pids[0], lambda pid=pid: monitor(pid))
                 exit(pids[0])
                 for pid in pids:
                     await wait_exit(pid)

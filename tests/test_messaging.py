@@ -257,7 +257,7 @@ async def test_reply_wants_a_call() -> None:
 
 def test_what_lies_in_a_mailbox_has_a_readable_text() -> None:
     assert repr(Cast("reset")) == "Cast('reset')"
-    assert repr(Call("stats", PID(), None, lambda: None)) == "Call('stats')"
+    assert repr(Call("stats", PID(), None)) == "Call('stats')"
 
 
 # Timeouts

@@ -129,7 +129,8 @@ async def test_a_name_that_comes_and_goes_wakes_whoever_waits() -> None:
 
 async def test_of_many_callers_one_starts_it_and_all_get_it_ready() -> None:
     diary: list[str] = []
-    go, found = anyio.Event(), []
+    go = anyio.Event()
+    found: list[PID | None] = []
 
     class Slow(Puppet):
         async def init(self) -> None:

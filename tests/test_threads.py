@@ -169,16 +169,17 @@ async def test_threads_with_event_loops_of_their_own_call_a_server() -> None:
         assert await call(pid, 0, timeout=None) == 400
 
 
-async def test_a_receiver_that_sleeps_is_woken_by_each_single_message() -> None:
+@pytest.mark.parametrize("kind", [0, 1], ids=["to asyncio", "to trio"])
+async def test_a_receiver_that_sleeps_is_woken_by_each_single_message(kind: int) -> None:
     here, there = Mailbox(), Mailbox()
 
     async def echo() -> None:
-        for _ in range(200):
+        for _ in range(300):
             await there.receive((ANY, lambda message: send_nowait(here.pid, message)))
 
     async with task_group() as group:
-        group.start_soon(in_threads, 2, lambda number: run_there(number, echo))
-        for number in range(400):
+        group.start_soon(in_threads, 1, lambda _: run_there(kind, echo))
+        for number in range(300):
             send_nowait(there.pid, number)
             assert await here.receive((ANY, lambda message: message)) == number
 

@@ -1,0 +1,324 @@
+"""Calls that are handled on the spot: nobody can tell, but by the time they take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+import pytest
+from conftest import task_group
+
+from fauxtp import (
+    NO_REPLY,
+    PID,
+    Call,
+    CallCycle,
+    GenServer,
+    NoProcess,
+    ProcessExited,
+    ReceiveTimeout,
+    Stop,
+    call,
+    cast,
+    exit,
+    handoff,
+    reply,
+    wait_exit,
+)
+from fauxtp.process import find_process
+
+pytestmark = pytest.mark.anyio
+
+Work = Callable[["Server", Call], Coroutine[Any, Any, Any]]
+
+setting: ContextVar[str] = ContextVar("setting", default="unset")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("asyncio", {}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    ]
+)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Only asyncio can do it."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handoff, "enabled", True)
+
+
+class Server(GenServer[Any, list[Any]]):
+    """Does what it is asked to, and remembers what came of it."""
+
+    reason: str | None = None
+    ended_in: Any = None
+
+    async def init(self) -> list[Any]:
+        return []
+
+    async def handle_call(self, request: Any, from_: Call, state: list[Any]) -> Any:
+        result = await request(self, from_) if callable(request) else request
+        if isinstance(result, (Stop, tuple)):
+            return result
+        return result, [*state, result]
+
+    async def handle_cast(self, request: Any, state: list[Any]) -> list[Any]:
+        return [*state, request]
+
+    async def terminate(self, reason: str, state: list[Any]) -> None:
+        Server.reason, Server.ended_in = reason, asyncio.current_task()
+
+
+def turns() -> list[int]:
+    """Count how often the event loop comes round, from now on."""
+    count = [0]
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        count[0] += 1
+        if count[0] < 10_000:
+            loop.call_soon(turn)
+
+    loop.call_soon(turn)
+    return count
+
+
+async def history(server: PID) -> Any:
+    async def tell(actor: Server, _: Call) -> Any:
+        process = find_process(actor.pid)
+        assert process is not None
+        return tuple(process.state), process.state
+
+    return await call(server, tell)
+
+
+async def test_an_idle_server_answers_without_the_event_loop() -> None:
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        count = turns()
+        assert [await call(server, number) for number in range(50)] == list(range(50))
+        assert count[0] <= 1  # where the budget ended
+        assert await history(server) == tuple(range(50))
+
+
+async def test_switched_off_it_answers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handoff, "enabled", False)
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        count = turns()
+        assert [await call(server, number) for number in range(50)] == list(range(50))
+        assert count[0] >= 50
+        assert await history(server) == tuple(range(50))
+
+
+async def test_the_handler_runs_as_the_servers_task_in_its_context() -> None:
+    async def look(actor: Server, _: Call) -> Any:
+        before = setting.get()
+        setting.set("by the server")
+        return "seen", [asyncio.current_task(), before]
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        mine = asyncio.current_task()
+        setting.set("by the caller")
+        for before in ("unset", "by the server"):
+            assert await call(server, look) == "seen"
+            process = find_process(server)
+            assert process is not None
+            assert process.state == [process.task, before]
+        assert asyncio.current_task() is mine
+        assert setting.get() == "by the caller"
+
+
+async def test_a_handler_that_suspends_goes_on_in_the_servers_task() -> None:
+    async def work(actor: Server, _: Call) -> Any:
+        first = asyncio.current_task()
+        with anyio.move_on_after(5) as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(anyio.sleep, 0)
+                await anyio.sleep(0)
+        with anyio.move_on_after(0):
+            await anyio.sleep_forever()
+        await asyncio.sleep(0)
+        assert not scope.cancel_called
+        setting.set("late")
+        return asyncio.current_task() is first, [setting.get()]
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        assert await call(server, work) is True
+        assert await call(server, 7) == 7
+        assert await history(server) == ("late", 7)
+
+
+async def test_many_callers_of_a_handler_that_suspends_are_served_in_turn() -> None:
+    running = 0
+    answers = []
+
+    async def one_at_a_time(actor: Server, _: Call) -> int:
+        nonlocal running
+        running += 1
+        assert running == 1
+        await asyncio.sleep(0)
+        running -= 1
+        return running
+
+    async def ask(server: PID) -> None:
+        for _ in range(20):
+            answer = await call(server, one_at_a_time)
+            answers.append(answer)
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        async with anyio.create_task_group() as callers:
+            for _ in range(10):
+                callers.start_soon(ask, server)
+        assert answers == [0] * 200
+
+
+async def test_a_call_does_not_overtake_messages() -> None:
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        await call(server, 0)
+        await cast(server, 1)
+        await call(server, 2)
+        await call(server, 3)
+        assert await history(server) == (0, 1, 2, 3)
+
+
+async def test_an_error_ends_the_server_in_its_own_task() -> None:
+    async def fail(actor: Server, _: Call) -> Any:
+        raise ValueError("no")
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        process = find_process(server)
+        assert process is not None
+        with pytest.raises(ProcessExited) as caught:
+            await call(server, fail)
+        assert isinstance(caught.value.__cause__, ValueError)
+        assert (Server.reason, Server.ended_in) == ("error: ValueError('no')", process.task)
+        with pytest.raises(NoProcess):
+            await call(server, 1)
+
+
+@pytest.mark.parametrize("suspends", [False, True])
+async def test_stop_answers_and_ends(suspends: bool) -> None:
+    async def stop(actor: Server, _: Call) -> Any:
+        if suspends:
+            await asyncio.sleep(0)
+        return Stop("done", reply="bye")
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        assert await call(server, stop) == "bye"
+        assert await wait_exit(server) in ("done", "noproc")
+        assert Server.reason == "done"
+
+
+async def test_an_answer_may_come_later() -> None:
+    owed: list[Call] = []
+
+    async def later(actor: Server, from_: Call) -> Any:
+        owed.append(from_)
+        return NO_REPLY, ["later"]
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        answers: list[Any] = []
+
+        async def ask() -> None:
+            answers.append(await call(server, later))
+
+        async with anyio.create_task_group() as callers:
+            callers.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            assert await call(server, "meanwhile") == "meanwhile"
+            assert reply(owed[0], "at last")
+        assert answers == ["at last"]
+
+
+async def test_a_timeout_does_not_touch_the_handler() -> None:
+    done = anyio.Event()
+    go_on = anyio.Event()
+
+    async def slow(actor: Server, _: Call) -> Any:
+        await go_on.wait()
+        done.set()
+        return "too late"
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        with pytest.raises(ReceiveTimeout):
+            await call(server, slow, timeout=0)
+        with anyio.move_on_after(0) as scope:
+            await call(server, "behind it")
+        assert scope.cancelled_caught
+        go_on.set()
+        await done.wait()
+        assert await history(server) == ("too late",)
+
+
+async def test_exit_reaches_a_handler_that_was_handed_over() -> None:
+    seen = []
+
+    async def wait(actor: Server, _: Call) -> Any:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            seen.append(asyncio.current_task())
+
+    async with task_group() as group:
+        for later in (False, True):
+            server = await Server.start(task_group=group)
+            process = find_process(server)
+            assert process is not None
+
+            async def ask(server: PID = server) -> None:
+                with pytest.raises(ProcessExited):
+                    await call(server, wait)
+
+            async with anyio.create_task_group() as callers:
+                callers.start_soon(ask)
+                # Once before the server's task has taken over, and once after.
+                await (anyio.wait_all_tasks_blocked() if later else asyncio.sleep(0))
+                exit(server)
+            assert seen.pop() is process.task
+
+
+async def test_circles_and_chains_are_what_they_were() -> None:
+    async with task_group() as group:
+        servers = [await Server.start(task_group=group) for _ in range(handoff.DEPTH * 2)]
+
+        def through(chain: list[PID]) -> Work:
+            async def pass_on(actor: Server, _: Call) -> Any:
+                return 1 + await call(chain[0], through(chain[1:]) if chain[1:] else 0)
+
+            return pass_on
+
+        assert await call(servers[0], through(servers[1:])) == len(servers) - 1
+
+        async def round_trip(actor: Server, _: Call) -> Any:
+            async def back(_: Server, __: Call) -> Any:
+                with pytest.raises(CallCycle) as caught:
+                    await call(servers[0], "never")
+                return len(caught.value.circle)
+
+            return await call(servers[1], back)
+
+        assert await call(servers[0], round_trip) == 3
+
+
+async def test_who_only_calls_starves_nobody() -> None:
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        count = turns()
+        for number in range(1_000):
+            await call(server, number)
+        assert count[0] >= 5
