@@ -108,8 +108,7 @@ class GenServer(Actor, Generic[R, S]):
     async def run(self, state: S) -> S:
         process = self._started()
         message = await self._next(process)
-        latest: Any = process.state  # calls may have been handled without this task
-        state = latest
+        state = process.state  # calls may have been handled without this task
         kind = type(message)
         try:
             if kind is Call or kind is HandedOver:
@@ -129,15 +128,16 @@ class GenServer(Actor, Generic[R, S]):
                     reply(message, answer)  # too late, which is noted there
             else:
                 if kind is Cast:
-                    state = await self.handle_cast(message.request, state)
+                    after: Any = await self.handle_cast(message.request, state)
                 elif kind is TaskEnd:
-                    state = await self.handle_task_end(
+                    after = await self.handle_task_end(
                         message.pid, message.status, message.result, state
                     )
                 else:
-                    state = await self.handle_info(message, state)
-                if isinstance(state, Stop):
-                    raise state
+                    after = await self.handle_info(message, state)
+                if isinstance(after, Stop):
+                    raise after
+                state = after
         except Stop as stop:
             self._stop(stop)
         process.handling = None

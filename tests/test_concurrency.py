@@ -151,6 +151,7 @@ def check():
     assert len(registry) == len(held)
 
 started = False
+LEAST = None
 def before(): pass
 def after(): pass
 def close(): pass
@@ -165,7 +166,7 @@ for step in range(STEPS):
     after()
     check()
 close()
-assert entered >= STEPS // 20, entered
+assert entered >= (LEAST or STEPS // 20), entered
 print("entered", entered)
 """
 
@@ -197,6 +198,12 @@ class Cycle:
     def __del__(self): re_enter()
 gc.set_threshold(1)
 def before(): Cycle()
+def close():
+    global started
+    started = True
+    gc.collect()
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    LEAST = 1  # there, collections do not follow each other so closely
 """,
     "a weak reference": """
 STEPS = 4000
@@ -219,7 +226,7 @@ def test_whatever_interrupts_an_operation_may_call_any(twin: Any, way: str, run:
         pytest.skip("no interval timers on this platform")
     checked = CHECKED
     if "signal" in way:  # the storm is by time, so its density cannot be a promise
-        checked = checked.replace("entered >= STEPS // 20", "entered > 0")
+        checked = checked.replace("LEAST or", "1 or")
     done = run(RE_ENTER + WAYS[way] + checked, twin.__name__.rpartition(".")[2])
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("entered")

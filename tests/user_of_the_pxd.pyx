@@ -1,4 +1,4 @@
-# cython: language_level=3
+# cython: language_level=3, freethreading_compatible=True
 """What another package's Cython module does with fauxtp's types; test_cimport.py builds it."""
 
 from fauxtp._registry cimport PID, Ref, Registry
