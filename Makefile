@@ -31,8 +31,12 @@ lint: $(VENV)/dev
 
 bench: export FAUXTP_EXTENSIONS = always
 bench: $(VENV)/test
-	@echo "== the registry beside a dict =="
+	@echo "== the registry beside a dict; imports, memory, threads; the runtime beside bare asyncio =="
 	$(BIN)/python -m pytest bench --benchmark-enable
+	$(BIN)/python -m bench.imports
+	$(BIN)/python -m bench.size
+	$(BIN)/python -m bench.scaling
+	$(BIN)/python -m bench.runtime
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info fauxtp/*.so fauxtp/*.c

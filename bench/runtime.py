@@ -1,6 +1,6 @@
 """What the runtime costs: calls, casts, starting and ending, memory, beside bare asyncio.
 
-    python bench/runtime.py [uvloop]
+    python -m bench.runtime [uvloop]
 
 Everything is measured in turns in one run, and the medians are printed with the bars that
 the project sets itself.
