@@ -67,9 +67,10 @@ def table(times: Times) -> Iterator[str]:
 
 def line(setting: Setting, times: dict[str, list[float]], contenders: list[str]) -> Row:
     cells = [setting.operation, f"{setting.names:,}", str(setting.threads)]
+    base = times.get(BASE)
     for contender in contenders:
         ours = times.get(contender)
         cells.append(f"{statistics.median(ours):.0f}" if ours else "")
         if contender != BASE:
-            cells.append(f"× {median_ratio(ours, times[BASE]):.2f}" if ours else "")
+            cells.append(f"× {median_ratio(ours, base):.2f}" if ours and base else "")
     return tuple(cells)

@@ -9,11 +9,11 @@ turn the contenders follow each other closely, and only ratios within a turn are
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from random import Random
+from threading import Barrier, Lock
 from types import ModuleType
 from typing import Any
 
@@ -57,7 +57,7 @@ class LockedDict:
 
     def __init__(self, table: dict[str, object]) -> None:
         self._table = table
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def whereis(self, name: str) -> object | None:
         with self._lock:
@@ -175,5 +175,11 @@ def test_operation(
     loop = loop_of(contender, operation, scope)
     shares = shares_of(operation, names, threads, scope["pids"])
     benchmark.extra_info["operations"] = COUNT * threads
+    barrier = Barrier(threads)
+
+    def work(share: list[object]) -> None:
+        barrier.wait()  # else the first thread may be done before the second gets its share
+        loop(share)
+
     with ThreadPoolExecutor(threads) as pool:
-        benchmark.pedantic(lambda: list(pool.map(loop, shares)), rounds=ROUNDS, warmup_rounds=1)
+        benchmark.pedantic(lambda: list(pool.map(work, shares)), rounds=ROUNDS, warmup_rounds=1)

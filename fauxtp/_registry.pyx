@@ -121,6 +121,7 @@ cdef extern from "Python.h":
 
 cdef cython.pymutex _lock
 cdef uint64_t _serials = 0
+cdef uint64_t _created = 0  # registries, ever
 cdef Py_ssize_t CHUNK = 1 << 15  # names that are copied in one go, in well under a millisecond
 cdef Py_ssize_t ALL = -1
 _watch_lock = threading.RLock()  # of those who watch and unwatch, who may run Python code
@@ -363,7 +364,8 @@ cdef object _take_all(Registry registry, PID pid):
             PyDict_DelItem(registry._table, <object>name)
     elif names is not None:
         PyDict_DelItem(registry._table, names)
-    registry._changes += 1
+    if names is not None:
+        registry._changes += 1
     return names
 
 
@@ -472,6 +474,9 @@ cdef class Registry:
         self._guests = {}
         self._watchers = {}
         _registries[self._serial] = self
+        global _created
+        with _lock:
+            _created += 1
 
     def __init__(self):
         pass  # refuses arguments
@@ -542,7 +547,7 @@ cdef class Registry:
     def registered(self, prefix=""):
         """Return the names, in order of registration, that begin with `prefix`.
 
-        The list is a snapshot. Look-ups of other threads go on while it is taken.
+        The list is a snapshot.
 
         Raises `TypeError` if `prefix` is no str.
 
@@ -581,9 +586,17 @@ cdef class Registry:
         (['pipeline:processor:1'], [])
         """
         cdef PID owner = _pid(pid)
-        with _lock:
-            names = _take_all(self, owner)
-        return _listed(names)
+        cdef list answer
+        cdef uint64_t seen
+        while True:
+            with _lock:
+                names = _known(self, owner)
+                seen = self._changes
+            answer = _listed(names)  # before anything changes: it takes memory
+            with _lock:
+                if self._changes == seen:
+                    names = _take_all(self, owner)
+                    return answer
 
     def transfer(self, name, /, holder, successor):
         """Let `name`, if it means `holder`, mean `successor`; return whether it did.
@@ -690,12 +703,24 @@ def retire(pid, /):
     True
     """
     cdef PID owner = _pid(pid)
-    with _lock:
-        owner._exited = True
-    for reference in _registries.valuerefs():
-        registry = reference()
-        if registry is not None:
-            registry.release(owner)
+    cdef Registry registry
+    cdef uint64_t seen
+    cdef list living
+    while True:
+        with _lock:
+            seen = _created
+        living = _living()  # before anything changes: it takes memory
+        with _lock:
+            if _created == seen:  # else a new registry may have named it meanwhile
+                owner._exited = True
+                for registry in living:
+                    _take_all(registry, owner)
+                return
+
+
+cdef list _living():
+    cdef list registries = [reference() for reference in _registries.valuerefs()]
+    return [registry for registry in registries if registry is not None]
 
 
 for _shared in (default, register, unregister, whereis, registered):

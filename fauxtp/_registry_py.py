@@ -1,7 +1,7 @@
 """The registry in Python: the readable definition, and what serves where nothing compiles.
 
-A registry is one dict, name -> PID. So that all names of a PID can be found, each PID keeps
-them too: a dict of names for each registry that has any.
+A registry is one dict, name -> PID. So that all names of a PID can be found, it keeps them
+too: a dict of names for each PID that has any.
 
 Readers take no lock: a look-up is a single operation on a dict whose keys are exact `str`.
 
@@ -118,13 +118,11 @@ class PID(_Identity):
     (False, True, True)
     """
 
-    __slots__ = ("_exited", "_names")
-    _names: dict[int, dict[str, None]]  # by the serial number of a registry, in order
+    __slots__ = ("_exited",)
     _exited: bool
 
     def __new__(cls) -> Self:
         self = super().__new__(cls)
-        object.__setattr__(self, "_names", {})
         object.__setattr__(self, "_exited", False)
         return self
 
@@ -185,17 +183,17 @@ class Registry:
     (True, 1, ['pipeline:producer'])
     """
 
-    __slots__ = ("__weakref__", "_serial", "_table", "_watchers")
-    _serial: int
+    __slots__ = ("__weakref__", "_names", "_table", "_watchers")
     _table: dict[str, PID]
+    _names: dict[PID, dict[str, None]]  # in order
     _watchers: dict[str, tuple[Callable[[PID], object], ...]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = object.__new__(cls)
-        self._serial = next(_serials)
         self._table = {}
+        self._names = {}
         self._watchers = {}
-        _registries[self._serial] = self
+        _registries[next(_serials)] = self
         return self
 
     def __init__(self) -> None:
@@ -215,12 +213,12 @@ class Registry:
         (True, False)
         """
         name, pid = _name(name), _pid(pid)
-        table, serial, names = self._table, self._serial, pid._names
+        table, names = self._table, self._names
         with _lock:
             done = False
             while name not in table and not pid._exited:
-                mine = names.setdefault(serial, {})
-                if name not in table and not pid._exited and serial in names and names[serial] is mine: mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
+                mine = names.setdefault(pid, {})
+                if name not in table and not pid._exited and pid in names and names[pid] is mine: mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
         if not done and pid._exited:
             raise NoProcess(pid)
         if done and self._watchers:
@@ -245,10 +243,10 @@ class Registry:
         """
         name = _name(name)
         expected = None if pid is None else _pid(pid)
-        table, serial = self._table, self._serial
+        table, names = self._table, self._names
         holder = None
         with _lock:
-            if name in table and (expected is None or table[name] is expected): holder = table[name]; del table[name], holder._names[serial][name]  # fmt: skip # noqa: E501, E701, E702
+            if name in table and (expected is None or table[name] is expected): holder = table[name]; del table[name], names[holder][name]  # fmt: skip # noqa: E501, E701, E702
             if holder is not None:
                 self._tidy(holder)
         return holder is not None
@@ -270,7 +268,7 @@ class Registry:
     def registered(self, prefix: str = "") -> list[str]:
         """Return the names, in order of registration, that begin with `prefix`.
 
-        The list is a snapshot. Look-ups of other threads go on while it is taken.
+        The list is a snapshot.
 
         Raises `TypeError` if `prefix` is no str.
 
@@ -294,7 +292,7 @@ class Registry:
         """
         owner = _pid(pid)
         with _lock:
-            return list(owner._names.get(self._serial, ()))
+            return list(self._names.get(owner, ()))
 
     def release(self, pid: PID, /) -> list[str]:
         """Free all names of `pid` in one step, and return them as `names` would have.
@@ -311,7 +309,7 @@ class Registry:
         names: list[str] = []
         nothing: list[object] = []
         with _lock:
-            mine = owner._names.get(self._serial, {})
+            mine = self._names.get(owner, {})
             # The iterators will see what `names` holds by then; what they drop is not kept.
             drops = chain(map(self._table.pop, names), map(mine.pop, names))
             unseen = compress(drops, repeat(False))
@@ -334,13 +332,12 @@ class Registry:
         (True, False)
         """
         name, old, new = _name(name), _pid(holder, "holder"), _pid(successor, "successor")
-        table, serial = self._table, self._serial
-        lost, won = old._names, new._names
+        table, names = self._table, self._names
         passed = old is new and table.get(name) is old and not new._exited
         with _lock:
             while old is not new and not passed and table.get(name) is old and not new._exited:
-                mine = won.setdefault(serial, {})
-                if name in table and table[name] is old and not new._exited and serial in won and won[serial] is mine: mine[name] = None; table[name] = new; del lost[serial][name]; passed = True  # fmt: skip # noqa: E501, E701, E702
+                mine = names.setdefault(new, {})
+                if name in table and table[name] is old and not new._exited and new in names and names[new] is mine: mine[name] = None; table[name] = new; del names[old][name]; passed = True  # fmt: skip # noqa: E501, E701, E702
             self._tidy(old)
         if new._exited and not passed:
             raise NoProcess(new)
@@ -385,9 +382,9 @@ class Registry:
         return True
 
     def _tidy(self, pid: PID) -> None:
-        """Drop the dict of names that `pid` keeps for this registry, if it is empty."""
-        serial, names = self._serial, pid._names
-        if serial in names and not names[serial]: del names[serial]  # fmt: skip # noqa: E701
+        """Drop the dict of the names of `pid`, if it is empty."""
+        names = self._names
+        if pid in names and not names[pid]: del names[pid]  # fmt: skip # noqa: E701
 
     def __len__(self) -> int:
         return len(self._table)
@@ -429,6 +426,7 @@ def retire(pid: PID, /) -> None:
     True
     """
     owner = _pid(pid)
+    _registries.valuerefs()  # if there is no memory for it, then before anything changes
     with _lock:
         object.__setattr__(owner, "_exited", True)
     for reference in _registries.valuerefs():

@@ -9,7 +9,7 @@ from typing import Any, Generic, final
 
 from typing_extensions import TypeVar
 
-from fauxtp.actor import Actor
+from fauxtp.actor import Actor, ActorExit
 from fauxtp.calls import NO_REPLY, Call, Cast, reply
 from fauxtp.handoff import HandedOver
 from fauxtp.process import ExitReason, Process
@@ -23,7 +23,7 @@ S = TypeVar("S", default=Any)
 
 
 @final
-class Stop(BaseException):
+class Stop(ActorExit):
     """Ends a server from a handler that raises or returns it.
 
     `reason` is the exit reason. With `reply`, the call that is being handled is answered
@@ -31,8 +31,8 @@ class Stop(BaseException):
     """
 
     def __init__(self, reason: str = "normal", reply: Any = NO_REPLY) -> None:
-        super().__init__(reason)
-        self.reason, self.reply = reason, reply
+        super().__init__(ExitReason(reason))
+        self.reply = reply
 
 
 class GenServer(Actor, Generic[R, S]):
@@ -178,4 +178,4 @@ class GenServer(Actor, Generic[R, S]):
         handling = self._started().handling
         if isinstance(handling, Call) and stop.reply is not NO_REPLY:
             reply(handling, stop.reply)
-        self.stop(ExitReason(stop.reason))
+        self.stop(stop.reason)

@@ -17,7 +17,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Coroutine, Generator
-from types import coroutine
+from time import monotonic
+from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp.calls import NO_REPLY, Call
@@ -40,7 +41,7 @@ enabled = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
 class HandedOver:
     """What is left of a call that somebody else has begun to handle."""
 
-    __slots__ = ("_coroutine", "_error", "_result", "_yielded", "call")
+    __slots__ = ("_awaitable", "_coroutine", "_error", "_result", "_yielded", "call")
 
     def __init__(
         self,
@@ -49,17 +50,21 @@ class HandedOver:
         yielded: Any = None,
         result: Any = None,
         error: BaseException | None = None,
+        awaitable: Any = None,
     ) -> None:
         self.call = call
         self._coroutine = coroutine
         self._yielded = yielded
         self._result = result
         self._error = error
+        self._awaitable = awaitable
 
     async def finish(self, interruption: BaseException | None) -> Any:
         """Return what the handler returns; `interruption` is what came in before this."""
         if self._error is not None:
             raise self._error
+        if self._awaitable is not None:
+            return await self._awaitable
         if self._coroutine is None:
             return self._result
         return await _drive(self._coroutine, self._yielded, interruption)
@@ -110,22 +115,29 @@ def step(process: Process, call: Call, caller: Process | None) -> None:
     process.idle = False
     process.depth = 1 if caller is None else caller.depth + 1
     process.handling = call
+    process.handled_since = monotonic()
     actor: Any = process.actor
     context = process.context
     assert context is not None
-    handler = actor.handle_call(call.request, call, process.state)
     call.take()
     asyncio_tasks._leave_task(loop, mine)
     asyncio_tasks._enter_task(loop, server)
+    handler: Any = None
+    yielded: Any = None
     try:
-        yielded = context.run(handler.send, None)
+        handler = context.run(actor.handle_call, call.request, call, process.state)
+        if type(handler) is CoroutineType:
+            yielded = context.run(handler.send, None)
     except StopIteration as end:
         _ended(process, call, end.value)
     except BaseException as error:
         _hand_over(process, HandedOver(call, error=error))
     else:
         process.stays_away = AWAY
-        _hand_over(process, HandedOver(call, handler, yielded))
+        if type(handler) is CoroutineType:
+            _hand_over(process, HandedOver(call, handler, yielded))
+        else:
+            _hand_over(process, HandedOver(call, awaitable=handler))
     finally:
         asyncio_tasks._leave_task(loop, server)
         asyncio_tasks._enter_task(loop, mine)

@@ -10,7 +10,7 @@ from fauxtp.mailbox import find_mailbox
 from fauxtp.messaging import find_pid
 from fauxtp.process import Exit, ExitReason, Process, current_process, find_process
 from fauxtp.registry import PID, Ref
-from fauxtp.waiting import new_waiter
+from fauxtp.waiting import new_waiter, seconds
 
 __all__ = [
     "Down",
@@ -184,13 +184,13 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     >>> anyio.run(wait_exit, "nobody")
     'noproc'
     """
-    process = _process_of(pid)
+    limit, process = seconds(timeout), _process_of(pid)
     if process is None:
         return ExitReason("noproc")
     ref, waiter = Ref(), new_waiter()
     if process.watch(ref, lambda _, __: waiter.wake()):
         try:
-            await waiter.wait(timeout)
+            await waiter.wait(limit)
         finally:
             process.watchers.pop(ref, None)
     if process.reason is None:

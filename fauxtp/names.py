@@ -10,7 +10,7 @@ from fauxtp.actor import Actor
 from fauxtp.errors import NameTaken, ReceiveTimeout
 from fauxtp.process import Phase, Process, find_process
 from fauxtp.registry import PID, default, whereis
-from fauxtp.waiting import new_waiter
+from fauxtp.waiting import new_waiter, seconds
 
 __all__ = ["start_or_find", "wait_registered"]
 
@@ -23,7 +23,7 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
     Raises `ReceiveTimeout` if nobody has done so by then, and for a bad name what `whereis`
     raises.
     """
-    pid = whereis(name)
+    limit, pid = seconds(timeout), whereis(name)
     if pid is not None:
         return pid
     found: list[PID] = []
@@ -36,7 +36,7 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
     default.watch(name, tell)
     try:
         pid = whereis(name)  # between the first look and the watch
-        if pid is None and await waiter.wait(timeout):
+        if pid is None and await waiter.wait(limit):
             pid = found[0]
     finally:
         default.unwatch(name, tell)

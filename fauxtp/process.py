@@ -246,8 +246,8 @@ class Process:
             error.__cause__ = reason.exception
             return error
 
+        retire(self.pid)  # before anybody hears of it, as `shut` fails the callers
         self.mailbox.shut(why)
-        retire(self.pid)
         self.started(Phase.DEAD)
         _processes.pop(self.pid, None)
         for call in self._unanswered():

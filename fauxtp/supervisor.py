@@ -186,8 +186,7 @@ class Supervisor(GenServer[Any, Any]):
         specs = self.child_specs()
         _check_ids(specs)
         self.children.start_soon(self._host_children)
-        with CancelScope(shield=True):  # it begins even if everything is cancelled
-            await self._hosted.wait()
+        await self._hosted.wait()
         for spec in specs:
             self._by_id[spec.id] = child = _Child(spec)
             await self._start(child)

@@ -190,17 +190,21 @@ async def test_stop_may_be_called_by_a_thread() -> None:
         assert await end_of(process) == "from a thread"
 
 
-async def test_stop_in_a_child_task_ends_the_actor() -> None:
+async def test_stop_in_a_child_task_ends_the_actor_and_returns() -> None:
+    returned: list[bool] = []
+
     class Parent(Idle):
         async def init(self) -> None:
             self.start_soon_child(self.child)
 
         async def child(self) -> None:
             self.stop("said the child")
+            returned.append(True)
 
     async with running() as task_group:
         process = await launch(Parent(), task_group)
         assert await end_of(process) == "said the child"
+        assert returned == [True]
 
 
 async def test_stop_in_a_task_group_of_the_actors_own_is_a_normal_end() -> None:

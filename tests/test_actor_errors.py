@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from conftest import PATIENCE
 from crew import Boom, Fatal, Idle, Puppet, boom, end_of, process_of, running
 
 from fauxtp import (
@@ -24,6 +25,7 @@ from fauxtp import (
     exit,
     link,
     monitor,
+    processes,
     register,
     send,
     unregister,
@@ -132,7 +134,7 @@ async def test_what_is_no_exception_ends_the_actor_and_reaches_the_task_group(wh
             pid, _ = await _start_link(Doomed, task_group, on_exit=on_exit, register_as="doomed")
             await send(pid, "go")
 
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with anyio.fail_after(PATIENCE), pytest.raises(BaseExceptionGroup) as caught:
         await main()
     _, others = caught.value.split(Fatal)
     assert others is None
@@ -183,6 +185,39 @@ async def test_an_exit_while_init_runs_is_told_to_the_starter() -> None:
         with pytest.raises(ProcessExited) as caught:
             await Slow.start(task_group=task_group, register_as="slow")
         assert caught.value.reason == "changed my mind"
+
+
+async def test_an_exit_before_the_actor_has_begun_is_told_to_the_starter() -> None:
+    class Hasty:
+        """A task group in which others are quicker."""
+
+        def start_soon(self, *args: Any, **kwargs: Any) -> None:
+            task_group.start_soon(*args, **kwargs)
+            exit(processes()[0], "too early")
+
+    class Slow(Idle):
+        async def init(self) -> None:
+            await anyio.Event().wait()
+
+    async with running() as task_group:
+        with pytest.raises(ProcessExited, match="too early"):
+            await Slow.start(task_group=Hasty())  # type: ignore[arg-type]
+
+
+async def test_a_cancelled_task_group_lets_on_exit_finish_when_the_actor_is_gone() -> None:
+    told: list[str] = []
+
+    async def on_exit(pid: PID, reason: str) -> None:
+        with pytest.raises(RuntimeError, match="works for actors"):
+            monitor(pid)
+        await anyio.sleep(0)
+        told.append(reason)
+
+    async with running():
+        async with anyio.create_task_group() as task_group:
+            await _start_link(Idle, task_group, on_exit=on_exit)
+            task_group.cancel_scope.cancel()
+        assert told == ["cancelled"]
 
 
 async def test_in_a_cancelled_task_group_an_actor_begins_and_ends_at_once() -> None:

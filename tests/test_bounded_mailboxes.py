@@ -32,6 +32,8 @@ from fauxtp import (
     send,
     send_nowait,
 )
+from fauxtp.process import find_process
+from fauxtp.registry import PID
 
 pytestmark = pytest.mark.anyio
 
@@ -185,6 +187,10 @@ async def test_a_call_that_waited_for_room_is_answered() -> None:
         assert await call(mailbox.pid, "stats", timeout=None) == "fine"
 
 
+async def call_in_thread(to: PID, request: Any, timeout: float | None) -> Any:
+    return await anyio.to_thread.run_sync(call_blocking, to, request, timeout)
+
+
 class Stuck(GenServer[Any, Any]):
     """A server with room for one message, that never ends what it has begun."""
 
@@ -199,9 +205,9 @@ async def test_callers_that_wait_for_room_at_a_process_hear_of_its_end() -> None
     errors: list[BaseException] = []
     heard = anyio.Event()
 
-    async def ask() -> None:
+    async def ask(blocking: bool) -> None:
         with pytest.raises(ProcessExited, match=r"exited: killed for a test$") as caught:
-            await call(pid, "stats", timeout=None)
+            await (call_in_thread if blocking else call)(pid, "stats", None)
         errors.append(caught.value)
         if len(errors) == 3:
             heard.set()
@@ -211,9 +217,12 @@ async def test_callers_that_wait_for_room_at_a_process_hear_of_its_end() -> None
         await cast(pid, busy)
         await busy.wait()
         await send(pid, "in the way")
-        for _ in range(3):
-            group.start_soon(ask)
-        await anyio.wait_all_tasks_blocked()
+        for number in range(3):
+            group.start_soon(ask, number == 0)
+        process = find_process(pid)
+        assert process is not None
+        while len(process.mailbox._senders) < 3:
+            await checkpoint()
         exit(pid, "killed for a test")
         await heard.wait()
 

@@ -23,6 +23,7 @@ from fauxtp import (
     call_blocking,
     cast,
     exit,
+    process_info,
     reply,
     wait_exit,
 )
@@ -368,6 +369,7 @@ async def test_a_call_that_failed_leaves_no_trace_that_makes_a_circle() -> None:
         asker = await Asker.start(task_group=group)
         await cast(asker, "go")
         await done.wait()
+        assert process_info(asker).waiting_for is None
         assert await call(first, [second, asker], timeout=None) == "arrived"
         assert await call(asker, [first, second], timeout=None) == "arrived"
 

@@ -336,6 +336,7 @@ OPERATIONS = {
     "names": lambda r, one, two, three, new: r.names(one),
     "release": lambda r, one, two, three, new: r.release(one),
     "release guest": lambda r, one, two, three, new: r.release(three),
+    "retire": lambda r, one, two, three, new: twin.retire(two),
 }
 failures = 0
 for title, operation in OPERATIONS.items():
@@ -355,8 +356,12 @@ for title, operation in OPERATIONS.items():
             if failed:
                 failures += 1
                 after = picture(registry, (*pids, new))
-                if "release" in title and after != before:
-                    # The answer was lost on its way, not the work: all names are gone.
+                if title == "retire" and sys.argv[1] == "_registry_py":
+                    twin.retire(pids[1])  # what was not done can be done
+                    assert registry.names(pids[1]) == []
+                    continue
+                if sys.argv[1] == "_registry_py" and "release" in title and after != before:
+                    # The twin may lose the answer on its way, but not half of the work.
                     owner = pids[2] if "guest" in title else pids[0]
                     assert registry.names(owner) == [], (title, size, failing)
                     continue

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from typing import Any
 
 import anyio
 import pytest
-from conftest import task_group
+from conftest import PATIENCE, task_group
 
 from fauxtp import (
     Call,
@@ -208,3 +209,20 @@ def test_the_counts_are_a_copy() -> None:
     letters = DeadLetters()
     letters.counts()["noproc"] = 7
     assert letters.total() == 0
+
+
+def test_a_finaliser_may_cause_a_dead_letter_while_one_is_counted() -> None:
+    letters = DeadLetters()
+
+    class Interrupted(Counter[str]):
+        def __setitem__(self, reason: str, count: int) -> None:
+            super().__setitem__(reason, count)
+            if reason == "noproc":
+                letters.add("nobody", "from a finaliser", "exited")
+
+    letters._counts = Interrupted()
+    thread = threading.Thread(target=letters.add, args=("nobody", 1, "noproc"), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert letters.counts() == {"noproc": 1, "exited": 1}

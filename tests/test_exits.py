@@ -79,6 +79,18 @@ async def test_a_monitor_of_what_is_gone_tells_at_once() -> None:
         ]
 
 
+async def test_who_comes_too_late_to_watch_is_told_so() -> None:
+    told: list[PID] = []
+    async with running() as task_group:
+        process = process_of(await Idle.start(task_group=task_group))
+        exit(process.pid)
+        await wait_exit(process.pid)
+        # As a monitor in another thread that found the process before its death:
+        assert process.watch(Ref(), lambda pid, _: told.append(pid)) is False
+        assert told == []
+        assert process.watchers == {}
+
+
 async def test_each_monitor_is_one_of_its_own() -> None:
     outside = Mailbox()
     async with running() as task_group:
@@ -232,6 +244,7 @@ async def test_a_second_exit_changes_nothing() -> None:
     async with running() as task_group:
         pid = await Slow.start("slow", diary, task_group=task_group)
         exit(pid, "first")
+        exit(pid, "at the same time")
         await terminating.wait()
         exit(pid, "second")
         go.set()

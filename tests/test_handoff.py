@@ -292,6 +292,33 @@ async def test_exit_reaches_a_handler_that_was_handed_over() -> None:
             assert seen.pop() is process.task
 
 
+async def test_a_handler_that_is_no_coroutine_function_is_awaited_or_crashes() -> None:
+    class Odd(GenServer[Any, Any]):
+        def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+            if request == "raise":
+                raise ValueError("at once")
+            return asyncio.ensure_future(asyncio.sleep(0, ("later", state)))
+
+    async with task_group() as group:
+        server = await Odd.start(task_group=group)
+        assert await call(server, "later") == "later"
+        for _ in range(handoff.AWAY):
+            assert await call(server, "later") == "later"
+        with pytest.raises(ProcessExited) as caught:
+            await call(server, "raise")
+        assert isinstance(caught.value.__cause__, ValueError)
+
+
+async def test_stop_in_init_tells_the_starter_and_nobody_else() -> None:
+    class Reluctant(GenServer[Any, Any]):
+        async def init(self) -> Any:
+            raise Stop("not today")
+
+    async with task_group() as group:
+        with pytest.raises(ProcessExited, match="not today"):
+            await Reluctant.start(task_group=group)
+
+
 async def test_circles_and_chains_are_what_they_were() -> None:
     async with task_group() as group:
         servers = [await Server.start(task_group=group) for _ in range(handoff.DEPTH * 2)]

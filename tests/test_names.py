@@ -105,12 +105,38 @@ async def test_who_waits_too_long_is_told() -> None:
             await wait_registered(bad)  # type: ignore[arg-type]
 
 
-async def test_who_gave_up_is_not_told_any_more() -> None:
-    pid = PID()
-    with anyio.move_on_after(0):
-        await wait_registered("late")
-    assert register("late", pid)
-    unregister("late")
+async def test_who_gave_up_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    watching: list[str] = []
+
+    class Watched:
+        def watch(self, name: str, callback: object) -> None:
+            watching.append(name)
+
+        def unwatch(self, name: str, callback: object) -> None:
+            watching.remove(name)
+
+    monkeypatch.setattr("fauxtp.names.default", Watched())
+    async with running() as task_group:
+        task_group.start_soon(wait_registered, "late")
+        await anyio.wait_all_tasks_blocked()
+        assert watching == ["late"]
+        with pytest.raises(ReceiveTimeout):
+            await wait_registered("late", timeout=0)
+        assert watching == ["late"]
+    assert watching == []
+
+
+async def test_a_name_registered_between_the_look_and_the_watch_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pid, looks = PID(), []
+
+    def late(name: str) -> PID | None:
+        looks.append(name)
+        return None if len(looks) == 1 else pid
+
+    monkeypatch.setattr("fauxtp.names.whereis", late)
+    assert await wait_registered("late", timeout=0) is pid
 
 
 async def test_a_name_that_comes_and_goes_wakes_whoever_waits() -> None:
@@ -178,14 +204,15 @@ async def test_callers_in_many_event_loops_get_the_same_one(
 
 
 async def test_if_the_first_fails_to_start_the_next_one_tries() -> None:
+    go = anyio.Event()
     inits: list[int] = []
     outcomes: list[Any] = []
 
     class FailsOnce(Puppet):
         async def init(self) -> None:
             inits.append(1)
-            await anyio.sleep(0)
             if len(inits) == 1:
+                await go.wait()
                 raise Boom
 
     async def find() -> None:
@@ -198,6 +225,8 @@ async def test_if_the_first_fails_to_start_the_next_one_tries() -> None:
         async with anyio.create_task_group() as callers:
             for _ in range(5):
                 callers.start_soon(find)
+            await anyio.wait_all_tasks_blocked()
+            go.set()
         assert len(inits) == 2
         assert outcomes.count("failed") == 1
         assert outcomes.count(whereis("once")) == 4

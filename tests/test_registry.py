@@ -332,6 +332,21 @@ def test_a_retired_pid_loses_its_names_in_all_registries(twin: Any) -> None:
         assert registry.unregister("test:other", other)
 
 
+def test_a_pid_keeps_nothing_of_a_registry_that_is_gone(twin: Any) -> None:
+    pid = twin.PID()
+    gone = weakref.WeakSet[Any]()
+    for _ in range(3):
+        registry = twin.Registry()
+        registry.register("kvstore", pid)
+        gone.add(registry)
+    del registry
+    gc.collect()
+    assert not list(gone)
+    assert not gc.get_referents(pid) or all(
+        not isinstance(one, dict) for one in gc.get_referents(pid)
+    )
+
+
 def test_a_retired_pid_gets_no_name(twin: Any, registry: Any) -> None:
     gone, pid = twin.PID(), twin.PID()
     registry.register("kvstore", pid)

@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from conftest import PATIENCE
 from crew import Boom, Puppet, boom, crash, pid_of, running, supervisor, three
 
 from fauxtp import (
@@ -16,6 +17,7 @@ from fauxtp import (
     RestartType,
     call,
     cast,
+    cast_nowait,
     exit,
     is_alive,
     monitor,
@@ -124,6 +126,20 @@ async def test_the_name_of_a_child_means_the_new_process_as_soon_as_there_is_one
         assert await call("b", lambda: "here") == "here"
 
 
+async def test_two_that_crash_at_once_are_restarted_together_once() -> None:
+    diary: list[str] = []
+    async with running() as task_group:
+        chief = supervisor(*three(diary), strategy=RestartStrategy.ONE_FOR_ALL, max_restarts=1)
+        await chief.start(task_group=task_group, register_as="chief")
+        diary.clear()
+        for name in ("a", "b"):
+            cast_nowait(name, boom)
+        await anyio.wait_all_tasks_blocked()
+        await settled()
+        assert sorted(diary[:3]) == ["-a", "-b", "-c"]
+        assert diary[3:] == ["+a", "+b", "+c"]
+
+
 async def test_two_generations_never_live_at_once() -> None:
     alive: list[int] = []
     most: list[int] = []
@@ -228,7 +244,7 @@ async def test_too_many_restarts_reach_the_task_group_with_the_last_crash_as_cau
             diary.clear()
             await cast("b", boom)
 
-    with pytest.raises(ExceptionGroup) as caught:
+    with anyio.fail_after(PATIENCE), pytest.raises(ExceptionGroup) as caught:
         await main()
     [error] = caught.value.exceptions
     assert isinstance(error, MaxRestartsExceeded)
@@ -282,7 +298,7 @@ async def test_a_name_that_another_took_meanwhile_is_a_crash() -> None:
             register("b", thief)
             await cast(old, boom)
 
-    with pytest.raises(ExceptionGroup) as caught:
+    with anyio.fail_after(PATIENCE), pytest.raises(ExceptionGroup) as caught:
         await main()
     [error] = caught.value.exceptions
     assert isinstance(error, MaxRestartsExceeded)

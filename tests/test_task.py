@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from conftest import PATIENCE
 from crew import Boom, Fatal, Idle, end_of, process_of, running
 
 from fauxtp import (
@@ -98,7 +99,7 @@ async def test_a_task_that_fails_harms_nobody_but_fatal_errors_do() -> None:
             assert not task_group.cancel_scope.cancel_called
             await Task.spawn(fatal, task_group)
 
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with anyio.fail_after(PATIENCE), pytest.raises(BaseExceptionGroup) as caught:
         await main()
     assert caught.value.split(Fatal)[1] is None
 
