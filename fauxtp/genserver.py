@@ -162,6 +162,7 @@ class GenServer(Actor, Generic[R, S]):
                 process.handed_over = None
                 return rest
         message = mailbox.take_nowait()
+        process.depth = 0
         process.handling = message
         process.handled_since = monotonic()
         return message

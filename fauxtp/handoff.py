@@ -21,7 +21,7 @@ from time import monotonic
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any, Final, final
 
-from fauxtp.calls import NO_REPLY, Call
+from fauxtp.calls import NO_REPLY, Call, reply
 from fauxtp.process import Phase, Process
 from fauxtp.waiting import running_asyncio_loop
 
@@ -76,7 +76,10 @@ def _drive(
 ) -> Generator[Any, Any, Any]:
     """Go on with `handler`, which has yielded `yielded` to somebody who cannot wait for it."""
     try:
-        if interruption is not None and not (yielded is not None and yielded.cancel()):
+        if interruption is None:
+            if yielded is not None:
+                yielded._asyncio_future_blocking = True  # now it is awaited
+        elif yielded is None or not yielded.cancel(*interruption.args[:1]):
             yielded = handler.throw(interruption)
         while True:
             try:
@@ -91,7 +94,7 @@ def _drive(
 
 def can_step(process: Process, caller: Process | None) -> bool:
     """Return whether a call to `process` can be handled on the spot."""
-    if process.stays_away:
+    if process.stays_away > 0:
         process.stays_away -= 1
         return False
     return (
@@ -135,6 +138,8 @@ def step(process: Process, call: Call, caller: Process | None) -> None:
     else:
         process.stays_away = AWAY
         if type(handler) is CoroutineType:
+            if yielded is not None:  # others may await it before the server does
+                yielded._asyncio_future_blocking = False
             _hand_over(process, HandedOver(call, handler, yielded))
         else:
             _hand_over(process, HandedOver(call, awaitable=handler))
@@ -150,7 +155,8 @@ def _ended(process: Process, call: Call, result: Any) -> None:
     process.state = result[1]
     process.handling = None
     process.idle = True
-    call.answer(result[0])
+    if not call.answer(result[0]):
+        reply(call, result[0])  # too late, which is noted there
 
 
 def _hand_over(process: Process, rest: HandedOver) -> None:

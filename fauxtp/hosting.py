@@ -80,7 +80,8 @@ class _Host:
                 await self._change()
         except sys.modules["asyncio"].CancelledError:
             await self._end_them()
-            raise
+            if not self._failures:
+                raise
         else:
             if self._failures:
                 self._group.cancel_scope.cancel()

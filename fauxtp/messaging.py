@@ -152,9 +152,11 @@ async def call(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
             waiter = new_waiter()
             pending.wake = waiter.wake
             if not pending.settled:  # another thread may have been quick
-                await waiter.wait(limit)
+                await waiter.wait(limit, common=limit == timeout)
     except BaseException:
         pending.give_up()
+        if pending.wake is not None:
+            pending.wake()  # nobody waits any more
         raise
     finally:
         if caller is not None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
@@ -61,8 +62,12 @@ class Waiter(Protocol):
         """Return the seconds on the clock by which timeouts are measured."""
         ...
 
-    def wait(self, timeout: float | None) -> Awaitable[bool]:
-        """Return True when woken, False after `timeout` seconds."""
+    def wait(self, timeout: float | None, *, common: bool = False) -> Awaitable[bool]:
+        """Return True when woken, False after `timeout` seconds.
+
+        With `common`, many waits have this timeout. Whoever stops waiting for one of these
+        before its end should `wake` it.
+        """
         ...
 
 
@@ -115,11 +120,20 @@ class _AsyncioWaiter:
     def time(self) -> float:
         return self._loop.time()
 
-    def wait(self, timeout: float | None) -> Awaitable[bool]:
-        if timeout is not None:
-            self._deadlines = _deadlines_of(self._loop, timeout)
+    def wait(self, timeout: float | None, *, common: bool = False) -> Awaitable[bool]:
+        if timeout is None:
+            return self._future
+        self._deadlines = _deadlines_of(self._loop, timeout) if common else None
+        if self._deadlines is not None:
             self._deadlines.add(self._future)
+        else:
+            timer = self._loop.call_later(timeout, self._expire, context=Context())
+            self._future.add_done_callback(lambda _: timer.cancel(), context=Context())
         return self._future
+
+    def _expire(self) -> None:
+        if not self._future.done():
+            self._future.set_result(False)
 
 
 class _Deadlines:
@@ -141,7 +155,7 @@ class _Deadlines:
         self._ends[future] = end = loop.time() + self._timeout
         if not self._timed:
             self._timed = True
-            loop.call_at(end, self._expire, loop)
+            loop.call_at(end, self._expire, loop, context=Context())
 
     def remove(self, future: asyncio.Future[bool]) -> None:
         self._ends.pop(future, None)
@@ -152,7 +166,7 @@ class _Deadlines:
         for future, end in list(self._ends.items()):
             if end > now:
                 self._timed = True
-                loop.call_at(end, self._expire, loop)
+                loop.call_at(end, self._expire, loop, context=Context())
                 return
             del self._ends[future]
             if not future.done():
@@ -164,7 +178,7 @@ _TIMEOUTS = 32  # different timeouts on one loop that have a queue of their own
 _queues: dict[int, tuple[ref[asyncio.AbstractEventLoop], dict[float, _Deadlines]]] = {}
 
 
-def _deadlines_of(loop: asyncio.AbstractEventLoop, timeout: float) -> _Deadlines:
+def _deadlines_of(loop: asyncio.AbstractEventLoop, timeout: float) -> _Deadlines | None:
     known = _queues.get(id(loop))
     if known is None or known[0]() is not loop:
         for number, (reference, _) in list(_queues.items()):
@@ -173,10 +187,8 @@ def _deadlines_of(loop: asyncio.AbstractEventLoop, timeout: float) -> _Deadlines
         known = _queues[id(loop)] = (ref(loop), {})
     queues = known[1]
     queue = queues.get(timeout)
-    if queue is None:
-        queue = _Deadlines(timeout)
-        if len(queues) < _TIMEOUTS:
-            queues[timeout] = queue
+    if queue is None and len(queues) < _TIMEOUTS:
+        queue = queues[timeout] = _Deadlines(timeout)
     return queue
 
 
@@ -209,7 +221,7 @@ class _TrioWaiter:
     def time(self) -> float:
         return sys.modules["trio"].current_time()  # type: ignore[no-any-return]
 
-    async def wait(self, timeout: float | None) -> bool:
+    async def wait(self, timeout: float | None, *, common: bool = False) -> bool:
         if timeout is None:
             await self._event.wait()
         else:

@@ -17,6 +17,7 @@ from fauxtp import (
     Call,
     CallCycle,
     GenServer,
+    Mailbox,
     NoProcess,
     ProcessExited,
     ReceiveTimeout,
@@ -26,6 +27,7 @@ from fauxtp import (
     exit,
     handoff,
     reply,
+    send,
     wait_exit,
 )
 from fauxtp.process import find_process
@@ -307,6 +309,51 @@ async def test_a_handler_that_is_no_coroutine_function_is_awaited_or_crashes() -
         with pytest.raises(ProcessExited) as caught:
             await call(server, "raise")
         assert isinstance(caught.value.__cause__, ValueError)
+
+
+async def test_what_a_handler_waits_for_others_may_wait_for_too() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    answers: list[Any] = []
+
+    async def handler(actor: Server, _: Call) -> Any:
+        return await future, []
+
+    async def ask(server: PID) -> None:
+        answers.append(await call(server, handler))
+
+    async def bystander() -> None:
+        answers.append(await future)
+
+    async with task_group() as group:
+        servers = [await Server.start(task_group=group) for _ in range(2)]
+        async with anyio.create_task_group() as all_of_them:
+            for server in servers:
+                all_of_them.start_soon(ask, server)
+            all_of_them.start_soon(bystander)
+            await asyncio.sleep(0)
+            future.set_result(7)
+        assert answers == [7, 7, 7]
+
+
+async def test_waits_that_are_over_leave_no_timers() -> None:
+    loop: Any = asyncio.get_running_loop()
+    if not hasattr(loop, "_scheduled"):
+        pytest.skip("this event loop does not show its timers")
+
+    async def suspend(actor: Server, _: Call) -> Any:
+        await asyncio.sleep(0)
+        return 1, []
+
+    mailbox = Mailbox()
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        before = sum(not timer.cancelled() for timer in loop._scheduled)
+        for number in range(200):
+            group.start_soon(send, mailbox.pid, number)
+            await mailbox.receive((int, lambda found: found), timeout=3600)
+            await call(server, suspend, timeout=3600)
+        after = sum(not timer.cancelled() for timer in loop._scheduled)
+        assert after - before <= 2
 
 
 async def test_stop_in_init_tells_the_starter_and_nobody_else() -> None:
