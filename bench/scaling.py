@@ -18,6 +18,7 @@ NAMES = 1_000
 PASSES = 2_000  # of a thread over its names
 TURNS = 15
 SCALING_BAR = 0.85
+TWO_CORES = 1.7  # what an empty loop reaches at least where two cores are free
 
 Names = Sequence[str]
 
@@ -91,11 +92,13 @@ def double(what: str, shares: Sequence[Names]) -> list[Figure]:
         for _ in range(TURNS)
     ]
     ours, loops, dicts = zip(*turns, strict=True)
+    allowed = statistics.median(loops)
     measured, ratio = f"× {statistics.median(ours):.2f}", median_ratio(ours, loops)
-    against_loops = f"empty loop: × {statistics.median(loops):.2f}"
+    against_loops = f"empty loop: × {allowed:.2f}"
     against_dicts = f"a dict each: × {statistics.median(dicts):.2f}"
+    met = ratio >= SCALING_BAR if allowed >= TWO_CORES else None
     return [
-        Figure(what, measured, against_loops, ratio, f"≥ {SCALING_BAR}", ratio >= SCALING_BAR),
+        Figure(what, measured, against_loops, ratio, f"≥ {SCALING_BAR}", met),
         Figure(what, measured, against_dicts, median_ratio(ours, dicts)),
     ]
 
@@ -117,6 +120,7 @@ def main() -> None:
         *double(f"whereis, 2 threads, {half} names each", halves),
     ]
     show("time and throughput of look-ups", figures)
+    print(f"No verdict is given where an empty loop scales by less than {TWO_CORES}: too busy.\n")
 
 
 if __name__ == "__main__":

@@ -110,19 +110,25 @@ class ChildInfo:
 
 
 @final
-@dataclass(frozen=True, slots=True)
 class _ChildDown:
-    id: str
-    pid: PID
-    reason: ExitReason
+    """The message that a child has ended."""
+
+    __slots__ = ("id", "pid", "reason")
+
+    def __init__(self, id: str, pid: PID, reason: ExitReason) -> None:  # noqa: A002
+        self.id, self.pid, self.reason = id, pid, reason
 
 
 @final
-@dataclass(slots=True)
 class _Child:
-    spec: ChildSpec
-    process: Process | None = None
-    watch: Ref = field(default_factory=Ref)
+    """A child: its spec, and its process while it has one."""
+
+    __slots__ = ("process", "spec", "watch")
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.process: Process | None = None
+        self.watch = Ref()
 
     @property
     def pid(self) -> PID | None:
@@ -130,11 +136,13 @@ class _Child:
 
 
 @final
-@dataclass(frozen=True, slots=True)
 class _Refusal:
     """An answer that is an error of the asker's, and none of the supervisor's."""
 
-    error: Exception
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 class Supervisor(GenServer[Any, Any]):
