@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.pyx fauxtp/*.pxd)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test torture lint bench clean
 
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
@@ -17,6 +17,15 @@ test: export FAUXTP_EXTENSIONS = always
 test: $(VENV)/test
 	@echo "== all tests, on both twins of the registry =="
 	$(BIN)/python -m pytest
+
+# MINUTES for all of it, SEED to replay a run, ONLY for a part of it: make torture ONLY=chaos
+MINUTES := 10
+torture: export FAUXTP_EXTENSIONS = always
+torture: export FAUXTP_TORTURE_MINUTES = $(MINUTES)
+torture: export FAUXTP_SEED = $(SEED)
+torture: $(VENV)/test
+	@echo "== the hostile tests, for $(MINUTES) minutes =="
+	$(BIN)/python -m pytest tests/hostile $(if $(ONLY),-k $(ONLY))
 
 lint: $(VENV)/dev
 	@echo "== style, types, workflows =="

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import TaskGroup
+from hostile import effort
 
 import fauxtp
 
@@ -23,6 +24,19 @@ PATIENCE = 60.0  # seconds until a test's own process counts as hung
 TWINS = ["_registry_py"]
 if os.environ.get("FAUXTP_EXTENSIONS") != "never":
     TWINS.append("_registry")
+
+
+def pytest_report_header() -> str:
+    """Say how the hostile tests can be replayed."""
+    return f"hostile tests: FAUXTP_SEED={effort.SEED} replays them"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the hostile tests counted."""
+    if effort.figures:
+        terminalreporter.section("hostile tests")
+        for figure in effort.figures:
+            terminalreporter.line(figure)
 
 
 @pytest.fixture(params=TWINS)

@@ -1,0 +1,1 @@
+"""Tests that try to break the registry and the runtime, and are known to be able to."""

@@ -1,0 +1,30 @@
+"""How much a hostile test does: a little under `make test`, much more under `make torture`.
+
+`FAUXTP_TORTURE_MINUTES` is the time that all of them have together; without it they are short.
+`FAUXTP_SEED` replays what a run did; without it there is a new one, printed above the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+MINUTES = float(os.environ.get("FAUXTP_TORTURE_MINUTES") or 0)
+SEED = int(os.environ.get("FAUXTP_SEED") or random.randrange(2**32))
+
+figures: list[str] = []
+
+
+def times(short: int, long: int) -> int:
+    """Return how often a test does what it does: `short`, and `long` in 10 minutes of torture."""
+    return max(short, round(long * MINUTES / 10))
+
+
+def seconds(short: float, share: float) -> float:
+    """Return how long a test goes on: `short`, or in torture its share of all the minutes."""
+    return max(short, MINUTES * 60 * share)
+
+
+def report(figure: str) -> None:
+    """Print a line of figures below the tests: what was done, and what was found."""
+    figures.append(figure)
