@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.pyx fauxtp/*.pxd)
 
-.PHONY: demo test torture lint bench clean
+.PHONY: demo test torture lint bench bench-peers clean
 
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
@@ -46,6 +46,13 @@ bench: $(VENV)/test
 	$(BIN)/python -m bench.size
 	$(BIN)/python -m bench.scaling
 	$(BIN)/python -m bench.runtime
+	$(BIN)/python -m bench.latency
+
+# Installs the peers below build/peers. Writes docs/comparison.md and docs/comparison.svg.
+bench-peers: export FAUXTP_EXTENSIONS = always
+bench-peers: $(VENV)/test
+	@echo "== fauxtp beside its peers =="
+	$(BIN)/python -m bench.compare
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info fauxtp/*.so fauxtp/*.c

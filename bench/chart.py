@@ -12,8 +12,12 @@ WIDTH, COLUMNS = 960, 2
 LEFT, RIGHT = 170, 70  # of a panel: for the names, for the figures
 TOP, LINE, BOTTOM = 34, 17, 26
 PANEL = WIDTH // COLUMNS
-OURS, BARE, OTHERS = "#c2410c", "#64748b", "#1d4ed8"
-STYLE = "text{font:12px sans-serif;fill:#1e293b}.t{font-weight:bold}.s{font-size:10px}.e{text-anchor:end}"
+COLOURS = {"fauxtp": "#c2410c", "fauxtp on uvloop": "#c2410c"}
+COLOURS |= {"bare asyncio": "#64748b", "bare asyncio on uvloop": "#64748b"}
+STYLE = (
+    "text{font:12px sans-serif;fill:#1e293b}"
+    ".title{font-weight:bold}.scale{font-size:10px;text-anchor:middle}.name{text-anchor:end}"
+)
 
 
 def draw(rows: Sequence[Row]) -> str:
@@ -21,11 +25,11 @@ def draw(rows: Sequence[Row]) -> str:
     height = TOP + LINE * len(rows) + BOTTOM
     lines = math.ceil(len(MEASURES) / COLUMNS)
     total = 30 + lines * height
+    size = f'width="{WIDTH}" height="{total}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total}"'
-        f' width="{WIDTH}" height="{total}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total}" {size}>',
         f"<style>{STYLE}</style>",
-        f'<rect width="{WIDTH}" height="{total}" fill="white"/>',
+        f'<rect {size} fill="white"/>',
         text(8, 20, "Each scale is logarithmic; less is better. A dash: there is no such figure."),
     ]
     for number, measure in enumerate(MEASURES):
@@ -37,7 +41,7 @@ def draw(rows: Sequence[Row]) -> str:
 
 
 def panel(measure: Measure, rows: Sequence[Row]) -> Iterator[str]:
-    yield text(8, 20, measure.name, "t")
+    yield text(8, 20, measure.name, "title")
     values = [row.middle(measure) for row in rows]
     known = [value for value in values if value]
     low = math.floor(math.log10(min(known, default=1)))
@@ -51,14 +55,14 @@ def panel(measure: Measure, rows: Sequence[Row]) -> Iterator[str]:
     for power in range(low, high + 1) if known else ():
         x = place(10.0**power)
         yield f'<path d="M{x:.1f} {TOP}V{bottom}" stroke="#cbd5e1"/>'
-        yield text(x, bottom + 13, mark(measure, power), "s", "middle")
+        yield text(x, bottom + 13, mark(measure, power), "scale")
     for number, (row, value) in enumerate(zip(rows, values, strict=True)):
         y = TOP + LINE * number + LINE / 2
-        yield text(LEFT - 8, y + 4, row.label, "e")
+        yield text(LEFT - 8, y + 4, row.label, "name")
         if not value:
             yield text(LEFT + 4, y + 4, "—")
             continue
-        x, colour = place(value), colour_of(row)
+        x, colour = place(value), COLOURS.get(row.label, "#1d4ed8")
         yield f'<path d="M{LEFT} {y}H{x:.1f}" stroke="{colour}" stroke-width="2"/>'
         yield f'<circle cx="{x:.1f}" cy="{y}" r="4" fill="{colour}"/>'
         yield text(x + 8, y + 4, measure.text(value))
@@ -69,14 +73,6 @@ def mark(measure: Measure, power: int) -> str:
     return measure.text(10.0**power).replace(".0 ", " ")
 
 
-def colour_of(row: Row) -> str:
-    return BARE if row.label.startswith("bare") else OURS if row.label in OWN else OTHERS
-
-
-OWN = ("fauxtp", "fauxtp on uvloop")
-
-
-def text(x: float, y: float, content: str, kind: str = "", anchor: str = "") -> str:
-    attributes = f' class="{kind}"' if kind else ""
-    attributes += f' text-anchor="{anchor}"' if anchor else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}"{attributes}>{escape(content)}</text>'
+def text(x: float, y: float, content: str, kind: str = "") -> str:
+    style = f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}"{style}>{escape(content)}</text>'

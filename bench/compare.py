@@ -41,7 +41,7 @@ class Peer:
     program: str = ""  # what runs the script, if that is not a Python
     options: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)  # where others would take too long
-    notes: tuple[str, ...] = ()
+    note: str = ""
 
 
 PEERS = [
@@ -50,9 +50,9 @@ PEERS = [
     Peer(
         "bare asyncio",
         "bare.py",
-        notes=(
+        note=(
             "tasks fed by deques that answer through futures, and a dict of names: no errors,"
-            " no timeouts, no deaths",
+            " no timeouts, no deaths"
         ),
     ),
     Peer("bare asyncio on uvloop", "bare.py", options=("uvloop",)),
@@ -60,21 +60,21 @@ PEERS = [
         "fauxtp 0.3.1",
         "fauxtp_old.py",
         "fauxtp[rpds]==0.3.1",
-        counts={"look-up": 4_000},
-        notes=(
-            "a server keeps the names, so that a look-up is a call; with `rpds`, as without it"
-            " each name that is added copies all others",
+        counts={"look-up": 4_000, "memory": 20_000},
+        note=(
+            "a server keeps the names, so that a look-up is a call; installed with `rpds`, for"
+            " without that each new name copies all others"
         ),
     ),
-    Peer("fauxtp 0.2.0", "fauxtp_old.py", "fauxtp==0.2.0"),
+    Peer("fauxtp 0.2.0", "fauxtp_old.py", "fauxtp==0.2.0", counts={"memory": 20_000}),
     Peer(
         "Pykka",
         "pykka_.py",
         "pykka",
         counts={"look-up": 4_000, "memory": 5_000},
-        notes=(
+        note=(
             "each actor is a thread, and so is each of the 100 clients; a name is the URN that"
-            " it gives an actor; to suspend is `time.sleep(0)`",
+            " it gives an actor; to suspend is `time.sleep(0)`"
         ),
     ),
     Peer(
@@ -82,18 +82,18 @@ PEERS = [
         "xoscar_.py",
         "xoscar",
         counts={"look-up": 20_000},
-        notes=(
+        note=(
             "within one process, through local references: a call takes a lock and calls the"
-            " method, without a mailbox",
+            " method, without a mailbox"
         ),
     ),
     Peer(
         "casty",
         "casty_.py",
         "casty",
-        notes=(
+        note=(
             "within one process; a reference is made and not looked up, an actor starts by its"
-            " first call, which is part of start + stop",
+            " first call, which is part of start + stop"
         ),
     ),
     Peer(
@@ -101,10 +101,10 @@ PEERS = [
         "lapinbeam_.py",
         "lapinbeam",
         counts={"memory": 20_000},
-        notes=("within one node; each actor that is stopped has a supervisor of its own",),
+        note="within one node; each actor that is stopped has a supervisor of its own",
     ),
-    Peer("Erlang", "erlang.escript", program="escript", notes=("`whereis` and `gen_server`",)),
-    Peer("Elixir", "elixir.exs", program="elixir", notes=("`Registry.lookup` and `GenServer`",)),
+    Peer("Erlang", "erlang.escript", program="escript", note="`whereis` and `gen_server`"),
+    Peer("Elixir", "elixir.exs", program="elixir", note="`Registry.lookup` and `GenServer`"),
 ]
 
 
@@ -121,7 +121,7 @@ def interpreter(peer: Peer) -> tuple[str, str]:
         print(f"installing {peer.requirement}")
         shutil.rmtree(place, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
         if subprocess.run([*pip, peer.requirement], check=False).returncode:
             return "", "not to be had for this Python"
         finished.touch()
@@ -154,7 +154,7 @@ def run(peer: Peer, interpreter: str, names: Sequence[str], row: Row) -> None:
 
 def measure(rounds: int) -> list[Row]:
     """Take all measures of all peers, in turns; memory, which hardly varies, in one turn."""
-    rows = [Row(peer.label, notes=[*peer.notes]) for peer in PEERS]
+    rows = [Row(peer.label, notes=[peer.note] if peer.note else []) for peer in PEERS]
     present = []
     for peer, row in zip(PEERS, rows, strict=True):
         runner, row.state = interpreter(peer)

@@ -33,7 +33,7 @@ MEASURES = [
     Measure("chain", "a call to a server that calls another one before it answers", 3_000),
     Measure("suspends", "a call whose handler lets the event loop go round once", 3_000),
     Measure("cast", "a message without an answer, its handling included", 10_000),
-    Measure("start + stop", "starting a process, ending it, and hearing that it ended", 1_000),
+    Measure("start + stop", "starting a process, ending it, and hearing that it ended", 500),
     Measure("memory", "what one of 100,000 idle processes with names occupies, all in", 100_000),
 ]
 

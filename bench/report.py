@@ -42,11 +42,8 @@ def cell(row: Row, base: Row, measure: Measure) -> str:
         return NOTHING
     if ratio is None or row is base:
         return measure.text(value)
-    return f"{measure.text(value)} (× {ratio:.2g})" if ratio < 10 else times(measure, value, ratio)
-
-
-def times(measure: Measure, value: float, ratio: float) -> str:
-    return f"{measure.text(value)} (× {ratio:,.0f})"
+    digits = 2 if ratio < 0.995 else 1 if ratio < 9.95 else 0
+    return f"{measure.text(value)} (× {ratio:,.{digits}f})"
 
 
 def table(rows: Sequence[Row]) -> list[Cells]:
@@ -70,7 +67,9 @@ def machine() -> str:
     described = Path("/proc/cpuinfo")
     if described.exists():
         lines = described.read_text("utf-8").splitlines()
-        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        models = [
+            line.partition(":")[2].strip() for line in lines if line.startswith("model name")
+        ]
         model = models[0] if models else model
     return f"{platform.system()}, {model}, {os.cpu_count()} cores"
 

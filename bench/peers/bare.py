@@ -80,6 +80,7 @@ async def main() -> None:
     names = {name: Bare() for name in protocol.NAMES}
     server = Bare(behind=names[protocol.NAMES[0]])
     tasks = [asyncio.create_task(each.serve()) for each in [server, *names.values()]]
+    assert tasks  # to keep them alive
 
     async def look_up(count: int) -> float:
         return protocol.look_ups(count, names.get)
@@ -97,8 +98,6 @@ async def main() -> None:
             "memory": memory,
         }
     )
-    for task in tasks:
-        task.cancel()
 
 
 if __name__ == "__main__":

@@ -115,7 +115,6 @@ async def main() -> None:
                 "memory": partial(memory, task_group, names),
             }
         )
-        task_group.cancel_scope.cancel()
 
 
 if __name__ == "__main__":

@@ -84,7 +84,6 @@ async def main() -> None:
             "memory": partial(memory, node, supervisor),
         }
     )
-    await node.stop()
 
 
 if __name__ == "__main__":

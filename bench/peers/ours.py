@@ -84,7 +84,6 @@ async def main() -> None:
                 "memory": partial(memory, task_group),
             }
         )
-        task_group.cancel_scope.cancel()
 
 
 if __name__ == "__main__":

@@ -96,7 +96,6 @@ def main() -> None:
             "memory": memory,
         }
     )
-    pykka.ActorRegistry.stop_all(block=False)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,6 @@ async def main() -> None:
             "memory": partial(memory, address),
         }
     )
-    await pool.stop()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,103 @@
+"""A million idle actors, each with a name: their memory, look-ups among them, and their end.
+
+python -m bench.million [COUNT]
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import statistics
+import sys
+from time import perf_counter
+from timeit import Timer
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from bench.figures import Figure, median_ratio, show
+from fauxtp import PID, Actor, Registry, registered
+from fauxtp.registry import default
+
+COUNT = 1_000_000
+FEW = 1_000
+LOOK_UPS = 100_000  # in a turn
+TURNS = 15
+END_BAR = 60.0  # seconds for a million
+
+
+class Idle(Actor):
+    """Waits for a message that does not come."""
+
+    async def run(self, state: Any) -> Any:
+        await self.receive((int, lambda number: number))
+
+
+async def start(count: int, task_group: TaskGroup) -> Figure:
+    before, started = peak(), perf_counter()
+    for number in range(count):
+        await Idle.start(task_group=task_group, register_as=f"idle:{number}")
+    seconds = perf_counter() - started
+    return Figure(
+        "memory of an actor, all in",
+        f"{(peak() - before) / count / 1e3:.2f} kB",
+        f"started in {seconds / count * 1e6:.0f} µs each",
+    )
+
+
+def peak() -> int:
+    """Return how many bytes this process has had at most, which only grows here."""
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
+
+
+def look_ups(count: int) -> Figure:
+    """Time look-ups all over the names of the actors, and all over a few names, in turns."""
+    few = Registry()
+    for number in range(FEW):
+        few.register(f"idle:{number}", PID())
+    many_loop, few_loop = loop_over(default, count), loop_over(few, FEW)
+    turns = [(many_loop.timeit(1), few_loop.timeit(1)) for _ in range(TURNS)]
+    among_many, among_few = zip(*turns, strict=True)
+    return Figure(
+        "whereis, anywhere among them",
+        f"{statistics.median(among_many) / LOOK_UPS * 1e9:.0f} ns",
+        f"among {FEW:,}: {statistics.median(among_few) / LOOK_UPS * 1e9:.0f} ns",
+        median_ratio(among_many, among_few),
+    )
+
+
+def loop_over(registry: Registry, count: int) -> Timer:
+    """Return what looks names up, from anywhere among the first `count`."""
+    numbers = random.Random(0).choices(range(count), k=LOOK_UPS)
+    scope = {"names": [f"idle:{number}" for number in numbers], "whereis": registry.whereis}
+    return Timer("for name in names: whereis(name)", globals=scope)
+
+
+async def measure(count: int) -> list[Figure]:
+    async with anyio.create_task_group() as task_group:
+        figures = [await start(count, task_group), look_ups(count)]
+        started = perf_counter()
+        task_group.cancel_scope.cancel()
+    seconds = perf_counter() - started
+    assert not registered(), "who has ended has no name"
+    bar = END_BAR * count / COUNT
+    ended = Figure(
+        "all of them ended, in order",
+        f"{seconds:.1f} s",
+        "",
+        None,
+        f"≤ {bar:.0f} s",
+        seconds <= bar,
+    )
+    return [*figures, ended]
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    show(f"{count:,} idle actors with names", anyio.run(measure, count))
+
+
+if __name__ == "__main__":
+    main()
