@@ -15,7 +15,7 @@ PANEL = WIDTH // COLUMNS
 COLOURS = {"fauxtp": "#c2410c", "fauxtp on uvloop": "#c2410c"}
 COLOURS |= {"bare asyncio": "#64748b", "bare asyncio on uvloop": "#64748b"}
 STYLE = (
-    "text{font:12px sans-serif;fill:#1e293b}"
+    "text{font:12px sans-serif;fill:#1e293b;paint-order:stroke;stroke:white;stroke-width:3px}"
     ".title{font-weight:bold}.scale{font-size:10px;text-anchor:middle}.name{text-anchor:end}"
 )
 

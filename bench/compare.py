@@ -103,8 +103,18 @@ PEERS = [
         counts={"memory": 20_000},
         note="within one node; each actor that is stopped has a supervisor of its own",
     ),
-    Peer("Erlang", "erlang.escript", program="escript", note="`whereis` and `gen_server`"),
-    Peer("Elixir", "elixir.exs", program="elixir", note="`Registry.lookup` and `GenServer`"),
+    Peer(
+        "Erlang",
+        "erlang.escript",
+        program="escript",
+        note="`whereis` and `gen_server`, on all cores",
+    ),
+    Peer(
+        "Elixir",
+        "elixir.exs",
+        program="elixir",
+        note="`Registry.lookup` and `GenServer`, on all cores",
+    ),
 ]
 
 

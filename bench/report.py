@@ -17,8 +17,8 @@ NOTHING = "—"
 PAGE = """\
 # fauxtp beside its peers
 
-Medians of {rounds} rounds in which all took turns; × is the median of how many times the figure
-of fauxtp it was in the same round. Less is better everywhere.
+Medians of {rounds} rounds in which all took turns, memory once; × is the median of how many times
+the figure of fauxtp it was in the same round. Less is better everywhere.
 
 {table}
 
@@ -28,11 +28,13 @@ of fauxtp it was in the same round. Less is better everywhere.
 
 {notes}
 
-Measured on {date}, {interpreter}, {machine}. `make bench-peers` measures on yours, in a few
-minutes, and writes this page. It installs the peers under `build/peers`, in the newest versions
-that there are for the Python of the virtual environment; to take another Python, name it and a
-place for its environment: `make bench-peers PYTHON=python3.13 VENV=build/3.13`. Erlang and Elixir
-are measured if they are on the path. The scripts are in `bench/peers`.
+Measured on {date}: {interpreter}, {machine}.
+
+`make bench-peers` measures on your machine, in about five minutes, and writes this page. It
+installs the peers under `build/peers`, in the newest versions that there are for the Python of
+the virtual environment. To take another Python, name it and a place for its environment:
+`make bench-peers PYTHON=python3.13 VENV=build/3.13`. Erlang and Elixir are measured if they are
+on the path. What is run for each peer is in `bench/peers`, a short script each.
 """
 
 
