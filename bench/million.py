@@ -79,8 +79,9 @@ def look_ups(count: int) -> list[Figure]:
 
 def loop_over(registry: Registry, count: int) -> Timer:
     """Return what looks names up, from anywhere among the first `count`."""
-    numbers = random.Random(0).choices(range(count), k=LOOK_UPS)
-    scope = {"names": [f"idle:{number}" for number in numbers], "whereis": registry.whereis}
+    names = [f"idle:{number}" for number in range(count)]
+    chosen = random.Random(0).choices(names, k=LOOK_UPS)
+    scope = {"names": chosen, "whereis": registry.whereis}
     return Timer("for name in names: whereis(name)", globals=scope)
 
 
