@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from anyio import CancelScope, create_task_group, get_cancelled_exc_class
+from anyio import CancelScope, get_cancelled_exc_class
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
@@ -19,7 +19,7 @@ from fauxtp.hosting import run_in
 from fauxtp.mailbox import Pattern
 from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
 from fauxtp.registry import PID
-from fauxtp.waiting import current_home, new_waiter
+from fauxtp.waiting import current_home
 
 __all__ = ["Actor", "ActorExit", "ActorHandle"]
 
@@ -76,8 +76,6 @@ class Actor(ABC):
     """Whether the actor is sent an `Exit` where it would be ended by a link or by `exit`."""
 
     _process: Process | None = None
-    _children: TaskGroup | None = None
-    _has_children: bool = False
 
     # To be defined by subclasses
 
@@ -109,10 +107,10 @@ class Actor(ABC):
 
         Raises `RuntimeError` before the actor is started.
         """
-        if self._children is None:
+        process = self._process
+        if process is None or process.family is None or process.phase is Phase.DEAD:
             raise RuntimeError(f"this {type(self).__name__} is not running")
-        self._has_children = True
-        return self._children
+        return process.family.children
 
     async def receive(self, *patterns: Pattern, timeout: float | None = None) -> Any:
         """Take the first message that matches out of the mailbox: see `Mailbox.receive`."""
@@ -142,6 +140,21 @@ class Actor(ABC):
         return await actor_cls.start_link(
             *args, task_group=self.children, on_exit=on_exit, **kwargs
         )
+
+    def _work(self, process: Process) -> Coroutine[Any, Any, None]:
+        """Do the rounds of work until the end."""
+        return self._run(process)
+
+    async def _run(self, process: Process) -> None:
+        while True:
+            for _ in range(ROUNDS):
+                process.state = await self.run(process.state)
+            await checkpoint()  # who always finds a message must let others run
+
+    @property
+    def _can_be_stepped(self) -> bool:
+        """Whether others may handle a call to it on the spot."""
+        return False
 
     async def _leave(self) -> None:
         """Do what must be done before the children are cancelled."""
@@ -182,8 +195,8 @@ class Actor(ABC):
         """
         actor = cls(*args, **kwargs)
         process = await launch(actor, task_group, on_exit=on_exit, register_as=register_as)
-        assert process.scope is not None
-        return ActorHandle(process.pid, process.scope)
+        assert process.family is not None
+        return ActorHandle(process.pid, process.family.scope)
 
 
 async def launch(
@@ -205,10 +218,10 @@ async def launch(
     if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
         starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
         process.on_started(lambda: waiting.answer(None))
-    life, ready = _Life(actor, process, on_exit, register_as), new_waiter()
+    life, ready = _Life(actor, process, on_exit, register_as), home.new_waiter()
     process.on_started(ready.wake)
     try:
-        run_in(task_group, process, life.live)
+        run_in(task_group, process, life.live, actor._can_be_stepped)
         await ready.wait(None)
     except BaseException:
         life.abandon()
@@ -242,65 +255,66 @@ class _Life:
         else:
             self.process.request_exit(CANCELLED)
 
-    async def live(self) -> None:
-        process = self.process
-        if process.phase is Phase.DEAD:
+    async def live(self) -> None:  # noqa: PLR0912
+        # What an idle process awaits is its `_work`, and that is all there is in between:
+        # each further coroutine would take as much memory as its mailbox and its PID.
+        actor, process = self.actor, self.process
+        family = process.family
+        if process.phase is Phase.DEAD or family is None:
             return
         enter(process)
-        reason, outer = CANCELLED, None
+        reason: ExitReason | None = None
+        outer: BaseException | None = None
         try:
-            reason, outer = await self._work()
-            if process.phase is Phase.RUNNING:
-                process.phase = Phase.STOPPING
-                outer = self._crashed(reason) or outer
-                if type(self.actor).terminate is not Actor.terminate:
-                    outer = await self._terminate(reason) or outer
-            else:
-                self.failure = reason.exception or ProcessExited(process.pid, reason)
+            try:
+                async with family:  # on trio: a task group
+                    if type(actor).init is not Actor.init or process.exit_request is not None:
+                        family.enter()
+                    try:
+                        if self.name is not None:
+                            self._take_name(self.name)
+                        process.state = await actor.init()
+                        if process.step is None:
+                            family.enter()
+                        else:
+                            family.leave()
+                        process.started(Phase.RUNNING)
+                        await actor._work(process)
+                    except ActorExit as end:
+                        reason = end.reason
+                    except Exception as error:
+                        reason = ExitReason.error(error)
+                    finally:
+                        if type(actor)._leave is not Actor._leave:
+                            await actor._leave()
+            except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
+                raise
+            except get_cancelled_exc_class() as cancelled:
+                outer = cancelled
+            except BaseExceptionGroup as group:
+                reason, outer = self._sort_out(group, reason)
+            except BaseException as other:
+                reason, outer = ExitReason.error(other), other
+            reason = reason or process.exit_request or CANCELLED
+            outer = await self._close(reason) or outer
         finally:  # also if the event loop itself cancels `terminate`, which no shield prevents
-            process.bury(reason)
-            self.actor._children = None
+            process.bury(reason or CANCELLED)
         if self.on_exit is not None:
-            outer = await self._tell(self.on_exit, reason) or outer
+            outer = await self._tell(self.on_exit, reason or CANCELLED) or outer
         if outer is not None:
             raise outer
 
-    async def _work(self) -> tuple[ExitReason, BaseException | None]:
-        """Run the actor to its end; return why it ended, and what to raise after its death."""
-        actor, process, reason = self.actor, self.process, None
-        try:
-            async with create_task_group() as children:
-                actor._children = children
-                process.scope = children.cancel_scope
-                if process.exit_request is not None:
-                    children.cancel_scope.cancel()
-                try:
-                    if self.name is not None:
-                        self._take_name(self.name)
-                    process.state = await actor.init()
-                    process.started(Phase.RUNNING)
-                    while True:
-                        for _ in range(ROUNDS):
-                            process.state = await actor.run(process.state)
-                        await checkpoint()  # who always finds a message must let others run
-                except ActorExit as end:
-                    reason = end.reason
-                except Exception as error:
-                    reason = ExitReason.error(error)
-                finally:
-                    if type(actor)._leave is not Actor._leave:
-                        await actor._leave()
-                    if actor._has_children:
-                        children.cancel_scope.cancel()
-        except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
-            raise
-        except get_cancelled_exc_class() as cancelled:
-            return reason or process.exit_request or CANCELLED, cancelled
-        except BaseExceptionGroup as group:
-            return self._sort_out(group, reason)
-        except BaseException as other:
-            return ExitReason.error(other), other
-        return reason or process.exit_request or CANCELLED, None
+    async def _close(self, reason: ExitReason) -> BaseException | None:
+        """Do what comes between `run` and death; return what the task group must hear of."""
+        process = self.process
+        if process.phase is not Phase.RUNNING:
+            self.failure = reason.exception or ProcessExited(process.pid, reason)
+            return None
+        process.phase = Phase.STOPPING
+        fatal = self._crashed(reason)
+        if type(self.actor).terminate is not Actor.terminate:
+            fatal = await self._terminate(reason) or fatal
+        return fatal
 
     def _sort_out(
         self, group: BaseExceptionGroup, reason: ExitReason | None

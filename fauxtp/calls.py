@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from fauxtp.registry import PID
 
-__all__ = ["NO_REPLY", "Call", "Cast", "OwedCalls", "reply"]
+__all__ = ["DECLINED", "NO_REPLY", "PENDING", "Call", "Cast", "OwedCalls", "reply"]
 
 
 @final
@@ -43,6 +43,12 @@ class _NoReply:
 
 
 NO_REPLY: Final = _NoReply()
+
+PENDING: Final = object()
+"""In place of an answer: the call is being handled."""
+
+DECLINED: Final = object()
+"""In place of an answer: the call has to go through the mailbox."""
 
 
 @final

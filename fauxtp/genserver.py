@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, final
 
-from fauxtp.actor import Actor, ActorExit
+from anyio.lowlevel import checkpoint
+
+from fauxtp.actor import ROUNDS, Actor, ActorExit
 from fauxtp.calls import NO_REPLY, Call, Cast, reply
-from fauxtp.handoff import HandedOver
 from fauxtp.process import ExitReason, Process
 from fauxtp.registry import PID
 from fauxtp.task import Task, TaskEnd
@@ -110,66 +111,106 @@ class GenServer(Actor, Generic[R, S]):
     # The loop
 
     async def run(self, state: S) -> S:
+        """Handle one message."""
         process = self._started()
-        message = await self._next(process)
-        state = process.state  # calls may have been handled without this task
-        kind = type(message)
-        try:
-            if kind is Call or kind is HandedOver:
-                if kind is Call:
-                    if not message.take():
-                        return state
-                    result = await self.handle_call(message.request, message, state)
-                else:
-                    result = await message.finish(process.interruption)
-                    message = message.call
-                if type(result) is not tuple or len(result) != 2:
-                    raise self._no_answer(result)
-                answer, state = result
-                if answer is NO_REPLY:
-                    process.defer(message)
-                elif not message.answer(answer):
-                    reply(message, answer)  # too late, which is noted there
-            else:
-                if kind is Cast:
-                    after: Any = await self.handle_cast(message.request, state)
-                elif kind is TaskEnd:
-                    after = await self.handle_task_end(
-                        message.pid, message.status, message.result, state
-                    )
-                else:
-                    after = await self.handle_info(message, state)
-                if isinstance(after, Stop):
-                    raise after
-                state = after
-        except Stop as stop:
-            self._stop(stop)
-        process.handling = None
-        return state
+        process.state = state
+        await self._serve(process, once=True)
+        after: S = process.state
+        return after
 
-    async def _next(self, process: Process) -> Any:
-        """Return the next message, or what is left of a call that somebody has begun."""
-        mailbox = process.mailbox
-        while not (mailbox._inbox or mailbox._kept):
-            process.idle = type(self).run is GenServer.run
-            process.interruption = None
+    @property
+    def _can_be_stepped(self) -> bool:
+        code = getattr(self.handle_call, "__code__", None)
+        is_async = code is not None and code.co_flags & inspect.CO_COROUTINE
+        return bool(is_async and type(self).run is GenServer.run)
+
+    def _work(self, process: Process) -> Coroutine[Any, Any, None]:
+        if type(self).run is GenServer.run:
+            return self._serve(process)
+        return super()._work(process)
+
+    async def _serve(  # noqa: PLR0912, PLR0915  (in one piece, as each message goes through it)
+        self, process: Process, once: bool = False
+    ) -> None:
+        """Handle messages until the process, being idle, is to end; with `once`, only one."""
+        mailbox, family = process.mailbox, process.family
+        assert family is not None
+        if mailbox._inbox or mailbox._kept:
+            family.enter()
+        left = 1 if once else ROUNDS
+        while True:
+            rest, interruption = None, None
+            if not (mailbox._inbox or mailbox._kept):
+                waiter = process.home.new_waiter()
+                must_wait = mailbox.listen(waiter)
+                try:
+                    if must_wait:
+                        process.idle = process.step is not None
+                        await waiter.wait(None)
+                except BaseException as error:
+                    if process.handed_over is None:
+                        raise
+                    interruption = error
+                finally:
+                    process.idle = False
+                    mailbox.stop_listening(waiter)
+                rest, process.handed_over = process.handed_over, None
+                if rest is None:
+                    if process.exit_request is not None:
+                        return
+                    if not (mailbox._inbox or mailbox._kept):
+                        continue
+                    family.enter()
             try:
-                await mailbox.wait_to_take()
-            except BaseException as error:
-                if process.handed_over is None:
-                    raise
-                process.interruption = error
-            finally:
-                process.idle = False
-            rest = process.handed_over
-            if rest is not None:
-                process.handed_over = None
-                return rest
-        message = mailbox.take_nowait()
-        process.depth = 0
-        process.handling = message
-        process.handled_since = monotonic()
-        return message
+                if rest is not None:
+                    self._answer(process, rest.call, await rest.finish(interruption))
+                else:
+                    message = mailbox.take_nowait()
+                    kind = type(message)
+                    process.depth = 0
+                    process.handling = message
+                    process.handled_since = monotonic()
+                    if kind is Call:
+                        if message.take():
+                            result = await self.handle_call(
+                                message.request, message, process.state
+                            )
+                            self._answer(process, message, result)
+                    elif kind is Cast:
+                        self._go_on(
+                            process, await self.handle_cast(message.request, process.state)
+                        )
+                    else:
+                        self._go_on(process, await self._handle_other(message, process.state))
+            except Stop as stop:
+                self._stop(stop)
+            process.handling = None
+            left -= 1
+            if not left:
+                if once:
+                    return
+                left = ROUNDS
+                await checkpoint()  # who always finds a message must let others run
+
+    async def _handle_other(self, message: Any, state: S) -> Any:
+        if type(message) is TaskEnd:
+            return await self.handle_task_end(message.pid, message.status, message.result, state)
+        return await self.handle_info(message, state)
+
+    def _go_on(self, process: Process, after: Any) -> None:
+        if type(after) is Stop:
+            raise after
+        process.state = after
+
+    def _answer(self, process: Process, call: Call, result: Any) -> None:
+        """Answer `call` as the handler's `result` says."""
+        if type(result) is not tuple or len(result) != 2:
+            raise self._no_answer(result)
+        answer, process.state = result
+        if answer is NO_REPLY:
+            process.defer(call)
+        elif not call.answer(answer):
+            reply(call, answer)  # too late, which is noted there
 
     def _no_answer(self, result: Any) -> BaseException:
         if type(result) is Stop:

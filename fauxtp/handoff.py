@@ -14,27 +14,34 @@ the mailbox, with the same results.
 
 from __future__ import annotations
 
+import asyncio.tasks
 import os
 import sys
+from asyncio import _get_running_loop
 from collections.abc import Coroutine, Generator
 from time import monotonic
 from types import CoroutineType, coroutine
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
-from fauxtp.calls import NO_REPLY, Call, reply
-from fauxtp.process import Phase, Process
-from fauxtp.waiting import running_asyncio_loop
+from fauxtp.calls import DECLINED, NO_REPLY, PENDING, Call, reply
+from fauxtp.process import Process
 
-if TYPE_CHECKING:
-    import asyncio
-
-__all__ = ["HandedOver", "can_step", "step"]
+__all__ = ["HandedOver", "current_task", "set_current_task", "step"]
 
 DEPTH: Final = 16  # servers that one after the other call the next directly
 AWAY: Final = 32  # calls that take the ordinary way after a handler has suspended
 
 enabled = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
 """Whether calls are handed off at all. `FAUXTP_HANDOFF=never` turns it off."""
+
+# Which task runs is what a loop and its tasks know from one place. `current_task(loop)` tells,
+# `set_current_task(loop, task)` changes it; there must be one before and after.
+if sys.version_info >= (3, 12):
+    current_task = asyncio.tasks.current_task
+    set_current_task = asyncio.tasks._swap_current_task
+else:
+    current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
+    set_current_task = asyncio.tasks._current_tasks.__setitem__  # type: ignore[attr-defined]
 
 
 @final
@@ -92,73 +99,60 @@ def _drive(
         return end.value
 
 
-def can_step(process: Process, caller: Process | None) -> bool:
-    """Return whether a call to `process` can be handled on the spot."""
-    if process.stays_away > 0:
+def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: PLR0911
+    """Begin to handle `call`, and return the answer if that takes one step.
+
+    If it takes more, return `PENDING`: the server goes on with it. If the call cannot be
+    handled on the spot, return `DECLINED`: nothing has happened.
+    """
+    loop = process.home.loop  # type: ignore[attr-defined]
+    mailbox = process.mailbox
+    if _get_running_loop() is not loop or mailbox._inbox or mailbox._kept or not enabled:
+        return DECLINED
+    if process.stays_away:
         process.stays_away -= 1
-        return False
-    return (
-        process.idle
-        and enabled
-        and not (process.mailbox._inbox or process.mailbox._kept)
-        and process.exit_request is None
-        and process.phase is Phase.RUNNING
-        and (caller is None or caller.depth < DEPTH)
-        and process.context is not None
-        and running_asyncio_loop() is process.task.get_loop()
-    )
-
-
-def step(process: Process, call: Call, caller: Process | None) -> None:
-    """Begin to handle `call`; end it, if that takes one step."""
-    asyncio_tasks = sys.modules["asyncio"].tasks
-    server: asyncio.Task[None] = process.task
-    loop = server.get_loop()
-    mine = asyncio_tasks.current_task(loop)
+        return DECLINED
+    mine = current_task(loop)
+    if mine is None or (caller is not None and caller.depth >= DEPTH):
+        return DECLINED
     process.idle = False
     process.depth = 1 if caller is None else caller.depth + 1
     process.handling = call
     process.handled_since = monotonic()
-    actor: Any = process.actor
-    context = process.context
-    assert context is not None
-    call.take()
-    asyncio_tasks._leave_task(loop, mine)
-    asyncio_tasks._enter_task(loop, server)
-    handler: Any = None
-    yielded: Any = None
+    set_current_task(loop, process.task)
     try:
-        handler = context.run(actor.handle_call, call.request, call, process.state)
-        if type(handler) is CoroutineType:
-            yielded = context.run(handler.send, None)
+        if process.family._scope is None:  # type: ignore[union-attr]
+            process.family.enter()  # type: ignore[union-attr]
+        handler = process.actor.handle_call(  # type: ignore[attr-defined]
+            call.request, call, process.state
+        )
+        if type(handler) is not CoroutineType:
+            return _hand_over(process, HandedOver(call, awaitable=handler))
+        yielded = process.context.run(handler.send, None)  # type: ignore[union-attr]
     except StopIteration as end:
-        _ended(process, call, end.value)
+        result = end.value
     except BaseException as error:
-        _hand_over(process, HandedOver(call, error=error))
+        return _hand_over(process, HandedOver(call, error=error))
     else:
         process.stays_away = AWAY
-        if type(handler) is CoroutineType:
-            if yielded is not None:  # others may await it before the server does
-                yielded._asyncio_future_blocking = False
-            _hand_over(process, HandedOver(call, handler, yielded))
-        else:
-            _hand_over(process, HandedOver(call, awaitable=handler))
+        if yielded is not None:  # others may await it before the server does
+            yielded._asyncio_future_blocking = False
+        return _hand_over(process, HandedOver(call, handler, yielded))
     finally:
-        asyncio_tasks._leave_task(loop, server)
-        asyncio_tasks._enter_task(loop, mine)
-
-
-def _ended(process: Process, call: Call, result: Any) -> None:
+        set_current_task(loop, mine)
     if type(result) is not tuple or len(result) != 2 or result[0] is NO_REPLY:
-        _hand_over(process, HandedOver(call, result=result))
-        return
-    process.state = result[1]
+        return _hand_over(process, HandedOver(call, result=result))
+    answer, process.state = result
     process.handling = None
-    process.idle = True
-    if not call.answer(result[0]):
-        reply(call, result[0])  # too late, which is noted there
+    process.idle = process.exit_request is None
+    outcome = (answer, None)
+    if call._cell.setdefault("outcome", outcome) is outcome:  # as `answer` does
+        return answer
+    reply(call, answer)  # too late, which is noted there
+    return PENDING
 
 
-def _hand_over(process: Process, rest: HandedOver) -> None:
+def _hand_over(process: Process, rest: HandedOver) -> object:
     process.handed_over = rest
     process.mailbox.wake_receivers()
+    return PENDING

@@ -23,6 +23,7 @@ Pattern = tuple[Any, Callable[..., Any]]
 # An empty deque takes as much memory as a whole idle process should: there is one for all
 # mailboxes to which nothing has been sent yet.
 _NOTHING: deque[Any] = deque(maxlen=0)
+_NONE: list[Any] = []  # never put anything in here
 _first_message = threading.RLock()
 
 _mailboxes: WeakValueDictionary[PID, Mailbox] = WeakValueDictionary()
@@ -67,7 +68,7 @@ class Mailbox:
 
     def __init__(self, max_size: int = 0, *, pid: PID | None = None) -> None:
         self._inbox = _NOTHING  # new ones
-        self._kept: list[Any] = []  # older ones, that no pattern has matched so far
+        self._kept: list[Any] = _NONE  # older ones, that no pattern has matched so far
         self._removals = 0  # from the older ones
         self._owed: OwedCalls | None = None  # received by pattern, and to be answered
         if not isinstance(max_size, int):
@@ -78,7 +79,7 @@ class Mailbox:
         if max_size:
             self._inbox = deque()
         self._waiting: tuple[Waiter, ...] = ()
-        self._senders: list[Waiter | ThreadWaiter] = []  # who wait for room
+        self._senders: list[Waiter | ThreadWaiter] = [] if max_size else _NONE
         self._receivers = 0
         self._closed_because: Callable[[Call], BaseException] | None = None
         self._gate = threading.RLock() if max_size else None
@@ -249,19 +250,17 @@ class Mailbox:
             self._made_room()
         return message
 
-    async def wait_to_take(self) -> None:
-        """Return when there may be a message, or when somebody calls `wake_receivers`."""
+    def listen(self, waiter: Waiter) -> bool:
+        """Let `waiter` be woken by the next message; return False if there is one already."""
         if self._closed_because is not None:
             raise MailboxClosed(self.pid)
-        waiter = new_waiter()
         self._waiting += (waiter,)
         self._receivers += 1
-        try:
-            if not self._inbox and self._closed_because is None:
-                await waiter.wait(None)
-        finally:
-            self._stop_waiting(waiter)
-            self._receivers -= 1
+        return not self._inbox and self._closed_because is None
+
+    def stop_listening(self, waiter: Waiter) -> None:
+        self._stop_waiting(waiter)
+        self._receivers -= 1
 
     def _stop_waiting(self, waiter: Waiter) -> None:
         if self._receivers > 1:
@@ -286,10 +285,21 @@ class Mailbox:
                     return found
                 if late:
                     raise ReceiveTimeout(f"no matching message within {timeout:g} s")
-                if limit is not None and deadline is None:
-                    deadline = new_waiter().time() + limit
                 removals = self._removals
-                late = not await self._wait_for_more(deadline)
+                waiter = new_waiter()
+                if limit is not None and deadline is None:
+                    deadline = waiter.time() + limit
+                self._waiting += (waiter,)
+                try:
+                    if self._inbox or self._closed_because is not None:
+                        continue
+                    if deadline is None:
+                        await waiter.wait(None)
+                    else:
+                        woken = await waiter.wait(max(0.0, deadline - waiter.time()))
+                        late = not woken or waiter.time() >= deadline
+                finally:
+                    self._stop_waiting(waiter)
         finally:
             self._receivers -= 1
             if self._closed_because is not None:
@@ -299,14 +309,13 @@ class Mailbox:
         self, patterns: tuple[Pattern, ...], seen: int
     ) -> tuple[tuple[Callable[..., Any], tuple[Any, ...]] | None, int]:
         """Look for a match from the message number `seen` on; take it out."""
-        kept = self._kept
-        while seen < len(kept) or self._keep_next():
-            message = kept[seen]
+        while seen < len(self._kept) or self._keep_next():
+            message = self._kept[seen]
             for matcher, handler in patterns:
                 extracted = match_pattern(message, matcher)
                 if extracted is None:
                     continue
-                del kept[seen]
+                del self._kept[seen]
                 self._removals += 1
                 if self._senders:
                     self._made_room()
@@ -321,6 +330,8 @@ class Mailbox:
 
     def _keep_next(self) -> bool:
         """Move the oldest of the new messages to the older ones; return False if none is new."""
+        if self._kept is _NONE:
+            self._kept = []
         try:
             if self._gate is None:
                 self._kept.append(self._inbox.popleft())
@@ -335,22 +346,6 @@ class Mailbox:
         if self._owed is None:
             self._owed = OwedCalls()
         self._owed.add(call)
-
-    async def _wait_for_more(self, deadline: float | None) -> bool:
-        """Return when there may be something new; False if the time is over."""
-        if self._closed_because is not None:
-            raise MailboxClosed(self.pid)
-        waiter = new_waiter()
-        self._waiting += (waiter,)
-        try:
-            if self._inbox or self._closed_because is not None:
-                return True
-            if deadline is None:
-                return await waiter.wait(None)
-            woken = await waiter.wait(max(0.0, deadline - waiter.time()))
-            return woken and waiter.time() < deadline
-        finally:
-            self._stop_waiting(waiter)
 
     def wake_receivers(self) -> None:
         """Let whoever waits for a message look again."""

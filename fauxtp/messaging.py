@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
-from fauxtp.calls import Call, Cast
+from fauxtp.calls import DECLINED, PENDING, Call, Cast
 from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
-from fauxtp.handoff import can_step, step
 from fauxtp.mailbox import Mailbox, find_mailbox
-from fauxtp.process import Process, current_process, find_process
+from fauxtp.process import Process, current, current_process, find_process
 from fauxtp.registry import PID, whereis
-from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds
+from fauxtp.waiting import ThreadWaiter, Waiter, current_home, new_waiter, seconds
 
 __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
 
-BUDGET = 128  # messages sent, or calls handled on the spot, before the event loop has a turn
+USUAL: Final = 5.0  # seconds until a call times out of which nothing else was said
+BUDGET: Final = (
+    128  # messages sent, or calls handled on the spot, before the event loop has a turn
+)
 
 _done = 0  # since it had one; several loops may share the count
 
@@ -89,11 +91,20 @@ async def send(to: PID | str, message: Any) -> None:
     if _done >= BUDGET:  # who only sends must not keep the readers from reading
         _done = 0
         await checkpoint()  # before: whoever is cancelled here has sent nothing
-    mailbox = _mailbox_of(to)
+    full = _post(to, message)
+    if full is not None:
+        await full.put(message)
+
+
+def _post(to: PID | str, message: Any) -> Mailbox | None:
+    """Send `message` if that can be done at once; else return the mailbox, which is full."""
+    process = find_process(to) if type(to) is PID else None
+    mailbox = _mailbox_of(to) if process is None else process.mailbox
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
-    else:
-        await mailbox.put(message)
+    elif mailbox.max_size or not mailbox.deliver(message):
+        return mailbox  # or closed: then it is a dead letter
+    return None
 
 
 async def cast(to: PID | str, request: Any) -> None:
@@ -104,10 +115,20 @@ async def cast(to: PID | str, request: Any) -> None:
     >>> import anyio
     >>> anyio.run(cast, "nobody", "reset")
     """
-    await send(to, Cast(request))
+    global _done
+    _done += 1
+    if _done >= BUDGET:
+        _done = 0
+        await checkpoint()
+    request = Cast(request)
+    full = _post(to, request)
+    if full is not None:
+        await full.put(request)
 
 
-async def call(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
+async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
+    to: PID | str, request: Any, timeout: float | None = USUAL
+) -> Any:
     """Hand `request` to a server's `handle_call`, and return its answer.
 
     `timeout` is in seconds; None waits for ever. A call that the server has not taken up by
@@ -124,35 +145,41 @@ async def call(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
         ...
     fauxtp.errors.NoProcess: no living process behind 'nobody'
     """
-    limit = seconds(timeout)
+    limit = timeout if timeout is USUAL else seconds(timeout)
     process = find_process(to) if type(to) is PID else None
     if process is None:
         pid, process, mailbox = _target(to)
     else:
         pid, mailbox = process.pid, process.mailbox
-    caller = current_process(own_task=True)
+    caller = current()
+    if caller is not None:
+        caller = current_process(own_task=True)
     pending = Call(request, pid, None if caller is None else caller.pid)
     try:
         if caller is not None:
             caller.waiting_for = pending
-            _refuse_circle(caller, pid)
-        if process is not None and process.idle and can_step(process, caller):
-            step(process, pending, caller)
+        answer = DECLINED
+        if process is not None and process.idle and process.step is not None:
+            answer = process.step(process, pending, caller)
+        if answer is not DECLINED:
             global _done
             _done += 1
             if _done >= BUDGET:
                 _done = 0
                 await checkpoint()
+            if answer is not PENDING:
+                return answer
         elif mailbox.max_size:
+            _refuse_circle(caller, pid)
             limit = await _put_in_time(mailbox, pending, limit)
-        elif not mailbox.deliver(pending):
-            raise NoProcess(to)
+        else:
+            _refuse_circle(caller, pid)
+            if not mailbox.deliver(pending):
+                raise NoProcess(to)
         del mailbox  # one that nobody else has would never be read
-        if not pending.settled:
-            waiter = new_waiter()
-            pending.wake = waiter.wake
-            if not pending.settled:  # another thread may have been quick
-                await waiter.wait(limit, common=limit == timeout)
+        waiter = _waiter_for(pending, process)
+        if waiter is not None:
+            await waiter.wait(limit, common=limit == timeout)
     except BaseException:
         pending.give_up()
         if pending.wake is not None:
@@ -166,7 +193,17 @@ async def call(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
     return pending.result()
 
 
-def call_blocking(to: PID | str, request: Any, timeout: float | None = 5.0) -> Any:
+def _waiter_for(pending: Call, target: Process | None) -> Waiter | None:
+    """Return a waiter that the answer will wake, or None if it is there already."""
+    if "outcome" in pending._cell:
+        return None
+    home = None if target is None else target.home
+    waiter = new_waiter() if home is None or not home.is_here() else home.new_waiter()
+    pending.wake = waiter.wake
+    return None if "outcome" in pending._cell else waiter  # another thread may have been quick
+
+
+def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:
     """Do as `call` does, from a thread that runs no event loop.
 
     Raises what `call` raises, and `RuntimeError` in a thread that runs an event loop, which
@@ -217,8 +254,10 @@ async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -
     return None if timeout is None else max(0.0, timeout - (current_time() - started))
 
 
-def _refuse_circle(caller: Process, target: PID) -> None:
+def _refuse_circle(caller: Process | None, target: PID) -> None:
     """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
+    if caller is None:
+        return
     circle = [caller.pid]
     pid: PID | None = target
     while pid is not None:

@@ -68,7 +68,7 @@ def monitor(pid: PID | str) -> Ref:
             me.mailbox.deliver(Down(ref, gone, reason))
 
     if watched is not None:
-        me.monitors[ref] = watched.pid
+        me.add_monitor(ref, watched.pid)
         if watched.watch(ref, tell):
             return ref
         me.monitors.pop(ref, None)
@@ -108,8 +108,8 @@ def link(pid: PID | str) -> None:
     if other is me:
         return
     if other is not None:
-        me.links[other.pid] = other  # first: at its death, the other takes back both
-        other.links[me.pid] = me
+        me.add_link(other)  # first: at its death, the other takes back both
+        other.add_link(me)
         if find_process(other.pid) is other or other.links.pop(me.pid, None) is None:
             return
         me.links.pop(other.pid, None)

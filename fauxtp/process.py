@@ -7,6 +7,7 @@ fail, then monitors and links are told. Whoever hears of a death can take the na
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from anyio import CancelScope
 
     from fauxtp.actor import Actor
+    from fauxtp.hosting import Family
 
 __all__ = [
     "CANCELLED",
@@ -100,6 +102,10 @@ _current: ContextVar[Process | None] = ContextVar("fauxtp_process", default=None
 
 Watcher = Callable[[PID, ExitReason], object]
 
+# Most processes have no links, monitors and watchers: they share a dict that stays empty.
+_NONE: dict[Any, Any] = {}
+_first = threading.RLock()
+
 
 class Process:
     """One living actor, from before its `init` until after its death."""
@@ -112,6 +118,7 @@ class Process:
         "context",
         "depth",
         "exit_request",
+        "family",
         "handed_over",
         "handled_since",
         "handling",
@@ -125,10 +132,10 @@ class Process:
         "phase",
         "pid",
         "reason",
-        "scope",
         "starters",
         "state",
         "stays_away",
+        "step",
         "supervisor",
         "task",
         "waiting_for",
@@ -143,9 +150,9 @@ class Process:
         self.supervisor = supervisor
         self.phase = Phase.STARTING
         self.reason: ExitReason | None = None
-        self.starters: list[Callable[[], object]] = []  # who wait for the end of init
+        self.starters: list[Callable[[], object]] | None = []  # who wait for the end of init
         self.task: Any = None
-        self.scope: CancelScope | None = None  # ends init and run
+        self.family: Family | None = None  # from before init until after run
         self.closing_scope: CancelScope | None = None  # ends terminate
         self.exit_request: ExitReason | None = None
         self.killed = False
@@ -155,15 +162,16 @@ class Process:
         self.handled_since = 0.0
         # Of servers that others may step: see handoff.py
         self.context: Context | None = None
-        self.idle = False
+        self.step: Callable[[Process, Call, Process | None], Any] | None = None
+        self.idle = False  # waits for a message, and can be stepped
         self.depth = 0
         self.stays_away = 0
         self.handed_over: Any = None
         self.interruption: BaseException | None = None
         self.calls: OwedCalls | None = None  # taken up, and to be answered later
-        self.watchers: dict[Ref, Watcher] = {}
-        self.links: dict[PID, Process] = {}
-        self.monitors: dict[Ref, PID] = {}  # whom this one watches
+        self.watchers: dict[Ref, Watcher] = _NONE
+        self.links: dict[PID, Process] = _NONE
+        self.monitors: dict[Ref, PID] = _NONE  # whom this one watches
         _processes[self.pid] = self
 
     def __repr__(self) -> str:
@@ -173,29 +181,42 @@ class Process:
 
     def on_started(self, wake: Callable[[], object]) -> None:
         """Call `wake` when `init` is over, well or not; now if it is."""
-        self.starters.append(wake)
+        starters = self.starters
+        if starters is None:
+            wake()
+            return
+        starters.append(wake)
         if self.phase is not Phase.STARTING:
-            self._wake_starters()
+            _wake_all(starters)
 
     def started(self, phase: Phase) -> None:
         """Note that `init` is over."""
         self.phase = phase
-        self._wake_starters()
-
-    def _wake_starters(self) -> None:
-        while self.starters:
-            try:
-                wake = self.starters.pop()
-            except IndexError:
-                return  # another thread was quicker
-            wake()
+        starters, self.starters = self.starters, None
+        if starters:
+            _wake_all(starters)
 
     # Watching
 
     def watch(self, ref: Ref, watcher: Watcher) -> bool:
         """Call `watcher` at the death, in its thread; return False if that was before."""
-        self.watchers[ref] = watcher
+        self._own("watchers")[ref] = watcher
         return self.phase is not Phase.DEAD or self.watchers.pop(ref, None) is None
+
+    def add_monitor(self, ref: Ref, pid: PID) -> None:
+        """Note that this process is to hear of the end of `pid`."""
+        self._own("monitors")[ref] = pid
+
+    def add_link(self, other: Process) -> None:
+        """Note that the end of `other` is this one's affair."""
+        self._own("links")[other.pid] = other
+
+    def _own(self, name: str) -> dict[Any, Any]:
+        with _first:
+            if getattr(self, name) is _NONE:
+                setattr(self, name, {})
+        mine: dict[Any, Any] = getattr(self, name)
+        return mine
 
     def linked_exit(self, pid: PID | None, reason: ExitReason) -> None:
         """Hear that a linked process has ended."""
@@ -213,8 +234,11 @@ class Process:
     def _exit_now(self, reason: ExitReason) -> None:
         if self.exit_request is None:
             self.exit_request = reason
-        if self.scope is not None:
-            self.scope.cancel()
+        if self.idle:
+            self.idle = False
+            self.mailbox.wake_receivers()
+        elif self.family is not None:
+            self.family.cancel()
 
     def kill(self, reason: ExitReason) -> None:
         """End the process from outside, and its `terminate` too, now or when it comes to it."""
@@ -270,6 +294,15 @@ class Process:
         return calls
 
 
+def _wake_all(starters: list[Callable[[], object]]) -> None:
+    while starters:
+        try:
+            wake = starters.pop()
+        except IndexError:
+            return  # another thread was quicker
+        wake()
+
+
 def _drain(items: dict[K, V]) -> Iterator[tuple[K, V]]:
     """Take out all items, while other threads may add some and take others."""
     while items:
@@ -280,9 +313,8 @@ def _drain(items: dict[K, V]) -> Iterator[tuple[K, V]]:
         yield item
 
 
-def find_process(pid: PID) -> Process | None:
-    """Return the living process of `pid`, or None."""
-    return _processes.get(pid)
+find_process: Callable[[PID], Process | None] = _processes.get
+"""Return the living process of a PID, or None."""
 
 
 def living() -> list[Process]:
@@ -296,12 +328,16 @@ def enter(process: Process) -> None:
     _current.set(process)
 
 
+current = _current.get
+"""Return the process of the context, or None; it may be dead, and the task another's."""
+
+
 def current_process(*, own_task: bool = False) -> Process | None:
     """Return the process that the running task works for, or None.
 
     With `own_task`, only if it is the process's own task, and not one that it started.
     """
-    process = _current.get()
+    process = current()
     if process is None or process.phase is Phase.DEAD:
         return None
     if own_task and process.task is not current_task():

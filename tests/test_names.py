@@ -273,6 +273,6 @@ async def test_looking_for_one_that_runs_leaves_nothing_with_it() -> None:
             assert await start_or_find("store", Idle, task_group=task_group) is pid
         process = find_process(pid)
         assert process is not None
-        assert process.starters == []
+        assert not process.starters
         exit(pid)
         await wait_exit(pid)

@@ -1,0 +1,58 @@
+"""Waiting on trio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from fauxtp.waiting import Waiter, running_trio_token
+
+__all__ = ["TrioHome"]
+
+
+class TrioHome:
+    """A trio loop, as the place where something must be done."""
+
+    __slots__ = ("_token",)
+
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        self._token = token
+
+    def is_here(self) -> bool:
+        return running_trio_token() is self._token
+
+    def run(self, function: Callable[[], object]) -> bool:
+        if self.is_here():
+            function()
+            return True
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            return False
+        return True
+
+    def new_waiter(self) -> Waiter:
+        return _TrioWaiter(self)
+
+
+class _TrioWaiter:
+    __slots__ = ("_event", "_home")
+
+    def __init__(self, home: TrioHome) -> None:
+        self._home = home
+        self._event = trio.Event()
+
+    def wake(self) -> bool:
+        return self._home.run(self._event.set)
+
+    def time(self) -> float:
+        return trio.current_time()
+
+    async def wait(self, timeout: float | None, *, common: bool = False) -> bool:
+        if timeout is None:
+            await self._event.wait()
+        else:
+            with trio.move_on_after(timeout):
+                await self._event.wait()
+        return self._event.is_set()
