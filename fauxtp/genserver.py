@@ -145,7 +145,10 @@ class GenServer(Actor, Generic[R, S]):
                 must_wait = mailbox.listen(waiter)
                 try:
                     if must_wait:
-                        process.idle = process.step is not None
+                        if process.stays_away:
+                            process.stays_away -= 1
+                        else:
+                            process.idle = process.step is not None
                         await waiter.wait(None)
                 except BaseException as error:
                     if process.handed_over is None:

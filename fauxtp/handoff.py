@@ -109,9 +109,6 @@ def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: 
     mailbox = process.mailbox
     if _get_running_loop() is not loop or mailbox._inbox or mailbox._kept or not enabled:
         return DECLINED
-    if process.stays_away:
-        process.stays_away -= 1
-        return DECLINED
     mine = current_task(loop)
     if mine is None or (caller is not None and caller.depth >= DEPTH):
         return DECLINED

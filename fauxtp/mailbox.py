@@ -180,7 +180,10 @@ class Mailbox:
         if self._inbox is _NOTHING:
             self._open_inbox()
         self._inbox.append(message)
-        self._arrived()
+        for waiter in self._waiting:  # as `_arrived` does
+            waiter.wake()
+        if self._closed_because is not None:
+            self._bury(self._closed_because)
         return True
 
     def _arrived(self) -> None:
@@ -259,7 +262,10 @@ class Mailbox:
         return not self._inbox and self._closed_because is None
 
     def stop_listening(self, waiter: Waiter) -> None:
-        self._stop_waiting(waiter)
+        if self._receivers == 1:
+            self._waiting = ()
+        else:
+            self._stop_waiting(waiter)
         self._receivers -= 1
 
     def _stop_waiting(self, waiter: Waiter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import _get_running_loop
+from asyncio import Future, _get_running_loop
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Final
@@ -37,11 +37,11 @@ def home_of(loop: asyncio.AbstractEventLoop) -> AsyncioHome:
 class AsyncioHome:
     """An asyncio loop, as the place where something must be done."""
 
-    __slots__ = ("__weakref__", "_deadlines", "loop")
+    __slots__ = ("__weakref__", "deadlines", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._deadlines: dict[float, _Deadlines] = {}
+        self.deadlines: dict[float, _Deadlines] = {}  # by timeout
 
     def is_here(self) -> bool:
         return _get_running_loop() is self.loop
@@ -65,11 +65,11 @@ class AsyncioHome:
     def new_waiter(self) -> Waiter:
         return _AsyncioWaiter(self)
 
-    def deadlines(self, timeout: float) -> _Deadlines | None:
-        """Return the queue of the waits that have this timeout, if there can be one."""
-        queue = self._deadlines.get(timeout)
-        if queue is None and len(self._deadlines) < TIMEOUTS:
-            queue = self._deadlines[timeout] = _Deadlines(self.loop, timeout)
+    def new_deadlines(self, timeout: float) -> _Deadlines | None:
+        """Return a new queue of the waits that have this timeout, if there can be one."""
+        if len(self.deadlines) >= TIMEOUTS:
+            return None
+        queue = self.deadlines[timeout] = _Deadlines(self.loop, timeout)
         return queue
 
 
@@ -78,8 +78,8 @@ class _AsyncioWaiter:
 
     def __init__(self, home: AsyncioHome) -> None:
         self._home = home
-        self._future: asyncio.Future[bool] = home.loop.create_future()
-        self._ends: dict[asyncio.Future[bool], float] | None = None  # where its deadline is
+        self._future: Future[bool] = Future(loop=home.loop)
+        self._ends: dict[Future[bool], float] | None = None  # where its deadline is
 
     def wake(self) -> bool:
         if _get_running_loop() is not self._home.loop:
@@ -96,11 +96,14 @@ class _AsyncioWaiter:
     def wait(self, timeout: float | None, *, common: bool = False) -> Awaitable[bool]:
         if timeout is None:
             return self._future
-        deadlines = self._home.deadlines(timeout) if common else None
+        home = self._home
+        deadlines = None
+        if common:
+            deadlines = home.deadlines.get(timeout) or home.new_deadlines(timeout)
         if deadlines is not None:
             self._ends = deadlines.add(self._future)
         else:
-            timer = self._home.loop.call_later(timeout, self._expire, context=Context())
+            timer = home.loop.call_later(timeout, self._expire, context=Context())
             self._future.add_done_callback(lambda _: timer.cancel(), context=Context())
         return self._future
 
@@ -121,10 +124,10 @@ class _Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self._loop = loop
         self._timeout = timeout
-        self._ends: dict[asyncio.Future[bool], float] = {}
+        self._ends: dict[Future[bool], float] = {}
         self._timed = False
 
-    def add(self, future: asyncio.Future[bool]) -> dict[asyncio.Future[bool], float]:
+    def add(self, future: Future[bool]) -> dict[Future[bool], float]:
         """Let `future` end in time; return from what to remove it if it ends before."""
         self._ends[future] = end = self._loop.time() + self._timeout
         if not self._timed:
