@@ -1,0 +1,214 @@
+"""Chaos: two trees of supervised servers in two event loops, under load, under attack.
+
+It goes in seasons. In each one, two trees grow, tasks of both event loops and plain threads
+send letters to everybody, and for a while servers and branches are made to crash, hang, stop
+and start. After the storm everybody has to be back; one branch is made to give up; then the
+trees are felled, mostly while the callers still call. At the end nothing may be left of any
+of it, and each letter must have met one of the fates that `chaos_letter` tells.
+
+    python -m hostile.chaos asyncio trio --seconds 60 --seed 1
+
+prints what was done, and what was wrong, as JSON. The faults follow from the seed; how
+threads and event loops take turns does not, so a run cannot be replayed to the letter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import gc
+import itertools
+import json
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from fauxtp import processes, registered
+from hostile.chaos_faults import Injector, end_the_hung
+from hostile.chaos_load import Caller
+from hostile.chaos_side import Side
+from hostile.chaos_tree import lay_out
+from hostile.chaos_watch import Watch
+from hostile.chaos_world import World
+
+__all__ = ["Season", "Tally", "run"]
+
+TASKS, THREADS = 6, 4  # of callers; the tasks in each event loop
+LONG = 5.0  # seconds of a storm
+BOUND = 15.0  # seconds until somebody counts as lost: a server, or who waits for one
+BOUND_OF_ALL = 60.0  # … and the program, beyond the time that it has
+
+
+class Tally(Counter[str]):
+    """What was done in all seasons, and what was wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.longest_gap = 0.0
+        self.faults: list[str] = []
+        self.injected: Counter[str] = Counter()
+
+    def as_json(self) -> str:
+        return json.dumps(
+            {
+                "counts": dict(self),
+                "injected": dict(self.injected),
+                "longest_gap": self.longest_gap,
+                "faults": self.faults,
+            }
+        )
+
+
+@dataclass
+class Season:
+    """From the growth of two trees to their end."""
+
+    backends: list[str]
+    seconds: float
+    seed: str
+    bound: float = BOUND
+
+    def pass_by(self, tally: Tally) -> None:
+        threads = set(threading.enumerate())
+        world = World(self.seed)
+        lay_out(world, *"ab")
+        with world.observed():
+            self._live(world)
+            world.pool.shutdown()
+            fates = world.verdict()
+        for fate, count in fates.items():
+            tally[fate.value] += count
+        tally["sent"] += len(world.letters)
+        tally["seasons"] += 1
+        tally.update(world.counted)
+        tally.injected.update(world.injected)
+        tally.longest_gap = max(tally.longest_gap, world.longest_gap)
+        nothing_left(world, threads)
+        tally.faults += world.shown_faults()
+
+    def _live(self, world: World) -> None:
+        random = Random(self.seed)
+        with ExitStack() as stack:
+            sides = [
+                stack.enter_context(Side(world, name, backend, self.bound))
+                for name, backend in zip("ab", self.backends, strict=True)
+            ]
+            watch = Watch(world, self.bound)
+            watch.start()
+            callers = self._callers(world, sides)
+            self._storm(world, sides)
+            self._calm(sides)
+            if random.random() < 0.3:
+                self._silence(world, callers)
+            watch.expect_no_more()
+            world.close()
+            for side in random.sample(sides, 2):
+                side.fell(gently=random.random() < 0.5)
+            self._silence(world, callers)
+            watch.end()
+
+    def _callers(self, world: World, sides: list[Side]) -> list[Future[Any]]:
+        """Start those who send letters, in tasks of both event loops and in threads."""
+        callers = (Caller(world, number) for number in itertools.count())
+        tasks = [side.start(next(callers).call_from_task) for side in sides for _ in range(TASKS)]
+        return tasks + [in_thread(next(callers).call_from_thread) for _ in range(THREADS)]
+
+    def _storm(self, world: World, sides: list[Side]) -> None:
+        world.stormy = True
+        injectors = [
+            side.start(Injector(world, number).inject) for number, side in enumerate(sides)
+        ]
+        time.sleep(self.seconds)
+        world.stormy = False
+        for injector in injectors:
+            injector.result(self.bound)
+
+    def _calm(self, sides: list[Side]) -> None:
+        """See everybody back, also after a branch of each side has given up."""
+        sides[0].start(sides[0].see_them_back).result(2 * self.bound)
+        for side in sides:
+            side.start(side.see_one_give_up).result(2 * self.bound)
+        sides[1].start(sides[1].see_them_back).result(2 * self.bound)
+
+    def _silence(self, world: World, callers: list[Future[Any]]) -> None:
+        """Let the callers come to their end: each of them must hear of its letter."""
+        world.calling = False
+        deadline = time.monotonic() + self.bound
+        while wait(callers, 0.02).not_done and time.monotonic() < deadline:
+            end_the_hung(world, 0.0)  # by an order that was still on its way
+        for caller in callers:
+            if not caller.done():
+                world.fault("a caller waits for ever")
+                caller.cancel()
+            elif caller.exception() is not None:
+                world.fault(f"a caller failed: {caller.exception()!r}")
+
+
+def in_thread(function: Callable[[], object]) -> Future[Any]:
+    """Run a function in a thread of its own, that is not waited for at exit."""
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    future.set_running_or_notify_cancel()
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
+def nothing_left(world: World, threads: set[threading.Thread]) -> None:
+    """Note whatever is still there of a season."""
+    if processes():
+        world.fault(f"processes are left: {processes()}")
+    if registered():
+        world.fault(f"names are left: {registered()}")
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(1.0)  # those that have said that they are done
+        if thread.is_alive():
+            world.fault(f"a thread is left: {thread}")
+    gc.collect()
+    left = Counter(kind for kind, reference in world.witnesses if reference() is not None)
+    if left:
+        world.fault(f"somebody holds the dead: {dict(left)}")
+
+
+def run(backends: list[str], seconds: float, seed: str, bound: float = BOUND) -> Tally:
+    """Let seasons pass for so many seconds."""
+    tally, number = Tally(), 0
+    started = time.monotonic()
+    while not tally.faults:
+        left = seconds - (time.monotonic() - started)
+        if number and left <= 0:
+            break
+        season = Season(backends, max(min(LONG, left), 0.1), f"{seed} season {number}", bound)
+        season.pass_by(tally)
+        number += 1
+    return tally
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="let two trees stand a storm")
+    parser.add_argument("backends", nargs=2, help="asyncio or trio, for each event loop")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seed", default="0")
+    arguments = parser.parse_args()
+    faulthandler.dump_traceback_later(arguments.seconds + BOUND_OF_ALL, exit=True)
+    tally = run(arguments.backends, arguments.seconds, arguments.seed)
+    print(tally.as_json(), flush=True)  # noqa: T201
+    faulthandler.cancel_dump_traceback_later()
+    if tally.faults:
+        os._exit(1)  # some thread may wait for ever
+
+
+if __name__ == "__main__":
+    main()

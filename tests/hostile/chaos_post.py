@@ -1,0 +1,86 @@
+"""Sending letters, in each of the ways that there are, and noting how that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fauxtp import (
+    CallCycle,
+    FauxtpError,
+    MailboxFull,
+    NoProcess,
+    ProcessExited,
+    ReceiveTimeout,
+    call,
+    call_blocking,
+    cast,
+    cast_nowait,
+    send,
+    send_nowait,
+)
+from hostile.chaos_letter import Answer, Event, How, Letter
+
+__all__ = ["post", "post_blocking"]
+
+_EVENT_OF: dict[type[FauxtpError], Event] = {
+    NoProcess: Event.NO_PROCESS,
+    ProcessExited: Event.EXITED,
+    CallCycle: Event.CYCLE,
+    MailboxFull: Event.FULL,
+}
+
+
+@contextmanager
+def outcome_noted(letter: Letter) -> Iterator[None]:
+    """Note how the sending of the letter ends, if it is by an error; keep those to itself."""
+    try:
+        yield
+    except ReceiveTimeout as error:
+        early = str(error).startswith("no room")
+        letter.note(Event.NO_ROOM if early else Event.TIMED_OUT)
+    except tuple(_EVENT_OF) as error:
+        letter.note(_EVENT_OF[type(error)])
+    except Exception:
+        raise  # which no sending should do: the letter has no outcome then
+    except BaseException:
+        letter.note(Event.CANCELLED)
+        raise
+
+
+async def post(letter: Letter, timeout: float | None) -> None:
+    """Send the letter; raise nothing but a cancellation."""
+    with outcome_noted(letter):
+        match letter.how:
+            case How.CALL:
+                _answered(letter, await call(letter.to, letter, timeout))
+            case How.CAST:
+                await cast(letter.to, letter)
+                letter.note(Event.ACCEPTED)
+            case How.SEND:
+                await send(letter.to, letter)
+                letter.note(Event.ACCEPTED)
+            case _:
+                post_blocking(letter, timeout)
+
+
+def post_blocking(letter: Letter, timeout: float | None) -> None:
+    """Send the letter from a thread, or without waiting."""
+    with outcome_noted(letter):
+        match letter.how:
+            case How.CALL_BLOCKING:
+                _answered(letter, call_blocking(letter.to, letter, timeout))
+            case How.CAST_NOWAIT:
+                cast_nowait(letter.to, letter)
+                letter.note(Event.ACCEPTED)
+            case How.SEND_NOWAIT:
+                send_nowait(letter.to, letter)
+                letter.note(Event.ACCEPTED)
+            case _:
+                raise AssertionError(letter.how)
+
+
+def _answered(letter: Letter, answer: object) -> None:
+    mine = isinstance(answer, Answer) and answer.letter is letter
+    assert mine, f"the answer to another letter: {answer!r}"
+    letter.note(Event.ANSWERED)

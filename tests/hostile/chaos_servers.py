@@ -1,0 +1,203 @@
+"""The servers of the chaos: they do what letters tell them, and note it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from fauxtp import (
+    NO_REPLY,
+    Actor,
+    Call,
+    Cast,
+    Exit,
+    GenServer,
+    ReceiveTimeout,
+    Stop,
+    reply,
+)
+from fauxtp.process import find_process
+from hostile.chaos_letter import Answer, Event, How, Letter, Order
+from hostile.chaos_post import post
+from hostile.chaos_world import World
+
+__all__ = ["KINDS", "Boom", "Bounded", "Clerk", "Server", "Trapper"]
+
+INIT_FAILS = 0.003
+TERMINATE_FAILS = TERMINATE_HANGS = 0.005
+NEVER_MIND = 0.002  # seconds that a dawdling handler takes
+RELAYED = 0.05  # seconds that a server waits for another
+
+
+class Boom(Exception):
+    """The crash of a server."""
+
+
+async def hang(world: World, actor: Actor) -> NoReturn:
+    """Do nothing until somebody ends this."""
+    world.hung[actor.pid] = time.monotonic()
+    try:
+        await anyio.Event().wait()
+    finally:
+        world.hung.pop(actor.pid, None)
+    raise AssertionError("an event that nobody sets")
+
+
+class Deeds(Actor):
+    """What all of the servers have in common: mishaps, and what an order means."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.sender = world.new_sender()
+        self.latest: dict[int, int] = {}  # the number of the last letter of each sender
+        world.witness(self)
+
+    async def init(self) -> Any:
+        process = find_process(self.pid)
+        assert process is not None
+        self.world.witness(process)
+        self.world.witness(process.mailbox)
+        if self.world.mishap(INIT_FAILS):
+            self.world.inject("init fails")
+            raise Boom("init")
+
+    async def terminate(self, reason: str, state: Any) -> None:
+        if self.world.mishap(TERMINATE_FAILS):
+            self.world.inject("terminate fails")
+            raise Boom("terminate")
+        if self.world.mishap(TERMINATE_HANGS):
+            self.world.inject("terminate hangs")
+            await hang(self.world, self)
+
+    def begin(self, letter: Letter) -> None:
+        """Note that the letter is handled; look whether it is its turn."""
+        letter.note(Event.BEGUN)
+        latest = self.latest.get(letter.sender, -1)
+        if letter.number <= latest:
+            self.world.fault(f"{self.name} had #{latest} of that sender before {letter!r}")
+        self.latest[letter.sender] = letter.number
+
+    async def obey(self, letter: Letter) -> None:
+        """Do what the letter says, up to the answer."""
+        match letter.order:
+            case Order.YIELD:
+                await checkpoint()
+            case Order.DAWDLE:
+                await anyio.sleep(self.world.random.random() * NEVER_MIND)
+            case Order.RELAY:
+                await self.relay()
+            case Order.CRASH:
+                self.world.inject("crash")
+                raise Boom(f"#{letter.number}")
+            case Order.STOP:
+                self.world.inject("stop")
+                self.stop("asked to")
+            case Order.HANG:
+                self.world.inject("hang")
+                await hang(self.world, self)
+
+    async def relay(self) -> None:
+        """Call any server, this one too; what is left of the wait may be for ever."""
+        to = self.world.random.choice(self.world.servers)
+        order = self.world.random.choice((Order.WORK, Order.YIELD, Order.RELAY))
+        letter = self.world.letter(self.sender, to, How.CALL, order)
+        await post(letter, RELAYED)
+
+    async def promise(self, letter: Letter, from_: Call) -> None:
+        """Promise an answer, that another task or another thread gives."""
+        letter.note(Event.PROMISED)
+        if letter.order is Order.LATER:
+            self.start_soon_child(self._answer_later, letter, from_)
+        else:
+            self.world.pool.submit(give, letter, from_)
+
+    async def _answer_later(self, letter: Letter, from_: Call) -> None:
+        await anyio.sleep(self.world.random.random() * NEVER_MIND)
+        give(letter, from_)
+
+
+def give(letter: Letter, from_: Call) -> None:
+    """Answer a call."""
+    letter.note(Event.REPLIED)
+    reply(from_, Answer(letter))
+
+
+class Server(Deeds, GenServer[Letter, Any]):
+    """A server as most of them are."""
+
+    async def handle_call(self, letter: Letter, from_: Call, state: Any) -> Any:
+        self.begin(letter)
+        if letter.order in {Order.LATER, Order.ELSEWHERE}:
+            await self.promise(letter, from_)
+            return NO_REPLY, state
+        if letter.order is Order.STOP:
+            self.world.inject("stop")
+            letter.note(Event.REPLIED)
+            return Stop("asked to", reply=Answer(letter))
+        await self.obey(letter)
+        letter.note(Event.REPLIED)
+        return Answer(letter), state
+
+    async def handle_cast(self, letter: Letter, state: Any) -> Any:
+        self.begin(letter)
+        await self.obey(letter)
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        assert isinstance(message, Letter)
+        self.begin(message)
+        await self.obey(message)
+
+
+class Bounded(Server):
+    """One whose senders have to wait."""
+
+    mailbox_size = 3
+
+
+class Trapper(Server):
+    """One that is asked to end, and mostly does so."""
+
+    trap_exit = True
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        if not isinstance(message, Exit):
+            return await super().handle_info(message, state)
+        if message.pid is None and self.world.random.random() < 0.7:
+            self.stop(message.reason)
+        return state
+
+
+class Clerk(Deeds):
+    """No server: takes casts before calls, and now and then the plain messages, too."""
+
+    async def run(self, state: Any) -> Any:
+        await self.receive((Cast, self._cast), (Call, self._call), timeout=None)
+        with suppress(ReceiveTimeout):
+            await self.receive((Letter, self._plain), timeout=0.0)
+
+    def begin(self, letter: Letter) -> None:
+        letter.note(Event.BEGUN)  # whose turn it is, is its own affair
+
+    async def _call(self, call: Call) -> None:
+        letter = call.request
+        self.begin(letter)
+        if letter.order in {Order.LATER, Order.ELSEWHERE}:
+            await self.promise(letter, call)
+            return
+        await self.obey(letter)
+        give(letter, call)
+
+    async def _cast(self, cast: Cast) -> None:
+        await self._plain(cast.request)
+
+    async def _plain(self, letter: Letter) -> None:
+        self.begin(letter)
+        await self.obey(letter)
+
+
+KINDS = (Server, Server, Bounded, Trapper, Server, Clerk, Server, Bounded)

@@ -1,0 +1,107 @@
+"""One side of the chaos: an event loop in its own thread, and the tree that lives in it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Self
+
+from anyio import TASK_STATUS_IGNORED, CancelScope, create_task_group, fail_after
+from anyio.abc import TaskStatus
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.lowlevel import checkpoint
+
+from fauxtp import (
+    MaxRestartsExceeded,
+    exit,
+    wait_exit,
+    wait_registered,
+    whereis,
+)
+from hostile.chaos_faults import end_the_hung
+from hostile.chaos_letter import Event, How, Order
+from hostile.chaos_post import post
+from hostile.chaos_tree import Root
+from hostile.chaos_world import World
+
+__all__ = ["Side"]
+
+
+class Side:
+    """An event loop and its tree."""
+
+    def __init__(self, world: World, name: str, backend: str, bound: float) -> None:
+        self.world = world
+        self.name = name
+        self.bound = bound
+        self.sender = world.new_sender()
+        self.portal: BlockingPortal
+        self._thread: AbstractContextManager[BlockingPortal] = start_blocking_portal(backend)
+
+    def __enter__(self) -> Self:
+        self.portal = self._thread.__enter__()
+        self._life, self._scope = self.portal.start_task(self._live)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._thread.__exit__(kind, error, traceback)
+
+    def start(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Future[Any]:
+        """Run a task in this event loop."""
+        return self.portal.start_task_soon(function, *args)
+
+    async def _live(self, *, task_status: TaskStatus[CancelScope] = TASK_STATUS_IGNORED) -> None:
+        async with create_task_group() as group:
+            await Root.start(self.world, self.name, task_group=group, register_as=self.name)
+            task_status.started(group.cancel_scope)
+
+    def fell(self, gently: bool) -> None:
+        """End the tree: from the root, or all at once."""
+        if gently:
+            exit(self.name, "felled")
+        else:
+            self.portal.call(self._scope.cancel)
+        self._life.result(self.bound)
+
+    async def see_them_back(self) -> None:
+        """Wait until each server is there, and answers."""
+        for name in [*self.world.servers, *self.world.spared]:
+            with fail_after(self.bound):
+                while not await self._answers(name):
+                    end_the_hung(self.world, 0.0)
+                    await checkpoint()
+
+    async def _answers(self, name: str) -> bool:
+        letter = self.world.letter(self.sender, name, How.CALL, Order.WORK)
+        await post(letter, 0.1)
+        return any(event is Event.ANSWERED for _, event, _ in letter.notes)
+
+    async def see_one_give_up(self) -> None:
+        """Let a branch have too many restarts; see that its supervisor starts it again."""
+        limb = f"{self.name}:one:fragile"
+        before, root = whereis(limb), whereis(self.name)
+        assert before is not None
+        assert root is not None
+        async with create_task_group() as group:
+            group.start_soon(self._let_crash, f"{limb}:0", group.cancel_scope)
+            with fail_after(self.bound):
+                reason = await wait_exit(before)
+                after = await wait_registered(limb)
+            group.cancel_scope.cancel()
+        if not isinstance(reason.exception, MaxRestartsExceeded):
+            self.world.fault(f"{limb!r} has ended by {reason!r}")
+        if after is before or whereis(self.name) is not root:
+            self.world.fault(f"{limb!r} was {before!r}, is {after!r}; the root was {root!r}")
+
+    async def _let_crash(self, name: str, until: CancelScope) -> None:
+        while not until.cancel_called:
+            letter = self.world.letter(self.sender, name, How.CALL, Order.CRASH)
+            await post(letter, 1.0)
+            await checkpoint()

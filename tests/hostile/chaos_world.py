@@ -1,0 +1,139 @@
+"""The world of the chaos: what all of its servers, callers and faults share."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from weakref import ref
+
+from fauxtp import PID, Cast, DeadLetter, dead_letters
+from hostile.chaos_letter import Answer, Event, Fate, How, Letter, Order, judge, now
+
+__all__ = ["World"]
+
+SHOWN = 10  # faults that are told in full
+_EVENT_OF = {
+    "noproc": Event.NOPROC,
+    "exited": Event.UNREAD,
+    "late reply": Event.LATE,
+}
+
+
+class World:
+    """What was sent, what is wrong, how the weather is."""
+
+    def __init__(self, seed: str) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.letters: list[Letter] = []
+        self.faults: list[str] = []
+        self.injected: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter()
+        self.witnesses: list[tuple[str, Callable[[], object]]] = []
+        self.hung: dict[PID, float] = {}  # processes that will not go on by themselves
+        self.servers: list[str] = []  # names that there always are
+        self.spared: list[str] = []  # … of servers that nobody harms
+        self.limbs: list[str] = []  # … of supervisors that may be harmed
+        self.stormy = False  # whether harm may be done
+        self.calling = True  # whether callers go on
+        self.closing = 2**63  # when the trees began to be felled
+        self.longest_gap = 0.0
+        self.pool = ThreadPoolExecutor(2, thread_name_prefix="elsewhere")
+        self.new_sender = itertools.count().__next__
+        self._lock = threading.Lock()
+
+    def letter(
+        self, sender: int, to: PID | str, how: How, order: Order, spared: bool = False
+    ) -> Letter:
+        """Return a letter that will have to be accounted for."""
+        letter = Letter(sender, to, how, order, spared)
+        self.letters.append(letter)
+        return letter
+
+    def fault(self, what: str) -> None:
+        """Note that something is wrong."""
+        self.faults.append(what)
+
+    def inject(self, kind: str) -> None:
+        """Count a fault that was injected."""
+        with self._lock:
+            self.injected[kind] += 1
+
+    def count(self, what: str) -> None:
+        """Count something that happened."""
+        with self._lock:
+            self.counted[what] += 1
+
+    def mishap(self, probability: float) -> bool:
+        """Return whether something goes wrong now."""
+        return self.stormy and self.random.random() < probability
+
+    def witness(self, thing: Any) -> None:
+        """Expect that nobody holds `thing` at the end."""
+        self.witnesses.append((type(thing).__name__, ref(thing)))
+
+    def close(self) -> None:
+        """From now on the trees may fall."""
+        self.closing = now()
+
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """See to the dead letters, and to what is logged."""
+        logger, log = logging.getLogger("fauxtp"), _Log(self)
+        before = Counter(dead_letters.counts())
+        logger.addHandler(log)
+        logger.propagate = False
+        try:
+            with dead_letters.observed_by(self._dead):
+                yield
+        finally:
+            logger.propagate = True
+            logger.removeHandler(log)
+            counted = Counter(dead_letters.counts()) - before
+            seen = {reason: self.counted[reason] for reason in counted}
+            if seen != dict(counted):
+                self.fault(f"dead letters counted: {dict(counted)}, told: {seen}")
+
+    def _dead(self, dead: DeadLetter) -> None:
+        self.count(dead.reason)
+        message = dead.message
+        if isinstance(message, Cast):
+            message = message.request
+        if isinstance(message, Answer):
+            message = message.letter
+        if isinstance(message, Letter):
+            message.note(_EVENT_OF[dead.reason])
+
+    def verdict(self) -> Counter[Fate]:
+        """Account for every letter; note what is wrong; return how many met each fate."""
+        fates: Counter[Fate] = Counter()
+        for letter in self.letters:
+            fate, wrong = judge(letter, self.closing)
+            fates[fate] += 1
+            if wrong is not None:
+                self.fault(f"{wrong}: {letter!r}")
+        return fates
+
+    def shown_faults(self) -> list[str]:
+        """Return the first faults, and how many more there are."""
+        shown = self.faults[:SHOWN]
+        more = len(self.faults) - len(shown)
+        return [*shown, f"… and {more} more"] if more else shown
+
+
+class _Log(logging.Handler):
+    """What fauxtp logs: crashes, counted by their text, and nothing kept."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.world.count(f"logged: {record.msg}")
