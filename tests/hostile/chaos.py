@@ -20,6 +20,7 @@ import gc
 import itertools
 import json
 import os
+import sys
 import threading
 import time
 from collections import Counter
@@ -41,6 +42,7 @@ from hostile.chaos_world import World
 __all__ = ["Season", "Tally", "run"]
 
 TASKS, THREADS = 6, 4  # of callers; the tasks in each event loop
+TURNS = (1e-3, 1e-4, 1e-5)  # seconds that a thread has the GIL, by season
 LONG = 5.0  # seconds of a storm
 BOUND = 15.0  # seconds until somebody counts as lost: a server, or who waits for one
 BOUND_OF_ALL = 60.0  # … and the program, beyond the time that it has
@@ -54,12 +56,14 @@ class Tally(Counter[str]):
         self.longest_gap = 0.0
         self.faults: list[str] = []
         self.injected: Counter[str] = Counter()
+        self.ends: Counter[str] = Counter()
 
     def as_json(self) -> str:
         return json.dumps(
             {
                 "counts": dict(self),
                 "injected": dict(self.injected),
+                "ends": dict(self.ends),
                 "longest_gap": self.longest_gap,
                 "faults": self.faults,
             }
@@ -89,12 +93,14 @@ class Season:
         tally["seasons"] += 1
         tally.update(world.counted)
         tally.injected.update(world.injected)
+        tally.ends.update(world.ends)
         tally.longest_gap = max(tally.longest_gap, world.longest_gap)
         nothing_left(world, threads)
         tally.faults += world.shown_faults()
 
     def _live(self, world: World) -> None:
         random = Random(self.seed)
+        sys.setswitchinterval(random.choice(TURNS))
         with ExitStack() as stack:
             sides = [
                 stack.enter_context(Side(world, name, backend, self.bound))
@@ -182,17 +188,16 @@ def nothing_left(world: World, threads: set[threading.Thread]) -> None:
         world.fault(f"somebody holds the dead: {dict(left)}")
 
 
-def run(backends: list[str], seconds: float, seed: str, bound: float = BOUND) -> Tally:
-    """Let seasons pass for so many seconds."""
-    tally, number = Tally(), 0
-    started = time.monotonic()
-    while not tally.faults:
-        left = seconds - (time.monotonic() - started)
-        if number and left <= 0:
+def run(
+    backends: list[str], seconds: float, seed: str, storm: float = LONG, bound: float = BOUND
+) -> Tally:
+    """Let seasons pass for so many seconds, or until something is wrong."""
+    tally, end = Tally(), time.monotonic() + seconds
+    for number in itertools.count():
+        length = min(storm, end - time.monotonic())
+        if tally.faults or (number and length <= 0):
             break
-        season = Season(backends, max(min(LONG, left), 0.1), f"{seed} season {number}", bound)
-        season.pass_by(tally)
-        number += 1
+        Season(backends, max(length, 0.1), f"{seed} season {number}", bound).pass_by(tally)
     return tally
 
 

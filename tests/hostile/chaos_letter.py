@@ -133,6 +133,11 @@ class Letter:
         """Note what has happened, from any thread."""
         self.notes.append((now(), event, threading.get_ident()))
 
+    def end(self) -> str:
+        """Return what became of the letter, in a few words."""
+        kind = "call" if self.how.is_call else "cast"
+        return f"{kind} {', '.join(sorted({event for _, event, _ in self.notes}))}"
+
     def __repr__(self) -> str:
         notes = ", ".join(f"{event} [{tick}, thread {place}]" for tick, event, place in self.notes)
         return f"<{self.how} #{self.number} to {self.to!r}, {self.order}: {notes or 'nothing'}>"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from random import Random
 
-from anyio import CancelScope, move_on_after
+from anyio import CancelScope, move_on_after, sleep
 from anyio.lowlevel import checkpoint
 
 from fauxtp import PID, exit, whereis
@@ -23,6 +24,7 @@ HARMLESS = [
 ]
 HARMFUL = (Order.CRASH, Order.STOP, Order.HANG)
 HARM = 0.01  # of all letters, in a storm
+AFTERWARDS = 0.0005  # seconds between two letters, when there is soon nobody to call
 AT_ONCE = 8  # letters that a task sends before it lets others run
 KNOWN = 16  # PIDs that a caller remembers, also when they have died
 
@@ -42,6 +44,8 @@ class Caller:
                 letter, timeout = self.letter(FROM_TASKS)
                 await self.post_as_long_as_it_likes(letter, timeout)
             await checkpoint()  # calls to nobody, and at once answered ones, let nobody run
+            if self.world.closed:
+                await sleep(AFTERWARDS)
 
     async def post_as_long_as_it_likes(self, letter: Letter, timeout: float | None) -> None:
         """Send a letter, and perhaps be cancelled."""
@@ -63,6 +67,8 @@ class Caller:
             if self.world.stormy and self.random.random() < 0.005:
                 self.world.inject("exit from a thread")
                 exit(self.random.choice(self.world.servers), "a thread's whim")
+            if self.world.closed:
+                time.sleep(AFTERWARDS)
 
     def letter(self, hows: list[How]) -> tuple[Letter, float | None]:
         """Return a letter to anybody, and how long to wait for an answer."""
@@ -80,8 +86,10 @@ class Caller:
 
     def anybody(self) -> PID | str:
         """Return the name of a server; or the PID of one, that perhaps is no more."""
-        name = self.random.choice(self.world.servers)
         fate = self.random.random()
+        if fate < 0.3:
+            return self.random.choice(self.world.popular)
+        name = self.random.choice(self.world.servers)
         if fate < 0.8:
             return name
         if fate < 0.85:

@@ -156,7 +156,7 @@ class Server(Deeds, GenServer[Letter, Any]):
 class Bounded(Server):
     """One whose senders have to wait."""
 
-    mailbox_size = 3
+    mailbox_size = 2
 
 
 class Trapper(Server):

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
-from anyio import TASK_STATUS_IGNORED, CancelScope, create_task_group, fail_after
+from anyio import TASK_STATUS_IGNORED, CancelScope, create_task_group, move_on_after
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from anyio.lowlevel import checkpoint
@@ -72,11 +72,17 @@ class Side:
 
     async def see_them_back(self) -> None:
         """Wait until each server is there, and answers."""
-        for name in [*self.world.servers, *self.world.spared]:
-            with fail_after(self.bound):
-                while not await self._answers(name):
-                    end_the_hung(self.world, 0.0)
-                    await checkpoint()
+        async with create_task_group() as group:
+            for name in [*self.world.servers, *self.world.spared]:
+                group.start_soon(self._see_it_back, name)
+
+    async def _see_it_back(self, name: str) -> None:
+        with move_on_after(self.bound):
+            while not await self._answers(name):
+                end_the_hung(self.world, 0.0)
+                await checkpoint()
+            return
+        self.world.fault(f"{name!r} does not come back")
 
     async def _answers(self, name: str) -> bool:
         letter = self.world.letter(self.sender, name, How.CALL, Order.WORK)
@@ -89,15 +95,16 @@ class Side:
         before, root = whereis(limb), whereis(self.name)
         assert before is not None
         assert root is not None
+        reason = after = None
         async with create_task_group() as group:
             group.start_soon(self._let_crash, f"{limb}:0", group.cancel_scope)
-            with fail_after(self.bound):
+            with move_on_after(self.bound):
                 reason = await wait_exit(before)
                 after = await wait_registered(limb)
             group.cancel_scope.cancel()
-        if not isinstance(reason.exception, MaxRestartsExceeded):
-            self.world.fault(f"{limb!r} has ended by {reason!r}")
-        if after is before or whereis(self.name) is not root:
+        if reason is None or not isinstance(reason.exception, MaxRestartsExceeded):
+            self.world.fault(f"{limb!r} did not give up; it ended by {reason!r}")
+        if after is before or after is None or whereis(self.name) is not root:
             self.world.fault(f"{limb!r} was {before!r}, is {after!r}; the root was {root!r}")
 
     async def _let_crash(self, name: str, until: CancelScope) -> None:

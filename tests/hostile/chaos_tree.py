@@ -19,6 +19,7 @@ __all__ = ["GIVES_UP_AFTER", "Root", "lay_out"]
 
 SPARED, FRAGILE, LEAVES = 4, 3, 10
 GIVES_UP_AFTER = 3
+POPULAR = (":all:0", ":one:2", ":rest:2", ":rest:5")  # the bounded ones, and clerks, too
 SHUTDOWN = 0.1  # seconds that a server has for its `terminate`
 
 
@@ -112,6 +113,7 @@ def lay_out(world: World, *roots: str) -> None:
     """Note the names that there will be below these roots."""
     for root in roots:
         _lay_out(world, Root(world, root))
+    world.popular += [name for name in world.servers if name.endswith(POPULAR)]
 
 
 def _lay_out(world: World, supervisor: Branch) -> None:

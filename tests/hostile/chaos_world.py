@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -35,15 +36,18 @@ class World:
         self.letters: list[Letter] = []
         self.faults: list[str] = []
         self.injected: Counter[str] = Counter()
+        self.ends: Counter[str] = Counter()
         self.counted: Counter[str] = Counter()
         self.witnesses: list[tuple[str, Callable[[], object]]] = []
         self.hung: dict[PID, float] = {}  # processes that will not go on by themselves
         self.servers: list[str] = []  # names that there always are
+        self.popular: list[str] = []  # … of which some are called more often
         self.spared: list[str] = []  # … of servers that nobody harms
         self.limbs: list[str] = []  # … of supervisors that may be harmed
         self.stormy = False  # whether harm may be done
         self.calling = True  # whether callers go on
         self.closing = 2**63  # when the trees began to be felled
+        self.closed = False
         self.longest_gap = 0.0
         self.pool = ThreadPoolExecutor(2, thread_name_prefix="elsewhere")
         self.new_sender = itertools.count().__next__
@@ -59,6 +63,8 @@ class World:
 
     def fault(self, what: str) -> None:
         """Note that something is wrong."""
+        if len(self.faults) < SHOWN:
+            sys.stderr.write(f"{what}\n")  # also if the end of all is never reached
         self.faults.append(what)
 
     def inject(self, kind: str) -> None:
@@ -82,6 +88,7 @@ class World:
     def close(self) -> None:
         """From now on the trees may fall."""
         self.closing = now()
+        self.closed = True
 
     @contextmanager
     def observed(self) -> Iterator[None]:
@@ -117,6 +124,7 @@ class World:
         for letter in self.letters:
             fate, wrong = judge(letter, self.closing)
             fates[fate] += 1
+            self.ends[letter.end()] += 1
             if wrong is not None:
                 self.fault(f"{wrong}: {letter!r}")
         return fates

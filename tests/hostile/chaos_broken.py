@@ -1,0 +1,151 @@
+"""Tests of the chaos: a season with one fault planted in fauxtp, for each of several.
+
+    python -m hostile.chaos_broken "drops one" "doubles one"
+
+prints what the seasons found wrong, by fault, as JSON.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from threading import Timer
+from typing import Any
+from unittest.mock import patch
+
+from fauxtp import Cast, process, registry
+from fauxtp.calls import Call
+from fauxtp.mailbox import Mailbox
+from hostile.chaos import run
+from hostile.chaos_letter import How, Letter
+from hostile.chaos_world import World
+
+__all__ = ["PLANTED"]
+
+SECONDS = 10.0  # in which it must be found
+STORM, BOUND = 0.15, 1.0  # seconds of a storm, and until somebody counts as lost
+LATE = 0.03  # seconds that a name is left
+ONE_IN = 20
+
+Patch = AbstractContextManager[object]
+
+
+def _is_letter(message: Any) -> bool:
+    return isinstance(message, Letter | Cast)
+
+
+def drops_one() -> Patch:
+    """A mailbox that loses a message now and then."""
+    deliver, count = Mailbox.deliver, itertools.count()
+
+    def broken(self: Mailbox, message: Any) -> bool:
+        lost = _is_letter(message) and next(count) % ONE_IN == 0
+        return lost or deliver(self, message)
+
+    return patch.object(Mailbox, "deliver", broken)
+
+
+def doubles_one() -> Patch:
+    """A mailbox that puts a message in twice now and then."""
+    deliver, count = Mailbox.deliver, itertools.count()
+
+    def broken(self: Mailbox, message: Any) -> bool:
+        if _is_letter(message) and next(count) % ONE_IN == 0:
+            deliver(self, message)
+        return deliver(self, message)
+
+    return patch.object(Mailbox, "deliver", broken)
+
+
+def forgets_order() -> Patch:
+    """A mailbox whose last message comes first now and then."""
+    take, count = Mailbox.take_nowait, itertools.count()
+
+    def broken(self: Mailbox) -> Any:
+        if len(self._inbox) > 1 and next(count) % ONE_IN == 0:
+            return self._inbox.pop()
+        return take(self)
+
+    return patch.object(Mailbox, "take_nowait", broken)
+
+
+def leaves_its_name() -> Patch:
+    """A death that releases the names of the dead late now and then."""
+    retire, count = registry.retire, itertools.count()
+
+    def broken(pid: registry.PID) -> None:
+        if next(count) % ONE_IN == 0:
+            Timer(LATE, retire, [pid]).start()
+        else:
+            retire(pid)
+
+    return patch.object(process, "retire", broken)
+
+
+def executes_what_was_given_up() -> Patch:
+    """A call that is taken up though its caller has given up."""
+    return patch.object(Call, "take", lambda self: True)
+
+
+def fails_unheard() -> Patch:
+    """A call that the death of its target does not fail."""
+    fail = Call.fail
+
+    def broken(self: Call, error: BaseException) -> bool:
+        letter = self.request
+        unheard = isinstance(letter, Letter) and letter.how is How.CALL
+        return unheard or fail(self, error)
+
+    return patch.object(Call, "fail", broken)
+
+
+def is_not_started_again() -> Patch:
+    """A supervisor that does not hear of an end now and then."""
+    deliver, count = Mailbox.deliver, itertools.count()
+
+    def broken(self: Mailbox, message: Any) -> bool:
+        lost = type(message).__name__ == "_ChildDown" and next(count) % ONE_IN == 0
+        return lost or deliver(self, message)
+
+    return patch.object(Mailbox, "deliver", broken)
+
+
+def holds_the_dead() -> Patch:
+    """A process that somebody keeps."""
+    bury, kept = process.Process.bury, []
+
+    def broken(self: process.Process, reason: process.ExitReason) -> None:
+        kept.append(self)
+        bury(self, reason)
+
+    return patch.object(process.Process, "bury", broken)
+
+
+PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
+    "drops one": (drops_one, "accepted, and it has 0 ends"),
+    "doubles one": (doubles_one, "begun more than once"),
+    "leaves its name": (leaves_its_name, "which is dead"),
+    "forgets the order": (forgets_order, "of that sender before"),
+    "executes what was given up": (executes_what_was_given_up, "after the caller had given up"),
+    "fails unheard": (fails_unheard, "a caller waits for ever"),
+    "is not started again": (is_not_started_again, "does not come back"),
+    "holds the dead": (holds_the_dead, "somebody holds the dead"),
+}
+"""What is planted, and what has to be said of it."""
+
+
+def find(name: str) -> list[str]:
+    """Return what a season with that fault finds wrong."""
+    with patch.object(World, "shown_faults", lambda world: world.faults), PLANTED[name][0]():
+        return run(["asyncio"] * 2, SECONDS, name, STORM, BOUND).faults
+
+
+if __name__ == "__main__":
+    faulthandler.dump_traceback_later(SECONDS * len(PLANTED), exit=True)
+    print(json.dumps({name: find(name) for name in sys.argv[1:]}), flush=True)  # noqa: T201
+    os._exit(0)  # some thread may wait for ever
