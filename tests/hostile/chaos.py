@@ -86,6 +86,7 @@ class Season:
         with world.observed():
             self._live(world)
             world.pool.shutdown()
+            world.wardens.clear()
             fates = world.verdict()
         for fate, count in fates.items():
             tally[fate.value] += count
@@ -110,7 +111,7 @@ class Season:
             watch.start()
             callers = self._callers(world, sides)
             self._storm(world, sides)
-            self._calm(sides)
+            self._calm(world, sides)
             if random.random() < 0.3:
                 self._silence(world, callers)
             watch.expect_no_more()
@@ -136,12 +137,14 @@ class Season:
         for injector in injectors:
             injector.result(self.bound)
 
-    def _calm(self, sides: list[Side]) -> None:
+    def _calm(self, world: World, sides: list[Side]) -> None:
         """See everybody back, also after a branch of each side has given up."""
         sides[0].start(sides[0].see_them_back).result(2 * self.bound)
         for side in sides:
             side.start(side.see_one_give_up).result(2 * self.bound)
         sides[1].start(sides[1].see_them_back).result(2 * self.bound)
+        for account in world.wardens:
+            sides[0].start(account, self.bound).result(2 * self.bound)
 
     def _silence(self, world: World, callers: list[Future[Any]]) -> None:
         """Let the callers come to their end: each of them must hear of its letter."""

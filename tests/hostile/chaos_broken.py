@@ -14,13 +14,15 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from threading import Timer
 from typing import Any
 from unittest.mock import patch
 
-from fauxtp import Cast, process, registry
+from fauxtp import Cast, Down, process, registry
 from fauxtp.calls import Call
 from fauxtp.mailbox import Mailbox
+from fauxtp.supervisor import _ChildDown
 from hostile.chaos import run
 from hostile.chaos_letter import How, Letter
 from hostile.chaos_world import World
@@ -35,27 +37,23 @@ ONE_IN = 20
 Patch = AbstractContextManager[object]
 
 
-def _is_letter(message: Any) -> bool:
-    return isinstance(message, Letter | Cast)
-
-
-def drops_one() -> Patch:
-    """A mailbox that loses a message now and then."""
+def drops_one(*kinds: type) -> Patch:
+    """A mailbox that loses a message of these kinds now and then."""
     deliver, count = Mailbox.deliver, itertools.count()
 
     def broken(self: Mailbox, message: Any) -> bool:
-        lost = _is_letter(message) and next(count) % ONE_IN == 0
+        lost = isinstance(message, kinds) and next(count) % ONE_IN == 0
         return lost or deliver(self, message)
 
     return patch.object(Mailbox, "deliver", broken)
 
 
-def doubles_one() -> Patch:
-    """A mailbox that puts a message in twice now and then."""
+def doubles_one(*kinds: type) -> Patch:
+    """A mailbox that puts a message of these kinds in twice now and then."""
     deliver, count = Mailbox.deliver, itertools.count()
 
     def broken(self: Mailbox, message: Any) -> bool:
-        if _is_letter(message) and next(count) % ONE_IN == 0:
+        if isinstance(message, kinds) and next(count) % ONE_IN == 0:
             deliver(self, message)
         return deliver(self, message)
 
@@ -104,17 +102,6 @@ def fails_unheard() -> Patch:
     return patch.object(Call, "fail", broken)
 
 
-def is_not_started_again() -> Patch:
-    """A supervisor that does not hear of an end now and then."""
-    deliver, count = Mailbox.deliver, itertools.count()
-
-    def broken(self: Mailbox, message: Any) -> bool:
-        lost = type(message).__name__ == "_ChildDown" and next(count) % ONE_IN == 0
-        return lost or deliver(self, message)
-
-    return patch.object(Mailbox, "deliver", broken)
-
-
 def holds_the_dead() -> Patch:
     """A process that somebody keeps."""
     bury, kept = process.Process.bury, []
@@ -127,13 +114,15 @@ def holds_the_dead() -> Patch:
 
 
 PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
-    "drops one": (drops_one, "accepted, and it has 0 ends"),
-    "doubles one": (doubles_one, "begun more than once"),
+    "drops one": (partial(drops_one, Letter, Cast), "accepted, and it has 0 ends"),
+    "doubles one": (partial(doubles_one, Letter, Cast), "begun more than once"),
     "leaves its name": (leaves_its_name, "which is dead"),
     "forgets the order": (forgets_order, "of that sender before"),
     "executes what was given up": (executes_what_was_given_up, "after the caller had given up"),
     "fails unheard": (fails_unheard, "a caller waits for ever"),
-    "is not started again": (is_not_started_again, "does not come back"),
+    "is not started again": (partial(drops_one, _ChildDown), "does not come back"),
+    "does not hear of a death": (partial(drops_one, Down), "has not heard of the deaths"),
+    "hears of a death twice": (partial(doubles_one, Down), "did not wait for"),
     "holds the dead": (holds_the_dead, "somebody holds the dead"),
 }
 """What is planted, and what has to be said of it."""

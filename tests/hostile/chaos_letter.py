@@ -72,6 +72,7 @@ class Order(StrEnum):
     RELAY = "relay"  # call another server before
     LATER = "later"  # promise an answer, and give it from another task
     ELSEWHERE = "elsewhere"  # … from a thread
+    LINK = "link"  # bind its life to that of another
     CRASH = "crash"
     STOP = "stop"
     HANG = "hang"

@@ -22,7 +22,7 @@ HARMLESS = [
     *(20 * [Order.WORK] + 4 * [Order.YIELD] + 2 * [Order.DAWDLE]),
     *(Order.RELAY, Order.RELAY, Order.LATER, Order.ELSEWHERE),
 ]
-HARMFUL = (Order.CRASH, Order.STOP, Order.HANG)
+HARMFUL = (Order.CRASH, Order.STOP, Order.HANG, Order.LINK)
 HARM = 0.01  # of all letters, in a storm
 AFTERWARDS = 0.0005  # seconds between two letters, when there is soon nobody to call
 AT_ONCE = 8  # letters that a task sends before it lets others run

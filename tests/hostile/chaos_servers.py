@@ -18,6 +18,7 @@ from fauxtp import (
     GenServer,
     ReceiveTimeout,
     Stop,
+    link,
     reply,
 )
 from fauxtp.process import find_process
@@ -27,10 +28,10 @@ from hostile.chaos_world import World
 
 __all__ = ["KINDS", "Boom", "Bounded", "Clerk", "Server", "Trapper"]
 
-INIT_FAILS = 0.003
+INIT_FAILS, INIT_HANGS, INIT_SLOW = 0.003, 0.001, 0.02
 TERMINATE_FAILS = TERMINATE_HANGS = 0.005
 NEVER_MIND = 0.002  # seconds that a dawdling handler takes
-RELAYED = 0.05  # seconds that a server waits for another
+RELAYED = (0.05, 0.01, None)  # seconds that a server waits for another
 
 
 class Boom(Exception):
@@ -62,6 +63,11 @@ class Deeds(Actor):
         assert process is not None
         self.world.witness(process)
         self.world.witness(process.mailbox)
+        if self.world.mishap(INIT_SLOW):
+            await self.dawdle()
+        if self.world.mishap(INIT_HANGS):
+            self.world.inject("init hangs")
+            await hang(self.world, self)
         if self.world.mishap(INIT_FAILS):
             self.world.inject("init fails")
             raise Boom("init")
@@ -88,9 +94,12 @@ class Deeds(Actor):
             case Order.YIELD:
                 await checkpoint()
             case Order.DAWDLE:
-                await anyio.sleep(self.world.random.random() * NEVER_MIND)
+                await self.dawdle()
             case Order.RELAY:
                 await self.relay()
+            case Order.LINK:
+                self.world.inject("link")
+                link(self.world.random.choice(self.world.servers))
             case Order.CRASH:
                 self.world.inject("crash")
                 raise Boom(f"#{letter.number}")
@@ -102,11 +111,11 @@ class Deeds(Actor):
                 await hang(self.world, self)
 
     async def relay(self) -> None:
-        """Call any server, this one too; what is left of the wait may be for ever."""
+        """Call any server, this one too; a circle must not be for ever."""
         to = self.world.random.choice(self.world.servers)
         order = self.world.random.choice((Order.WORK, Order.YIELD, Order.RELAY))
         letter = self.world.letter(self.sender, to, How.CALL, order)
-        await post(letter, RELAYED)
+        await post(letter, self.world.random.choice(RELAYED))
 
     async def promise(self, letter: Letter, from_: Call) -> None:
         """Promise an answer, that another task or another thread gives."""
@@ -116,8 +125,11 @@ class Deeds(Actor):
         else:
             self.world.pool.submit(give, letter, from_)
 
-    async def _answer_later(self, letter: Letter, from_: Call) -> None:
+    async def dawdle(self) -> None:
         await anyio.sleep(self.world.random.random() * NEVER_MIND)
+
+    async def _answer_later(self, letter: Letter, from_: Call) -> None:
+        await self.dawdle()
         give(letter, from_)
 
 

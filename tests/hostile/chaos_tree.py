@@ -1,7 +1,7 @@
 """The trees of the chaos: supervisors of supervisors of servers, each with its name.
 
 a                           a root; the other tree, in the other event loop, is b
-    a:spared                four servers that nobody harms
+    a:spared                four servers that nobody harms, two of them wardens
     a:one, a:rest, a:all    supervisors of each strategy, and below each of them
         a:one:one, …        … again, of ten servers each: a:one:one:0, …
         a:one:fragile       one that gives up after a few crashes
@@ -13,11 +13,12 @@ from typing import Any
 
 from fauxtp import Actor, ChildSpec, MaxRestartsExceeded, RestartStrategy, Supervisor
 from hostile.chaos_servers import KINDS, Server
+from hostile.chaos_warden import Warden
 from hostile.chaos_world import World
 
 __all__ = ["GIVES_UP_AFTER", "Root", "lay_out"]
 
-SPARED, FRAGILE, LEAVES = 4, 3, 10
+FRAGILE, LEAVES = 3, 10
 GIVES_UP_AFTER = 3
 POPULAR = (":all:0", ":one:2", ":rest:2", ":rest:5")  # the bounded ones, and clerks, too
 SHUTDOWN = 0.1  # seconds that a server has for its `terminate`
@@ -74,7 +75,10 @@ class Fragile(Branch):
 
 class Spared(Branch):
     def child_specs(self) -> list[ChildSpec]:
-        return [leaf(self.world, f"{self.name}:{number}", Server) for number in range(SPARED)]
+        kinds = (Server, Warden, Server, Warden)
+        return [
+            leaf(self.world, f"{self.name}:{number}", kind) for number, kind in enumerate(kinds)
+        ]
 
 
 class Limbs(Branch):

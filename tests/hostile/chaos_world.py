@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +40,7 @@ class World:
         self.counted: Counter[str] = Counter()
         self.witnesses: list[tuple[str, Callable[[], object]]] = []
         self.hung: dict[PID, float] = {}  # processes that will not go on by themselves
+        self.wardens: list[Callable[[float], Awaitable[None]]] = []  # their accounts
         self.servers: list[str] = []  # names that there always are
         self.popular: list[str] = []  # … of which some are called more often
         self.spared: list[str] = []  # … of servers that nobody harms
