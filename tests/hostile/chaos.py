@@ -34,7 +34,7 @@ from typing import Any
 from fauxtp import processes, registered
 from hostile.chaos_faults import Injector, end_the_hung
 from hostile.chaos_load import Caller
-from hostile.chaos_side import Side
+from hostile.chaos_side import Felling, Side
 from hostile.chaos_tree import lay_out
 from hostile.chaos_watch import Watch
 from hostile.chaos_world import World
@@ -117,7 +117,7 @@ class Season:
             watch.expect_no_more()
             world.close()
             for side in random.sample(sides, 2):
-                side.fell(gently=random.random() < 0.5)
+                side.fell(random.choice(list(Felling)))
             self._silence(world, callers)
             watch.end()
 
@@ -156,7 +156,7 @@ class Season:
             if not caller.done():
                 world.fault("a caller waits for ever")
                 caller.cancel()
-            elif caller.exception() is not None:
+            elif not caller.cancelled() and caller.exception() is not None:
                 world.fault(f"a caller failed: {caller.exception()!r}")
 
 

@@ -21,8 +21,8 @@ from fauxtp import (
     terminate_child,
 )
 from hostile.chaos_letter import How, Order
-from hostile.chaos_post import post
-from hostile.chaos_servers import Boom, Server
+from hostile.chaos_post import Boom, post
+from hostile.chaos_servers import Server
 from hostile.chaos_tree import GIVES_UP_AFTER
 from hostile.chaos_world import World
 

@@ -31,8 +31,8 @@ So each letter counts once, as handled (its handling was begun, though perhaps n
 dead, or failed to its sender; one that is none of them is lost.
 
 Beyond that, one receiver gets the letters of one sender in the order in which they were sent,
-a letter that makes its handler crash is never answered, and letters to the spared servers,
-which nobody harms, are answered as long as the tree stands.
+a letter that makes its handler crash is never answered, and the crash is logged once, and
+letters to the spared servers, which nobody harms, are answered as long as the tree stands.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Event(StrEnum):
     BEGUN = "begun"
     REPLIED = "replied"
     PROMISED = "promised"
+    LOGGED = "logged"  # the crash that it made
     # of dead letters
     NOPROC = "dead: noproc"
     UNREAD = "dead: exited"
@@ -165,7 +166,9 @@ def judge(letter: Letter, closing: int) -> tuple[Fate, str | None]:
         return Fate.LOST, f"{len(heard)} outcomes"
     if counts[Event.BEGUN] > 1:
         return Fate.HANDLED, "begun more than once"
-    if letter.how.is_call:
+    if counts[Event.LOGGED] != (letter.order is Order.CRASH and counts[Event.BEGUN]):
+        wrong: str | None = f"a crash that was logged {counts[Event.LOGGED]} times"
+    elif letter.how.is_call:
         wrong = _wrong_with_call(letter, heard[0], counts, closing)
     else:
         wrong = _wrong_with_cast(heard[0], counts)

@@ -19,9 +19,9 @@ from fauxtp import (
     send,
     send_nowait,
 )
-from hostile.chaos_letter import Answer, Event, How, Letter
+from hostile.chaos_letter import Answer, Event, How, Letter, Order
 
-__all__ = ["post", "post_blocking"]
+__all__ = ["Boom", "post", "post_blocking"]
 
 _EVENT_OF: dict[type[FauxtpError], Event] = {
     NoProcess: Event.NO_PROCESS,
@@ -29,6 +29,10 @@ _EVENT_OF: dict[type[FauxtpError], Event] = {
     CallCycle: Event.CYCLE,
     MailboxFull: Event.FULL,
 }
+
+
+class Boom(Exception):
+    """The crash of a server; what it has is the letter that made it crash."""
 
 
 @contextmanager
@@ -41,11 +45,21 @@ def outcome_noted(letter: Letter) -> Iterator[None]:
         letter.note(Event.NO_ROOM if early else Event.TIMED_OUT)
     except tuple(_EVENT_OF) as error:
         letter.note(_EVENT_OF[type(error)])
+        look_for_the_cause(letter, error)
     except Exception:
         raise  # which no sending should do: the letter has no outcome then
     except BaseException:
         letter.note(Event.CANCELLED)
         raise
+
+
+def look_for_the_cause(letter: Letter, error: FauxtpError) -> None:
+    """Look whether a crash is told to the one who made it, and not to others."""
+    if letter.order is Order.CRASH and isinstance(error, ProcessExited):
+        begun = any(event is Event.BEGUN for _, event, _ in letter.notes)
+        cause = error.__cause__
+        caused = isinstance(cause, Boom) and cause.args[0] is letter
+        assert begun is caused, f"{letter!r} has ended by {cause!r}"
 
 
 async def post(letter: Letter, timeout: float | None) -> None:

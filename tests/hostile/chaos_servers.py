@@ -23,19 +23,15 @@ from fauxtp import (
 )
 from fauxtp.process import find_process
 from hostile.chaos_letter import Answer, Event, How, Letter, Order
-from hostile.chaos_post import post
+from hostile.chaos_post import Boom, post
 from hostile.chaos_world import World
 
-__all__ = ["KINDS", "Boom", "Bounded", "Clerk", "Server", "Trapper"]
+__all__ = ["KINDS", "Bounded", "Clerk", "Server", "Trapper"]
 
 INIT_FAILS, INIT_HANGS, INIT_SLOW = 0.003, 0.001, 0.02
 TERMINATE_FAILS = TERMINATE_HANGS = 0.005
 NEVER_MIND = 0.002  # seconds that a dawdling handler takes
 RELAYED = (0.05, 0.01, None)  # seconds that a server waits for another
-
-
-class Boom(Exception):
-    """The crash of a server."""
 
 
 async def hang(world: World, actor: Actor) -> NoReturn:
@@ -102,7 +98,7 @@ class Deeds(Actor):
                 link(self.world.random.choice(self.world.servers))
             case Order.CRASH:
                 self.world.inject("crash")
-                raise Boom(f"#{letter.number}")
+                raise Boom(letter)
             case Order.STOP:
                 self.world.inject("stop")
                 self.stop("asked to")

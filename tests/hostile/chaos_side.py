@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractContextManager, suppress
+from enum import Enum
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,7 +27,15 @@ from hostile.chaos_post import post
 from hostile.chaos_tree import Root
 from hostile.chaos_world import World
 
-__all__ = ["Side"]
+__all__ = ["Felling", "Side"]
+
+
+class Felling(Enum):
+    """How a tree ends: one after the other, all at once, or with all tasks of its loop."""
+
+    FROM_THE_ROOT = 0
+    AT_ONCE = 1
+    WITH_ITS_LOOP = 2
 
 
 class Side:
@@ -38,6 +47,7 @@ class Side:
         self.bound = bound
         self.sender = world.new_sender()
         self.portal: BlockingPortal
+        self._ended = False
         self._thread: AbstractContextManager[BlockingPortal] = start_blocking_portal(backend)
 
     def __enter__(self) -> Self:
@@ -51,7 +61,9 @@ class Side:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._thread.__exit__(kind, error, traceback)
+        if not self._ended:
+            self._ended = True
+            self._thread.__exit__(kind, error, traceback)
 
     def start(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Future[Any]:
         """Run a task in this event loop."""
@@ -62,13 +74,19 @@ class Side:
             await Root.start(self.world, self.name, task_group=group, register_as=self.name)
             task_status.started(group.cancel_scope)
 
-    def fell(self, gently: bool) -> None:
-        """End the tree: from the root, or all at once."""
-        if gently:
-            exit(self.name, "felled")
-        else:
-            self.portal.call(self._scope.cancel)
-        self._life.result(self.bound)
+    def fell(self, how: Felling) -> None:
+        """End the tree."""
+        match how:
+            case Felling.FROM_THE_ROOT:
+                exit(self.name, "felled")
+            case Felling.AT_ONCE:
+                self.portal.call(self._scope.cancel)
+            case Felling.WITH_ITS_LOOP:
+                with suppress(CancelledError):  # this call, too, is cancelled
+                    self.portal.call(self.portal.stop, True)
+                self.__exit__(None, None, None)
+        with suppress(CancelledError):
+            self._life.result(self.bound)
 
     async def see_them_back(self) -> None:
         """Wait until each server is there, and answers."""

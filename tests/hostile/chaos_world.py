@@ -146,3 +146,6 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.world.count(f"logged: {record.msg}")
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and error.args and isinstance(error.args[0], Letter):
+            error.args[0].note(Event.LOGGED)
