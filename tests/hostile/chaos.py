@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from fauxtp import processes, registered
+from fauxtp import processes, registered, tree
 from hostile.chaos_faults import Injector, end_the_hung
 from hostile.chaos_load import Caller
 from hostile.chaos_side import Felling, Side
@@ -134,8 +134,7 @@ class Season:
         ]
         time.sleep(self.seconds)
         world.stormy = False
-        for injector in injectors:
-            injector.result(self.bound)
+        self._see_the_end_of(injectors, world)
 
     def _calm(self, world: World, sides: list[Side]) -> None:
         """See everybody back, also after a branch of each side has given up."""
@@ -149,15 +148,19 @@ class Season:
     def _silence(self, world: World, callers: list[Future[Any]]) -> None:
         """Let the callers come to their end: each of them must hear of its letter."""
         world.calling = False
+        self._see_the_end_of(callers, world)
+
+    def _see_the_end_of(self, tasks: list[Future[Any]], world: World) -> None:
         deadline = time.monotonic() + self.bound
-        while wait(callers, 0.02).not_done and time.monotonic() < deadline:
-            end_the_hung(world, 0.0)  # by an order that was still on its way
-        for caller in callers:
-            if not caller.done():
-                world.fault("a caller waits for ever")
-                caller.cancel()
-            elif not caller.cancelled() and caller.exception() is not None:
-                world.fault(f"a caller failed: {caller.exception()!r}")
+        while wait(tasks, 0.02).not_done and time.monotonic() < deadline:
+            end_the_hung(world, 0.0)  # an order to hang may still have been on its way
+        if not all(task.done() for task in tasks):
+            world.fault(f"somebody waits for ever; who is there:\n{tree()}")
+        for task in tasks:
+            if not task.done():
+                task.cancel()
+            elif not task.cancelled() and task.exception() is not None:
+                world.fault(f"somebody failed: {task.exception()!r}")
 
 
 def in_thread(function: Callable[[], object]) -> Future[Any]:

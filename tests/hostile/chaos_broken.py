@@ -119,7 +119,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
     "leaves its name": (leaves_its_name, "which is dead"),
     "forgets the order": (forgets_order, "of that sender before"),
     "executes what was given up": (executes_what_was_given_up, "after the caller had given up"),
-    "fails unheard": (fails_unheard, "a caller waits for ever"),
+    "fails unheard": (fails_unheard, "somebody waits for ever"),
     "is not started again": (partial(drops_one, _ChildDown), "does not come back"),
     "does not hear of a death": (partial(drops_one, Down), "has not heard of the deaths"),
     "hears of a death twice": (partial(doubles_one, Down), "did not wait for"),

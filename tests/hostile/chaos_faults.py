@@ -136,11 +136,11 @@ class Injector:
         limb = self.random.choice(self.world.limbs)
         name = f"{limb}:guest:{self.name}:{self.guests}"
         restart = self.random.choice((RestartType.TEMPORARY, RestartType.TRANSIENT))
+        order = self.random.choice((Order.WORK, Order.STOP, Order.CRASH))
         arguments = (self.world, name)
         spec = ChildSpec(name, Server, arguments, restart=restart, register_as=name)
         try:
             await start_child(limb, spec)
-            order = self.random.choice((Order.WORK, Order.STOP, Order.CRASH))
             await post(self.world.letter(self.sender, name, How.CALL, order), 0.05)
             exit(name, "kill")
             await terminate_child(limb, name)
