@@ -85,8 +85,7 @@ class Season:
         lay_out(world, *"ab")
         with world.observed():
             self._live(world)
-            world.pool.shutdown()
-            world.wardens.clear()
+            world.let_go()
             fates = world.verdict()
         for fate, count in fates.items():
             tally[fate.value] += count

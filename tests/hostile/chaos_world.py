@@ -86,6 +86,12 @@ class World:
         """Expect that nobody holds `thing` at the end."""
         self.witnesses.append((type(thing).__name__, ref(thing)))
 
+    def let_go(self) -> None:
+        """Wait for the last answers; hold nobody any more."""
+        self.pool.shutdown()
+        del self.pool  # a thread may hold the context, so the server, that it was started in
+        self.wardens.clear()
+
     def close(self) -> None:
         """From now on the trees may fall."""
         self.closing = now()
