@@ -34,8 +34,10 @@ from typing import Any
 from fauxtp import processes, registered, tree
 from hostile.chaos_faults import Injector, end_the_hung
 from hostile.chaos_load import Caller
+from hostile.chaos_postbox import Postbox
 from hostile.chaos_side import Felling, Side
 from hostile.chaos_tree import lay_out
+from hostile.chaos_visitors import Host
 from hostile.chaos_watch import Watch
 from hostile.chaos_world import World
 
@@ -86,6 +88,7 @@ class Season:
         with world.observed():
             self._live(world)
             world.let_go()
+            gc.collect()  # postboxes that nobody knows any more: what is in them is dead, too
             fates = world.verdict()
         for fate, count in fates.items():
             tally[fate.value] += count
@@ -124,6 +127,10 @@ class Season:
         """Start those who send letters, in tasks of both event loops and in threads."""
         callers = (Caller(world, number) for number in itertools.count())
         tasks = [side.start(next(callers).call_from_task) for side in sides for _ in range(TASKS)]
+        for number, side in enumerate(2 * sides):
+            tasks.append(side.start(Host(world, number).receive_visitors))
+        for number, side in enumerate(sides):
+            tasks.append(side.start(Postbox(world, number).stand))
         return tasks + [in_thread(next(callers).call_from_thread) for _ in range(THREADS)]
 
     def _storm(self, world: World, sides: list[Side]) -> None:

@@ -72,6 +72,9 @@ class Order(StrEnum):
     RELAY = "relay"  # call another server before
     LATER = "later"  # promise an answer, and give it from another task
     ELSEWHERE = "elsewhere"  # … from a thread
+    HIRE = "hire"  # start a helper, which ends with its employer
+    TASK = "task"  # … or a task
+    CHILD = "child"  # start a child task that fails
     LINK = "link"  # bind its life to that of another
     CRASH = "crash"
     STOP = "stop"

@@ -21,8 +21,9 @@ PATIENCE = (None, 5.0, 0.05, 0.05, 0.02, 0.005, 0.0)
 HARMLESS = [
     *(20 * [Order.WORK] + 4 * [Order.YIELD] + 2 * [Order.DAWDLE]),
     *(Order.RELAY, Order.RELAY, Order.LATER, Order.ELSEWHERE),
+    *(Order.HIRE, Order.TASK),
 ]
-HARMFUL = (Order.CRASH, Order.STOP, Order.HANG, Order.LINK)
+HARMFUL = (Order.CRASH, Order.STOP, Order.HANG, Order.LINK, Order.CHILD)
 HARM = 0.01  # of all letters, in a storm
 AFTERWARDS = 0.0005  # seconds between two letters, when there is soon nobody to call
 AT_ONCE = 8  # letters that a task sends before it lets others run

@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from fauxtp import (
     NO_REPLY,
+    PID,
     Actor,
     Call,
     Cast,
@@ -31,6 +32,7 @@ __all__ = ["KINDS", "Bounded", "Clerk", "Server", "Trapper"]
 INIT_FAILS, INIT_HANGS, INIT_SLOW = 0.003, 0.001, 0.02
 TERMINATE_FAILS = TERMINATE_HANGS = 0.005
 NEVER_MIND = 0.002  # seconds that a dawdling handler takes
+WAITS = (0.0, 0.0, 0.001)  # seconds that a clerk waits for plain messages
 RELAYED = (0.05, 0.01, None)  # seconds that a server waits for another
 
 
@@ -93,6 +95,11 @@ class Deeds(Actor):
                 await self.dawdle()
             case Order.RELAY:
                 await self.relay()
+            case Order.HIRE:
+                await self.hire(letter.number)
+            case Order.CHILD:
+                self.world.inject("crash of a child")
+                self.start_soon_child(fail)
             case Order.LINK:
                 self.world.inject("link")
                 link(self.world.random.choice(self.world.servers))
@@ -113,6 +120,23 @@ class Deeds(Actor):
         letter = self.world.letter(self.sender, to, How.CALL, order)
         await post(letter, self.world.random.choice(RELAYED))
 
+    async def hire(self, number: int) -> None:
+        """Start a helper, let it work, and hear of its end exactly once."""
+        ends: list[PID] = []
+
+        async def told(pid: PID, reason: str) -> None:
+            ends.append(pid)
+
+        name = f"{self.name}:helper:{number}"
+        handle = await self.spawn_child_actor(
+            Server, self.world, name, on_exit=told, register_as=name
+        )
+        self.world.hired.append((handle.pid, ends))
+        order = self.world.random.choice((Order.WORK, Order.STOP, Order.LATER))
+        await post(self.world.letter(self.sender, name, How.CALL, order), 1.0)
+        if order is not Order.LATER:
+            handle.cancel_scope.cancel()
+
     async def promise(self, letter: Letter, from_: Call) -> None:
         """Promise an answer, that another task or another thread gives."""
         letter.note(Event.PROMISED)
@@ -129,6 +153,11 @@ class Deeds(Actor):
         give(letter, from_)
 
 
+async def fail() -> None:
+    """End whose child this is."""
+    raise Boom("a child")
+
+
 def give(letter: Letter, from_: Call) -> None:
     """Answer a call."""
     letter.note(Event.REPLIED)
@@ -137,6 +166,21 @@ def give(letter: Letter, from_: Call) -> None:
 
 class Server(Deeds, GenServer[Letter, Any]):
     """A server as most of them are."""
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world, name)
+        self.tasks: set[PID] = set()
+
+    async def obey(self, letter: Letter) -> None:
+        if letter.order is Order.TASK:
+            self.tasks.add(await self.spawn_task(self.dawdle))
+        await super().obey(letter)
+
+    async def handle_task_end(self, pid: PID, status: str, result: Any, state: Any) -> Any:
+        if pid not in self.tasks:
+            self.world.fault(f"{self.name} did not wait for the end of {pid!r}")
+        self.tasks.discard(pid)
+        return state
 
     async def handle_call(self, letter: Letter, from_: Call, state: Any) -> Any:
         self.begin(letter)
@@ -186,7 +230,7 @@ class Clerk(Deeds):
     async def run(self, state: Any) -> Any:
         await self.receive((Cast, self._cast), (Call, self._call), timeout=None)
         with suppress(ReceiveTimeout):
-            await self.receive((Letter, self._plain), timeout=0.0)
+            await self.receive((Letter, self._plain), timeout=self.world.random.choice(WAITS))
 
     def begin(self, letter: Letter) -> None:
         letter.note(Event.BEGUN)  # whose turn it is, is its own affair

@@ -16,10 +16,13 @@ from anyio.lowlevel import checkpoint
 
 from fauxtp import (
     MaxRestartsExceeded,
+    NoProcess,
+    ProcessExited,
     exit,
     wait_exit,
     wait_registered,
     whereis,
+    which_children,
 )
 from hostile.chaos_faults import end_the_hung
 from hostile.chaos_letter import Event, How, Order
@@ -93,6 +96,9 @@ class Side:
         async with create_task_group() as group:
             for name in [*self.world.servers, *self.world.spared]:
                 group.start_soon(self._see_it_back, name)
+        async with create_task_group() as group:
+            for limb in self.world.limbs:
+                group.start_soon(self._see_children_of, limb)
 
     async def _see_it_back(self, name: str) -> None:
         with move_on_after(self.bound):
@@ -101,6 +107,23 @@ class Side:
                 await checkpoint()
             return
         self.world.fault(f"{name!r} does not come back")
+
+    async def _see_children_of(self, limb: str) -> None:
+        """Wait until the supervisor tells of its children what the registry tells."""
+        with move_on_after(self.bound):
+            while not await self._knows_its_children(limb):
+                end_the_hung(self.world, 0.0)
+                await checkpoint()
+            return
+        self.world.fault(f"{limb!r} has lost sight of a child")
+
+    async def _knows_its_children(self, limb: str) -> bool:
+        try:
+            children = await which_children(limb)
+        except (NoProcess, ProcessExited):
+            return False
+        named = [child for child in children if ":guest:" not in child.id]
+        return all(child.pid is not None and whereis(child.id) is child.pid for child in named)
 
     async def _answers(self, name: str) -> bool:
         letter = self.world.letter(self.sender, name, How.CALL, Order.WORK)

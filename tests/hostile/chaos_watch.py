@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
-from fauxtp import is_alive, registered, whereis
+from fauxtp import NoProcess, is_alive, process_info, processes, registered, tree, whereis
 from hostile.chaos_world import World
 
 __all__ = ["Watch"]
@@ -26,10 +27,17 @@ class Watch(threading.Thread):
         self.over = threading.Event()
 
     def run(self) -> None:
+        try:
+            self.look_again_and_again()
+        except Exception as error:
+            self.world.fault(f"the watch failed: {error!r}")
+
+    def look_again_and_again(self) -> None:
         while not self.over.wait(PAUSE):
             self.look_for_the_dead()
             if self.expecting:
                 self.look_for_gaps()
+            self.look_into_one()
             self.world.count("looks at all names")
 
     def look_for_the_dead(self) -> None:
@@ -42,6 +50,15 @@ class Watch(threading.Thread):
             pid = whereis(name)
             if pid is not None and not is_alive(pid) and whereis(name) is pid:
                 self.world.fault(f"{name!r} means {pid!r}, which is dead")
+
+    def look_into_one(self) -> None:
+        """Ask for what there is to tell, while everything changes."""
+        pids = processes()
+        if pids:
+            with suppress(NoProcess):
+                process_info(self.world.random.choice(pids))
+        if self.world.random.random() < 0.05:
+            tree()
 
     def look_for_gaps(self) -> None:
         for name in self.expected:

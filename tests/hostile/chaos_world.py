@@ -40,6 +40,7 @@ class World:
         self.counted: Counter[str] = Counter()
         self.witnesses: list[tuple[str, Callable[[], object]]] = []
         self.hung: dict[PID, float] = {}  # processes that will not go on by themselves
+        self.hired: list[tuple[PID, list[PID]]] = []  # helpers, and whose end was told
         self.wardens: list[Callable[[float], Awaitable[None]]] = []  # their accounts
         self.servers: list[str] = []  # names that there always are
         self.popular: list[str] = []  # … of which some are called more often
@@ -134,6 +135,9 @@ class World:
             self.ends[letter.end()] += 1
             if wrong is not None:
                 self.fault(f"{wrong}: {letter!r}")
+        for pid, ends in self.hired:
+            if ends != [pid]:
+                self.fault(f"the end of {pid!r} was told as {ends!r}")
         return fates
 
     def shown_faults(self) -> list[str]:
