@@ -127,9 +127,8 @@ class Season:
         """Start those who send letters, in tasks of both event loops and in threads."""
         callers = (Caller(world, number) for number in itertools.count())
         tasks = [side.start(next(callers).call_from_task) for side in sides for _ in range(TASKS)]
-        for number, side in enumerate(2 * sides):
-            tasks.append(side.start(Host(world, number).receive_visitors))
         for number, side in enumerate(sides):
+            tasks.append(side.start(Host(world, number).receive_visitors))
             tasks.append(side.start(Postbox(world, number).stand))
         return tasks + [in_thread(next(callers).call_from_thread) for _ in range(THREADS)]
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from random import Random
 
-from anyio import CancelScope, move_on_after, sleep
-from anyio.lowlevel import checkpoint
+from anyio import CancelScope, move_on_after
 
 from fauxtp import PID, exit, whereis
 from hostile.chaos_letter import How, Letter, Order
 from hostile.chaos_post import post, post_blocking
-from hostile.chaos_world import World
+from hostile.chaos_world import AFTERWARDS, World
 
 __all__ = ["Caller"]
 
@@ -25,7 +24,6 @@ HARMLESS = [
 ]
 HARMFUL = (Order.CRASH, Order.STOP, Order.HANG, Order.LINK, Order.CHILD)
 HARM = 0.01  # of all letters, in a storm
-AFTERWARDS = 0.0005  # seconds between two letters, when there is soon nobody to call
 AT_ONCE = 8  # letters that a task sends before it lets others run
 KNOWN = 16  # PIDs that a caller remembers, also when they have died
 
@@ -44,9 +42,7 @@ class Caller:
             for _ in range(AT_ONCE):
                 letter, timeout = self.letter(FROM_TASKS)
                 await self.post_as_long_as_it_likes(letter, timeout)
-            await checkpoint()  # calls to nobody, and at once answered ones, let nobody run
-            if self.world.closed:
-                await sleep(AFTERWARDS)
+            await self.world.breathe()
 
     async def post_as_long_as_it_likes(self, letter: Letter, timeout: float | None) -> None:
         """Send a letter, and perhaps be cancelled."""

@@ -40,7 +40,7 @@ class Postbox:
             if self.random.random() < 0.5:
                 mailbox.close()
             del mailbox  # which makes dead letters of what is in there, too
-            await checkpoint()
+            await self.world.breathe()
 
     async def _use(self, mailbox: Mailbox) -> None:
         async with create_task_group() as group:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import AbstractContextManager, suppress
 from enum import Enum
 from types import TracebackType
@@ -19,6 +19,7 @@ from fauxtp import (
     NoProcess,
     ProcessExited,
     exit,
+    tree,
     wait_exit,
     wait_registered,
     whereis,
@@ -89,7 +90,9 @@ class Side:
                     self.portal.call(self.portal.stop, True)
                 self.__exit__(None, None, None)
         with suppress(CancelledError):
-            self._life.result(self.bound)
+            if wait([self._life], self.bound).not_done:
+                self.world.fault(f"{self.name!r} does not fall:\n{tree()}")
+            self._life.result()
 
     async def see_them_back(self) -> None:
         """Wait until each server is there, and answers."""

@@ -10,7 +10,6 @@ from contextlib import suppress
 from random import Random
 
 from anyio import create_task_group
-from anyio.lowlevel import checkpoint
 
 from fauxtp import (
     NoProcess,
@@ -56,5 +55,5 @@ class Host:
                 await post(self.world.letter(self.sender, pid, How.CALL, order), 1.0)
                 with suppress(ReceiveTimeout):
                     await wait_registered(self.random.choice(NAMES), self.random.random() / 1000)
-                await checkpoint()
+                await self.world.breathe()
             group.cancel_scope.cancel()

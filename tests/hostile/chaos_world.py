@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import ref
 
+from anyio import sleep
+
 from fauxtp import PID, Cast, DeadLetter, dead_letters
 from hostile.chaos_letter import Answer, Event, Fate, How, Letter, Order, judge, now
 
-__all__ = ["World"]
+__all__ = ["AFTERWARDS", "World"]
 
+AFTERWARDS = 0.002  # seconds between letters when there is soon nobody to send them to
 SHOWN = 10  # faults that are told in full
 _EVENT_OF = {
     "noproc": Event.NOPROC,
@@ -86,6 +89,10 @@ class World:
     def witness(self, thing: Any) -> None:
         """Expect that nobody holds `thing` at the end."""
         self.witnesses.append((type(thing).__name__, ref(thing)))
+
+    async def breathe(self) -> None:
+        """Let others run: whoever sends without a pause would not."""
+        await sleep(AFTERWARDS if self.closed else 0)
 
     def let_go(self) -> None:
         """Wait for the last answers; hold nobody any more."""
