@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from random import Random
 
 from anyio import CancelScope, move_on_after
+from anyio.lowlevel import checkpoint
 
 from fauxtp import PID, exit, whereis
+from fauxtp.waiting import running_asyncio_loop
 from hostile.chaos_letter import How, Letter, Order
 from hostile.chaos_post import post, post_blocking
 from hostile.chaos_world import AFTERWARDS, World
@@ -54,8 +57,22 @@ class Caller:
             with CancelScope() as scope:
                 scope.cancel()
                 await post(letter, timeout)
+        elif fate < 0.1 and running_asyncio_loop() is not None:
+            await self.post_from_a_bare_task(letter, timeout)
         else:
             await post(letter, timeout)
+
+    async def post_from_a_bare_task(self, letter: Letter, timeout: float | None) -> None:
+        """Send a letter from a task that anyio knows nothing of, and cancel that."""
+        task = asyncio.create_task(post(letter, timeout))
+        try:
+            for _ in range(self.random.randint(1, 4)):
+                await checkpoint()
+        finally:
+            task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
 
     def call_from_thread(self) -> None:
         while self.world.calling:
