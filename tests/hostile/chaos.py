@@ -143,12 +143,12 @@ class Season:
 
     def _calm(self, world: World, sides: list[Side]) -> None:
         """See everybody back, also after a branch of each side has given up."""
-        sides[0].start(sides[0].see_them_back).result(2 * self.bound)
-        for side in sides:
-            side.start(side.see_one_give_up).result(2 * self.bound)
-        sides[1].start(sides[1].see_them_back).result(2 * self.bound)
+        one, other = sides
+        steps = [(side, Side.see_one_give_up) for side in sides]
+        for side, step in [(one, Side.see_them_back), *steps, (other, Side.see_them_back)]:
+            self._see_the_end_of([side.start(step, side)], world)
         for account in world.wardens:
-            sides[0].start(account, self.bound).result(2 * self.bound)
+            self._see_the_end_of([one.start(account, self.bound)], world)
 
     def _silence(self, world: World, callers: list[Future[Any]]) -> None:
         """Let the callers come to their end: each of them must hear of its letter."""
@@ -156,7 +156,7 @@ class Season:
         self._see_the_end_of(callers, world)
 
     def _see_the_end_of(self, tasks: list[Future[Any]], world: World) -> None:
-        deadline = time.monotonic() + self.bound
+        deadline = time.monotonic() + 2 * self.bound  # for their own bounds to come first
         while wait(tasks, 0.02).not_done and time.monotonic() < deadline:
             end_the_hung(world, 0.0)  # an order to hang may still have been on its way
         if not all(task.done() for task in tasks):

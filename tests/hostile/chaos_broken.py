@@ -30,8 +30,8 @@ from hostile.chaos_world import World
 __all__ = ["PLANTED"]
 
 SECONDS = 10.0  # in which it must be found
-STORM, BOUND = 0.15, 1.0  # seconds of a storm, and until somebody counts as lost
-LATE = 0.03  # seconds that a name is left
+STORM, BOUND = 0.1, 1.0  # seconds of a storm, and until somebody counts as lost
+LATE = 0.02  # seconds that a name is left
 ONE_IN = 20
 
 Patch = AbstractContextManager[object]

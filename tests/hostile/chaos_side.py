@@ -95,11 +95,10 @@ class Side:
             self._life.result()
 
     async def see_them_back(self) -> None:
-        """Wait until each server is there, and answers."""
+        """Wait until each server is there, and answers, and its supervisor knows it."""
         async with create_task_group() as group:
             for name in [*self.world.servers, *self.world.spared]:
                 group.start_soon(self._see_it_back, name)
-        async with create_task_group() as group:
             for limb in self.world.limbs:
                 group.start_soon(self._see_children_of, limb)
 
