@@ -214,7 +214,7 @@ def run(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="let two trees stand a storm")
-    parser.add_argument("backends", nargs=2, help="asyncio or trio, for each event loop")
+    parser.add_argument("backends", nargs=2, help="asyncio, uvloop or trio, for each loop")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--seed", default="0")
     arguments = parser.parse_args()

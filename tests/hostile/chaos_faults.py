@@ -29,7 +29,6 @@ from hostile.chaos_world import World
 __all__ = ["Injector", "end_the_hung", "parent_of"]
 
 PAUSE = 0.01  # seconds between two faults of one injector, on average
-HANGS_FOR = 0.05  # seconds that a server may hang
 FLOOD = 8  # letters at once, more than a bounded mailbox takes
 
 
@@ -63,8 +62,7 @@ class Injector:
         faults += [self.exit_limb, self.restart_limb, self.burst, self.flood, self.guest]
         while self.world.stormy:
             await self.random.choice(faults)()
-            end_the_hung(self.world, self.random.random() * HANGS_FOR)
-            await anyio.sleep(self.random.expovariate(1 / PAUSE))
+            await anyio.sleep(self.random.expovariate(self.world.severity / PAUSE))
 
     async def exit(self) -> None:
         self.world.inject("exit")

@@ -91,7 +91,7 @@ class Caller:
             to = self.random.choice(self.world.spared)
             order = self.random.choice((Order.WORK, Order.YIELD, Order.LATER))
             return self.world.letter(self.sender, to, how, order, spared=True), None
-        if self.world.stormy and self.random.random() < HARM:
+        if self.world.stormy and self.random.random() < HARM * self.world.severity:
             order = self.random.choice(HARMFUL)
         else:
             order = self.random.choice(HARMLESS)

@@ -52,7 +52,10 @@ class Side:
         self.sender = world.new_sender()
         self.portal: BlockingPortal
         self._ended = False
-        self._thread: AbstractContextManager[BlockingPortal] = start_blocking_portal(backend)
+        self._thread: AbstractContextManager[BlockingPortal] = start_blocking_portal(
+            "trio" if backend == "trio" else "asyncio",
+            {"use_uvloop": True} if backend == "uvloop" else {},
+        )
 
     def __enter__(self) -> Self:
         self.portal = self._thread.__enter__()

@@ -1,4 +1,4 @@
-"""The watch of the chaos: no name means a dead process, and no name is away for long."""
+"""The watch of the chaos: no name means a dead process, none is away for long, nobody hangs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import time
 from contextlib import suppress
 
 from fauxtp import NoProcess, is_alive, process_info, processes, registered, tree, whereis
+from hostile.chaos_faults import end_the_hung
 from hostile.chaos_world import World
 
 __all__ = ["Watch"]
 
+HANGS_FOR = 0.03  # seconds that a server may hang
 PAUSE = 0.002  # seconds between two looks at all names
 
 
@@ -38,6 +40,7 @@ class Watch(threading.Thread):
             if self.expecting:
                 self.look_for_gaps()
             self.look_into_one()
+            end_the_hung(self.world, HANGS_FOR)
             self.world.count("looks at all names")
 
     def look_for_the_dead(self) -> None:

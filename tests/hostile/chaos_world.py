@@ -36,6 +36,7 @@ class World:
     def __init__(self, seed: str) -> None:
         self.seed = seed
         self.random = random.Random(seed)
+        self.severity = self.random.choice((1, 1, 4))  # how much more harm than usual
         self.letters: list[Letter] = []
         self.faults: list[str] = []
         self.injected: Counter[str] = Counter()
@@ -84,7 +85,7 @@ class World:
 
     def mishap(self, probability: float) -> bool:
         """Return whether something goes wrong now."""
-        return self.stormy and self.random.random() < probability
+        return self.stormy and self.random.random() < probability * self.severity
 
     def witness(self, thing: Any) -> None:
         """Expect that nobody holds `thing` at the end."""

@@ -20,6 +20,7 @@ from hostile import effort
 from hostile.chaos_broken import PLANTED
 
 TESTS = Path(__file__).parents[1]
+SHARE = 0.4  # of the minutes of torture
 ALWAYS_PLANTED = 3  # the first ones; the others in torture only
 
 
@@ -38,9 +39,13 @@ def run(module: str, *arguments: str, seconds: float = 0.0) -> Any:
     return json.loads(ended.stdout)
 
 
-@pytest.mark.parametrize("other", ["asyncio", "trio"])
+@pytest.mark.parametrize("other", ["asyncio", "trio", "uvloop"])
 def test_nothing_is_lost_and_nothing_left(other: str) -> None:
-    seconds = effort.seconds(0.6, 0.2)
+    if other == "uvloop":
+        pytest.importorskip("uvloop")
+        if not effort.MINUTES:
+            pytest.skip("in torture only")
+    seconds = effort.seconds(0.5, SHARE / 3)
     arguments = ("asyncio", other, "--seconds", f"{seconds}", "--seed", f"{effort.SEED}")
     tally = run("chaos", *arguments, seconds=seconds)
     assert tally["faults"] == []
