@@ -45,7 +45,7 @@ def test_nothing_is_lost_and_nothing_left(other: str) -> None:
         pytest.importorskip("uvloop")
         if not effort.MINUTES:
             pytest.skip("in torture only")
-    seconds = effort.seconds(0.5, SHARE / 3)
+    seconds = effort.seconds(0.4, SHARE / 3)
     arguments = ("asyncio", other, "--seconds", f"{seconds}", "--seed", f"{effort.SEED}")
     tally = run("chaos", *arguments, seconds=seconds)
     assert tally["faults"] == []
