@@ -1,4 +1,4 @@
-"""The one extension, and the switch that decides whether it is built."""
+"""The extensions, and the switch that decides whether they are built."""
 
 import os
 
@@ -7,5 +7,8 @@ from setuptools import Extension, setup
 choice = os.environ.get("FAUXTP_EXTENSIONS", "auto")
 if choice not in ("auto", "never", "always"):
     raise SystemExit(f"FAUXTP_EXTENSIONS must be auto, never or always, not {choice!r}")
-registry = Extension("fauxtp._registry", ["fauxtp/_registry.pyx"], optional=choice == "auto")
-setup(ext_modules=[] if choice == "never" else [registry])
+extensions = [
+    Extension(f"fauxtp.{name}", [f"fauxtp/{name}.pyx"], optional=choice == "auto")
+    for name in ("_registry", "_stepping")
+]
+setup(ext_modules=[] if choice == "never" else extensions)

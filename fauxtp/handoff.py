@@ -21,10 +21,16 @@ from asyncio import _get_running_loop
 from collections.abc import Coroutine, Generator
 from time import monotonic
 from types import CoroutineType, coroutine
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp.calls import DECLINED, NO_REPLY, PENDING, Call, reply
 from fauxtp.process import Process
+from fauxtp.registry import implementation
+
+if TYPE_CHECKING or implementation == "python":
+    from fauxtp._stepping_py import Suspended, advance
+else:
+    from fauxtp._stepping import Suspended, advance
 
 __all__ = ["HandedOver", "current_task", "set_current_task", "step"]
 
@@ -125,18 +131,16 @@ def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: 
         )
         if type(handler) is not CoroutineType:
             return _hand_over(process, HandedOver(call, awaitable=handler))
-        yielded = process.context.run(handler.send, None)  # type: ignore[union-attr]
-    except StopIteration as end:
-        result = end.value
+        result = advance(process.context, handler)  # type: ignore[arg-type]
     except BaseException as error:
         return _hand_over(process, HandedOver(call, error=error))
-    else:
-        process.stays_away = AWAY
-        if yielded is not None:  # others may await it before the server does
-            yielded._asyncio_future_blocking = False
-        return _hand_over(process, HandedOver(call, handler, yielded))
     finally:
         set_current_task(loop, mine)
+    if type(result) is Suspended:
+        process.stays_away = AWAY
+        if result.on is not None:  # others may await it before the server does
+            result.on._asyncio_future_blocking = False
+        return _hand_over(process, HandedOver(call, handler, result.on))
     if type(result) is not tuple or len(result) != 2 or result[0] is NO_REPLY:
         return _hand_over(process, HandedOver(call, result=result))
     answer, process.state = result

@@ -115,12 +115,13 @@ class _AsyncioFamily:
     task group.
     """
 
-    __slots__ = ("_children", "_nurse", "_over", "_process", "_scope")
+    __slots__ = ("_children", "_ending", "_nurse", "_over", "_process", "_scope")
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self._scope: CancelScope | None = None
         self._children: TaskGroup | None = None
+        self._ending = False
 
     @property
     def scope(self) -> CancelScope:
@@ -146,9 +147,7 @@ class _AsyncioFamily:
 
     @property
     def children(self) -> TaskGroup:
-        if self._children is None:
-            self._children = self._found()
-        return self._children
+        return self._found() if self._children is None else self._children
 
     def _found(self) -> TaskGroup:
         loop = asyncio.get_running_loop()
@@ -160,30 +159,23 @@ class _AsyncioFamily:
             self.enter()
             set_current_task(loop, mine)
         self._over: asyncio.Future[None] = loop.create_future()
-        group = create_task_group()
-        self._nurse = nurse = loop.create_task(self._look_after(group), name="children")
+        work = _Begun(self._look_after())
+        self._nurse = nurse = loop.create_task(work, name="children")
         set_current_task(loop, nurse)
         try:
-            group.__aenter__().send(None)  # it awaits nothing
-        except StopIteration:
-            pass
+            work.begin()
         finally:
             set_current_task(loop, mine)
         nurse.add_done_callback(self._nurse_gone)
-        return group
+        assert self._children is not None
+        return self._children
 
-    async def _look_after(self, group: TaskGroup) -> None:
-        failure: BaseException | None = None
-        try:
+    async def _look_after(self) -> None:
+        async with create_task_group() as self._children:
             await self._over
-        except BaseException as error:
-            failure = error
-        kind = None if failure is None else type(failure)
-        if not await group.__aexit__(kind, failure, None) and failure is not None:
-            raise failure
 
     def _nurse_gone(self, nurse: asyncio.Task[None]) -> None:
-        if nurse.cancelled() or nurse.exception() is not None:
+        if not self._ending:  # a child has failed, or somebody has cancelled the group
             self.cancel()
 
     def cancel(self) -> None:
@@ -221,6 +213,7 @@ class _AsyncioFamily:
     async def _end_children(self, group: TaskGroup) -> asyncio.CancelledError | None:
         """Return when all children have ended, and how the event loop has disturbed that."""
         interruption = None
+        self._ending = True
         group.cancel_scope.cancel()
         if not self._over.done():
             self._over.set_result(None)
@@ -239,6 +232,37 @@ def _together(failure: BaseException, error: BaseException | None) -> BaseExcept
         return failure
     errors = failure.exceptions if isinstance(failure, BaseExceptionGroup) else (failure,)
     return BaseExceptionGroup("unhandled errors in a process", (*errors, error))
+
+
+class _Begun(Coroutine[Any, None, None]):
+    """A coroutine that begins before its task does.
+
+    One that is cancelled before it has begun would never do anything, not even clean up.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, None, None]) -> None:
+        self._coroutine = coroutine
+        self._has_begun = False
+        self._first: list[Any] = []  # what it waits for, until the task knows
+
+    def begin(self) -> None:
+        """Take the first step, as the task; unless that is an eager one, and has done so."""
+        if not self._has_begun:
+            self._first.append(self.send(None))
+
+    def send(self, value: None) -> Any:
+        self._has_begun = True
+        return self._first.pop() if self._first else self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        self._first.clear()
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Any:
+        return self._coroutine.__await__()
 
 
 class _Handle(CancelScope):

@@ -227,3 +227,31 @@ async def test_a_server_that_is_named_by_hand_loses_the_name_with_its_life() -> 
             assert await call(store, "stats") == {"reads": 0}
             task_group.cancel_scope.cancel()
         assert whereis("kvstore") is None
+
+
+async def test_an_actor_whose_children_are_cancelled_before_they_begin_ends_and_is_let_go() -> (
+    None
+):
+    started = False
+
+    async def child() -> None:
+        nonlocal started
+        await anyio.lowlevel.checkpoint()
+        started = True
+
+    async with running() as task_group:
+        puppet = Puppet()
+        process = await launch(puppet, task_group)
+
+        def cancel_at_once() -> None:
+            puppet.start_soon_child(child)
+            puppet.children.cancel_scope.cancel()
+
+        await cast(process.pid, cancel_at_once)
+        assert await wait_exit(process.pid) == "cancelled"
+        actor = weakref.ref(puppet)
+        del puppet, process, cancel_at_once
+        await anyio.wait_all_tasks_blocked()
+        gc.collect()
+        assert actor() is None
+    assert not started
