@@ -14,12 +14,20 @@ import anyio
 
 from fauxtp.actor import Actor
 from fauxtp.errors import NoProcess
+from fauxtp.exploring import SeedFailed, explore
 from fauxtp.mailbox import Pattern
 from fauxtp.patterns import ANY
 from fauxtp.process import find_process
 from fauxtp.registry import PID
 
-__all__ = ["TestActor", "assert_receives", "wait_for", "with_timeout"]
+__all__ = [
+    "SeedFailed",
+    "TestActor",
+    "assert_receives",
+    "explore",
+    "wait_for",
+    "with_timeout",
+]
 
 T = TypeVar("T")
 

@@ -1,0 +1,181 @@
+"""An asyncio event loop with simulated time, in which a seed decides whose turn it is.
+
+It does no input and output, and knows one thread: nothing outside can tell it the order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from asyncio import AbstractEventLoop, BaseEventLoop, Future, Handle, Task, TimerHandle
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from contextvars import Context
+from math import inf
+from random import Random
+from typing import Any, TypeVar, TypeVarTuple
+
+__all__ = ["SimulatedLoop", "Stuck"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+STEPS = 100_000  # of one loop; what takes more goes round in a circle
+PACES = 0.0, 1e-6, 1e-3  # seconds that a step takes at most
+ONE_THREAD = "a simulated loop has one thread: what another one does cannot be replayed"
+
+
+class Stuck(AssertionError):
+    """What the loop is to run will never be done."""
+
+
+class SimulatedTask(Task[Any]):
+    """A task with a number: its hash, so that a set of tasks has the same order every time."""
+
+    def __init__(
+        self, coro: Coroutine[Any, Any, Any], *, loop: SimulatedLoop, **options: Any
+    ) -> None:
+        loop.tasks += 1
+        self.number = loop.tasks
+        self.turns = 0
+        super().__init__(coro, loop=loop, **options)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class SimulatedLoop(BaseEventLoop):
+    """An event loop whose order and clock depend on nothing but a seed.
+
+    What may be late is a task: it has its turn when others that could be next have had theirs,
+    as if it waited for a network and not for its neighbour. How late it is depends on the
+    seed, on which task it is and on how many turns it has had. All else keeps its place:
+    callbacks that are no turns of tasks run in the order in which they were scheduled, no task
+    overtakes a callback that was scheduled before its turn, and timers go off in the order of
+    their times. So what asyncio promises holds here, but for the order of tasks; and of that,
+    trio and therefore anyio promise nothing.
+
+    As the seed says, a step takes no time, or up to a microsecond, or up to a millisecond. When
+    there is nothing to run, the clock jumps to the next timer.
+    """
+
+    # The base class has these, and its stub has not.
+    _ready: deque[Handle]
+    _scheduled: list[TimerHandle]
+    _stopping: bool
+    _check_closed: Callable[[], None]
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.random = Random(seed)
+        self.tasks = 0
+        self.steps = 0
+        self.trace = 0
+        """The way that was taken, as a number: two loops with the same one took the same."""
+        self.problems: list[Exception] = []
+        """What went wrong where nobody in the loop hears of it."""
+        self._key = self.random.getrandbits(60)
+        self._pace = self.random.choice(PACES)
+        self._now = 0.0
+        self._turns: list[tuple[int, int, Handle]] = []  # of tasks, the least late first
+        self._running = 0  # the number of the task whose turn it is
+        self._callbacks = 0  # that have run
+        self._thread = threading.get_ident()
+        self.set_task_factory(_new_task)
+        self.set_exception_handler(_note)
+
+    def time(self) -> float:
+        return self._now
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> Handle:
+        if threading.get_ident() == self._thread:
+            return self.call_soon(callback, *args, context=context)
+        self._check_closed()
+        self.problems.append(RuntimeError(ONE_THREAD))
+        return Handle(callback, args, self, context)
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> Future[T]:
+        raise NotImplementedError(ONE_THREAD)
+
+    def close(self) -> None:
+        super().close()
+        self._turns.clear()
+
+    def _run_once(self) -> None:
+        """Run until the loop is stopped: one step here, and not a round, as in the base class."""
+        while not self._stopping:
+            self._let_timers_go_off()
+            handle = self._next()
+            if handle.cancelled():
+                continue
+            self.steps += 1
+            if self.steps > STEPS:
+                raise Stuck(f"not done after {STEPS:,} steps")
+            self._now += self._pace * self.random.random()
+            self.trace = hash((self.trace, self._running, self._now))
+            handle._run()
+
+    def _let_timers_go_off(self) -> None:
+        timers = self._scheduled
+        while timers and (timers[0].when() <= self._now or timers[0].cancelled()):
+            timer = heapq.heappop(timers)
+            if not timer.cancelled():
+                self._ready.append(timer)
+
+    def _next(self) -> Handle:
+        """Take out what is the least late: the turn of a task, or the next callback."""
+        ready, turns = self._ready, self._turns
+        while ready:
+            handle = ready[0]
+            task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+            if isinstance(task, SimulatedTask):
+                task.turns += 1
+                turn = self._lateness(task.number, task.turns), task.number, handle
+                heapq.heappush(turns, turn)
+                ready.popleft()
+            elif turns and turns[0][0] < self._lateness(0, self._callbacks):
+                break
+            else:
+                self._callbacks += 1
+                self._running = 0
+                return ready.popleft()
+        if not turns:
+            return self._jump()
+        _, self._running, handle = heapq.heappop(turns)
+        return handle
+
+    def _lateness(self, number: int, turn: int) -> int:
+        """Return by how much that turn of that task is late, or that callback of none."""
+        chance = hash((self._key, number, turn)) & _64_BITS
+        return (chance ^ chance >> 32) * _ODD & _64_BITS  # the hash alone would be too regular
+
+    def _jump(self) -> Handle:
+        """Let the time pass until the next timer goes off."""
+        timers = self._scheduled
+        if not timers or timers[0].when() == inf:
+            raise Stuck("nothing is left to run")
+        self._now, self._running = timers[0].when(), 0
+        return heapq.heappop(timers)
+
+    def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
+        """Do nothing: a cancelled timer is thrown away when it would be next."""
+
+
+_64_BITS = 2**64 - 1
+_ODD = 0x9E3779B97F4A7C15
+
+
+def _new_task(loop: AbstractEventLoop, coro: Any, **options: Any) -> SimulatedTask:
+    assert isinstance(loop, SimulatedLoop)
+    return SimulatedTask(coro, loop=loop, **options)
+
+
+def _note(loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+    assert isinstance(loop, SimulatedLoop)
+    error = context.get("exception")
+    loop.problems.append(error if isinstance(error, Exception) else Stuck(context["message"]))

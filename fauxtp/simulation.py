@@ -1,0 +1,150 @@
+"""A simulation: one run of a scenario on a simulated loop, of which nothing remains."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from fauxtp import handoff, messaging
+from fauxtp.isolation import empty_registry, free_names, left_running
+from fauxtp.process import CANCELLED, living
+from fauxtp.registry import PID
+from fauxtp.simulated_loop import SimulatedLoop, Stuck
+
+__all__ = ["End", "Scenario", "Simulations"]
+
+Scenario = Callable[[], Awaitable[object]]
+
+
+class End(NamedTuple):
+    """How a run ended: the error, if it failed, and the way that it took, as a number."""
+
+    error: Exception | None
+    trace: int
+
+
+class Simulations:
+    """Runs scenarios one after the other, in a world that it has for itself."""
+
+    def __init__(self, running: set[PID]) -> None:
+        self._running = running
+        self._handoff = handoff.enabled
+
+    @classmethod
+    @contextmanager
+    def begun(cls) -> Iterator[Simulations]:
+        """Put aside what a run may change, and afterwards put it back."""
+        chance, enabled, done = random.getstate(), handoff.enabled, messaging._done
+        with empty_registry() as running:
+            try:
+                yield cls(running)
+            finally:
+                random.setstate(chance)
+                handoff.enabled, messaging._done = enabled, done
+
+    def run(self, scenario: Scenario, seed: int) -> End:
+        """Run `scenario()` by the schedule of `seed`.
+
+        Raises `TypeError` if it cannot be awaited, and every error that is no `Exception`.
+        """
+        loop = SimulatedLoop(seed)
+        random.seed(loop.random.getrandbits(64))
+        handoff.enabled = self._handoff and loop.random.random() < 0.5
+        messaging._done = loop.random.randrange(messaging.BUDGET)
+        with _no_collection():
+            try:
+                error = self._play(loop, scenario)
+                trace, problems = loop.trace, loop.problems
+            finally:
+                self._clear_away(loop)
+                del loop  # so that the collection finds its tasks
+        if error is None and problems:
+            error = problems[0]
+        return End(error, trace)
+
+    def _play(self, loop: SimulatedLoop, scenario: Scenario) -> Exception | None:
+        scene = scenario()
+        if not inspect.isawaitable(scene):
+            raise TypeError(
+                f"expected scenario to be an async function, it returns {type(scene).__name__}"
+            )
+        try:
+            loop.run_until_complete(loop.create_task(_wait_for(scene), name="the scenario"))
+        except Stuck as stuck:
+            return Stuck(f"{stuck}; unfinished:\n{_listed(_unfinished(loop))}")
+        except Exception as error:
+            return error
+        left = left_running(self._running)
+        return AssertionError(f"processes are left running:\n{_listed(left)}") if left else None
+
+    def _clear_away(self, loop: SimulatedLoop) -> None:
+        """End what is left, as `asyncio.run` does; by force what will not."""
+        loop.steps = 0
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        try:
+            if tasks:
+                loop.run_until_complete(asyncio.wait(tasks))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        except Stuck:
+            pass  # the loop notes the tasks that go down with it
+        loop.close()
+        for process in living():
+            if process.pid not in self._running:
+                process.bury(CANCELLED)
+        free_names(but_for=self._running)
+
+
+async def _wait_for(scene: Awaitable[object]) -> None:
+    await scene
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the collector from ending something in the middle: afterwards it may.
+
+    It does so at once with what is young: tasks tell as they go that nobody heard of an error.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect(0)
+        if enabled:
+            gc.enable()
+
+
+def _listed(lines: list[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _unfinished(loop: SimulatedLoop) -> list[str]:
+    """Return a line for each task: what it is, and the calls in which it waits."""
+    waiting = {process.task: process.waiting_for for process in living()}
+    lines = []
+    for task in asyncio.all_tasks(loop):
+        call = waiting.get(task)
+        whom = "" if call is None else f", for {call.target!r}"
+        lines.append(f"{task.get_name()}{whom}, in {_calls(task.get_coro())}")
+    return lines
+
+
+def _calls(coroutine: Any) -> str:
+    """Return the calls by which `coroutine` has come to where it waits, and the line there."""
+    names, line = [], ""
+    while coroutine is not None:
+        kind = "gi" if inspect.isgenerator(coroutine) else "cr"
+        frame = getattr(coroutine, f"{kind}_frame", None)
+        if frame is not None:
+            names.append(frame.f_code.co_qualname)
+            line = f"{PurePath(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        coroutine = getattr(coroutine, "cr_await", getattr(coroutine, "gi_yieldfrom", None))
+    return f"{' > '.join(names)} ({line})"
