@@ -71,7 +71,11 @@ def explore(scenario: Scenario, seeds: int | Iterable[int] = 1000) -> None:
     with Simulations.begun() as simulations, _log_kept() as log:
         for seed in numbers:
             log.clear()
-            end = simulations.run(scenario, seed)
+            try:
+                end = simulations.run(scenario, seed)
+            except BaseException as error:  # an interrupt, or what pytest skips and fails by
+                error.add_note(f"explore was at seed {seed}")
+                raise
             if end.error is not None:
                 logged = [logging.Formatter().format(record) for record in log]
                 again = simulations.run(scenario, seed)
@@ -103,7 +107,7 @@ def _failed(scenario: Scenario, seed: int, end: End, again: End, logged: list[st
     error = "".join(traceback.format_exception_only(_only(end.error))).strip()
     failed = SeedFailed(
         seed,
-        f"seed {seed}: {type(error).__name__}: {error}\nexplore({name}, seeds=[{seed}]) {replays}",
+        f"seed {seed}: {error}\nexplore({name}, seeds=[{seed}]) {replays}",
     )
     if logged:
         failed.add_note("\n".join(["What fauxtp logged last:", *logged]))

@@ -1,0 +1,678 @@
+"""explore: it finds what only some schedules show, and brings it back from the seed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from conftest import Run
+
+from fauxtp import (
+    NO_REPLY,
+    PID,
+    Call,
+    ChildSpec,
+    GenServer,
+    Mailbox,
+    RestartStrategy,
+    Supervisor,
+    call,
+    cast,
+    exit,
+    handoff,
+    processes,
+    register,
+    registered,
+    reply,
+    unregister,
+    whereis,
+)
+from fauxtp.simulation import Simulations
+from fauxtp.testing import SeedFailed, explore
+
+Scenario = Callable[[], Awaitable[object]]
+
+
+async def together(*functions: Callable[[], Any]) -> None:
+    async with anyio.create_task_group() as group:
+        for function in functions:
+            group.start_soon(function)
+
+
+def failing_seed(scenario: Scenario, seeds: int = 300) -> int:
+    """Return the first seed that fails, after another run that fails in the same way."""
+    with pytest.raises(SeedFailed) as first:
+        explore(scenario, seeds)
+    with pytest.raises(SeedFailed) as second:
+        explore(scenario, [first.value.seed])
+    texts = [re.sub(r"<PID \d+>", "<PID>", str(failed.value)) for failed in (first, second)]
+    assert texts[0] == texts[1]
+    assert str(first.value).endswith("replays it")
+    return first.value.seed
+
+
+class Cell(GenServer[Any, Any]):
+    """Keeps a value; takes its time to change it."""
+
+    async def init(self) -> int:
+        return 0
+
+    async def handle_call(self, request: Any, from_: Call, value: int) -> Any:
+        if request == "get":
+            return value, value
+        if request == "never":
+            return NO_REPLY, value
+        await anyio.sleep(0.001 * random.random())
+        if request == "crash":
+            raise ValueError("a crash")
+        return request, request
+
+    async def handle_cast(self, request: Any, value: int) -> int:
+        return value + int(request)
+
+
+class Cells(Supervisor):
+    strategy = RestartStrategy.ONE_FOR_ALL
+    max_restarts = 1000
+
+    def child_specs(self) -> list[ChildSpec]:
+        return [ChildSpec(name, Cell, register_as=name) for name in ("a", "b", "c")]
+
+
+async def turmoil() -> None:
+    """Calls, casts, crashes, restarts, cancellations and timeouts, at random."""
+
+    async def meddle() -> None:
+        for _ in range(5):
+            try:
+                with anyio.move_on_after(0.01 * random.random()):
+                    what = random.choice(["get", "never", 5, "crash"])
+                    await call(random.choice("abc"), what, timeout=0.01 * random.random())
+            except Exception:
+                pass
+
+    async def branch(depth: int) -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                if depth:
+                    group.start_soon(branch, depth - 1)
+                else:
+                    group.start_soon(anyio.sleep_forever)
+
+    async def prune() -> None:
+        with anyio.move_on_after(0.005):
+            await branch(2)
+
+    async def flood() -> None:
+        for _ in range(200):
+            await cast("a", 1)
+
+    async with anyio.create_task_group() as group:
+        cells = await Cells.start(task_group=group)
+        await together(meddle, meddle, meddle, prune, flood)
+        exit(cells)
+
+
+def traces(seeds: int) -> list[int]:
+    """Return by which way each seed goes; between them, memory is not what it was."""
+    logging.getLogger("fauxtp").disabled = True
+    found, junk = [], []
+    with Simulations.begun() as simulations:
+        for seed in range(seeds):
+            junk.append([object() for _ in range(random.SystemRandom().randrange(1000))])
+            end = simulations.run(turmoil, seed)
+            assert end.error is None
+            found.append(end.trace)
+    logging.getLogger("fauxtp").disabled = False
+    return found
+
+
+# Replay
+
+
+def test_a_seed_goes_the_same_way_again() -> None:
+    first = traces(60)
+    assert traces(60) == first
+    assert len(set(first)) == 60
+
+
+def test_a_seed_goes_the_same_way_in_another_process(run: Run) -> None:
+    program = "import json, test_exploring; print(json.dumps(test_exploring.traces(20)))"
+    for hash_seed in ("1", "2"):
+        done = run(program, PYTHONPATH=str(Path(__file__).parent), PYTHONHASHSEED=hash_seed)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == traces(20)
+
+
+def test_one_seed_draws_the_same_numbers_and_another_does_not() -> None:
+    drawn = []
+
+    async def draw() -> None:
+        drawn.append(random.random())
+
+    explore(draw, [1, 2, 1])
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_what_a_seed_does_not_decide_is_told() -> None:
+    times = iter([False, True])
+
+    async def fails_once() -> None:
+        assert next(times)
+
+    with pytest.raises(SeedFailed, match="does not replay it: more than the schedule decides"):
+        explore(fails_once)
+
+
+def test_both_ways_of_calling_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    async def look() -> None:
+        seen.append(handoff.enabled)
+
+    monkeypatch.setattr(handoff, "enabled", True)
+    explore(look, 20)
+    assert set(seen) == {False, True}
+    assert handoff.enabled
+
+    seen.clear()
+    monkeypatch.setattr(handoff, "enabled", False)
+    explore(look, 20)
+    assert set(seen) == {False}
+
+
+# Planted faults
+
+
+def test_a_lost_update_is_found() -> None:
+    async def scenario() -> None:
+        async def increment() -> None:
+            await call("cell", await call("cell", "get") + 1)
+
+        async with anyio.create_task_group() as group:
+            await Cell.start(task_group=group, register_as="cell")
+            await together(increment, increment)
+            assert await call("cell", "get") == 2
+            exit("cell")
+
+    failing_seed(scenario)
+
+
+def test_an_update_by_one_message_is_not_lost() -> None:
+    async def scenario() -> None:
+        async def increment() -> None:
+            await cast("cell", 1)
+
+        async with anyio.create_task_group() as group:
+            await Cell.start(task_group=group, register_as="cell")
+            await together(increment, increment)
+            assert await call("cell", "get") == 2
+            exit("cell")
+
+    explore(scenario, 300)
+
+
+def test_a_name_that_is_looked_up_before_it_is_taken_is_found() -> None:
+    async def scenario() -> None:
+        async def take() -> None:
+            if whereis("store") is None:
+                await anyio.sleep(0)
+                assert register("store", PID())
+
+        await together(take, take)
+
+    failing_seed(scenario)
+
+
+def test_an_order_that_is_taken_for_granted_is_found() -> None:
+    async def scenario() -> None:
+        began: list[int] = []
+
+        async def begin(number: int) -> None:
+            began.append(number)
+
+        await together(lambda: begin(1), lambda: begin(2), lambda: begin(3))
+        assert began != [3, 1, 2]
+
+    failing_seed(scenario)
+
+
+def test_somebody_who_is_late_by_many_turns_is_found() -> None:
+    async def scenario() -> None:
+        turns = 0
+
+        async def work() -> None:
+            nonlocal turns
+            for _ in range(30):
+                await anyio.sleep(0)
+                turns += 1
+
+        async def begin() -> None:
+            assert turns < 30
+
+        await together(begin, work)
+
+    failing_seed(scenario, 1000)
+
+
+def test_two_timeouts_end_in_either_order() -> None:
+    winners = set()
+
+    async def scenario() -> None:
+        async def wait(name: str) -> None:
+            await anyio.sleep(0)
+            await anyio.sleep(0.01)
+            order.append(name)
+
+        order: list[str] = []
+        await together(lambda: wait("a"), lambda: wait("b"))
+        winners.add(order[0])
+
+    explore(scenario, 50)
+    assert winners == {"a", "b"}
+
+
+def test_a_timeout_that_an_answer_may_miss_is_found() -> None:
+    class Slow(GenServer[Any, Any]):
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            await anyio.sleep(0.010)
+            return "done", state
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            slow = await Slow.start(task_group=group)
+            assert await call(slow, "work", timeout=0.0105) == "done"
+            exit(slow)
+
+    failing_seed(scenario)
+
+
+def test_a_deadlock_is_found_and_shows_who_waits() -> None:
+    class Fork(GenServer[Any, Any]):
+        """Is had by one at a time."""
+
+        async def init(self) -> list[Call]:
+            return []
+
+        async def handle_call(self, request: Any, from_: Call, queue: list[Call]) -> Any:
+            if request == "take":
+                queue.append(from_)
+                if len(queue) == 1:
+                    reply(from_, None)
+                return NO_REPLY, queue
+            queue.pop(0)
+            if queue:
+                reply(queue[0], None)
+            return None, queue
+
+    async def scenario() -> None:
+        async def dine(*forks: PID) -> None:
+            for fork in forks:
+                await call(fork, "take", timeout=None)
+            for fork in forks:
+                await call(fork, "put", timeout=None)
+
+        async with anyio.create_task_group() as group:
+            a = await Fork.start(task_group=group)
+            b = await Fork.start(task_group=group)
+            await together(lambda: dine(a, b), lambda: dine(b, a))
+            exit(a)
+            exit(b)
+
+    with pytest.raises(SeedFailed, match="nothing is left to run") as caught:
+        explore(scenario)
+    assert "dine > call" in str(caught.value)
+    assert str(caught.value).count("Fork, in") == 2
+
+
+def test_a_wake_up_that_comes_too_early_is_found() -> None:
+    class Bell:
+        """Wakes who waits, and forgets that somebody might be about to."""
+
+        def __init__(self) -> None:
+            self.waiter: anyio.Event | None = None
+
+        def ring(self) -> None:
+            if self.waiter is not None:
+                self.waiter.set()
+
+        async def wait(self) -> None:
+            await anyio.sleep(0)
+            self.waiter = anyio.Event()
+            await self.waiter.wait()
+
+    async def scenario() -> None:
+        async def ring() -> None:
+            await anyio.sleep(0)
+            await anyio.sleep(0)
+            bell.ring()
+
+        bell = Bell()
+        await together(bell.wait, ring)
+
+    failing_seed(scenario)
+
+
+# What counts as a failure
+
+
+def test_the_error_is_the_cause_and_the_message_tells_how_to_replay() -> None:
+    async def scenario() -> None:
+        raise KeyError("a key")
+
+    with pytest.raises(SeedFailed) as caught:
+        explore(scenario, [17])
+    assert caught.value.seed == 17
+    assert str(caught.value) == (
+        "seed 17: KeyError: 'a key'\nexplore(scenario, seeds=[17]) replays it"
+    )
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert isinstance(caught.value, AssertionError)
+
+
+def test_an_error_in_a_task_group_is_told_by_itself() -> None:
+    async def scenario() -> None:
+        async def fail() -> None:
+            raise KeyError("a key")
+
+        await together(fail)
+
+    with pytest.raises(SeedFailed, match="seed 0: KeyError: 'a key'"):
+        explore(scenario)
+
+
+def test_a_crash_is_shown_with_the_failure_and_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            await Cell.start(task_group=group, register_as="cell")
+            await call("cell", "crash")
+
+    with pytest.raises(SeedFailed) as caught:
+        explore(scenario)
+    assert "Cell 'cell' <PID " in caught.value.__notes__[0]
+    assert "ValueError: a crash" in caught.value.__notes__[0]
+    assert caplog.records == []
+
+
+def test_a_process_that_is_left_running_is_a_failure() -> None:
+    async def scenario() -> None:
+        group = await anyio.create_task_group().__aenter__()
+        await Cell.start(task_group=group, register_as="left")
+
+    with pytest.raises(SeedFailed, match=r"left running:\n  Cell 'left' <PID \d+>, running"):
+        explore(scenario)
+    assert (processes(), registered()) == ([], [])
+
+
+def test_an_error_that_nobody_hears_of_is_a_failure() -> None:
+    async def in_a_task() -> None:
+        async def fail() -> None:
+            raise KeyError("unheard")
+
+        asyncio.get_running_loop().create_task(fail())
+        await anyio.sleep(1)
+
+    nothing: dict[str, None] = {}
+
+    async def in_a_callback() -> None:
+        asyncio.get_running_loop().call_soon(nothing.__getitem__, "unheard")
+        await anyio.sleep(1)
+
+    for scenario in (in_a_task, in_a_callback):
+        with pytest.raises(SeedFailed, match="KeyError: 'unheard'"):
+            explore(scenario)
+
+
+def test_who_goes_round_in_a_circle_is_stopped() -> None:
+    async def scenario() -> None:
+        while True:
+            await anyio.sleep(0)
+
+    with pytest.raises(SeedFailed, match="not done after 100,000 steps; unfinished:\n  the sce"):
+        explore(scenario)
+
+
+def test_what_waits_for_ever_does_not_hide_a_deadlock() -> None:
+    async def scenario() -> None:
+        await together(anyio.sleep_forever, anyio.Event().wait)
+
+    with pytest.raises(SeedFailed, match="nothing is left to run"):
+        explore(scenario)
+
+
+def test_who_cannot_be_cancelled_is_thrown_away() -> None:
+    ended = []
+
+    async def scenario() -> None:
+        async def stay() -> None:
+            try:
+                while True:
+                    try:
+                        await asyncio.get_running_loop().create_future()
+                    except asyncio.CancelledError:
+                        pass
+            finally:
+                ended.append(True)
+
+        stayed.append(asyncio.get_running_loop().create_task(stay()))
+        await anyio.sleep(1)
+        stayed.clear()
+
+    stayed: list[asyncio.Task[None]] = []
+    with pytest.raises(SeedFailed, match="Task was destroyed but it is pending"):
+        explore(scenario)
+    assert ended
+
+
+def test_threads_are_refused() -> None:
+    async def by_asyncio() -> None:
+        await asyncio.to_thread(time.sleep, 0)
+
+    async def by_anyio() -> None:
+        await anyio.to_thread.run_sync(time.sleep, 0)
+
+    with pytest.raises(SeedFailed, match="has one thread"):
+        explore(by_asyncio)
+    with pytest.raises(SeedFailed, match="run_sync_in_worker_thread"):
+        explore(by_anyio)
+
+
+def test_what_another_thread_schedules_is_refused() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(seen.append, "from its own")
+        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(seen.append, "other"))
+        thread.start()
+        thread.join()
+        await anyio.sleep(1)
+
+    seen: list[str] = []
+    with pytest.raises(SeedFailed, match="has one thread"):
+        explore(scenario)
+    assert set(seen) == {"from its own"}
+
+
+def test_an_interrupt_comes_through_and_leaves_nothing() -> None:
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            await Cell.start(task_group=group, register_as="cell")
+            raise KeyboardInterrupt
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        explore(scenario, [17])
+    assert caught.group_contains(KeyboardInterrupt)
+    assert caught.value.__notes__ == ["explore was at seed 17"]
+    assert (processes(), registered()) == ([], [])
+
+
+# Its world
+
+
+def test_an_hour_takes_no_time() -> None:
+    async def scenario() -> None:
+        started = anyio.current_time()
+        mailbox = Mailbox()
+        with pytest.raises(TimeoutError):
+            await call(mailbox.pid, "anything", timeout=3600)
+        assert 3600 <= anyio.current_time() - started < 3601
+
+    started = time.monotonic()
+    explore(scenario, 100)
+    assert time.monotonic() - started < 30
+
+
+def test_timers_go_off_in_the_order_of_their_times() -> None:
+    async def scenario() -> None:
+        async def wait(delay: float) -> None:
+            loop.call_later(delay, order.append, delay)
+
+        loop = asyncio.get_running_loop()
+        order: list[Any] = []
+        await together(*[lambda delay=delay: wait(delay) for delay in (3, 1, 2)])
+        loop.call_later(1.5, order.append, "never").cancel()
+        await anyio.sleep(4)
+        assert order == [1, 2, 3]
+
+    explore(scenario, 50)
+
+
+def test_callbacks_run_in_order_and_no_task_overtakes_one() -> None:
+    async def scenario() -> None:
+        async def note() -> None:
+            order.append("task")
+
+        loop = asyncio.get_running_loop()
+        order: list[Any] = []
+        loop.call_soon(order.append, 1)
+        loop.call_soon(order.append, 2)
+        task = loop.create_task(note())
+        loop.call_soon(order.append, 3)
+        await task
+        await anyio.sleep(1)
+        assert order in ([1, 2, "task", 3], [1, 2, 3, "task"])
+        orders.add(tuple(order))
+
+    orders: set[Any] = set()
+    explore(scenario, 50)
+    assert len(orders) == 2
+
+
+def test_each_seed_begins_with_an_empty_registry_and_leaves_the_old_one() -> None:
+    async def scenario() -> None:
+        assert registered() == []
+        assert register("of the scenario", PID())
+        assert register("from before", PID())
+
+    pid = PID()
+    register("from before", pid)
+    try:
+        explore(scenario, 3)
+        assert (registered(), whereis("from before")) == (["from before"], pid)
+    finally:
+        unregister("from before")
+
+
+def test_what_is_global_is_as_before() -> None:
+    async def scenario() -> None:
+        random.random()
+
+    logger = logging.getLogger("fauxtp")
+    before = random.getstate(), handoff.enabled, gc.isenabled(), list(logger.handlers)
+    explore(scenario, 3)
+    after = random.getstate(), handoff.enabled, gc.isenabled(), list(logger.handlers)
+    assert after == before
+    assert logger.propagate
+
+
+def test_asynchronous_generators_are_closed() -> None:
+    async def scenario() -> None:
+        async def numbers(name: str) -> AsyncIterator[int]:
+            try:
+                yield 1
+                yield 2
+            finally:
+                await asyncio.sleep(0)
+                closed.append(name)
+
+        async for _ in numbers("dropped"):
+            break
+        await anyio.sleep(1)
+        kept.append(numbers("kept"))
+        await anext(kept[-1])
+
+    closed: list[str] = []
+    kept: list[AsyncIterator[int]] = []
+    explore(scenario, 3)
+    assert closed == ["dropped", "kept"] * 3
+
+
+# Arguments
+
+
+def test_seeds_are_tried_in_order_until_one_fails() -> None:
+    async def scenario() -> None:
+        tried.append(None)
+        assert len(tried) < 3
+
+    tried: list[None] = []
+    with pytest.raises(SeedFailed) as caught:
+        explore(scenario, iter([5, 6, 7, 8]))
+    assert caught.value.seed == 7
+    assert len(tried) == 4  # the last one twice
+
+
+@pytest.mark.parametrize(
+    ("seeds", "error"),
+    [(0, ValueError), (-1, ValueError), ([], ValueError), (1.5, TypeError), (None, TypeError)],
+)
+def test_bad_seeds_are_refused(seeds: Any, error: type[Exception]) -> None:
+    async def scenario() -> None:
+        raise AssertionError
+
+    with pytest.raises(error, match="expected seeds to be"):
+        explore(scenario, seeds)
+
+
+def test_a_seed_that_is_no_number_is_refused() -> None:
+    async def scenario() -> None:
+        pass
+
+    with pytest.raises(TypeError, match="expected each seed to be an int, got str"):
+        explore(scenario, "12")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected seeds to be a number or numbers, got bool"):
+        explore(scenario, True)
+
+
+def test_what_is_no_scenario_is_refused() -> None:
+    with pytest.raises(TypeError, match="expected scenario to be callable, got str"):
+        explore("scenario")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="async function, it returns int"):
+        explore(lambda: 5)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.anyio
+async def test_where_an_event_loop_runs_already_it_is_refused() -> None:
+    async def scenario() -> None:
+        pass
+
+    with pytest.raises(RuntimeError, match="here one runs already"):
+        explore(scenario)
+
+
+def test_the_helpers_for_tests_do_without_trio(run: Run) -> None:
+    done = run("import sys, fauxtp.testing; assert 'trio' not in sys.modules")
+    assert done.returncode == 0, done.stderr
