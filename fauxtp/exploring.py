@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 
-from fauxtp.simulation import End, Scenario, Simulations
+from fauxtp.simulation import End, Scenario, Simulations, leaves
 from fauxtp.waiting import current_home
 
 __all__ = ["SeedFailed", "explore"]
-
-LOGGED = 20  # entries of the log that a failure shows
 
 
 class SeedFailed(AssertionError):
@@ -37,11 +33,12 @@ def explore(scenario: Scenario, seeds: int | Iterable[int] = 1000) -> None:
 
     In each of them the default registry is empty; the module `random` is seeded; calls are
     handed off on the spot, or never are; and time is simulated: an hour's timeout takes no
-    time, a step of a task up to a millisecond. Crashes are not logged.
+    time, a step of a task up to a millisecond. What fauxtp logs is shown with a failure only.
 
     Raises `SeedFailed`, with the error as its cause, for the first seed under which the
     scenario raises; leaves a process running; is not done, but nothing is left to run; or has
-    an error in a task or a callback of which nobody hears. Raises `TypeError` if `scenario` is
+    an error of which nobody hears, in a task, in a callback, or as an `AssertionError` in a
+    process. Other crashes are what supervisors are for. Raises `TypeError` if `scenario` is
     no async function or `seeds` neither a number nor numbers, `ValueError` if there are none,
     and `RuntimeError` where an event loop runs already.
 
@@ -68,18 +65,16 @@ def explore(scenario: Scenario, seeds: int | Iterable[int] = 1000) -> None:
     numbers = _numbers(seeds)
     if current_home() is not None:
         raise RuntimeError("explore runs event loops of its own, and here one runs already")
-    with Simulations.begun() as simulations, _log_kept() as log:
+    with Simulations.begun() as simulations:
         for seed in numbers:
-            log.clear()
             try:
                 end = simulations.run(scenario, seed)
             except BaseException as error:  # an interrupt, or what pytest skips and fails by
                 error.add_note(f"explore was at seed {seed}")
                 raise
             if end.error is not None:
-                logged = [logging.Formatter().format(record) for record in log]
                 again = simulations.run(scenario, seed)
-                raise _failed(scenario, seed, end, again, logged) from end.error
+                raise _failed(scenario, seed, end, again) from end.error
 
 
 def _numbers(seeds: int | Iterable[int]) -> Iterator[int]:
@@ -99,46 +94,19 @@ def _checked(seed: int) -> int:
     return seed
 
 
-def _failed(scenario: Scenario, seed: int, end: End, again: End, logged: list[str]) -> SeedFailed:
+def _failed(scenario: Scenario, seed: int, end: End, again: End) -> SeedFailed:
     """Return what to raise for a seed that failed once, and was tried again."""
     same = again.trace == end.trace and type(again.error) is type(end.error)
     replays = "replays it" if same else "does not replay it: more than the schedule decides"
     name = getattr(scenario, "__name__", "scenario")
-    error = "".join(traceback.format_exception_only(_only(end.error))).strip()
+    errors = "".join(
+        line for leaf in leaves(end.error) for line in traceback.format_exception_only(leaf)
+    )
     failed = SeedFailed(
         seed,
-        f"seed {seed}: {error}\nexplore({name}, seeds=[{seed}]) {replays}",
+        f"seed {seed}: {errors}explore({name}, seeds=[{seed}]) {replays}",
     )
-    if logged:
-        failed.add_note("\n".join(["What fauxtp logged last:", *logged]))
+    if end.logged:
+        lines = map(logging.Formatter().format, end.logged)
+        failed.add_note("\n".join(["What fauxtp logged last:", *lines]))
     return failed
-
-
-def _only(error: BaseException | None) -> BaseException | None:
-    """Return what is in the groups around an error, if it is only one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-class _Keeper(logging.Handler):
-    """Keeps what is logged: to format it, crash after crash, would take most of the time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: deque[logging.LogRecord] = deque(maxlen=LOGGED)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.kept.append(record)
-
-
-@contextmanager
-def _log_kept() -> Iterator[deque[logging.LogRecord]]:
-    """Keep what fauxtp logs from whoever reads logs: crashes are what scenarios are made of."""
-    logger, keeper = logging.getLogger("fauxtp"), _Keeper()
-    handlers, propagate = logger.handlers, logger.propagate
-    logger.handlers, logger.propagate = [keeper], False
-    try:
-        yield keeper.kept
-    finally:
-        logger.handlers, logger.propagate = handlers, propagate

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
@@ -17,23 +19,27 @@ from fauxtp.process import CANCELLED, living
 from fauxtp.registry import PID
 from fauxtp.simulated_loop import SimulatedLoop, Stuck
 
-__all__ = ["End", "Scenario", "Simulations"]
+__all__ = ["End", "Scenario", "Simulations", "leaves"]
+
+LOGGED = 20  # entries of the log that are kept
 
 Scenario = Callable[[], Awaitable[object]]
 
 
 class End(NamedTuple):
-    """How a run ended: the error, if it failed, and the way that it took, as a number."""
+    """How a run ended: the error, if it failed; the way that it took, as a number; the log."""
 
     error: Exception | None
     trace: int
+    logged: list[logging.LogRecord]
 
 
 class Simulations:
     """Runs scenarios one after the other, in a world that it has for itself."""
 
-    def __init__(self, running: set[PID]) -> None:
+    def __init__(self, running: set[PID], log: _Log) -> None:
         self._running = running
+        self._log = log
         self._handoff = handoff.enabled
 
     @classmethod
@@ -41,9 +47,9 @@ class Simulations:
     def begun(cls) -> Iterator[Simulations]:
         """Put aside what a run may change, and afterwards put it back."""
         chance, enabled, done = random.getstate(), handoff.enabled, messaging._done
-        with empty_registry() as running:
+        with empty_registry() as running, _Log().in_place_of_others() as log:
             try:
-                yield cls(running)
+                yield cls(running, log)
             finally:
                 random.setstate(chance)
                 handoff.enabled, messaging._done = enabled, done
@@ -64,9 +70,10 @@ class Simulations:
             finally:
                 self._clear_away(loop)
                 del loop  # so that the collection finds its tasks
-        if error is None and problems:
-            error = problems[0]
-        return End(error, trace)
+        logged, failed = self._log.taken()
+        for unheard in (*problems, *failed):
+            error = error or unheard
+        return End(error, trace, logged)
 
     def _play(self, loop: SimulatedLoop, scenario: Scenario) -> Exception | None:
         scene = scenario()
@@ -100,6 +107,48 @@ class Simulations:
             if process.pid not in self._running:
                 process.bury(CANCELLED)
         free_names(but_for=self._running)
+
+
+class _Log(logging.Handler):
+    """Keeps what fauxtp logs from whoever reads logs: crashes are what scenarios are made of.
+
+    To format them all would take most of the time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: deque[logging.LogRecord] = deque(maxlen=LOGGED)
+        self._failed: list[AssertionError] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._last.append(record)
+        for error in leaves(record.exc_info[1] if record.exc_info else None):
+            if isinstance(error, AssertionError):
+                self._failed.append(error)
+
+    def taken(self) -> tuple[list[logging.LogRecord], list[AssertionError]]:
+        """Return the last entries, and the assertions that failed, and forget them."""
+        taken = list(self._last), list(self._failed)
+        self._last.clear()
+        self._failed.clear()
+        return taken
+
+    @contextmanager
+    def in_place_of_others(self) -> Iterator[_Log]:
+        logger = logging.getLogger("fauxtp")
+        handlers, propagate = logger.handlers, logger.propagate
+        logger.handlers, logger.propagate = [self], False
+        try:
+            yield self
+        finally:
+            logger.handlers, logger.propagate = handlers, propagate
+
+
+def leaves(error: BaseException | None) -> list[BaseException]:
+    """Return the errors in a group, and in the groups in it; or the error that is no group."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [] if error is None else [error]
 
 
 async def _wait_for(scene: Awaitable[object]) -> None:

@@ -127,7 +127,6 @@ async def turmoil() -> None:
 
 def traces(seeds: int) -> list[int]:
     """Return by which way each seed goes; between them, memory is not what it was."""
-    logging.getLogger("fauxtp").disabled = True
     found, junk = [], []
     with Simulations.begun() as simulations:
         for seed in range(seeds):
@@ -135,7 +134,6 @@ def traces(seeds: int) -> list[int]:
             end = simulations.run(turmoil, seed)
             assert end.error is None
             found.append(end.trace)
-    logging.getLogger("fauxtp").disabled = False
     return found
 
 
@@ -393,6 +391,24 @@ def test_an_error_in_a_task_group_is_told_by_itself() -> None:
         explore(scenario)
 
 
+def test_several_errors_are_all_told() -> None:
+    async def scenario() -> None:
+        async def fail(name: str) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise KeyError(name)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(together, lambda: fail("b"), lambda: fail("c"))
+            await anyio.sleep(1)
+            raise KeyError("a")
+
+    with pytest.raises(SeedFailed) as caught:
+        explore(scenario)
+    assert all(f"KeyError: '{name}'" in str(caught.value) for name in "abc")
+
+
 def test_a_crash_is_shown_with_the_failure_and_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -435,6 +451,27 @@ def test_an_error_that_nobody_hears_of_is_a_failure() -> None:
     for scenario in (in_a_task, in_a_callback):
         with pytest.raises(SeedFailed, match="KeyError: 'unheard'"):
             explore(scenario)
+
+
+def test_an_assertion_that_fails_in_a_process_is_a_failure() -> None:
+    class Careful(Cell):
+        async def handle_cast(self, request: Any, value: int) -> int:
+            assert request > 0, "expected more than nothing"
+            return await super().handle_cast(request, value)
+
+    class Carefree(Supervisor):
+        def child_specs(self) -> list[ChildSpec]:
+            return [ChildSpec("careful", Careful, register_as="careful")]
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            supervisor = await Carefree.start(task_group=group)
+            await cast("careful", 0)
+            await anyio.sleep(1)
+            exit(supervisor)
+
+    with pytest.raises(SeedFailed, match="expected more than nothing"):
+        explore(scenario)
 
 
 def test_who_goes_round_in_a_circle_is_stopped() -> None:

@@ -1,0 +1,140 @@
+"""The runtime under explored schedules; and faults in it that the same scenarios find."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from fauxtp import PID, Call, Mailbox, messaging, process, supervisor
+from fauxtp.process import Phase, Process
+from fauxtp.registry import retire
+from fauxtp.testing import SeedFailed, explore
+from fauxtp.waiting import new_waiter
+from hostile import effort, scenarios
+from hostile.scenarios import Scenario
+
+MANY = 2000  # schedules, within which each of the faults below is found
+
+
+@pytest.mark.parametrize("scenario", scenarios.ALL, ids=lambda scenario: scenario.__name__)
+def test_it_holds_whoever_is_quicker(scenario: Scenario) -> None:
+    tried = 0
+
+    def seeds() -> Iterator[int]:
+        nonlocal tried
+        end = time.monotonic() + effort.seconds(0.4, 0.02)
+        while tried < 30 or time.monotonic() < end:
+            tried += 1
+            yield effort.SEED + tried
+
+    explore(scenario, seeds())
+    effort.report(f"explore: {scenario.__name__} under {tried:,} schedules")
+
+
+# Tests of the test: a runtime with a fault, which the scenario finds.
+
+Patch = pytest.MonkeyPatch
+
+
+def executes_what_was_given_up(patch: Patch) -> None:
+    patch.setattr(Call, "take", lambda call: True)
+
+
+def forgets_the_callers_at_its_death(patch: Patch) -> None:
+    patch.setattr(Process, "_unanswered", lambda process: [])
+
+
+def gives_way_between_look_and_wait(patch: Patch) -> None:
+    async def wait_to_take(mailbox: Mailbox) -> None:
+        await anyio.sleep(0)
+        waiter = new_waiter()
+        mailbox._waiting += (waiter,)
+        await waiter.wait(None)
+
+    patch.setattr(Mailbox, "wait_to_take", wait_to_take)
+
+
+def gives_way_with_a_message_in_hand(patch: Patch) -> None:
+    first_match: Any = Mailbox._first_match
+
+    async def slowly(mailbox: Mailbox, *arguments: Any) -> Any:
+        found = await first_match(mailbox, *arguments)
+        await anyio.sleep(0)
+        return found
+
+    patch.setattr(Mailbox, "_first_match", slowly)
+
+
+def reads_the_newest_first(patch: Patch) -> None:
+    def keep_next(mailbox: Mailbox) -> bool:
+        if mailbox._inbox:
+            mailbox._kept.append(mailbox._inbox.pop())
+            return True
+        return False
+
+    patch.setattr(Mailbox, "_keep_next", keep_next)
+
+
+def counts_no_dead_letters(patch: Patch) -> None:
+    patch.setattr(Mailbox, "_lose", lambda *_: None)
+
+
+def keeps_names_a_little_longer(patch: Patch) -> None:
+    def soon(pid: PID) -> None:
+        asyncio.get_running_loop().call_soon(retire, pid)
+
+    patch.setattr(process, "retire", soon)
+
+
+def tells_nobody_who_asks_while_it_stops(patch: Patch) -> None:
+    watch: Any = Process.watch
+
+    def only_while_it_runs(process: Process, *arguments: Any) -> Any:
+        return process.phase is Phase.STOPPING or watch(process, *arguments)
+
+    patch.setattr(Process, "watch", only_while_it_runs)
+
+
+def starts_the_next_before_the_last_has_ended(patch: Patch) -> None:
+    async def give_way(*_: Any) -> None:
+        await anyio.sleep(0)
+
+    patch.setattr(supervisor, "wait_exit", give_way)
+
+
+def waits_for_itself(patch: Patch) -> None:
+    patch.setattr(messaging, "_refuse_circle", lambda *_: None)
+
+
+FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
+    (scenarios.calls, executes_what_was_given_up, "executed after its caller gave up"),
+    (scenarios.calls, forgets_the_callers_at_its_death, "nothing is left to run"),
+    (scenarios.calls, gives_way_between_look_and_wait, "a call was not answered"),
+    (scenarios.messages, gives_way_with_a_message_in_hand, "a message was lost"),
+    (scenarios.messages, reads_the_newest_first, "a message overtook another"),
+    (scenarios.messages, counts_no_dead_letters, "a message was lost"),
+    (scenarios.names, keeps_names_a_little_longer, "a name means a corpse"),
+    (scenarios.deaths, tells_nobody_who_asks_while_it_stops, "TimeoutError"),
+    (scenarios.restarts, starts_the_next_before_the_last_has_ended, "MaxRestarts|in order"),
+    (scenarios.circles, waits_for_itself, "nothing is left to run"),
+]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "fault", "found"), FAULTS, ids=[fault.__name__ for _, fault, _ in FAULTS]
+)
+def test_a_runtime_with_this_fault_is_found_out(
+    scenario: Scenario, fault: Callable[[Patch], None], found: str, monkeypatch: Patch
+) -> None:
+    fault(monkeypatch)
+    with pytest.raises(SeedFailed, match=found) as caught:
+        explore(scenario, range(effort.SEED, effort.SEED + MANY))
+    assert "replays it" in str(caught.value)
+    effort.report(
+        f"explore: {fault.__name__} is found by seed {caught.value.seed - effort.SEED + 1}"
+    )
