@@ -22,6 +22,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 STEPS = 100_000  # of one loop; what takes more goes round in a circle
+LATEST = 256  # steps by which something is late at most
 PACES = 0.0, 1e-6, 1e-3  # seconds that a step takes at most
 ONE_THREAD = "a simulated loop has one thread: what another one does cannot be replayed"
 
@@ -49,12 +50,12 @@ class SimulatedLoop(BaseEventLoop):
     """An event loop whose order and clock depend on nothing but a seed.
 
     What may be late is a task: it has its turn when others that could be next have had theirs,
-    as if it waited for a network and not for its neighbour. How late it is depends on the
-    seed, on which task it is and on how many turns it has had. All else keeps its place:
-    callbacks that are no turns of tasks run in the order in which they were scheduled, no task
-    overtakes a callback that was scheduled before its turn, and timers go off in the order of
-    their times. So what asyncio promises holds here, but for the order of tasks; and of that,
-    trio and therefore anyio promise nothing.
+    as if it waited for a network and not for its neighbour. It is late by a number of steps,
+    which depends on the seed, on which task it is and on how many turns it has had. All else
+    keeps its place: callbacks that are no turns of tasks run in the order in which they were
+    scheduled, no task overtakes a callback that was scheduled before its turn, and timers go
+    off in the order of their times. So what asyncio promises holds here, but for the order of
+    tasks; and of that, trio and therefore anyio promise nothing.
 
     As the seed says, a step takes no time, or up to a microsecond, or up to a millisecond. When
     there is nothing to run, the clock jumps to the next timer.
@@ -78,9 +79,10 @@ class SimulatedLoop(BaseEventLoop):
         self._key = self.random.getrandbits(60)
         self._pace = self.random.choice(PACES)
         self._now = 0.0
-        self._turns: list[tuple[int, int, Handle]] = []  # of tasks, the least late first
+        self._turns: list[tuple[float, int, Handle]] = []  # of tasks, the first that is due first
         self._running = 0  # the number of the task whose turn it is
-        self._callbacks = 0  # that have run
+        self._callbacks = 0  # that were next so far
+        self._callback_due: float | None = None  # if there is a next one
         self._thread = threading.get_ident()
         self.set_task_factory(_new_task)
         self.set_exception_handler(_note)
@@ -128,31 +130,34 @@ class SimulatedLoop(BaseEventLoop):
                 self._ready.append(timer)
 
     def _next(self) -> Handle:
-        """Take out what is the least late: the turn of a task, or the next callback."""
+        """Take out what is due first: the turn of a task, or the next callback."""
         ready, turns = self._ready, self._turns
         while ready:
             handle = ready[0]
             task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
             if isinstance(task, SimulatedTask):
                 task.turns += 1
-                turn = self._lateness(task.number, task.turns), task.number, handle
+                turn = self._due(task.number, task.turns), task.number, handle
                 heapq.heappush(turns, turn)
                 ready.popleft()
-            elif turns and turns[0][0] < self._lateness(0, self._callbacks):
-                break
-            else:
+                continue
+            if self._callback_due is None:
                 self._callbacks += 1
-                self._running = 0
-                return ready.popleft()
+                self._callback_due = self._due(0, self._callbacks)
+            if turns and turns[0][0] < self._callback_due:
+                break
+            self._callback_due, self._running = None, 0
+            return ready.popleft()
         if not turns:
             return self._jump()
         _, self._running, handle = heapq.heappop(turns)
         return handle
 
-    def _lateness(self, number: int, turn: int) -> int:
-        """Return by how much that turn of that task is late, or that callback of none."""
+    def _due(self, number: int, turn: int) -> float:
+        """Return at which step that turn of that task is due, or that callback of none."""
         chance = hash((self._key, number, turn)) & _64_BITS
-        return (chance ^ chance >> 32) * _ODD & _64_BITS  # the hash alone would be too regular
+        chance = (chance ^ chance >> 32) * _ODD & _64_BITS  # the hash alone is too regular
+        return self.steps + float(LATEST ** (chance / _64_BITS))
 
     def _jump(self) -> Handle:
         """Let the time pass until the next timer goes off."""
