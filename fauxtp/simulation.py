@@ -136,12 +136,14 @@ class _Log(logging.Handler):
     @contextmanager
     def in_place_of_others(self) -> Iterator[_Log]:
         logger = logging.getLogger("fauxtp")
-        handlers, propagate = logger.handlers, logger.propagate
+        handlers, propagate, level = logger.handlers, logger.propagate, logger.level
         logger.handlers, logger.propagate = [self], False
+        logger.setLevel(logging.INFO)
         try:
             yield self
         finally:
             logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
 
 
 def leaves(error: BaseException | None) -> list[BaseException]:

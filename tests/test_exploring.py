@@ -627,12 +627,20 @@ def test_what_is_global_is_as_before() -> None:
     async def scenario() -> None:
         random.random()
 
-    logger = logging.getLogger("fauxtp")
-    before = random.getstate(), handoff.enabled, gc.isenabled(), list(logger.handlers)
+    def world() -> list[Any]:
+        logger = logging.getLogger("fauxtp")
+        return [
+            random.getstate(),
+            handoff.enabled,
+            gc.isenabled(),
+            list(logger.handlers),
+            logger.propagate,
+            logger.level,
+        ]
+
+    before = world()
     explore(scenario, 3)
-    after = random.getstate(), handoff.enabled, gc.isenabled(), list(logger.handlers)
-    assert after == before
-    assert logger.propagate
+    assert world() == before
 
 
 def test_asynchronous_generators_are_closed() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -293,6 +292,18 @@ class Chief(Supervisor):
         ]
 
 
+async def bring_back(chief: PID, name: str) -> None:
+    while True:
+        try:
+            await restart_child(chief, name)
+        except ValueError:  # somebody else has done so
+            return
+        except ProcessExited:  # killed in its `init`, or so was the chief
+            continue
+        else:
+            return
+
+
 async def restarts() -> None:
     """No two generations live at once; all are back in the end, and stop in reverse order."""
     living: dict[str, PID] = {}
@@ -312,8 +323,7 @@ async def restarts() -> None:
                     case 2:
                         await terminate_child(chief, name)
                         await pause()
-                        with suppress(ValueError):  # somebody else has brought it back
-                            await restart_child(chief, name)
+                        await bring_back(chief, name)
             except (NoProcess, ProcessExited, ReceiveTimeout):
                 pass
 

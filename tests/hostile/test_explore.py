@@ -37,7 +37,7 @@ def test_it_holds_whoever_is_quicker(scenario: Scenario) -> None:
 
     def seeds() -> Iterator[int]:
         nonlocal tried
-        end = time.monotonic() + effort.seconds(0.4, 0.02)
+        end = time.monotonic() + effort.seconds(0.25, 0.02)
         while tried < 30 or time.monotonic() < end:
             tried += 1
             yield effort.SEED + tried
