@@ -154,6 +154,30 @@ def test_a_seed_goes_the_same_way_in_another_process(run: Run) -> None:
         assert json.loads(done.stdout) == traces(20)
 
 
+def test_tasks_that_are_cancelled_together_are_so_in_the_same_order() -> None:
+    junk: list[Any] = []
+    orders: list[list[int]] = []
+
+    async def scenario() -> None:
+        async def wait(number: int) -> None:
+            future = asyncio.get_running_loop().create_future()
+            future.add_done_callback(lambda _: order.append(number))
+            await future
+
+        order: list[int] = []
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                junk.append(bytes(random.SystemRandom().randrange(2000)))
+                group.start_soon(wait, number)
+            await anyio.sleep(1)
+            group.cancel_scope.cancel()
+        orders.append(order)
+
+    explore(scenario, [17] * 5)
+    assert sorted(orders[0]) == list(range(20))
+    assert orders == [orders[0]] * 5
+
+
 def test_one_seed_draws_the_same_numbers_and_another_does_not() -> None:
     drawn = []
 
