@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
+from itertools import groupby
 from math import inf
 from random import Random
 from typing import Any, TypeVar, TypeVarTuple
@@ -46,6 +47,12 @@ class SimulatedTask(Task[Any]):
         return self.number
 
 
+class SimulatedFuture(Future[Any]):
+    """A future with a number."""
+
+    number: int = 0
+
+
 class SimulatedLoop(BaseEventLoop):
     """An event loop whose order and clock depend on nothing but a seed.
 
@@ -77,6 +84,7 @@ class SimulatedLoop(BaseEventLoop):
         self.problems: list[Exception] = []
         """What went wrong where nobody in the loop hears of it."""
         self._key = self.random.getrandbits(60)
+        self._futures = 0
         self._pace = self.random.choice(PACES)
         self._now = 0.0
         self._turns: list[tuple[float, int, Handle]] = []  # of tasks, the first that is due first
@@ -89,6 +97,12 @@ class SimulatedLoop(BaseEventLoop):
 
     def time(self) -> float:
         return self._now
+
+    def create_future(self) -> Future[Any]:
+        future = SimulatedFuture(loop=self)
+        self._futures += 1
+        future.number = self._futures
+        return future
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -120,7 +134,10 @@ class SimulatedLoop(BaseEventLoop):
                 raise Stuck(f"not done after {STEPS:,} steps")
             self._now += self._pace * self.random.random()
             self.trace = hash((self.trace, self._running, self._now))
+            before = len(self._ready)
             handle._run()
+            if len(self._ready) > before + 1:
+                self._sort(len(self._ready) - before)
 
     def _let_timers_go_off(self) -> None:
         timers = self._scheduled
@@ -128,6 +145,16 @@ class SimulatedLoop(BaseEventLoop):
             timer = heapq.heappop(timers)
             if not timer.cancelled():
                 self._ready.append(timer)
+
+    def _sort(self, fresh: int) -> None:
+        """Put in order what a step has scheduled, where that was cancelled at once.
+
+        anyio has its cancel scopes in sets, whose order is that of their addresses.
+        """
+        handles = [self._ready.pop() for _ in range(fresh)]
+        handles.reverse()
+        for _, group in groupby(handles, lambda handle: _cancelled(handle) > 0):
+            self._ready.extend(sorted(group, key=_cancelled))
 
     def _next(self) -> Handle:
         """Take out what is due first: the turn of a task, or the next callback."""
@@ -173,6 +200,13 @@ class SimulatedLoop(BaseEventLoop):
 
 _64_BITS = 2**64 - 1
 _ODD = 0x9E3779B97F4A7C15
+
+
+def _cancelled(handle: Handle) -> int:
+    """Return the number of the cancelled future of which `handle` is a callback, or 0."""
+    arguments = handle._args
+    future = arguments[0] if arguments else None
+    return future.number if isinstance(future, SimulatedFuture) and future.cancelled() else 0
 
 
 def _new_task(loop: AbstractEventLoop, coro: Any, **options: Any) -> SimulatedTask:
