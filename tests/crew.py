@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -10,8 +11,10 @@ import anyio
 import conftest
 
 from fauxtp import (
+    NO_REPLY,
     PID,
     Actor,
+    Call,
     ChildSpec,
     ExitReason,
     GenServer,
@@ -82,6 +85,26 @@ class Trapper(Puppet):
     """A puppet that is sent exits."""
 
     trap_exit = True
+
+
+class Cell(GenServer[Any, Any]):
+    """Keeps a value; takes its time to change it."""
+
+    async def init(self) -> int:
+        return 0
+
+    async def handle_call(self, request: Any, from_: Call, value: int) -> Any:
+        if request == "get":
+            return value, value
+        if request == "never":
+            return NO_REPLY, value
+        await anyio.sleep(0.001 * random.random())
+        if request == "crash":
+            raise ValueError("a crash")
+        return request, request
+
+    async def handle_cast(self, request: Any, value: int) -> int:
+        return value + int(request)
 
 
 def supervisor(
