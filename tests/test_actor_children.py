@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import weakref
+from functools import partial
 from typing import Any
 
 import anyio
@@ -229,7 +230,7 @@ async def test_a_server_that_is_named_by_hand_loses_the_name_with_its_life() -> 
         assert whereis("kvstore") is None
 
 
-async def test_an_actor_whose_children_are_cancelled_before_they_begin_ends_and_is_let_go() -> (
+async def test_children_that_are_cancelled_before_they_begin_end_the_actor_and_leave_nothing() -> (
     None
 ):
     started = False
@@ -240,17 +241,16 @@ async def test_an_actor_whose_children_are_cancelled_before_they_begin_ends_and_
         started = True
 
     async with running() as task_group:
-        puppet = Puppet()
-        process = await launch(puppet, task_group)
+        process = await launch(Puppet(), task_group)
 
-        def cancel_at_once() -> None:
+        def cancel_at_once(puppet: Any) -> None:
             puppet.start_soon_child(child)
             puppet.children.cancel_scope.cancel()
 
-        await cast(process.pid, cancel_at_once)
+        await cast(process.pid, partial(cancel_at_once, process.actor))
         assert await wait_exit(process.pid) == "cancelled"
-        actor = weakref.ref(puppet)
-        del puppet, process, cancel_at_once
+        actor = weakref.ref(process.actor)
+        del process
         await anyio.wait_all_tasks_blocked()
         gc.collect()
         assert actor() is None
