@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -78,3 +79,11 @@ class DeadLetters:
 
 dead_letters = DeadLetters()
 """The dead letters of this interpreter."""
+
+
+def _after_fork_in_child() -> None:
+    dead_letters._lock = threading.RLock()  # the thread that held the old one is not here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,20 @@ _NONE: list[Any] = []  # never put anything in here
 _first_message = threading.RLock()
 
 _mailboxes: WeakValueDictionary[PID, Mailbox] = WeakValueDictionary()
+
+
+def _after_fork_in_child() -> None:
+    # The threads that held the locks, and those who wait, are not here.
+    global _first_message
+    _first_message = threading.RLock()
+    for mailbox in list(_mailboxes.values()):
+        mailbox._waiting, mailbox._senders = (), []
+        if mailbox._gate is not None:
+            mailbox._gate = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def find_mailbox(pid: PID) -> Mailbox | None:

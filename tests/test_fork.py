@@ -1,0 +1,81 @@
+"""A forked child: what other threads of its parent held and ran does not hold it up."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from conftest import Run
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+
+# Forking beside threads, which Python 3.12 warns of, is the point.
+QUIETLY = ("-W", "ignore::DeprecationWarning")
+
+HELD = """
+import os, threading
+import fauxtp
+from fauxtp import dead_letters, mailbox
+
+box = fauxtp.Mailbox(max_size=2)
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with dead_letters._lock, mailbox._first_message, box._gate:
+        held.set()
+        done.wait()
+
+thread = threading.Thread(target=hold, daemon=True)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    fauxtp.send_nowait("nobody", 1)
+    fauxtp.Mailbox().put_nowait(2)
+    fauxtp.send_nowait(box.pid, 3)
+    counts = dead_letters.counts()
+    os._exit(0 if counts == {"noproc": 1, "exited": 1} and len(box) == 1 else 1)
+done.set()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_locks_that_another_thread_held_do_not_hang_the_child(run: Run) -> None:
+    done = run(HELD, options=QUIETLY)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+WAITED = """
+import os, sys, threading
+import anyio
+import fauxtp
+
+receiving, box, lost = threading.Event(), fauxtp.Mailbox(), []
+
+async def receive():
+    async with anyio.create_task_group() as group:
+        group.start_soon(box.receive, (fauxtp.ANY, print))
+        while not box._waiting:
+            await anyio.lowlevel.checkpoint()
+        receiving.set()
+
+thread = threading.Thread(
+    target=anyio.run, args=(receive,), kwargs={"backend": sys.argv[1]}, daemon=True
+)
+thread.start()
+receiving.wait()
+child = os.fork()
+if child == 0:
+    box._waiting and lost.append("somebody who is not here waits")
+    fauxtp.send_nowait(box.pid, "from the child")
+    os._exit(1 if lost or len(box) != 1 else 0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+fauxtp.send_nowait(box.pid, "from the parent")
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_child_does_not_wake_who_waits_in_its_parent(run: Run, backend: str) -> None:
+    done = run(WAITED, backend, options=QUIETLY)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "from the parent\n", "")
