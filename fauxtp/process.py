@@ -7,6 +7,7 @@ fail, then monitors and links are told. Whoever hears of a death can take the na
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
@@ -320,6 +321,18 @@ find_process: Callable[[PID], Process | None] = _processes.get
 def living() -> list[Process]:
     """Return all living processes, the oldest first."""
     return list(_processes.values())
+
+
+def _after_fork_in_child() -> None:
+    # The event loops are not here, and so none of the processes is alive. Nobody can be told.
+    for process in living():
+        process.phase, process.reason = Phase.DEAD, CANCELLED
+        retire(process.pid)
+    _processes.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def enter(process: Process) -> None:

@@ -79,3 +79,58 @@ thread.join()
 def test_a_child_does_not_wake_who_waits_in_its_parent(run: Run, backend: str) -> None:
     done = run(WAITED, backend, options=QUIETLY)
     assert (done.returncode, done.stdout, done.stderr) == (0, "from the parent\n", "")
+
+
+PROCESSES = """
+import os, sys, threading
+import anyio
+import fauxtp
+
+class Server(fauxtp.GenServer):
+    mailbox_size = 1
+
+started, done = threading.Event(), threading.Event()
+
+async def serve():
+    async with anyio.create_task_group() as group:
+        await Server.start(task_group=group, register_as="kvstore")
+        fauxtp.register("outside", outside)
+        started.set()
+        await anyio.to_thread.run_sync(done.wait)
+        fauxtp.exit("kvstore")
+
+async def serve_in_child():
+    async with anyio.create_task_group() as group:
+        pid = await Server.start(task_group=group, register_as="kvstore")
+        assert fauxtp.processes() == [pid]
+        fauxtp.exit("kvstore")
+
+backend, outside = sys.argv[1], fauxtp.PID()
+thread = threading.Thread(
+    target=anyio.run, args=(serve,), kwargs={"backend": backend}, daemon=True
+)
+thread.start()
+started.wait()
+child = os.fork()
+if child == 0:
+    code = 1
+    try:
+        assert fauxtp.processes() == [] and fauxtp.registered() == ["outside"]
+        try:
+            fauxtp.call_blocking("kvstore", "hello", None)
+        except fauxtp.NoProcess:
+            anyio.run(serve_in_child, backend=backend)
+            code = 0
+    finally:
+        os._exit(code)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert fauxtp.is_alive("kvstore")
+done.set()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_child_has_none_of_the_processes_of_its_parent(run: Run, backend: str) -> None:
+    done = run(PROCESSES, backend, options=QUIETLY)
+    assert (done.returncode, done.stderr) == (0, "")
