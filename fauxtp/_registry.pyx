@@ -31,6 +31,7 @@ from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, Py_NE, PyObject
 from cpython.unicode cimport PyUnicode_Check, PyUnicode_CheckExact
 
 import os
+import sys
 import threading
 import weakref
 
@@ -138,6 +139,14 @@ def _after_fork_in_child():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+cdef _left_by_nobody(lock):
+    """Return `lock`, or another one at the end of the interpreter.
+
+    By then no other thread runs; and one that was frozen with the lock never gives it back.
+    """
+    return threading.RLock() if sys.is_finalizing() else lock
 
 
 # Identities
@@ -640,7 +649,7 @@ cdef class Registry:
         (True, True)
         """
         cdef str key = _name(name)
-        with _watch_lock:
+        with _left_by_nobody(_watch_lock):
             self._watchers[key] = (*self._watchers.get(key, ()), callback)
 
     def unwatch(self, name, callback, /):
@@ -652,7 +661,7 @@ cdef class Registry:
         False
         """
         cdef str key = _name(name)
-        with _watch_lock:
+        with _left_by_nobody(_watch_lock):
             callbacks = list(self._watchers.get(key, ()))
             if callback not in callbacks:
                 return False

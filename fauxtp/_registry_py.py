@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -51,6 +52,14 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _left_by_nobody(lock: threading.RLock) -> threading.RLock:
+    """Return `lock`, or another one at the end of the interpreter.
+
+    By then no other thread runs; and one that was frozen with the lock never gives it back.
+    """
+    return threading.RLock() if sys.is_finalizing() else lock
 
 
 # Identities
@@ -214,7 +223,7 @@ class Registry:
         """
         name, pid = _name(name), _pid(pid)
         table, names = self._table, self._names
-        with _lock:
+        with _left_by_nobody(_lock):
             done = False
             while name not in table and not pid._exited:
                 mine = names.setdefault(pid, {})
@@ -245,7 +254,7 @@ class Registry:
         expected = None if pid is None else _pid(pid)
         table, names = self._table, self._names
         holder = None
-        with _lock:
+        with _left_by_nobody(_lock):
             if name in table and (expected is None or table[name] is expected): holder = table[name]; del table[name], names[holder][name]  # fmt: skip # noqa: E501, E701, E702
             if holder is not None:
                 self._tidy(holder)
@@ -291,7 +300,7 @@ class Registry:
         []
         """
         owner = _pid(pid)
-        with _lock:
+        with _left_by_nobody(_lock):
             return list(self._names.get(owner, ()))
 
     def release(self, pid: PID, /) -> list[str]:
@@ -308,7 +317,7 @@ class Registry:
         owner = _pid(pid)
         names: list[str] = []
         nothing: list[object] = []
-        with _lock:
+        with _left_by_nobody(_lock):
             mine = self._names.get(owner, {})
             # The iterators will see what `names` holds by then; what they drop is not kept.
             drops = chain(map(self._table.pop, names), map(mine.pop, names))
@@ -334,7 +343,7 @@ class Registry:
         name, old, new = _name(name), _pid(holder, "holder"), _pid(successor, "successor")
         table, names = self._table, self._names
         passed = old is new and table.get(name) is old and not new._exited
-        with _lock:
+        with _left_by_nobody(_lock):
             while old is not new and not passed and table.get(name) is old and not new._exited:
                 mine = names.setdefault(new, {})
                 if name in table and table[name] is old and not new._exited and new in names and names[new] is mine: mine[name] = None; table[name] = new; del names[old][name]; passed = True  # fmt: skip # noqa: E501, E701, E702
@@ -358,7 +367,7 @@ class Registry:
         (True, True)
         """
         name = _name(name)
-        with _watch_lock:
+        with _left_by_nobody(_watch_lock):
             self._watchers[name] = (*self._watchers.get(name, ()), callback)
 
     def unwatch(self, name: str, callback: Callable[[PID], object], /) -> bool:
@@ -370,7 +379,7 @@ class Registry:
         False
         """
         name = _name(name)
-        with _watch_lock:
+        with _left_by_nobody(_watch_lock):
             callbacks = list(self._watchers.get(name, ()))
             if callback not in callbacks:
                 return False
@@ -427,7 +436,7 @@ def retire(pid: PID, /) -> None:
     """
     owner = _pid(pid)
     _registries.valuerefs()  # if there is no memory for it, then before anything changes
-    with _lock:
+    with _left_by_nobody(_lock):
         object.__setattr__(owner, "_exited", True)
     for reference in _registries.valuerefs():
         registry = reference()

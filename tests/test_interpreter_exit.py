@@ -1,0 +1,36 @@
+"""The end of the interpreter: threads are frozen then, with whatever locks they held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conftest import Run
+
+FROZEN = """
+import importlib, os, sys, threading
+twin = importlib.import_module(f"fauxtp.{sys.argv[1]}")
+PID, Registry, retire = twin.PID, twin.Registry, twin.retire
+class Late:
+    def __init__(self):
+        self.pid, self.registry, self.retire, self.write = PID(), Registry(), retire, os.write
+
+    def __del__(self):
+        self.registry.watch("late", repr)
+        self.registry.register("late", self.pid)
+        self.registry.transfer("late", self.pid, type(self.pid)())
+        self.registry.unwatch("late", repr)
+        self.retire(self.pid)
+        self.write(1, f"{self.registry.registered()}".encode())
+
+for lock in (getattr(twin, "_lock", None), twin._watch_lock):
+    if lock is not None:  # whoever took it is gone, and never gives it back
+        thread = threading.Thread(target=lock.acquire)
+        thread.start()
+        thread.join()
+late = Late()
+"""
+
+
+def test_finalisers_do_not_wait_for_writers_that_are_gone(twin: Any, run: Run) -> None:
+    done = run(FROZEN, twin.__name__.rpartition(".")[2])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['late']", "")
