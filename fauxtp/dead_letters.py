@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ class DeadLetters:
         self._lock = threading.RLock()  # a finaliser may send while this is counting
 
     def add(self, to: object, message: Any, reason: str) -> None:
-        with self._lock:
+        with self._free_lock():
             self._counts[reason] += 1
             observers = self._observers
         for observer in observers:
@@ -54,9 +55,13 @@ class DeadLetters:
             except Exception:
                 logger.exception("an observer of dead letters failed")
 
+    def _free_lock(self) -> threading.RLock:
+        # At the interpreter's end no other thread runs: one that has the lock is frozen.
+        return threading.RLock() if sys.is_finalizing() else self._lock
+
     def counts(self) -> dict[str, int]:
         """Return how many there were, by reason."""
-        with self._lock:
+        with self._free_lock():
             return dict(self._counts)
 
     def total(self) -> int:
@@ -66,12 +71,12 @@ class DeadLetters:
     @contextmanager
     def observed_by(self, observer: Callable[[DeadLetter], object]) -> Iterator[None]:
         """Call `observer` for each dead letter while the context lasts, in any thread."""
-        with self._lock:
+        with self._free_lock():
             self._observers += (observer,)
         try:
             yield
         finally:
-            with self._lock:
+            with self._free_lock():
                 remaining = list(self._observers)
                 remaining.remove(observer)
                 self._observers = tuple(remaining)

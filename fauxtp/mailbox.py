@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -414,5 +415,5 @@ class Mailbox:
             dead_letters.add(self.pid, message, "exited")
 
     def __del__(self) -> None:
-        if self._inbox or self._kept or self._owed:
-            self.close()
+        if (self._inbox or self._kept or self._owed) and not sys.is_finalizing():
+            self.close()  # at the interpreter's end, there is nobody to be told

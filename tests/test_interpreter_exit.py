@@ -34,3 +34,30 @@ late = Late()
 def test_finalisers_do_not_wait_for_writers_that_are_gone(twin: Any, run: Run) -> None:
     done = run(FROZEN, twin.__name__.rpartition(".")[2])
     assert (done.returncode, done.stdout, done.stderr) == (0, "['late']", "")
+
+
+LETTERS = """
+import os, threading
+import fauxtp
+
+class Late:
+    def __init__(self):
+        self.box, self.send, self.letters = fauxtp.Mailbox(), fauxtp.send_nowait, letters
+        self.write = os.write
+        self.box.put_nowait("a message that nobody reads")
+
+    def __del__(self):
+        self.send("nobody", 1)
+        self.write(1, f"{self.letters.counts()}".encode())
+
+letters = fauxtp.dead_letters
+thread = threading.Thread(target=letters._lock.acquire)  # it is gone, and never gives it back
+thread.start()
+thread.join()
+late = Late()
+"""
+
+
+def test_finalisers_do_not_wait_for_who_counted_dead_letters(run: Run) -> None:
+    done = run(LETTERS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{'noproc': 1}", "")
