@@ -1,0 +1,81 @@
+"""Programs of their own: each runs to its end, or to the end of our patience."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended; `hung` if it had to be ended, and says by itself where it hung."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    hung: bool = False
+
+    def check(self, returncode: int = 0, stderr: str = "") -> Ended:
+        """Raise unless the program ended as it should, and made no noise."""
+        assert not self.hung, f"the program hangs:\n{self.stdout}\n{self.stderr}"
+        assert self.returncode == returncode, f"{self.returncode}:\n{self.stdout}\n{self.stderr}"
+        assert self.stderr == stderr, f"noise on stderr:\n{self.stderr}"
+        return self
+
+
+def extensions(twin: object) -> str:
+    """Return which FAUXTP_EXTENSIONS makes a program use that twin."""
+    return "never" if getattr(twin, "__name__", "").endswith("_py") else "always"
+
+
+Program = subprocess.Popen[str]
+
+
+def start(module: str, *arguments: object, choice: str, options: tuple[str, ...] = ()) -> Program:
+    """Start `python -m hostile.<module>` beside the test."""
+    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, *options, "-m", f"hostile.{module}", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONFAULTHANDLER": "1",
+            "PYTHONPATH": path,
+            "FAUXTP_EXTENSIONS": choice,
+        },
+        start_new_session=True,  # so that its children, too, can be ended
+    )
+
+
+def end_of(program: Program, patience: float = 60.0) -> Ended:
+    """Wait for the end of a program; after `patience` seconds, end it and its children."""
+    try:
+        out, err = program.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        if os.name == "posix":
+            os.killpg(program.pid, signal.SIGABRT)  # each says where it hangs, and ends
+        else:
+            program.kill()
+        out, err = program.communicate()
+        return Ended(program.returncode, out, err, hung=True)
+    return Ended(program.returncode, out, err)
+
+
+def run(
+    module: str,
+    *arguments: object,
+    choice: str,
+    options: tuple[str, ...] = (),
+    patience: float = 60.0,
+) -> Ended:
+    """Run `python -m hostile.<module>` to its end."""
+    return end_of(start(module, *arguments, choice=choice, options=options), patience)
