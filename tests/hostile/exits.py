@@ -243,7 +243,7 @@ def storming() -> None:
         daemon(storm)
 
 
-# Two that a check must not let pass
+# Three that a check must not let pass
 
 
 def noisy() -> None:
@@ -252,6 +252,11 @@ def noisy() -> None:
 
 def fail(*_: object) -> None:
     raise RuntimeError("as nobody expects")
+
+
+def crashing() -> None:
+    beside()
+    os.abort()
 
 
 def stuck() -> None:

@@ -120,6 +120,12 @@ def test_of_the_test_noise_at_the_end_is_found() -> None:
         check_end("noisy", done)
 
 
+def test_of_the_test_a_crash_is_found() -> None:
+    done = programs.run("exits", "crashing", "asyncio", choice="never")
+    with pytest.raises(AssertionError, match="Fatal Python error: Aborted"):
+        check_end("crashing", done)
+
+
 def test_of_the_test_a_program_that_does_not_end_is_found() -> None:
     done = programs.run("exits", "stuck", "asyncio", choice="never", patience=1.0)
     with pytest.raises(AssertionError, match="hangs"):
