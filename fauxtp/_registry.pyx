@@ -640,7 +640,8 @@ cdef class Registry:
         The call comes after the fact, in the thread that registered; by then, the name may
         mean another or nobody. What the callback raises goes to whoever registered.
 
-        Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
+        Raises `TypeError` if `name` is no str or `callback` cannot be called, `ValueError` if
+        `name` is empty.
 
         >>> registry, seen = Registry(), []
         >>> registry.watch("kvstore", seen.append)
@@ -649,6 +650,8 @@ cdef class Registry:
         (True, True)
         """
         cdef str key = _name(name)
+        if not callable(callback):
+            raise _unexpected("callback", "function", callback)
         with _left_by_nobody(_watch_lock):
             self._watchers[key] = (*self._watchers.get(key, ()), callback)
 

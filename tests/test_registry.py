@@ -460,6 +460,12 @@ def test_watching_a_bad_name_is_refused(registry: Any) -> None:
                 attempt()
 
 
+def test_what_cannot_be_called_is_refused_as_a_callback(twin: Any, registry: Any) -> None:
+    with pytest.raises(TypeError, match=r"^expected callback to be a function, got int$"):
+        registry.watch("kvstore", 5)
+    assert registry.register("kvstore", twin.PID())  # who registers is not troubled
+
+
 def test_a_name_keeps_its_pid_alive_and_no_longer(twin: Any, registry: Any) -> None:
     pid = twin.PID()
     watched = weakref.ref(pid)
