@@ -19,6 +19,7 @@ from anyio import (
 from anyio.abc import TaskGroup
 
 from fauxtp.actor import Actor, launch
+from fauxtp.arguments import expect_text, unexpected
 from fauxtp.errors import MaxRestartsExceeded, NoChild, ReceiveTimeout
 from fauxtp.genserver import GenServer
 from fauxtp.messaging import call
@@ -61,6 +62,15 @@ class RestartType(Enum):
     TEMPORARY = "temporary"
 
 
+_FIELDS: tuple[tuple[str, Any, str], ...] = (
+    ("args", Sequence, "a sequence"),
+    ("kwargs", dict, "a dict"),
+    ("restart", RestartType, "a RestartType"),
+    ("shutdown", (int, float), "a number"),
+    ("register_as", (str, type(None)), "a name or None"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
     """How a supervisor starts, restarts and stops one child.
@@ -69,7 +79,7 @@ class ChildSpec:
     how many seconds it has to end when told so, before it is cancelled. With `register_as`,
     it has that name from before its `init`, also each time that it is restarted.
 
-    Raises `ValueError` if `id` is empty, or `actor_class` no class of actors.
+    Raises `ValueError` if `id` or `register_as` is empty, or a field is not what it should be.
     """
 
     id: str
@@ -81,21 +91,26 @@ class ChildSpec:
     register_as: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.id, str) or not self.id:
-            raise ValueError(f"expected id to be a str with characters, got {self.id!r}")
+        if not isinstance(self.id, str) or str.__len__(self.id) == 0:
+            got = "''" if isinstance(self.id, str) else type(self.id).__name__
+            raise ValueError(f"expected id to be a str with characters, got {got}")
         if not (isinstance(self.actor_class, type) and issubclass(self.actor_class, Actor)):
             raise ValueError(
                 f"expected the actor_class of {self.id!r} to be a class of actors,"
-                f" got {self.actor_class!r}"
+                f" got {type(self.actor_class).__name__}"
             )
-        if not isinstance(self.restart, RestartType):
-            raise ValueError(
-                f"expected the restart of {self.id!r} to be a RestartType, got {self.restart!r}"
-            )
-        if self.shutdown < 0:
+        for name, kind, words in _FIELDS:
+            came = getattr(self, name)
+            if not isinstance(came, kind):
+                raise ValueError(
+                    f"expected the {name} of {self.id!r} to be {words}, got {type(came).__name__}"
+                )
+        if not self.shutdown >= 0:
             raise ValueError(
                 f"expected the shutdown of {self.id!r} to be at least 0, got {self.shutdown}"
             )
+        if self.register_as is not None and str.__len__(self.register_as) == 0:
+            raise ValueError(f"expected the register_as of {self.id!r} to have characters, got ''")
 
 
 @final
@@ -191,13 +206,26 @@ class Supervisor(GenServer[Any, Any]):
         self._by_id: dict[str, _Child] = {}
         self._restarts: deque[float] = deque()
         self._all_stopped, self._hosted = Event(), Event()
+        self._check_itself()
         specs = self.child_specs()
-        _check_ids(specs)
+        _check_specs(specs)
         self.children.start_soon(self._host_children)
         await self._hosted.wait()
         for spec in specs:
             self._by_id[spec.id] = child = _Child(spec)
             await self._start(child)
+
+    def _check_itself(self) -> None:
+        if not isinstance(self.strategy, RestartStrategy):
+            raise unexpected("strategy", "a RestartStrategy", self.strategy)
+        for name in ("max_restarts", "max_seconds"):
+            if not isinstance(getattr(self, name), (int, float)):
+                raise unexpected(name, "a number", getattr(self, name))
+        if not (self.max_restarts >= 0 and self.max_seconds >= 0):
+            raise ValueError(
+                "expected max_restarts and max_seconds to be at least 0,"
+                f" got {self.max_restarts} and {self.max_seconds}"
+            )
 
     async def _host_children(self) -> None:
         # Shielded: when everything is cancelled, the children still stop one after the other.
@@ -308,7 +336,9 @@ class Supervisor(GenServer[Any, Any]):
     # What others ask
 
     async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
-        match request:
+        # Anybody may send anything: what is no question is not looked at more closely.
+        is_question = type(request) is tuple and request and type(request[0]) is str
+        match request if is_question else None:
             case ("$which_children",):
                 answer: Any = [self._info(child) for child in self._by_id.values()]
             case ("$count_children",):
@@ -318,7 +348,7 @@ class Supervisor(GenServer[Any, Any]):
             case ("$terminate_child" | "$restart_child" | "$delete_child" as what, str(id_)):
                 answer = await self._change(what, id_)
             case _:
-                answer = _Refusal(ValueError(f"a supervisor does not know {request!r}"))
+                answer = _Refusal(ValueError("expected a question for a supervisor, got another"))
         return answer, state
 
     def _info(self, child: _Child) -> ChildInfo:
@@ -365,9 +395,13 @@ class Supervisor(GenServer[Any, Any]):
         return child.pid
 
 
-def _check_ids(specs: list[ChildSpec]) -> None:
+def _check_specs(specs: list[ChildSpec]) -> None:
+    if not isinstance(specs, Sequence):
+        raise unexpected("child_specs", "a list of ChildSpecs", specs)
     seen = set()
     for spec in specs:
+        if not isinstance(spec, ChildSpec):
+            raise unexpected("each of child_specs", "a ChildSpec", spec)
         if spec.id in seen:
             raise ValueError(f"two children have the id {spec.id!r}")
         seen.add(spec.id)
@@ -408,7 +442,7 @@ async def start_child(supervisor: PID | str, spec: ChildSpec) -> PID:
     `ChildSpec`, and what its `init` raises.
     """
     if not isinstance(spec, ChildSpec):
-        raise TypeError(f"expected spec to be a ChildSpec, got {type(spec).__name__}")
+        raise unexpected("spec", "a ChildSpec", spec)
     pid: PID = await _ask(supervisor, ("$start_child", spec))
     return pid
 
@@ -418,7 +452,7 @@ async def terminate_child(supervisor: PID | str, id: str) -> None:  # noqa: A002
 
     Raises `NoChild` if there is none of that id.
     """
-    await _ask(supervisor, ("$terminate_child", id))
+    await _ask(supervisor, ("$terminate_child", expect_text("id", id)))
 
 
 async def restart_child(supervisor: PID | str, id: str) -> PID:  # noqa: A002
@@ -427,7 +461,7 @@ async def restart_child(supervisor: PID | str, id: str) -> PID:  # noqa: A002
     Raises `NoChild` if there is none of that id, `ValueError` if it runs, and what its
     `init` raises.
     """
-    pid: PID = await _ask(supervisor, ("$restart_child", id))
+    pid: PID = await _ask(supervisor, ("$restart_child", expect_text("id", id)))
     return pid
 
 
@@ -436,4 +470,4 @@ async def delete_child(supervisor: PID | str, id: str) -> None:  # noqa: A002
 
     Raises `NoChild` if there is none of that id, and `ValueError` if it runs.
     """
-    await _ask(supervisor, ("$delete_child", id))
+    await _ask(supervisor, ("$delete_child", expect_text("id", id)))

@@ -15,14 +15,18 @@ from fauxtp import (
     MaxRestartsExceeded,
     RestartStrategy,
     RestartType,
+    Supervisor,
     call,
     cast,
     cast_nowait,
+    delete_child,
     exit,
     is_alive,
     monitor,
     process_info,
     register,
+    restart_child,
+    terminate_child,
     unregister,
     wait_exit,
     wait_registered,
@@ -338,3 +342,61 @@ async def test_a_named_server_that_crashes_under_load_stays_reachable() -> None:
     assert set(outcomes) <= {"ok", "NoProcess", "ProcessExited"}
     assert outcomes.count("ok") > len(outcomes) / 2
     assert len(outcomes) == 4000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("args", 5),
+        ("kwargs", [1]),
+        ("shutdown", "soon"),
+        ("shutdown", float("nan")),
+        ("register_as", 5),
+        ("register_as", ""),
+    ],
+)
+def test_a_field_that_would_fail_later_is_refused(name: str, value: Any) -> None:
+    fields: dict[str, Any] = {"id": "a", "actor_class": Puppet, name: value}
+    with pytest.raises(ValueError, match=f"expected the {name} of 'a' to .* got "):
+        ChildSpec(**fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("child_specs", lambda self: 5, TypeError),
+        ("child_specs", lambda self: ["a"], TypeError),
+        ("strategy", "one_for_one", TypeError),
+        ("max_restarts", None, TypeError),
+        ("max_seconds", "5", TypeError),
+        ("max_seconds", float("nan"), ValueError),
+    ],
+)
+async def test_what_a_class_gets_wrong_is_told_when_it_starts(
+    name: str, value: Any, error: type[Exception]
+) -> None:
+    chief: type[Supervisor] = type("Chief", (Supervisor,), {name: value})
+    async with running() as group:
+        with pytest.raises(error, match=f"expected .*{name}.* got "):
+            await chief.start(task_group=group)
+
+
+class Unequal:
+    def __eq__(self, other: object) -> bool:
+        raise Boom
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        raise Boom
+
+
+async def test_a_question_that_is_none_harms_no_supervisor() -> None:
+    async with running() as group:
+        chief = await supervisor(*three([])).start(task_group=group)
+        for question in (Unequal(), (Unequal(),), ("$terminate_child", Unequal()), (), "what?"):
+            await call(chief, question)
+        for ask in (terminate_child, restart_child, delete_child):
+            with pytest.raises(TypeError, match="expected id to be a str, got int"):
+                await ask(chief, 5)  # type: ignore[arg-type]
+        assert len(await which_children(chief)) == 3
