@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from fauxtp import registry
+from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
 from fauxtp.hosting import run_in
@@ -137,7 +138,7 @@ class Actor(ABC):
         self, actor_cls: type[Actor], *args: Any, on_exit: OnExit | None = None, **kwargs: Any
     ) -> ActorHandle:
         """Start an actor that ends with this one; see `start_link`."""
-        return await actor_cls.start_link(
+        return await expect_actor_class("actor_cls", actor_cls).start_link(
             *args, task_group=self.children, on_exit=on_exit, **kwargs
         )
 
@@ -199,6 +200,13 @@ class Actor(ABC):
         return ActorHandle(process.pid, process.family.scope)
 
 
+def expect_actor_class(parameter: str, came: type[Actor]) -> type[Actor]:
+    """Return `came`, or raise `TypeError` if it is no class of actors."""
+    if not (isinstance(came, type) and issubclass(came, Actor)):
+        raise unexpected(parameter, "a class of actors", came)
+    return came
+
+
 async def launch(
     actor: Actor,
     task_group: TaskGroup,
@@ -213,6 +221,10 @@ async def launch(
     home = current_home()
     if home is None:
         raise RuntimeError("no event loop runs in this thread")
+    if not hasattr(type(task_group), "start_soon"):
+        raise unexpected("task_group", "a task group", task_group)
+    if on_exit is not None:
+        expect_callable("on_exit", on_exit)
     actor._process = process = Process(actor, home, supervisor)
     starter = current_process(own_task=True)
     if starter is not None:  # it cannot answer: whoever calls it meanwhile should know

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, final
 from anyio.lowlevel import checkpoint
 
 from fauxtp.actor import ROUNDS, Actor, ActorExit
+from fauxtp.arguments import expect_callable
 from fauxtp.calls import NO_REPLY, Call, Cast, reply
 from fauxtp.process import ExitReason, Process
 from fauxtp.registry import PID
@@ -99,6 +100,8 @@ class GenServer(Actor, Generic[R, S]):
 
         It ends with the server. Its own end is told to `handle_task_end`.
         """
+
+        expect_callable("func", func)
 
         async def work() -> Any:
             result = func(*args, **kwargs)

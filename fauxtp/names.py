@@ -6,7 +6,7 @@ from typing import Any
 
 from anyio.abc import TaskGroup
 
-from fauxtp.actor import Actor
+from fauxtp.actor import Actor, expect_actor_class
 from fauxtp.errors import NameTaken, ReceiveTimeout
 from fauxtp.process import Phase, Process, find_process
 from fauxtp.registry import PID, default, whereis
@@ -55,6 +55,7 @@ async def start_or_find(
 
     Raises what `actor_class.start` raises, to the one who started it.
     """
+    expect_actor_class("actor_class", actor_class)
     while True:
         pid = whereis(name)
         if pid is None:

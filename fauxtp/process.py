@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
+from fauxtp.arguments import expect_text
 from fauxtp.calls import Call, OwedCalls
 from fauxtp.errors import ProcessExited
 from fauxtp.mailbox import Mailbox
@@ -63,7 +64,7 @@ class ExitReason(str):
     def __new__(
         cls, text: str, *, exception: BaseException | None = None, abnormal: bool = False
     ) -> Self:
-        self = super().__new__(cls, text)
+        self = super().__new__(cls, expect_text("text", text))
         self.exception = exception
         self.abnormal = abnormal or exception is not None
         return self
@@ -71,7 +72,11 @@ class ExitReason(str):
     @classmethod
     def error(cls, exception: BaseException) -> ExitReason:
         """Return the reason of a process that `exception` ended."""
-        return cls(f"error: {exception!r}", exception=exception)
+        try:
+            text = f"error: {exception!r}"
+        except Exception:  # one that cannot even be printed ends its own process only
+            text = f"error: {type(exception).__name__}"
+        return cls(text, exception=exception)
 
 
 CANCELLED = ExitReason("cancelled", abnormal=True)

@@ -9,8 +9,9 @@ from typing import Any, final
 from anyio.abc import TaskGroup
 
 from fauxtp.actor import Actor, launch
+from fauxtp.arguments import expect_callable
 from fauxtp.errors import ProcessExited
-from fauxtp.messaging import send_nowait
+from fauxtp.messaging import find_pid, send_nowait
 from fauxtp.monitors import wait_exit
 from fauxtp.process import ExitReason
 from fauxtp.registry import PID
@@ -48,6 +49,7 @@ class Task(Actor):
         *,
         notify: Callable[[TaskEnd], object] | None = None,
     ) -> None:
+        expect_callable("func", func)
         self._func = func
         self._notify = notify
         self._value: Any = None
@@ -91,6 +93,7 @@ class Task(Actor):
 
         It is `(success_message_name, pid, value)` or `(failure_message_name, pid, reason)`.
         """
+        find_pid(parent_pid)  # or it would be known to be none only at the end
         names = {"success": success_message_name, "failure": failure_message_name}
 
         def notify(end: TaskEnd) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from anyio.abc import TaskGroup
 from conftest import PATIENCE
 from crew import Boom, Fatal, Idle, Puppet, boom, end_of, process_of, running
 
@@ -17,9 +18,11 @@ from fauxtp import (
     PID,
     Actor,
     Down,
+    ExitReason,
     GenServer,
     Mailbox,
     ProcessExited,
+    Stop,
     call,
     cast,
     exit,
@@ -301,3 +304,42 @@ async def test_whoever_hears_of_a_death_can_take_the_name_at_once() -> None:
         await mailbox.receive((ANY, str))
         assert took == [True]
         assert whereis("throne") is heir
+
+
+class Unspeakable(Exception):
+    def __repr__(self) -> str:
+        raise Boom
+
+
+async def test_an_error_that_cannot_be_printed_ends_its_own_actor_only() -> None:
+    def fail() -> None:
+        raise Unspeakable
+
+    async with running() as group:
+        one = await Puppet.start(task_group=group)
+        other = await Puppet.start(task_group=group)
+        process = process_of(one)
+        await cast(one, fail)
+        assert await end_of(process) == "error: Unspeakable"
+        assert await call(other, lambda: "alive") == "alive"
+
+
+async def test_a_reason_is_a_text() -> None:
+    for reason in (None, 5, b"normal"):
+        with pytest.raises(TypeError, match="expected text to be a str, got "):
+            ExitReason(reason)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="expected text to be a str, got "):
+            Stop(reason)  # type: ignore[arg-type]
+
+
+async def test_an_actor_starts_in_a_task_group() -> None:
+    for group in (None, 5, "group", TaskGroup):
+        with pytest.raises(TypeError, match="expected task_group to be a task group, got "):
+            await Idle.start(task_group=group)  # type: ignore[arg-type]
+    assert processes() == []
+
+
+async def test_on_exit_can_be_called() -> None:
+    async with running() as group:
+        with pytest.raises(TypeError, match="expected on_exit to be callable, got int"):
+            await Idle.start_link(task_group=group, on_exit=5)  # type: ignore[arg-type]

@@ -276,3 +276,10 @@ async def test_looking_for_one_that_runs_leaves_nothing_with_it() -> None:
         assert not process.starters
         exit(pid)
         await wait_exit(pid)
+
+
+async def test_only_actors_are_started_under_a_name() -> None:
+    async with running() as group:
+        for cls in (5, object, Idle()):
+            with pytest.raises(TypeError, match="expected actor_class to be a class of actors"):
+                await start_or_find("kvstore", cls, task_group=group)  # type: ignore[arg-type]

@@ -190,3 +190,13 @@ async def test_a_cancelled_task_group_ends_tasks_and_tells_of_it() -> None:
 def test_a_task_is_an_actor() -> None:
     assert issubclass(Task, Actor)
     assert whereis("task") is None
+
+
+async def test_what_cannot_be_called_or_told_is_no_task() -> None:
+    async with running() as group:
+        coroutine = forever()
+        with pytest.raises(TypeError, match="expected func to be callable, got coroutine"):
+            await Task.spawn(coroutine, group)  # type: ignore[arg-type]
+        coroutine.close()
+        with pytest.raises(TypeError, match="expected to to be a PID or a name, got int"):
+            await Task.spawn_and_notify(forever, group, 5)  # type: ignore[arg-type]
