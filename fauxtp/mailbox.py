@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
+from fauxtp.arguments import unexpected
 from fauxtp.calls import Call, OwedCalls
 from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import MailboxClosed, MailboxFull, NoProcess, ReceiveTimeout
@@ -48,6 +49,11 @@ if hasattr(os, "register_at_fork"):
 def find_mailbox(pid: PID) -> Mailbox | None:
     """Return the open mailbox whose address is `pid`, or None."""
     return _mailboxes.get(pid)
+
+
+def _expect_pair(pattern: Pattern) -> None:
+    if not (isinstance(pattern, (tuple, list)) and len(pattern) == 2 and callable(pattern[1])):
+        raise unexpected("each pattern", "(matcher, handler)", pattern)
 
 
 class Mailbox:
@@ -88,7 +94,7 @@ class Mailbox:
         self._removals = 0  # from the older ones
         self._owed: OwedCalls | None = None  # received by pattern, and to be answered
         if not isinstance(max_size, int):
-            raise TypeError(f"expected max_size to be an int, got {type(max_size).__name__}")
+            raise unexpected("max_size", "an int", max_size)
         if max_size < 0:
             raise ValueError(f"expected max_size to be at least 0, got {max_size}")
         self.max_size = max_size
@@ -102,6 +108,8 @@ class Mailbox:
         if pid is None:
             pid = PID()
             _mailboxes[pid] = self
+        elif type(pid) is not PID:
+            raise unexpected("pid", "a PID", pid)
         self.pid = pid
 
     def __repr__(self) -> str:
@@ -240,7 +248,8 @@ class Mailbox:
 
         `timeout` is in seconds. It covers the wait, never the handler.
 
-        Raises `ReceiveTimeout` if nothing came in time, and `MailboxClosed` if nothing can.
+        Raises `ReceiveTimeout` if nothing came in time, `MailboxClosed` if nothing can, and
+        `TypeError` if a pattern is no such pair.
         What a matcher raises goes to the caller; the message stays.
 
         >>> import anyio
@@ -254,6 +263,8 @@ class Mailbox:
         """
         if not patterns:
             raise ValueError("expected at least one pattern")
+        for pattern in patterns:  # before a message is taken out
+            _expect_pair(pattern)
         handler, extracted = await self._first_match(patterns, timeout)
         result = handler(*extracted)
         return await result if inspect.isawaitable(result) else result

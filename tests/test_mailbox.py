@@ -401,3 +401,17 @@ async def test_a_message_whose_matcher_closes_the_mailbox_is_handled_and_no_dead
     with dead_letters.observed_by(seen.append):
         assert await mailbox.receive((close, same)) == "first"
     assert [letter.message for letter in seen] == ["second"]
+
+
+@pytest.mark.parametrize("pattern", [5, "ab", (ANY,), (ANY, 5), (ANY, same, same)])
+async def test_a_pattern_that_is_no_pair_costs_no_message(pattern: Any) -> None:
+    mailbox = Mailbox()
+    mailbox.put_nowait("hello")
+    with pytest.raises(TypeError, match=r"expected each pattern to be \(matcher, handler\), got "):
+        await mailbox.receive(pattern)
+    assert await all_of(mailbox) == ["hello"]
+
+
+async def test_the_address_of_a_mailbox_is_a_pid() -> None:
+    with pytest.raises(TypeError, match="expected pid to be a PID, got str"):
+        Mailbox(pid="kvstore")  # type: ignore[arg-type]
