@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, TypeVar
 import anyio
 
 from fauxtp.actor import Actor
+from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.errors import NoProcess
 from fauxtp.exploring import SeedFailed, explore
 from fauxtp.mailbox import Pattern
@@ -39,14 +40,16 @@ class _Receiver(Protocol):
 async def with_timeout(coro: Awaitable[T], timeout: float = 1.0) -> T:
     """Await `coro`, for at most `timeout` seconds, and return what it returns.
 
-    Raises `TimeoutError` if it takes longer.
+    Raises `TimeoutError` if it takes longer, and `TypeError` if `coro` cannot be awaited.
 
     >>> async def answer():
     ...     return 42
     >>> anyio.run(lambda: with_timeout(answer()))
     42
     """
-    with anyio.move_on_after(timeout):
+    if not inspect.isawaitable(coro):
+        raise unexpected("coro", "awaitable", coro)
+    with anyio.move_on_after(_seconds("timeout", timeout)):
         return await coro
     raise TimeoutError(f"not done within {timeout:g} s")
 
@@ -67,6 +70,8 @@ async def assert_receives(actor: _Receiver, *patterns: Pattern, timeout: float =
     >>> anyio.run(main)
     3
     """
+    if not hasattr(type(actor), "receive"):
+        raise unexpected("actor", "an actor or a Mailbox", actor)
     return await actor.receive(*patterns, timeout=timeout)
 
 
@@ -82,12 +87,22 @@ async def wait_for(
 
     >>> anyio.run(wait_for, lambda: True)
     """
-    deadline = anyio.current_time() + timeout
+    expect_callable("condition", condition)
+    interval = max(0.0, _seconds("interval", interval))
+    deadline = anyio.current_time() + _seconds("timeout", timeout)
     while not await _holds(condition, deadline):
         left = deadline - anyio.current_time()
         if left <= 0:
             raise TimeoutError(f"the condition was not met within {timeout:g} s")
         await anyio.sleep(min(interval, left))
+
+
+def _seconds(parameter: str, came: float) -> float:
+    if not isinstance(came, (int, float)):
+        raise unexpected(parameter, "a number", came)
+    if came != came:
+        raise ValueError(f"expected {parameter} to be a number of seconds, got nan")
+    return came
 
 
 async def _holds(condition: Callable[[], object], deadline: float) -> object:
@@ -129,6 +144,8 @@ class TestActor(Actor):
 
         Raises `NoProcess` if there is none, and `TypeError` if it is not of this class.
         """
+        if type(pid) is not PID:
+            raise unexpected("pid", "a PID", pid)
         process = find_process(pid)
         if process is None:
             raise NoProcess(pid)

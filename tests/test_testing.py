@@ -207,3 +207,31 @@ async def test_a_test_actor_can_be_subclassed() -> None:
         pid = await OfOurOwn.start(task_group=task_group)
         assert OfOurOwn.created.pop() is OfOurOwn.of(pid)
         exit(pid)
+
+
+async def test_what_is_no_time_is_refused() -> None:
+    nan = float("nan")
+    for timeout, error in (("soon", TypeError), (None, TypeError), (nan, ValueError)):
+        waiting = anyio.sleep(0)
+        with pytest.raises(error, match="expected timeout to be .* got "):
+            await with_timeout(waiting, timeout)  # type: ignore[arg-type]
+        waiting.close()
+        with pytest.raises(error, match="expected timeout to be .* got "):
+            await wait_for(lambda: False, timeout)  # type: ignore[arg-type]
+        with pytest.raises(error, match="expected interval to be .* got "):
+            await wait_for(lambda: False, SOON, timeout)  # type: ignore[arg-type]
+    with pytest.raises(TimeoutError):
+        await wait_for(lambda: False, SOON, -1.0)
+
+
+async def test_what_helps_nobody_is_refused() -> None:
+    with pytest.raises(TypeError, match="expected coro to be awaitable, got int"):
+        await with_timeout(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected condition to be callable, got bool"):
+        await wait_for(True)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected actor to be an actor or a Mailbox, got PID"):
+        await assert_receives(Mailbox().pid, (ANY, print))  # type: ignore[arg-type]
+    pids: list[Any] = ["kvstore", []]
+    for pid in pids:
+        with pytest.raises(TypeError, match="expected pid to be a PID, got "):
+            TestActor.of(pid)
