@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from fauxtp.arguments import expect_callable
+
 __all__ = ["DeadLetter", "DeadLetters", "dead_letters"]
 
 logger = logging.getLogger("fauxtp")
@@ -71,6 +73,7 @@ class DeadLetters:
     @contextmanager
     def observed_by(self, observer: Callable[[DeadLetter], object]) -> Iterator[None]:
         """Call `observer` for each dead letter while the context lasts, in any thread."""
+        expect_callable("observer", observer)
         with self._free_lock():
             self._observers += (observer,)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from fauxtp.arguments import unexpected
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.mailbox import find_mailbox
 from fauxtp.messaging import find_pid
@@ -81,9 +82,11 @@ def demonitor(ref: Ref) -> bool:
 
     A `Down` that lies in the mailbox stays there.
 
-    Raises `RuntimeError` outside of an actor.
+    Raises `RuntimeError` outside of an actor, and `TypeError` if `ref` is no Ref.
     """
     me = _me("demonitor")
+    if type(ref) is not Ref:
+        raise unexpected("ref", "a Ref", ref)
     pid = me.monitors.pop(ref, None)
     if pid is None:
         return False
@@ -141,7 +144,7 @@ def exit(pid: PID | str, reason: str = "shutdown") -> bool:  # noqa: A001
     False
     """
     if not isinstance(reason, str):
-        raise TypeError(f"expected reason to be a str, got {type(reason).__name__}")
+        raise unexpected("reason", "a str", reason)
     process = _process_of(pid)
     if process is None:
         return False

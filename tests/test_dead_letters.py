@@ -226,3 +226,11 @@ def test_a_finaliser_may_cause_a_dead_letter_while_one_is_counted() -> None:
     thread.join(PATIENCE)
     assert not thread.is_alive()
     assert letters.counts() == {"noproc": 1, "exited": 1}
+
+
+async def test_what_cannot_be_called_does_not_observe() -> None:
+    with (
+        pytest.raises(TypeError, match="expected observer to be callable, got int"),
+        dead_letters.observed_by(5),  # type: ignore[arg-type]
+    ):
+        pass

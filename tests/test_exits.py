@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -387,3 +388,16 @@ async def test_a_death_in_another_thread_is_told_to_all_that_watch_or_link(
         assert len({end.pid for end in seen if isinstance(end, Exit)}) == rounds
         assert not await heard(outside)
         assert process_info(watcher).links == process_info(watcher).monitors == []
+
+
+async def test_what_is_no_ref_is_no_monitor() -> None:
+    async with running() as group:
+        puppet = await Puppet.start(task_group=group)
+        refs: list[Any] = [5, []]
+        for ref in refs:
+            await call(puppet, partial(refused, ref))
+
+
+def refused(ref: Any) -> None:
+    with pytest.raises(TypeError, match="expected ref to be a Ref, got "):
+        demonitor(ref)
