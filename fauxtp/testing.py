@@ -7,6 +7,7 @@ plugin that comes with the package: see `fauxtp.pytest_plugin`.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, Self, TypeVar
 
@@ -20,6 +21,7 @@ from fauxtp.mailbox import Pattern
 from fauxtp.patterns import ANY
 from fauxtp.process import find_process
 from fauxtp.registry import PID
+from fauxtp.waiting import seconds
 
 __all__ = [
     "SeedFailed",
@@ -88,7 +90,7 @@ async def wait_for(
     >>> anyio.run(wait_for, lambda: True)
     """
     expect_callable("condition", condition)
-    interval = max(0.0, _seconds("interval", interval))
+    interval = _seconds("interval", interval)
     deadline = anyio.current_time() + _seconds("timeout", timeout)
     while not await _holds(condition, deadline):
         left = deadline - anyio.current_time()
@@ -100,9 +102,10 @@ async def wait_for(
 def _seconds(parameter: str, came: float) -> float:
     if not isinstance(came, (int, float)):
         raise unexpected(parameter, "a number", came)
-    if came != came:
+    if came != came:  # noqa: PLR0124
         raise ValueError(f"expected {parameter} to be a number of seconds, got nan")
-    return came
+    limit = seconds(came)
+    return math.inf if limit is None else limit
 
 
 async def _holds(condition: Callable[[], object], deadline: float) -> object:
@@ -135,7 +138,7 @@ class TestActor(Actor):
         self.messages: list[Any] = []
 
     async def run(self, state: Any) -> Any:
-        self.messages.append(await self.receive((ANY, lambda message: message)))
+        await self.receive((ANY, self.messages.append))  # also what could be awaited, as it is
         return state
 
     @classmethod

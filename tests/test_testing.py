@@ -213,12 +213,12 @@ async def test_what_is_no_time_is_refused() -> None:
     nan = float("nan")
     for timeout, error in (("soon", TypeError), (None, TypeError), (nan, ValueError)):
         waiting = anyio.sleep(0)
-        with pytest.raises(error, match="expected timeout to be .* got "):
+        with pytest.raises(error, match=r"expected timeout to be .* got "):
             await with_timeout(waiting, timeout)  # type: ignore[arg-type]
         waiting.close()
-        with pytest.raises(error, match="expected timeout to be .* got "):
+        with pytest.raises(error, match=r"expected timeout to be .* got "):
             await wait_for(lambda: False, timeout)  # type: ignore[arg-type]
-        with pytest.raises(error, match="expected interval to be .* got "):
+        with pytest.raises(error, match=r"expected interval to be .* got "):
             await wait_for(lambda: False, SOON, timeout)  # type: ignore[arg-type]
     with pytest.raises(TimeoutError):
         await wait_for(lambda: False, SOON, -1.0)
@@ -235,3 +235,14 @@ async def test_what_helps_nobody_is_refused() -> None:
     for pid in pids:
         with pytest.raises(TypeError, match="expected pid to be a PID, got "):
             TestActor.of(pid)
+
+
+async def test_a_message_that_could_be_awaited_is_collected_as_it_is() -> None:
+    message = anyio.sleep_forever()
+    async with anyio.create_task_group() as task_group:
+        pid = await TestActor.start(task_group=task_group)
+        await send(pid, message)
+        await wait_for(TestActor.of(pid).get_messages)
+        assert TestActor.of(pid).get_messages() == [message]
+        exit(pid)
+    message.close()
