@@ -1,0 +1,413 @@
+"""How each public call may be called, and what it may be given: the rules of the fuzzer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio.to_thread
+
+import fauxtp
+import fauxtp.registry
+import fauxtp.testing
+from hostile.junk import DEEP, coroutine_function
+from hostile.world import Chief, Idle, Inside, Server, World
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a parameter is: the good values, and whether another one is to be accepted."""
+
+    good: Callable[[World], list[Any]]
+    accepts: Callable[[Any], bool]
+
+    def choose(self, world: World) -> Any:
+        """Return the next of the good values."""
+        values = self.good(world)
+        world.turn += 1
+        return values[world.turn % len(values)]
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _some_text(value: object) -> bool:
+    return isinstance(value, str) and str.__len__(value) > 0
+
+
+def _timeout(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and value == value)
+
+
+def _number(value: object) -> bool:
+    return value is not None and _timeout(value)
+
+
+def _pair(value: object) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2 and callable(value[1])
+
+
+def _actor_class(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, fauxtp.Actor)
+
+
+def _sequence(value: object) -> bool:
+    return isinstance(value, Sequence)
+
+
+def _one(good: Any, accepts: Callable[[Any], bool]) -> Kind:
+    return Kind(lambda world: [good], accepts)
+
+
+def _never(value: object) -> bool:
+    return False
+
+
+ANYTHING = _one("anything", lambda value: True)
+TO = Kind(
+    lambda world: [world.server, "server", world.gone, "nobody"],
+    lambda value: type(value) is fauxtp.PID or _some_text(value),
+)
+HERE = Kind(  # whom to send something, without being answered
+    lambda world: [world.server, world.mailbox.pid, world.tester, "chief", "nobody"], TO.accepts
+)
+CHIEF = Kind(lambda world: [world.chief, "chief", "nobody"], TO.accepts)
+NOBODY = Kind(lambda world: [world.gone, "nobody"], TO.accepts)
+PID = Kind(lambda world: [fauxtp.PID(), world.gone], lambda value: type(value) is fauxtp.PID)
+A_PID_OR_NONE = Kind(PID.good, lambda value: value is None or PID.accepts(value))
+TESTER = Kind(lambda world: [world.tester], PID.accepts)
+REF = Kind(lambda world: [fauxtp.Ref()], lambda value: type(value) is fauxtp.Ref)
+NAME = _one("a name", _some_text)
+NAME_OR_NONE = _one("a name", lambda value: value is None or _some_text(value))
+TEXT = _one("a text", _text)
+TIMEOUT = Kind(lambda world: [0.0, 0.001], _timeout)
+NUMBER = Kind(lambda world: [0.0, 0.001], _number)
+NOT_NEGATIVE = _one(1, lambda value: _number(value) and value >= 0)
+PATTERN = _one((object, lambda value: value), _pair)
+CALLABLE = _one(lambda *_: None, callable)
+ASYNC = _one(coroutine_function, callable)
+SIZE = _one(3, lambda value: isinstance(value, int) and value >= 0)
+GROUP = Kind(lambda world: [world.group, world.spent], lambda value: False)
+ACTOR_CLASS = _one(Idle, _actor_class)
+SPEC = Kind(lambda world: [fauxtp.ChildSpec("new", Idle)], _never)
+CALL = Kind(lambda world: [fauxtp.Call("x", world.gone, None)], _never)
+RECEIVER = Kind(lambda world: [world.mailbox], _never)
+SPECS = _one([fauxtp.ChildSpec("one", Idle)], lambda value: _sequence(value) and not len(value))
+STRATEGY = _one(fauxtp.RestartStrategy.ONE_FOR_ALL, _never)
+
+
+AWAITABLE = Kind(lambda world: [anyio.sleep(0)], inspect.isawaitable)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One way to call something public, and what its parameters are."""
+
+    call: Callable[..., Any]
+    kinds: tuple[Kind, ...] = ()
+    in_thread: bool = False
+    name: str = ""
+
+
+def rule(call: Callable[..., Any], *kinds: Kind) -> Rule:
+    return Rule(call, kinds)
+
+
+def plain(function: Callable[..., Any], *kinds: Kind) -> Rule:
+    """Return the rule of a function that is called as it is."""
+    return Rule(lambda world, *arguments: function(*arguments), kinds)
+
+
+def inside(function: Callable[..., Any], *kinds: Kind) -> Rule:
+    """Return the rule of what the server does itself: `function(server, …)`."""
+
+    async def attempt(world: World, *arguments: Any) -> Any:
+        work = Inside(function, *arguments)
+        fauxtp.cast_nowait(world.server, work)
+        await work.done.wait()
+        if work.error is not None:
+            raise work.error
+        return work.result
+
+    return Rule(attempt, kinds)
+
+
+def in_thread(function: Callable[..., Any], *kinds: Kind) -> Rule:
+    def attempt(world: World, *arguments: Any) -> Any:
+        return anyio.to_thread.run_sync(function, *arguments)
+
+    return Rule(attempt, kinds, in_thread=True)
+
+
+def methods(get: Callable[[], Any]) -> list[Rule]:
+    """Return the rules of a registry."""
+    rules = {
+        "register": (NAME, PID),
+        "unregister": (NAME, A_PID_OR_NONE),
+        "whereis": (NAME,),
+        "registered": (TEXT,),
+        "names": (PID,),
+        "release": (PID,),
+        "transfer": (NAME, PID, PID),
+        "unwatch": (NAME, ANYTHING),
+        "__contains__": (NAME,),
+    }
+
+    def watch(world: World, name: Any, callback: Any) -> None:
+        table = get()
+        table.watch(name, callback)
+        assert table.unwatch(name, callback)
+
+    return [
+        Rule(watch, (NAME, CALLABLE)),
+        *(
+            Rule(
+                lambda world, *arguments, name=name: getattr(get(), name)(*arguments),
+                kinds,
+            )
+            for name, kinds in rules.items()
+        ),
+    ]
+
+
+def _observe(observer: Any) -> None:
+    with fauxtp.dead_letters.observed_by(observer):
+        pass
+
+
+def _spec(**fields: Any) -> fauxtp.ChildSpec:
+    return fauxtp.ChildSpec(**{"id": "new", "actor_class": Idle, **fields})
+
+
+def _field(name: str, kind: Kind) -> Rule:
+    return Rule(lambda world, value: _spec(**{name: value}), (kind,))
+
+
+async def _chief_with(world: World, name: str, value: Any) -> None:
+    def child_specs(self: Any) -> Any:
+        return value
+
+    body = {"child_specs": child_specs} if name == "child_specs" else {name: value}
+    chief: type[Chief] = type("Other", (Chief,), body)
+    fauxtp.exit(await chief.start(task_group=world.group))
+
+
+async def _receive(world: World, pattern: Any, timeout: Any) -> Any:
+    world.mailbox.put_nowait("hello")
+    world.mailbox.put_nowait(DEEP)
+    try:
+        return await world.mailbox.receive(pattern, timeout=timeout)
+    except RecursionError:
+        assert len(world.mailbox) == 2
+    except Exception:
+        assert len(world.mailbox) == 2 or _pair(pattern), "the message is lost"
+        raise
+
+
+async def _bounded(world: World, size: Any) -> None:
+    bounded: type[Idle] = type("Bounded", (Idle,), {"mailbox_size": size})
+    await bounded.start(task_group=world.group)
+
+
+async def _with(world: World, awaitable: Any, timeout: Any) -> None:
+    try:
+        await fauxtp.testing.with_timeout(awaitable, timeout)
+    finally:
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
+
+
+async def _nothing_to_run() -> None:
+    """Be a task."""
+
+
+def _starts(cls: type[fauxtp.Actor]) -> list[Rule]:
+    return [
+        rule(
+            lambda world, group, name: cls.start(task_group=group, register_as=name),
+            GROUP,
+            NAME_OR_NONE,
+        ),
+        rule(
+            lambda world, group, on_exit: cls.start_link(task_group=group, on_exit=on_exit),
+            GROUP,
+            _one(coroutine_function, lambda value: value is None or callable(value)),
+        ),
+    ]
+
+
+RECORD = [Rule(lambda world: None)]  # it holds what it is given, or is made by fauxtp only
+
+RULES: dict[str, list[Rule]] = {
+    "ANY": RECORD,
+    "IGNORE": RECORD,
+    "NO_REPLY": RECORD,
+    "Actor": [
+        *_starts(Idle),
+        rule(_bounded, SIZE),
+        inside(
+            lambda server, cls: type(server).spawn_child_actor(server, cls),
+            ACTOR_CLASS,
+        ),
+        rule(lambda world, why: Idle().stop(why), TEXT),
+    ],
+    "ActorHandle": RECORD,
+    "Call": RECORD,
+    "CallCycle": RECORD,
+    "Cast": RECORD,
+    "ChildInfo": RECORD,
+    "ChildSpec": [
+        _field("id", _one("id", _some_text)),
+        _field("actor_class", ACTOR_CLASS),
+        _field("args", _one((), _sequence)),
+        _field("kwargs", _one({}, lambda value: isinstance(value, dict))),
+        _field("restart", _one(fauxtp.RestartType.PERMANENT, _never)),
+        _field("shutdown", NOT_NEGATIVE),
+        _field("register_as", NAME_OR_NONE),
+    ],
+    "DeadLetter": RECORD,
+    "Down": RECORD,
+    "Exit": RECORD,
+    "ExitReason": [plain(fauxtp.ExitReason, TEXT)],
+    "FauxtpError": RECORD,
+    "GenServer": [
+        *_starts(Server),
+        inside(
+            lambda server, function: server.spawn_task(function),
+            CALLABLE,
+        ),
+    ],
+    "Mailbox": [
+        plain(fauxtp.Mailbox, SIZE),
+        rule(lambda world, pid: fauxtp.Mailbox(pid=pid), A_PID_OR_NONE),
+        rule(lambda world, message: world.mailbox.put(message), ANYTHING),
+        rule(lambda world, message: world.mailbox.put_nowait(message), ANYTHING),
+        rule(_receive, PATTERN, TIMEOUT),
+    ],
+    "MailboxClosed": RECORD,
+    "MailboxFull": RECORD,
+    "MaxRestartsExceeded": RECORD,
+    "NameTaken": RECORD,
+    "NoChild": RECORD,
+    "NoProcess": RECORD,
+    "PID": [plain(fauxtp.PID)],
+    "Phase": RECORD,
+    "ProcessExited": RECORD,
+    "ProcessInfo": RECORD,
+    "ReceiveTimeout": RECORD,
+    "Ref": [plain(fauxtp.Ref)],
+    "Registry": methods(fauxtp.Registry),
+    "RestartStrategy": RECORD,
+    "RestartType": RECORD,
+    "Stop": [plain(fauxtp.Stop, TEXT, ANYTHING)],
+    "Supervisor": [
+        *_starts(Chief),
+        rule(lambda world, value: _chief_with(world, "child_specs", value), SPECS),
+        rule(lambda world, value: _chief_with(world, "strategy", value), STRATEGY),
+        rule(lambda world, value: _chief_with(world, "max_restarts", value), NOT_NEGATIVE),
+        rule(
+            lambda world, value: _chief_with(world, "max_seconds", value),
+            NOT_NEGATIVE,
+        ),
+        rule(lambda world, request: fauxtp.call(world.chief, request), ANYTHING),
+        rule(lambda world, request: fauxtp.call(world.chief, (request,)), ANYTHING),
+        rule(lambda world, request: fauxtp.send(world.chief, request), ANYTHING),
+    ],
+    "Task": [
+        plain(fauxtp.Task.spawn, ASYNC, GROUP),
+        rule(
+            lambda world, to: fauxtp.Task.spawn_and_notify(_nothing_to_run, world.group, to),
+            HERE,
+        ),
+    ],
+    "TaskHandle": RECORD,
+    "TestActor": [
+        *_starts(fauxtp.testing.TestActor),
+        plain(fauxtp.testing.TestActor.of, TESTER),
+    ],
+    "assert_receives": [
+        plain(
+            lambda actor, pattern, timeout: fauxtp.testing.assert_receives(
+                actor, pattern, timeout=timeout
+            ),
+            RECEIVER,
+            PATTERN,
+            TIMEOUT,
+        )
+    ],
+    "call": [plain(fauxtp.call, TO, ANYTHING, TIMEOUT)],
+    "call_blocking": [
+        in_thread(fauxtp.call_blocking, TO, ANYTHING, TIMEOUT),
+        plain(fauxtp.call_blocking, TO, ANYTHING, TIMEOUT),
+    ],
+    "cast": [plain(fauxtp.cast, HERE, ANYTHING)],
+    "cast_nowait": [plain(fauxtp.cast_nowait, HERE, ANYTHING)],
+    "count_children": [plain(fauxtp.count_children, CHIEF)],
+    "dead_letters": [plain(_observe, CALLABLE)],
+    "default": methods(lambda: fauxtp.registry.default),
+    "delete_child": [plain(fauxtp.delete_child, CHIEF, TEXT)],
+    "demonitor": [inside(lambda server, ref: fauxtp.demonitor(ref), REF)],
+    "exit": [plain(fauxtp.exit, NOBODY, TEXT)],
+    "implementation": RECORD,
+    "is_alive": [plain(fauxtp.is_alive, HERE)],
+    "link": [
+        plain(fauxtp.link, HERE),
+        inside(lambda server, pid: _link_and_unlink(pid), Kind(lambda w: [w.tester], TO.accepts)),
+    ],
+    "monitor": [
+        plain(fauxtp.monitor, HERE),
+        inside(lambda server, pid: fauxtp.demonitor(fauxtp.monitor(pid)), HERE),
+    ],
+    "process_info": [plain(fauxtp.process_info, TO)],
+    "processes": [plain(fauxtp.processes)],
+    "reason": RECORD,
+    "register": [plain(fauxtp.register, NAME, PID)],
+    "registered": [plain(fauxtp.registered, TEXT)],
+    "reply": [plain(fauxtp.reply, CALL, ANYTHING)],
+    "restart_child": [plain(fauxtp.restart_child, CHIEF, TEXT)],
+    "retire": [plain(fauxtp.registry.retire, PID)],
+    "send": [plain(fauxtp.send, HERE, ANYTHING)],
+    "send_nowait": [plain(fauxtp.send_nowait, HERE, ANYTHING)],
+    "start_child": [plain(fauxtp.start_child, NOBODY, SPEC)],
+    "start_or_find": [
+        rule(
+            lambda world, name, cls, group: fauxtp.start_or_find(name, cls, task_group=group),
+            NAME,
+            ACTOR_CLASS,
+            GROUP,
+        )
+    ],
+    "terminate_child": [plain(fauxtp.terminate_child, CHIEF, TEXT)],
+    "tree": [plain(fauxtp.tree)],
+    "unlink": [
+        plain(fauxtp.unlink, HERE),
+        inside(lambda server, pid: fauxtp.unlink(pid), HERE),
+    ],
+    "unregister": [plain(fauxtp.unregister, NAME, A_PID_OR_NONE)],
+    "wait_exit": [plain(fauxtp.wait_exit, NOBODY, TIMEOUT)],
+    "wait_for": [
+        plain(fauxtp.testing.wait_for, CALLABLE, NUMBER, NUMBER),
+    ],
+    "wait_registered": [plain(fauxtp.wait_registered, NAME, TIMEOUT)],
+    "whereis": [plain(fauxtp.whereis, NAME)],
+    "which_children": [plain(fauxtp.which_children, CHIEF)],
+    "with_timeout": [rule(_with, AWAITABLE, NUMBER)],
+}
+
+
+def _link_and_unlink(pid: Any) -> None:
+    fauxtp.link(pid)
+    fauxtp.unlink(pid)
+
+
+def every_rule() -> list[Rule]:
+    """Return all rules, each with the name of what it calls."""
+    return [replace(one, name=name) for name, rules in RULES.items() for one in rules]
+
+
+def public_names() -> set[str]:
+    """Return what there must be rules for."""
+    return {*fauxtp.__all__, *fauxtp.registry.__all__, *fauxtp.testing.__all__}
