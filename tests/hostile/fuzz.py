@@ -164,7 +164,9 @@ def noise() -> Iterator[list[str]]:
         logger.addHandler(ear)
     try:
         with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", RuntimeWarning)
+            warnings.simplefilter("always", ResourceWarning)
             yield heard
             gc.collect()
             heard += [str(warning.message) for warning in warned]

@@ -39,7 +39,7 @@ def test_any_junk_in_any_places(backend: str) -> None:
 
     @seed(effort.SEED)
     @settings(
-        max_examples=effort.times(10, 1500),
+        max_examples=effort.times(10, 400),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,12 @@ from conftest import TWINS
 
 from hostile import effort, programs
 
+GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+needs_gil = pytest.mark.skipif(
+    not GIL, reason="without the GIL, another thread may have locked any dict in a child"
+)
 
 # Forking beside threads, which Python 3.12 warns of, is the point.
 QUIETLY = ("-W", "ignore::DeprecationWarning")
@@ -43,6 +49,7 @@ def storm(forks: int, choice: str, *fault: str, patience: float = PATIENCE) -> p
 
 
 @needs_fork
+@needs_gil
 def test_every_child_of_a_storm_works(twin: Any) -> None:
     forks, choice = effort.times(25, 1500), programs.extensions(twin)
     storm(forks, choice).check()
@@ -50,6 +57,7 @@ def test_every_child_of_a_storm_works(twin: Any) -> None:
 
 
 @needs_fork
+@needs_gil
 @pytest.mark.parametrize(
     ("fault", "where"), [("lock", "_registry_py.py"), ("letters", "dead_letters.py")]
 )
