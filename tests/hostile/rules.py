@@ -387,6 +387,8 @@ RULES: dict[str, list[Rule]] = {
         inside(lambda server, pid: fauxtp.unlink(pid), HERE),
     ],
     "unregister": [plain(fauxtp.unregister, NAME, A_PID_OR_NONE)],
+    "SeedFailed": RECORD,
+    "explore": RECORD,  # runs event loops of its own: its tests give it junk outside of one
     "wait_exit": [plain(fauxtp.wait_exit, NOBODY, TIMEOUT)],
     "wait_for": [
         plain(fauxtp.testing.wait_for, CALLABLE, NUMBER, NUMBER),

@@ -14,7 +14,7 @@ from fauxtp import PID, Call, Mailbox, messaging, process, supervisor
 from fauxtp.process import Phase, Process
 from fauxtp.registry import retire
 from fauxtp.testing import SeedFailed, explore
-from fauxtp.waiting import new_waiter
+from fauxtp.waiting import Waiter
 from hostile import effort, lives, talk
 
 Scenario = Callable[[], Awaitable[object]]
@@ -59,14 +59,16 @@ def forgets_the_callers_at_its_death(patch: Patch) -> None:
     patch.setattr(Process, "_unanswered", lambda process: [])
 
 
-def gives_way_between_look_and_wait(patch: Patch) -> None:
-    async def wait_to_take(mailbox: Mailbox) -> None:
-        await anyio.sleep(0)
-        waiter = new_waiter()
-        mailbox._waiting += (waiter,)
-        await waiter.wait(None)
+def listens_a_little_late(patch: Patch) -> None:
+    def listen(mailbox: Mailbox, waiter: Waiter) -> bool:
+        def late() -> None:
+            mailbox._waiting += (waiter,)
 
-    patch.setattr(Mailbox, "wait_to_take", wait_to_take)
+        mailbox._receivers += 1
+        asyncio.get_running_loop().call_soon(late)
+        return True
+
+    patch.setattr(Mailbox, "listen", listen)
 
 
 def gives_way_with_a_message_in_hand(patch: Patch) -> None:
@@ -83,7 +85,7 @@ def gives_way_with_a_message_in_hand(patch: Patch) -> None:
 def reads_the_newest_first(patch: Patch) -> None:
     def keep_next(mailbox: Mailbox) -> bool:
         if mailbox._inbox:
-            mailbox._kept.append(mailbox._inbox.pop())
+            mailbox._kept = [*mailbox._kept, mailbox._inbox.pop()]
             return True
         return False
 
@@ -124,7 +126,7 @@ def waits_for_itself(patch: Patch) -> None:
 FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (talk.calls, executes_what_was_given_up, "executed after its caller gave up"),
     (talk.calls, forgets_the_callers_at_its_death, "nothing is left to run"),
-    (talk.calls, gives_way_between_look_and_wait, "a call was not answered"),
+    (talk.calls, listens_a_little_late, "a call was not answered"),
     (talk.messages, gives_way_with_a_message_in_hand, "a message was lost"),
     (talk.messages, reads_the_newest_first, "a message overtook another"),
     (talk.messages, counts_no_dead_letters, "a message was lost"),
