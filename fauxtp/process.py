@@ -130,7 +130,6 @@ class Process:
         "handling",
         "home",
         "idle",
-        "interruption",
         "killed",
         "links",
         "mailbox",
@@ -173,7 +172,6 @@ class Process:
         self.depth = 0
         self.stays_away = 0
         self.handed_over: Any = None
-        self.interruption: BaseException | None = None
         self.calls: OwedCalls | None = None  # taken up, and to be answered later
         self.watchers: dict[Ref, Watcher] = _NONE
         self.links: dict[PID, Process] = _NONE

@@ -1,0 +1,144 @@
+"""What ends with a process on asyncio: its own code, in a cancel scope, and its children.
+
+The scope is entered when the process's own code is about to run for the first time, and left
+again after `init` if there is nothing to do yet: it takes more memory than all the rest of an
+idle server. The children get a task group when the process first asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from types import TracebackType
+from typing import Self
+
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+
+from fauxtp.handoff import current_task, set_current_task
+from fauxtp.nursery_asyncio import Nursery
+from fauxtp.process import CANCELLED, Phase, Process
+
+__all__ = ["AsyncioFamily"]
+
+
+class AsyncioFamily:
+    """The `fauxtp.hosting.Family` of a process on asyncio."""
+
+    __slots__ = ("_nursery", "_process", "_scope")
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._scope: CancelScope | None = None
+        self._nursery: Nursery | None = None
+
+    @property
+    def children(self) -> TaskGroup:
+        if self._nursery is None:
+            self._enter_from_outside()
+            self._nursery = Nursery(self.cancel)
+        return self._nursery.group
+
+    @property
+    def scope(self) -> CancelScope:
+        return _Handle(self._process)
+
+    @property
+    def entered(self) -> bool:
+        return self._scope is not None
+
+    def enter(self) -> None:
+        """Enter the scope, as the task of the process."""
+        if self._scope is None:
+            self._scope = scope = CancelScope()
+            scope.__enter__()
+            if self._process.exit_request is not None:
+                scope.cancel()
+
+    def _enter_from_outside(self) -> None:
+        loop = asyncio.get_running_loop()
+        mine = current_task(loop)
+        if mine is None:
+            raise RuntimeError("only a task can have children started")
+        set_current_task(loop, self._process.task)
+        self.enter()
+        set_current_task(loop, mine)
+
+    def leave(self) -> None:
+        """Leave the scope, as the task of the process, if that can be done."""
+        if self._scope is None or self._nursery is not None or self._scope.cancel_called:
+            return
+        try:
+            self._scope.__exit__(None, None, None)
+        except RuntimeError:
+            return  # `init` has entered another, which it has not left
+        self._scope = None
+
+    def cancel(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
+        if self._nursery is not None:
+            self._nursery.group.cancel_scope.cancel()
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if kind is GeneratorExit:  # the event loop is gone: nothing can be awaited any more
+            return False
+        after = error if self._nursery is None else await self._nursery.end(error)
+        kind = None if after is None else type(after)
+        if self._scope is not None and self._scope.__exit__(kind, after, traceback):
+            return True
+        if after is not None and after is not error:
+            raise after
+        return False
+
+
+class _Handle(CancelScope):
+    """What a process is ended with by whoever has its handle."""
+
+    def __new__(cls, process: Process) -> Self:
+        return object.__new__(cls)
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = math.inf
+
+    def cancel(self, reason: str | None = None) -> None:
+        self._process.request_exit(CANCELLED)
+
+    @property
+    def cancel_called(self) -> bool:
+        return self._process.exit_request is CANCELLED
+
+    @property
+    def cancelled_caught(self) -> bool:
+        return self._process.phase is Phase.DEAD and self.cancel_called
+
+    @property
+    def shield(self) -> bool:
+        return False
+
+    @shield.setter
+    def shield(self, value: bool) -> None:
+        raise NotImplementedError("a process cannot be shielded from outside")
+
+    @property
+    def deadline(self) -> float:
+        return self._deadline
+
+    @deadline.setter
+    def deadline(self, value: float) -> None:
+        self._deadline = value
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = (
+            None if value == math.inf else asyncio.get_running_loop().call_at(value, self.cancel)
+        )
