@@ -258,7 +258,16 @@ def test_any_text_is_a_name(twin: Any, registry: Any, name: str) -> None:
     assert registry.registered() == [name]
 
 
+class Pretender:
+    """Says that it is a str, as a mock of one does, and is none."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return str
+
+
 BAD_NAMES = [
+    (Pretender(), TypeError, "expected name to be a str, got Pretender"),
     (None, TypeError, "expected name to be a str, got NoneType"),
     (b"kvstore", TypeError, "expected name to be a str, got bytes"),
     (7, TypeError, "expected name to be a str, got int"),
@@ -266,7 +275,9 @@ BAD_NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "error", "text"), BAD_NAMES)
+@pytest.mark.parametrize(
+    ("name", "error", "text"), BAD_NAMES, ids=["pretender", "None", "bytes", "int", "empty"]
+)
 def test_a_bad_name_is_refused(
     twin: Any, registry: Any, name: Any, error: type[Exception], text: str
 ) -> None:
