@@ -26,7 +26,7 @@ import trio
 import fauxtp
 import fauxtp._registry_py as python
 from fauxtp import registry as twin
-from hostile import model
+from hostile import walk
 
 THREADS = 6
 STEPS = 60
@@ -130,8 +130,8 @@ async def actors() -> None:
 
 def work_in_child(number: int, seed: int) -> None:
     """Do all there is; raise where something is not as it should be."""
-    model.walk(twin, twin.default, STEPS, f"{seed} {number}")
-    model.walk(twin, twin.Registry(), STEPS, f"{seed} {number}")
+    walk.walk(twin, twin.default, STEPS, f"{seed} {number}")
+    walk.walk(twin, twin.Registry(), STEPS, f"{seed} {number}")
     twin.default.watch("child", ignore)
     assert twin.default.unwatch("child", ignore)
     chance = random.Random(number)

@@ -55,10 +55,10 @@ def work(where: str) -> None:
     """Let registry and actors work, and say which registry that was."""
     fauxtp = fauxtp_here()
     if fauxtp is not None:
-        model = importlib.import_module("hostile.model")
+        walk = importlib.import_module("hostile.walk")
         twin = fauxtp.registry
-        model.walk(twin, twin.default, 300, where)
-        model.walk(twin, twin.Registry(), 300, where)
+        walk.walk(twin, twin.default, 300, where)
+        walk.walk(twin, twin.Registry(), 300, where)
         assert fauxtp.register("kept", twin.PID())  # to the end of the interpreter
         if where == "main" or SOUND:
             actors(fauxtp)

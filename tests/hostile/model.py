@@ -1,103 +1,140 @@
-"""What a registry must do, as a dict that anybody can read; and a walk that compares them."""
+"""The registry as it is meant: written to be obvious, and compared with both twins.
+
+There is one dict of entries, in order of registration. What the twins keep beside their table,
+so as to be fast, is looked up here each time.
+"""
 
 from __future__ import annotations
 
-import random
+import itertools
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
+from fauxtp.errors import NoProcess
 
-class Model:
-    """The right results: names and their PIDs in order, and who has exited."""
+__all__ = ["PID", "Registry", "retire"]
 
-    def __init__(self, registry: Any) -> None:
-        self.table: dict[str, Any] = {
-            name: registry.whereis(name) for name in registry.registered()
-        }
-        self.names: dict[Any, list[str]] = {
-            pid: registry.names(pid) for pid in self.table.values()
-        }
-        self.exited: set[Any] = set()
+_turns = itertools.count()
+_registries: weakref.WeakSet[Registry] = weakref.WeakSet()
 
-    def register(self, name: str, pid: Any) -> bool | str:
-        if pid in self.exited and name not in self.table:
-            return "NoProcess"
-        if name in self.table:
-            return "NoProcess" if pid in self.exited else False
-        self.table[name] = pid
-        self.names.setdefault(pid, []).append(name)
-        return True
 
-    def unregister(self, name: str, pid: Any = None) -> bool:
-        holder = self.table.get(name)
-        if holder is None or (pid is not None and holder is not pid):
+class PID:
+    """An identity, and whether its process is known to have exited."""
+
+    def __init__(self) -> None:
+        self.exited = False
+
+
+@dataclass
+class Entry:
+    name: str
+    pid: PID
+    turn: int = field(default_factory=lambda: next(_turns))  # when the PID got the name
+
+
+class Registry:
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.watches: list[tuple[str, Callable[[PID], object]]] = []
+        _registries.add(self)
+
+    def register(self, name: str, /, pid: PID) -> bool:
+        name, pid = a_name(name), a_pid(pid)
+        if pid.exited:
+            raise NoProcess(pid)
+        if name in self.entries:
             return False
-        del self.table[name]
-        self.names[holder].remove(name)
+        self.entries[name] = Entry(name, pid)
+        for watched, callback in list(self.watches):
+            if watched == name:
+                callback(pid)
         return True
 
-    def release(self, pid: Any) -> list[str]:
-        names = self.names.pop(pid, [])
+    def unregister(self, name: str, /, pid: PID | None = None) -> bool:
+        name = a_name(name)
+        expected = None if pid is None else a_pid(pid)
+        entry = self.entries.get(name)
+        if entry is None or (expected is not None and entry.pid is not expected):
+            return False
+        del self.entries[name]
+        return True
+
+    def whereis(self, name: str, /) -> PID | None:
+        entry = self.entries.get(a_name(name))
+        return entry.pid if entry else None
+
+    def registered(self, prefix: str = "") -> list[str]:
+        start = a_str(prefix, "prefix")
+        return [name for name in self.entries if name.startswith(start)]
+
+    def names(self, pid: PID, /) -> list[str]:
+        pid = a_pid(pid)
+        mine = [entry for entry in self.entries.values() if entry.pid is pid]
+        return [entry.name for entry in sorted(mine, key=lambda entry: entry.turn)]
+
+    def release(self, pid: PID, /) -> list[str]:
+        names = self.names(pid)
         for name in names:
-            del self.table[name]
+            self.unregister(name)
         return names
 
-    def transfer(self, name: str, holder: Any, successor: Any) -> bool | str:
-        if successor in self.exited:
-            return "NoProcess"
-        if self.table.get(name) is not holder:
+    def transfer(self, name: str, /, holder: PID, successor: PID) -> bool:
+        name = a_name(name)
+        holder, successor = a_pid(holder, "holder"), a_pid(successor, "successor")
+        if successor.exited:
+            raise NoProcess(successor)
+        entry = self.entries.get(name)
+        if entry is None or entry.pid is not holder:
             return False
         if holder is not successor:
-            self.table[name] = successor
-            self.names[holder].remove(name)
-            self.names.setdefault(successor, []).append(name)
+            entry.pid, entry.turn = successor, next(_turns)
         return True
 
-    def retire(self, pid: Any) -> None:
-        self.exited.add(pid)
-        self.release(pid)
+    def watch(self, name: str, callback: Callable[[PID], object], /) -> None:
+        self.watches.append((a_name(name), callback))
+
+    def unwatch(self, name: str, callback: Callable[[PID], object], /) -> bool:
+        watch = (a_name(name), callback)
+        if watch not in self.watches:
+            return False
+        self.watches.remove(watch)
+        return True
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __contains__(self, name: str) -> bool:
+        return self.whereis(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.registered())
+
+    def __repr__(self) -> str:
+        return f"<Registry of {len(self)} name{'' if len(self) == 1 else 's'}>"
 
 
-def answer(function: Any, *arguments: Any) -> Any:
-    """Return what a call returns, or the name of the error that it raises."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        return type(error).__name__
+def retire(pid: PID, /) -> None:
+    a_pid(pid).exited = True
+    for registry in list(_registries):
+        registry.release(pid)
 
 
-def check(registry: Any, model: Model) -> None:
-    """Raise unless the registry holds exactly what the model does."""
-    names = registry.registered()
-    assert names == list(model.table), (names, model.table)
-    assert len(registry) == len(names)
-    for name, pid in model.table.items():
-        assert registry.whereis(name) is pid, name
-    owned = [name for mine in model.names.values() for name in mine]
-    assert sorted(owned) == sorted(names), (owned, names)
-    for pid, mine in model.names.items():
-        assert registry.names(pid) == mine, (registry.names(pid), mine)
+def a_str(value: Any, parameter: str) -> str:
+    if not issubclass(type(value), str):
+        raise TypeError(f"expected {parameter} to be a str, got {type(value).__name__}")
+    return str.__str__(value)
 
 
-def walk(twin: Any, registry: Any, steps: int, seed: str) -> None:
-    """Do that many operations of all kinds; raise where the registry differs from the model."""
-    chance = random.Random(seed)
-    model = Model(registry)
-    check(registry, model)
-    pids = [twin.PID() for _ in range(4)]
-    names = [*(f"walk:{number}" for number in range(6)), *list(model.table)[:4]]
-    for _ in range(steps):
-        name, pid, other = chance.choice(names), chance.choice(pids), chance.choice(pids)
-        what = chance.choice(("register",) * 4 + ("unregister", "release", "transfer", "retire"))
-        arguments = {
-            "register": (name, pid),
-            "unregister": (name, *([pid] if chance.random() < 0.5 else [])),
-            "release": (pid,),
-            "transfer": (name, pid, other),
-            "retire": (pid,),
-        }[what]
-        method = twin.retire if what == "retire" else getattr(registry, what)
-        came, expected = answer(method, *arguments), getattr(model, what)(*arguments)
-        assert came == expected, (what, arguments, came, expected)
-        if what == "retire":
-            pids[pids.index(pid)] = twin.PID()
-    check(registry, model)
+def a_name(value: Any) -> str:
+    name = a_str(value, "name")
+    if name == "":
+        raise ValueError("expected name to have at least one character, got ''")
+    return name
+
+
+def a_pid(value: Any, parameter: str = "pid") -> PID:
+    if type(value) is not PID:
+        raise TypeError(f"expected {parameter} to be a PID, got {type(value).__name__}")
+    return value

@@ -1,0 +1,38 @@
+"""Both twins do what a trivially simple model does, whatever is asked of them."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from conftest import TWINS
+
+from hostile import broken, effort, machine
+
+HISTORIES = effort.times(40, 200_000 // machine.STEPS)
+
+
+def test_twins_and_model_agree_on_every_step() -> None:
+    twins = [importlib.import_module(f"fauxtp.{twin}") for twin in TWINS]
+    outcomes = machine.drive(twins, HISTORIES, effort.SEED)
+    answered = outcomes["answer"] / outcomes.total()
+    assert 0.3 < answered < 0.95, "neither only good calls nor only bad ones"
+    effort.report(
+        f"model: {outcomes.total():,} steps alike in {len(twins)} twins and the model,"
+        f" {answered:.0%} of them without an error"
+    )
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        broken.ForgetsOrder,
+        broken.FreesForAnybody,
+        broken.PassesOnBlindly,
+        broken.MovesToTheEnd,
+        broken.SaysLess,
+    ],
+)
+def test_a_fault_is_found(fault: type) -> None:
+    with pytest.raises(machine.Disagreement):
+        machine.drive([broken.Broken(fault)], 400, effort.SEED)
