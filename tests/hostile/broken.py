@@ -51,6 +51,58 @@ class SaysLess(Registry):
         return super().names(pid)
 
 
+class Racy(Registry):
+    """Looks first and acts later; in between comes whoever wants to."""
+
+    __slots__ = ()
+
+    def between(self) -> object:
+        """Happens between look and act; a test puts in what it likes."""
+
+    def register(self, name: str, /, pid: PID) -> bool:
+        if self.whereis(name) is not None:
+            return False
+        self.between()
+        super().unregister(name)
+        return super().register(name, pid)
+
+
+class FreesTwice(Racy):
+    """Unregisters without a lock."""
+
+    def register(self, name: str, /, pid: PID) -> bool:
+        return Registry.register(self, name, pid)
+
+    def unregister(self, name: str, /, pid: PID | None = None) -> bool:
+        holder = self.whereis(name)
+        if holder is None or (pid is not None and holder is not pid):
+            return False
+        self.between()
+        super().unregister(name)
+        return True
+
+
+class LeavesAGap(Racy):
+    """Transfers in two steps, between which the name is free."""
+
+    def transfer(self, name: str, /, holder: PID, successor: PID) -> bool:
+        if not super().unregister(name, holder):
+            return False
+        self.between()
+        return Registry.register(self, name, successor)
+
+
+class Remembers(Registry):
+    """Answers a second question without a look."""
+
+    __slots__ = ("answers",)
+
+    def whereis(self, name: str, /) -> PID | None:
+        if not hasattr(self, "answers"):
+            self.answers: dict[str, PID | None] = {}
+        return self.answers.setdefault(name, super().whereis(name))
+
+
 class Broken:
     """The twin in Python, but with such a registry."""
 

@@ -1,0 +1,132 @@
+"""Threads that use one registry, and note when each operation began, ended, and its answer."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import Any
+
+from fauxtp.errors import NoProcess
+from hostile.linear import Event, NotLinear, explain
+
+NAMES = ["kvstore", "shard:1", "shard:2"]
+PIDS = 4
+SEVERAL = ("release", "names", "registered")  # whose answer concerns every name
+OPERATIONS = [
+    *["register"] * 5,
+    *["whereis"] * 4,
+    *["transfer"] * 3,
+    *["unregister of"] * 2,
+    "unregister",
+    "release",
+    "names",
+    "registered",
+]
+
+
+class Recorder:
+    """A registry, the few PIDs that fight for its few names, and what was seen of each name."""
+
+    def __init__(self, twin: Any) -> None:
+        self.registry = twin.Registry()
+        self.pids = [twin.PID() for _ in range(PIDS)]
+        self.seen: dict[str, list[Event]] = {name: [] for name in NAMES}
+        one = self.registry
+        self.calls: dict[str, Callable[[str, Any, Any], Any]] = {
+            "register": lambda name, pid, _: one.register(name, pid),
+            "unregister": lambda name, pid, _: one.unregister(name),
+            "unregister of": lambda name, pid, _: one.unregister(name, pid),
+            "transfer": one.transfer,
+            "whereis": lambda name, pid, _: one.whereis(name),
+            "registered": lambda name, pid, _: one.registered(),
+            "names": lambda name, pid, _: one.names(pid),
+            "release": lambda name, pid, _: one.release(pid),
+            "retire": lambda name, pid, _: twin.retire(pid),
+        }
+
+    def do(self, operation: str, name: str, pid: int, other: int) -> None:
+        """Do it, and note it for each name that it concerns."""
+        call = self.calls[operation]
+        begin = time.perf_counter_ns()
+        try:
+            answer = call(name, self.pids[pid], self.pids[other])
+        except NoProcess as error:
+            operation, pid, answer = "refused", self.number(error.to), None
+        end = time.perf_counter_ns()
+        for each in NAMES if operation in SEVERAL else ():
+            self.seen[each].append(Event(begin, end, operation, pid, None, each in answer))
+        for each in NAMES if operation == "retire" else ():
+            for step in ("mark", "drop"):
+                self.seen[each].append(Event(begin, end, step, pid, None, None))
+        if operation in SEVERAL or operation == "retire":
+            return
+        if operation == "whereis":
+            answer = None if answer is None else self.number(answer)
+        self.seen[name].append(Event(begin, end, operation, pid, other, answer))
+
+    def number(self, pid: Any) -> int:
+        return self.pids.index(pid)
+
+    def judge(self) -> None:
+        """Raise `NotLinear` if no order explains it all, or if table and PIDs differ by now."""
+        for name in NAMES:
+            self.do("whereis", name, 0, 0)
+            explain(self.seen[name])
+        held = {name: self.registry.whereis(name) for name in self.registry}
+        known = {name: pid for pid in self.pids for name in self.registry.names(pid)}
+        if held != known:
+            raise NotLinear(f"the table says {held}, the PIDs say {known}")
+
+    def meetings(self) -> int:
+        """Return how many operations on the first name began before another had ended."""
+        events = sorted(self.seen[NAMES[0]], key=lambda event: event.begin)
+        ends = accumulate((event.end for event in events), max)
+        return sum(event.begin < end for event, end in zip(events[1:], ends, strict=False))
+
+
+def storm(recorder: Recorder, start: threading.Barrier, dice: random.Random, count: int) -> None:
+    """Do something at random, `count` times. Each of the threads does this."""
+    start.wait()
+    for _ in range(count):
+        recorder.do(
+            dice.choice(OPERATIONS), dice.choice(NAMES), dice.randrange(PIDS), dice.randrange(PIDS)
+        )
+    if dice.random() < 0.5:
+        recorder.do("retire", NAMES[0], dice.randrange(PIDS), 0)
+
+
+@contextmanager
+def switching(interval: float) -> Iterator[None]:
+    """Let the interpreter switch threads that often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(interval)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def contend(twin: Any, threads: int, count: int, seeds: Iterable[str]) -> tuple[int, int]:
+    """For each seed, let threads storm a registry, each with `count` operations, and judge it.
+
+    Return how many operations it were, and how many met another on the first name.
+    """
+    done = met = 0
+    with ThreadPoolExecutor(threads) as pool:
+        for seed in seeds:
+            recorder, start = Recorder(twin), threading.Barrier(threads)
+            storms = [
+                pool.submit(storm, recorder, start, random.Random(f"{seed} {number}"), count)
+                for number in range(threads)
+            ]
+            for one in storms:
+                one.result()
+            recorder.judge()
+            done, met = done + threads * count, met + recorder.meetings()
+    return done, met
