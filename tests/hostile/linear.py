@@ -52,6 +52,7 @@ def after(state: State, event: Event) -> State | None:
 
 def _possible(state: State, event: Event) -> bool:
     holder, exited = state
+    possible: bool
     match event.operation:
         case "whereis":
             possible = event.answer == holder

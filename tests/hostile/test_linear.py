@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import random
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PATIENCE
 
 from hostile import broken, effort
 from hostile.linear import FREE, Event, NotLinear, after, explain
 from hostile.recorder import Recorder, contend, switching
 
+TESTS = Path(__file__).parents[1]
 THREADS, OPERATIONS = 4, 50
 ROUNDS = effort.times(200, 1_000_000 // (2 * THREADS * OPERATIONS))
 
@@ -29,6 +35,25 @@ def test_an_order_explains_what_threads_see(twin: Any, interval: float) -> None:
         f"threads, {twin.__name__}: {done:,} operations explained, switching every {interval} s;"
         f" {met:,} of those on one name met another"
     )
+
+
+def in_parallel(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run each of the tests in several threads at once."""
+    pytest.importorskip("pytest_run_parallel")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "run-parallel", "--parallel-threads=4", *options],
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def test_the_tests_of_registry_and_identities_pass_in_parallel() -> None:
+    done = in_parallel("tests/test_registry.py", "tests/test_identities.py", "-k", "not large")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search("Collected [1-9][0-9]+ items to run in parallel", done.stdout)
 
 
 # The test of the test: the checker, and registries that it has to see through.
@@ -128,3 +153,9 @@ def test_a_fault_is_found_by_chance_too() -> None:
     seeds = [f"{effort.SEED} {round_}" for round_ in range(1000)]
     with switching(1e-6), pytest.raises(NotLinear):
         contend(broken.Broken(Slow), THREADS, OPERATIONS, seeds)
+
+
+def test_a_test_that_fails_in_parallel_is_seen_to_fail() -> None:
+    done = in_parallel("tests/hostile/unsafe_in_threads.py")
+    assert done.returncode == 1
+    assert "PARALLEL FAILED" in done.stdout
