@@ -125,6 +125,7 @@ cdef uint64_t _serials = 0
 cdef uint64_t _created = 0  # registries, ever
 cdef Py_ssize_t CHUNK = 1 << 15  # names that are copied in one go, in well under a millisecond
 cdef Py_ssize_t ALL = -1
+cdef tuple NOBODY = ()
 _watch_lock = threading.RLock()  # of those who watch and unwatch, who may run Python code
 _registries = weakref.WeakValueDictionary()  # every living Registry, for retire()
 
@@ -257,6 +258,7 @@ cdef enum Outcome:
     DONE
     EXITED
     NEEDS_SPARE  # try again with a new dict
+    AGAIN  # try again, as something came in between
     NO_MEMORY
 
 
@@ -462,6 +464,33 @@ cdef list _listed(names):
     return PyDict_Keys(names) if type(names) is dict else [names]
 
 
+cdef Outcome _rewatch(dict watchers, str name, known, bint watch) except *:
+    """Add `known` to those who watch `name`, or take it out.
+
+    What is prepared is stored only if nothing came in between. On CPython 3.11 a collection can,
+    at an allocation; else nothing can, as whatever loses its references does so at the end.
+    """
+    cdef tuple before = watchers.get(name, NOBODY)
+    cdef tuple after
+    cdef Py_ssize_t at = 0
+    if watch:
+        after = (*before, known)
+    else:
+        while at < len(before) and before[at] is not known:
+            at += 1
+        if at == len(before):
+            return REFUSED
+        after = before[:at] + before[at + 1 :]
+    if watchers.get(name, NOBODY) is not before:
+        return AGAIN
+    if not after:
+        PyDict_DelItem(watchers, name)
+    elif PyDict_SetItem(watchers, name, after) < 0:
+        PyErr_Clear()
+        raise MemoryError()
+    return DONE
+
+
 @cython.no_gc_clear  # a finaliser in the same cycle may still call it
 cdef class Registry:
     """A table of names, each meaning one PID. Any thread may use it.
@@ -506,6 +535,7 @@ cdef class Registry:
         cdef str key = _name(name)
         cdef PID owner = _pid(pid)
         cdef dict spare = None
+        cdef tuple callbacks
         cdef Outcome outcome
         fauxtp_make_shareable(<PyObject *>key, <PyObject *>owner)
         with _lock:
@@ -515,7 +545,8 @@ cdef class Registry:
             with _lock:
                 outcome = _enter(self, key, owner, spare)
         if outcome is DONE and self._watchers:
-            for callback in self._watchers.get(key, ()):
+            callbacks = self._watchers.get(key, NOBODY)
+            for callback in callbacks:
                 callback(owner)
         return _answer(outcome, owner)
 
@@ -653,7 +684,8 @@ cdef class Registry:
         if not callable(callback):
             raise _unexpected("callback", "function", callback)
         with _left_by_nobody(_watch_lock):
-            self._watchers[key] = (*self._watchers.get(key, ()), callback)
+            while _rewatch(self._watchers, key, callback, True) is AGAIN:
+                pass
 
     def unwatch(self, name, callback, /):
         """End a `watch` of `name` by `callback`; return False if there is none.
@@ -664,16 +696,16 @@ cdef class Registry:
         False
         """
         cdef str key = _name(name)
+        cdef Outcome outcome
         with _left_by_nobody(_watch_lock):
-            callbacks = list(self._watchers.get(key, ()))
-            if callback not in callbacks:
-                return False
-            callbacks.remove(callback)
-            if callbacks:
-                self._watchers[key] = tuple(callbacks)
-            else:
-                del self._watchers[key]
-        return True
+            for known in <tuple>self._watchers.get(key, NOBODY):
+                if known is callback or known == callback:  # which may run Python code
+                    outcome = AGAIN
+                    while outcome is AGAIN:
+                        outcome = _rewatch(self._watchers, key, known, False)
+                    if outcome is DONE:
+                        return True
+        return False
 
     def __len__(self):
         return len(self._table)

@@ -195,7 +195,7 @@ class Registry:
     __slots__ = ("__weakref__", "_names", "_table", "_watchers")
     _table: dict[str, PID]
     _names: dict[PID, dict[str, None]]  # in order
-    _watchers: dict[str, tuple[Callable[[PID], object], ...]]
+    _watchers: dict[str, dict[int, Callable[[PID], object]]]  # in order
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = object.__new__(cls)
@@ -230,8 +230,8 @@ class Registry:
                 if name not in table and not pid._exited and pid in names and names[pid] is mine: mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
         if not done and pid._exited:
             raise NoProcess(pid)
-        if done and self._watchers:
-            for callback in self._watchers.get(name, ()):
+        if done and name in self._watchers:
+            for callback in list(self._watchers.get(name, {}).values()):
                 callback(pid)
         return done
 
@@ -370,8 +370,11 @@ class Registry:
         name = _name(name)
         if not callable(callback):
             raise _unexpected("callback", "function", callback)
+        watchers, number, done = self._watchers, next(_serials), False
         with _left_by_nobody(_watch_lock):
-            self._watchers[name] = (*self._watchers.get(name, ()), callback)
+            while not done:
+                mine = watchers.setdefault(name, {})
+                if name in watchers and watchers[name] is mine: mine[number] = callback; done = True  # fmt: skip # noqa: E501, E701, E702
 
     def unwatch(self, name: str, callback: Callable[[PID], object], /) -> bool:
         """End a `watch` of `name` by `callback`; return False if there is none.
@@ -382,16 +385,14 @@ class Registry:
         False
         """
         name = _name(name)
+        watchers, done = self._watchers, False
         with _left_by_nobody(_watch_lock):
-            callbacks = list(self._watchers.get(name, ()))
-            if callback not in callbacks:
-                return False
-            callbacks.remove(callback)
-            if callbacks:
-                self._watchers[name] = tuple(callbacks)
-            else:
-                del self._watchers[name]
-        return True
+            mine = watchers.get(name, {})
+            for number in list(mine):
+                known = mine.get(number)  # None, if that watch has ended meanwhile
+                if (known is callback or known == callback) and number in mine: del mine[number]; done = True; break  # fmt: skip # noqa: E501, E701, E702
+            if name in watchers and not watchers[name]: del watchers[name]  # fmt: skip # noqa: E701
+        return done
 
     def _tidy(self, pid: PID) -> None:
         """Drop the dict of the names of `pid`, if it is empty."""

@@ -7,6 +7,7 @@ import enum
 import gc
 import pickle
 import weakref
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -469,6 +470,49 @@ def test_whoever_watches_a_name_hears_of_it(twin: Any) -> None:
     registry.release(second)
     registry.register("kvstore", first)
     assert heard == [first, first, second]
+
+
+class Meddler:
+    """A callback that does something else when it is compared."""
+
+    def __init__(self, meddle: Callable[[], object]) -> None:
+        self.meddle = meddle
+
+    def __call__(self, pid: object) -> None:
+        pass
+
+    def __eq__(self, other: object) -> bool:
+        self.meddle()
+        return self is other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_a_watch_is_not_lost_to_a_comparison(twin: Any) -> None:
+    registry = twin.Registry()
+    heard: list[Any] = []
+    meddler = Meddler(lambda: registry.watch("kvstore", heard.append))
+    registry.watch("kvstore", meddler)
+    registry.watch("kvstore", print)
+    assert registry.unwatch("kvstore", print) is True
+    registry.register("kvstore", twin.PID())
+    assert len(heard) == 1
+
+
+def test_a_comparison_may_end_the_watch(twin: Any) -> None:
+    registry = twin.Registry()
+    ended: list[bool] = []
+
+    def end() -> None:
+        if not ended:
+            ended.append(False)
+            ended.append(registry.unwatch("kvstore", meddler))
+
+    meddler = Meddler(end)
+    registry.watch("kvstore", meddler)
+    assert registry.unwatch("kvstore", print) is False
+    assert ended == [False, True]
+    assert registry.unwatch("kvstore", meddler) is False
 
 
 def test_watching_a_bad_name_is_refused(twin: Any) -> None:
