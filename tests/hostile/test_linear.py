@@ -23,7 +23,7 @@ from hostile.recorder import Recorder, contend, switching
 
 TESTS = Path(__file__).parents[1]
 THREADS, OPERATIONS = 4, 50
-ROUNDS = effort.times(200, 1_000_000 // (2 * THREADS * OPERATIONS))
+ROUNDS = effort.times(200, 1_000_000 // (THREADS * OPERATIONS))
 
 
 @pytest.mark.parametrize("interval", [1e-6, 5e-3])
