@@ -103,6 +103,24 @@ class Remembers(Registry):
         return self.answers.setdefault(name, super().whereis(name))
 
 
+class TwoSteps(Registry):
+    """Changes its two dicts one after the other, and lets others in between."""
+
+    def register(self, name: str, /, pid: PID) -> bool:
+        taken = name in self._table
+        if not taken:
+            self._table[name] = pid
+            self._names.setdefault(pid, {})[name] = None
+        return not taken
+
+
+class AsksTheName(Registry):
+    """Looks up a name as it comes, though it may be one with an opinion."""
+
+    def whereis(self, name: str, /) -> PID | None:
+        return self._table.get(name)
+
+
 class Broken:
     """The twin in Python, but with such a registry."""
 

@@ -35,6 +35,7 @@ class Recorder:
 
     def __init__(self, twin: Any) -> None:
         self.registry = twin.Registry()
+        self.spell: Callable[[str], str] = str
         self.pids = [twin.PID() for _ in range(PIDS)]
         self.seen: dict[str, list[Event]] = {name: [] for name in NAMES}
         one = self.registry
@@ -55,7 +56,7 @@ class Recorder:
         call = self.calls[operation]
         begin = time.perf_counter_ns()
         try:
-            answer = call(name, self.pids[pid], self.pids[other])
+            answer = call(self.spell(name), self.pids[pid], self.pids[other])
         except NoProcess as error:
             operation, pid, answer = "refused", self.number(error.to), None
         end = time.perf_counter_ns()
