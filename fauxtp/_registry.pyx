@@ -763,8 +763,12 @@ def retire(pid, /):
 
 
 cdef list _living():
-    cdef list registries = [reference() for reference in _registries.valuerefs()]
-    return [registry for registry in registries if registry is not None]
+    cdef list registries = []
+    for reference in _registries.valuerefs():
+        registry = reference()  # in a variable, as else Cython drops it twice if memory runs out
+        if registry is not None:
+            registries.append(registry)
+    return registries
 
 
 for _shared in (default, register, unregister, whereis, registered):
