@@ -121,6 +121,18 @@ class AsksTheName(Registry):
         return self._table.get(name)
 
 
+class Keeps(Registry):
+    """Remembers whom it released, for ever."""
+
+    __slots__ = ("released",)
+
+    def release(self, pid: PID, /) -> list[str]:
+        if not hasattr(self, "released"):
+            self.released: list[PID] = []
+        self.released.append(pid)
+        return super().release(pid)
+
+
 class Broken:
     """The twin in Python, but with such a registry."""
 

@@ -7,7 +7,6 @@ did has to be explained by an order of all operations, those that were let in am
 from __future__ import annotations
 
 import faulthandler
-import importlib
 import itertools
 import json
 import random
@@ -15,8 +14,8 @@ import sys
 from collections import Counter
 from typing import Any
 
-from hostile import broken
 from hostile.recorder import NAMES, OPERATIONS, PIDS, Recorder
+from hostile.twins import find_twin
 from hostile.ways import WAYS
 
 EXTRAS = ["watch", "unwatch", "retire", "end", "bury", "iterate", "make"]
@@ -150,12 +149,6 @@ class Reentrance:
         self.heard = 0
         assert self.recorder.registry.register("watched", pid)
         assert self.heard == self.watches, (self.heard, self.watches)
-
-
-def find_twin(name: str) -> Any:
-    if name.startswith("_registry"):
-        return importlib.import_module(f"fauxtp.{name}")
-    return broken.Broken(getattr(broken, name))
 
 
 def let_in(twin: Any, way: str, seed: str, steps: int) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Every operation of a registry, each on a fresh place with PIDs of all kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Place:
+    """A registry with PIDs that have many names, one, one as a guest, and none."""
+
+    def __init__(self, twin: Any, size: int) -> None:
+        self.twin = twin
+        self.registry, self.elsewhere = twin.Registry(), twin.Registry()
+        self.many, self.one, self.guest, self.new = pids = [twin.PID() for _ in range(4)]
+        self.pids = pids
+        for number in range(size):
+            self.registry.register(f"name:{number}", self.many)
+        self.registry.register("held", self.one)
+        self.elsewhere.register("elsewhere", self.guest)
+        self.registry.register("guest", self.guest)
+        self.heard: list[Any] = []
+        for _ in range(size):
+            self.registry.watch("watched", self.heard.append)
+
+    def picture(self) -> Any:
+        """Return what is to be seen of it all."""
+        return [
+            (
+                registry.registered(),
+                [registry.whereis(name) for name in registry],
+                [registry.names(pid) for pid in self.pids],
+            )
+            for registry in (self.registry, self.elsewhere)
+        ]
+
+    def watches(self) -> int:
+        """Return how many watches there are, and end them."""
+        count = 0
+        while self.registry.unwatch("watched", self.heard.append):
+            count += 1
+        return count
+
+
+OPERATIONS: dict[str, Callable[[Place], object]] = {
+    "register, first name": lambda at: at.registry.register("new", at.new),
+    "register, second name": lambda at: at.registry.register("new", at.one),
+    "register, next name": lambda at: at.registry.register("new", at.many),
+    "register, of a guest": lambda at: at.registry.register("new", at.guest),
+    "register, taken": lambda at: at.registry.register("held", at.new),
+    "register, a new guest": lambda at: at.elsewhere.register("new", at.one),
+    "unregister": lambda at: at.registry.unregister("held"),
+    "unregister, one of many": lambda at: at.registry.unregister("name:0", at.many),
+    "unregister, of a guest": lambda at: at.registry.unregister("guest", at.guest),
+    "transfer, to many": lambda at: at.registry.transfer("held", at.one, at.many),
+    "transfer, to new": lambda at: at.registry.transfer("held", at.one, at.new),
+    "transfer, to a guest": lambda at: at.registry.transfer("held", at.one, at.guest),
+    "transfer, from a guest": lambda at: at.registry.transfer("guest", at.guest, at.one),
+    "whereis": lambda at: at.registry.whereis("held"),
+    "in": lambda at: "held" in at.registry,
+    "len": lambda at: len(at.registry),
+    "repr": lambda at: repr(at.registry),
+    "iteration": lambda at: [*at.registry],
+    "registered": lambda at: at.registry.registered(),
+    "registered, prefix": lambda at: at.registry.registered("name"),
+    "names": lambda at: at.registry.names(at.many),
+    "names, of a guest": lambda at: at.registry.names(at.guest),
+    "release": lambda at: at.registry.release(at.many),
+    "release, one": lambda at: at.registry.release(at.one),
+    "release, a guest": lambda at: at.registry.release(at.guest),
+    "release, nothing": lambda at: at.registry.release(at.new),
+    "retire": lambda at: at.twin.retire(at.one),
+    "retire, many": lambda at: at.twin.retire(at.many),
+    "retire, a guest": lambda at: at.twin.retire(at.guest),
+    "watch": lambda at: at.registry.watch("watched", at.heard.append),
+    "watch, first": lambda at: at.registry.watch("new", at.heard.append),
+    "unwatch": lambda at: at.registry.unwatch("watched", at.heard.append),
+    "Registry": lambda at: at.twin.Registry().register("new", at.new),
+    "PID": lambda at: at.twin.PID(),
+    "Ref": lambda at: at.twin.Ref(),
+}
