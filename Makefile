@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.pyx fauxtp/*.pxd)
 
-.PHONY: demo test torture lint bench bench-peers clean
+.PHONY: demo test torture sanitize lint bench bench-peers clean
 
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
@@ -26,6 +26,10 @@ torture: export FAUXTP_SEED = $(SEED)
 torture: $(VENV)/test
 	@echo "== the hostile tests, for $(MINUTES) minutes =="
 	$(BIN)/python -m pytest tests/hostile $(if $(ONLY),-k $(ONLY))
+
+sanitize: $(VENV)/test
+	@echo "== the compiled registry with sanitizers for addresses and undefined behaviour =="
+	$(BIN)/python tests/hostile/sanitize.py
 
 lint: $(VENV)/dev
 	@echo "== style, types, workflows =="
