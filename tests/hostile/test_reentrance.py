@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hostile import effort, reentrance
 from hostile.program import run_module
 
 PATIENCE = effort.times(50, 400)  # seconds until a program counts as hung
+GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 ALL_PAIRS = len(reentrance.ALL) ** 2
 
 DENSE = ["tracing", "profiling"]  # every operation is sure to meet every other
@@ -32,14 +34,15 @@ def let_in(twin: Any, steps: int, ways: list[str]) -> Entries:
 
 
 def test_every_operation_may_be_called_on_every_line_of_every_other(twin: Any) -> None:
-    for entry in let_in(twin, effort.times(100, 5000), DENSE):
+    for entry in let_in(twin, effort.times(100, 3000), DENSE):
         assert entry["pairs"] == ALL_PAIRS, entry
 
 
 def test_any_operation_may_be_called_at_any_allocation_or_signal(twin: Any) -> None:
     ways = BY_CHANCE if hasattr(signal, "setitimer") else BY_CHANCE[:1]
-    for entry in let_in(twin, effort.times(3000, 200_000), ways):
-        assert entry["entered"] > 0, entry
+    for entry in let_in(twin, effort.times(3000, 100_000), ways):
+        # Without the GIL, collections do not follow each other so closely.
+        assert entry["entered"] > 0 or (entry["way"] == "collections" and not GIL), entry
 
 
 def test_any_operation_may_be_called_by_what_the_registry_calls(twin: Any) -> None:
