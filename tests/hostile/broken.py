@@ -14,12 +14,10 @@ class ForgetsOrder(Registry):
 
 
 class FreesForAnybody(Registry):
-    """Does not ask whose name it is, if it is that of nobody who lives."""
+    """Does not ask whose name it is, but only whether it was asked for a PID."""
 
     def unregister(self, name: str, /, pid: PID | None = None) -> bool:
-        if type(pid) is PID and pid._exited:
-            pid = None
-        return super().unregister(name, pid)
+        return super().unregister(name, None if type(pid) is PID else pid)
 
 
 class PassesOnBlindly(Registry):
