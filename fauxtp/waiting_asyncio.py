@@ -78,7 +78,7 @@ class _AsyncioWaiter:
 
     def __init__(self, home: AsyncioHome) -> None:
         self._home = home
-        self._future: Future[bool] = Future(loop=home.loop)
+        self._future: Future[bool] = home.loop.create_future()
         self._ends: dict[Future[bool], float] | None = None  # where its deadline is
 
     def wake(self) -> bool:
