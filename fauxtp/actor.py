@@ -113,9 +113,11 @@ class Actor(ABC):
             raise RuntimeError(f"this {type(self).__name__} is not running")
         return process.family.children
 
-    async def receive(self, *patterns: Pattern, timeout: float | None = None) -> Any:
+    def receive(
+        self, *patterns: Pattern, timeout: float | None = None
+    ) -> Coroutine[Any, Any, Any]:
         """Take the first message that matches out of the mailbox: see `Mailbox.receive`."""
-        return await self._started().mailbox.receive(*patterns, timeout=timeout)
+        return self._started().mailbox.receive(*patterns, timeout=timeout)
 
     def stop(self, reason: str = "normal") -> None:
         """End the actor. Called by the actor itself, this does not return.
@@ -142,15 +144,9 @@ class Actor(ABC):
             *args, task_group=self.children, on_exit=on_exit, **kwargs
         )
 
-    def _work(self, process: Process) -> Coroutine[Any, Any, None]:
-        """Do the rounds of work until the end."""
-        return self._run(process)
-
-    async def _run(self, process: Process) -> None:
-        while True:
-            for _ in range(ROUNDS):
-                process.state = await self.run(process.state)
-            await checkpoint()  # who always finds a message must let others run
+    def _work(self, process: Process) -> Coroutine[Any, Any, None] | None:
+        """Return what does all the work, or None if `run` does it round by round."""
+        return None
 
     @property
     def _can_be_stepped(self) -> bool:
@@ -230,7 +226,7 @@ async def launch(
     if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
         starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
         process.on_started(lambda: waiting.answer(None))
-    life, ready = _Life(actor, process, on_exit, register_as), home.new_waiter()
+    life, ready = _Life(process, on_exit, register_as), home.new_waiter()
     process.on_started(ready.wake)
     try:
         run_in(task_group, process, life.live, actor._can_be_stepped)
@@ -249,12 +245,9 @@ async def launch(
 class _Life:
     """What happens between start and death, in the actor's own task."""
 
-    __slots__ = ("actor", "failure", "name", "on_exit", "process")
+    __slots__ = ("failure", "name", "on_exit", "process")
 
-    def __init__(
-        self, actor: Actor, process: Process, on_exit: OnExit | None, name: str | None
-    ) -> None:
-        self.actor = actor
+    def __init__(self, process: Process, on_exit: OnExit | None, name: str | None) -> None:
         self.process = process
         self.on_exit = on_exit
         self.name = name
@@ -267,10 +260,11 @@ class _Life:
         else:
             self.process.request_exit(CANCELLED)
 
-    async def live(self) -> None:  # noqa: PLR0912
+    async def live(self) -> None:  # noqa: PLR0912, PLR0915
         # What an idle process awaits is its `_work`, and that is all there is in between:
         # each further coroutine would take as much memory as its mailbox and its PID.
-        actor, process = self.actor, self.process
+        process = self.process
+        actor = process.actor
         family = process.family
         if process.phase is Phase.DEAD or family is None:
             return
@@ -291,7 +285,17 @@ class _Life:
                         else:
                             family.leave()
                         process.started(Phase.RUNNING)
-                        await actor._work(process)
+                        work = actor._work(process)
+                        if work is not None:
+                            await work
+                        else:
+                            left = ROUNDS
+                            while True:
+                                process.state = await actor.run(process.state)
+                                left -= 1
+                                if not left:
+                                    left = ROUNDS
+                                    await checkpoint()  # who never waits must let others run
                     except ActorExit as end:
                         reason = end.reason
                     except Exception as error:
@@ -324,7 +328,7 @@ class _Life:
             return None
         process.phase = Phase.STOPPING
         fatal = self._crashed(reason)
-        if type(self.actor).terminate is not Actor.terminate:
+        if type(self.process.actor).terminate is not Actor.terminate:
             fatal = await self._terminate(reason) or fatal
         return fatal
 
@@ -357,7 +361,7 @@ class _Life:
             if self.process.killed:
                 scope.cancel()
             try:
-                await self.actor.terminate(reason, self.process.state)
+                await self.process.actor.terminate(reason, self.process.state)
             except ActorExit:
                 pass  # it ends already
             except Exception:
@@ -396,7 +400,7 @@ class _Life:
     def _who(self) -> str:
         names = registry.default.names(self.process.pid)
         called = f" {', '.join(map(repr, names))}" if names else ""
-        return f"{type(self.actor).__name__}{called} {self.process.pid!r}"
+        return f"{type(self.process.actor).__name__}{called} {self.process.pid!r}"
 
 
 def _plain(group: BaseExceptionGroup) -> BaseException:

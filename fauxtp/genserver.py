@@ -127,10 +127,8 @@ class GenServer(Actor, Generic[R, S]):
         is_async = code is not None and code.co_flags & inspect.CO_COROUTINE
         return bool(is_async and type(self).run is GenServer.run)
 
-    def _work(self, process: Process) -> Coroutine[Any, Any, None]:
-        if type(self).run is GenServer.run:
-            return self._serve(process)
-        return super()._work(process)
+    def _work(self, process: Process) -> Coroutine[Any, Any, None] | None:
+        return self._serve(process) if type(self).run is GenServer.run else None
 
     async def _serve(  # noqa: PLR0912, PLR0915  (in one piece, as each message goes through it)
         self, process: Process, once: bool = False

@@ -265,7 +265,40 @@ class Mailbox:
             raise ValueError("expected at least one pattern")
         for pattern in patterns:  # before a message is taken out
             _expect_pair(pattern)
-        handler, extracted = await self._first_match(patterns, timeout)
+        limit, deadline = seconds(timeout), None
+        late, seen, removals = False, 0, self._removals
+        self._receivers += 1
+        try:
+            while True:
+                if self._closed_because is not None:
+                    raise MailboxClosed(self.pid)
+                if removals != self._removals:
+                    seen = 0  # another receiver has taken one out
+                found, seen = self._scan(patterns, seen)
+                if found is not None:
+                    break
+                if late:
+                    raise ReceiveTimeout(f"no matching message within {timeout:g} s")
+                removals = self._removals
+                waiter = new_waiter()
+                if limit is not None and deadline is None:
+                    deadline = waiter.time() + limit
+                self._waiting += (waiter,)
+                try:
+                    if self._inbox or self._closed_because is not None:
+                        continue
+                    if deadline is None:
+                        await waiter.wait(None)
+                    else:
+                        woken = await waiter.wait(max(0.0, deadline - waiter.time()))
+                        late = not woken or waiter.time() >= deadline
+                finally:
+                    self._stop_waiting(waiter)
+        finally:
+            self._receivers -= 1
+            if self._closed_because is not None:
+                self._bury(self._closed_because)
+        handler, extracted = found
         result = handler(*extracted)
         return await result if inspect.isawaitable(result) else result
 
@@ -301,43 +334,6 @@ class Mailbox:
         else:
             self._waiting = ()
 
-    async def _first_match(
-        self, patterns: tuple[Pattern, ...], timeout: float | None
-    ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        limit, deadline = seconds(timeout), None
-        late, seen, removals = False, 0, self._removals
-        self._receivers += 1
-        try:
-            while True:
-                if self._closed_because is not None:
-                    raise MailboxClosed(self.pid)
-                if removals != self._removals:
-                    seen = 0  # another receiver has taken one out
-                found, seen = self._scan(patterns, seen)
-                if found is not None:
-                    return found
-                if late:
-                    raise ReceiveTimeout(f"no matching message within {timeout:g} s")
-                removals = self._removals
-                waiter = new_waiter()
-                if limit is not None and deadline is None:
-                    deadline = waiter.time() + limit
-                self._waiting += (waiter,)
-                try:
-                    if self._inbox or self._closed_because is not None:
-                        continue
-                    if deadline is None:
-                        await waiter.wait(None)
-                    else:
-                        woken = await waiter.wait(max(0.0, deadline - waiter.time()))
-                        late = not woken or waiter.time() >= deadline
-                finally:
-                    self._stop_waiting(waiter)
-        finally:
-            self._receivers -= 1
-            if self._closed_because is not None:
-                self._bury(self._closed_because)
-
     def _scan(
         self, patterns: tuple[Pattern, ...], seen: int
     ) -> tuple[tuple[Callable[..., Any], tuple[Any, ...]] | None, int]:
@@ -363,6 +359,8 @@ class Mailbox:
 
     def _keep_next(self) -> bool:
         """Move the oldest of the new messages to the older ones; return False if none is new."""
+        if not self._inbox:
+            return False
         if self._kept is _NONE:
             self._kept = []
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -72,14 +74,18 @@ def listens_a_little_late(patch: Patch) -> None:
 
 
 def gives_way_with_a_message_in_hand(patch: Patch) -> None:
-    first_match: Any = Mailbox._first_match
+    receive: Any = Mailbox.receive
 
-    async def slowly(mailbox: Mailbox, *arguments: Any) -> Any:
-        found = await first_match(mailbox, *arguments)
+    async def late(handler: Callable[..., Any], *extracted: Any) -> Any:
         await anyio.sleep(0)
-        return found
+        result = handler(*extracted)
+        return await result if inspect.isawaitable(result) else result
 
-    patch.setattr(Mailbox, "_first_match", slowly)
+    async def slowly(mailbox: Mailbox, *patterns: Any, timeout: float | None = None) -> Any:
+        slow = [(matcher, partial(late, handler)) for matcher, handler in patterns]
+        return await receive(mailbox, *slow, timeout=timeout)
+
+    patch.setattr(Mailbox, "receive", slowly)
 
 
 def reads_the_newest_first(patch: Patch) -> None:
