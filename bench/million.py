@@ -1,4 +1,4 @@
-"""A million idle actors, each with a name: their memory, look-ups among them, and their end.
+"""A million idle servers, each with a name: their memory, look-ups among them, and their end.
 
 python -m bench.million [COUNT]
 """
@@ -17,7 +17,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bench.figures import Figure, median_ratio, show
-from fauxtp import PID, Actor, Registry, registered
+from fauxtp import PID, GenServer, Registry, registered
 from fauxtp.registry import default
 
 COUNT = 1_000_000
@@ -27,11 +27,8 @@ TURNS = 15
 END_BAR = 60.0  # seconds for a million
 
 
-class Idle(Actor):
+class Idle(GenServer[Any, Any]):
     """Waits for a message that does not come."""
-
-    async def run(self, state: Any) -> Any:
-        await self.receive((int, lambda number: number))
 
 
 async def start(count: int, task_group: TaskGroup) -> Figure:
@@ -40,7 +37,7 @@ async def start(count: int, task_group: TaskGroup) -> Figure:
         await Idle.start(task_group=task_group, register_as=f"idle:{number}")
     seconds = perf_counter() - started
     return Figure(
-        "memory of an actor, all in",
+        "memory of a server, all in",
         f"{(peak() - before) / count / 1e3:.2f} kB",
         f"started in {seconds / count * 1e6:.0f} µs each",
     )
@@ -106,7 +103,7 @@ async def measure(count: int) -> list[Figure]:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
-    show(f"{count:,} idle actors with names", anyio.run(measure, count))
+    show(f"{count:,} idle servers with names", anyio.run(measure, count))
 
 
 if __name__ == "__main__":

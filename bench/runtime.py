@@ -16,13 +16,14 @@ import time
 import tracemalloc
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from bench.figures import Figure, median_ratio, show
-from fauxtp import PID, Actor, GenServer, call, cast, wait_exit
+from fauxtp import PID, Actor, GenServer, call, cast, exit, wait_exit
 
 ROUNDS = 9
 CALLS = 3_000
@@ -46,11 +47,21 @@ class Server(GenServer[Any, int]):
         return state + 1
 
 
-class Idle(Actor):
+class IdleServer(GenServer[Any, Any]):
     """Waits for a message that does not come."""
+
+
+class IdleActor(Actor):
+    """Does so by receiving."""
 
     async def run(self, state: Any) -> Any:
         await self.receive((int, lambda number: number))
+
+
+ENDS: dict[str, type[Actor]] = {
+    "start and end of a server": IdleServer,
+    "start and end of an actor that receives": IdleActor,
+}
 
 
 class Bare:
@@ -88,10 +99,10 @@ async def timed(times: int, work: Callable[[], Awaitable[object]]) -> float:
     return (time.perf_counter() - started) / times * 1e6
 
 
-async def start_and_end(task_group: TaskGroup) -> None:
-    handle = await Idle.start_link(task_group=task_group)
-    handle.cancel_scope.cancel()
-    await wait_exit(handle.pid)
+async def start_and_end(kind: type[Actor], task_group: TaskGroup) -> None:
+    pid = await kind.start(task_group=task_group)
+    exit(pid)
+    await wait_exit(pid)
 
 
 async def cast_and_drain(server: PID) -> float:
@@ -104,27 +115,27 @@ async def cast_and_drain(server: PID) -> float:
     return sent / CASTS * 1e6
 
 
-async def memory_of_an_idle_actor(task_group: TaskGroup) -> float:
+async def memory_of_one(kind: type[Actor], task_group: TaskGroup) -> float:
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    handles = [
-        await Idle.start_link(task_group=task_group, register_as=f"idle:{number}")
+    pids = [
+        await kind.start(task_group=task_group, register_as=f"idle:{number}")
         for number in range(IDLE)
     ]
     await anyio.sleep(0.01)
     gc.collect()
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    for handle in handles:
-        handle.cancel_scope.cancel()
-    for handle in handles:
-        await wait_exit(handle.pid)
+    for pid in pids:
+        exit(pid)
+    for pid in pids:
+        await wait_exit(pid)
     return used / IDLE
 
 
 async def measure() -> list[Figure]:
-    names = ("call", "bare", "call suspends", "bare suspends", "cast", "start and end")
+    names = ("call", "bare", "call suspends", "bare suspends", "cast", *ENDS)
     times: dict[str, list[float]] = {name: [] for name in names}
     async with anyio.create_task_group() as task_group:
         bare = Bare()
@@ -136,8 +147,10 @@ async def measure() -> list[Figure]:
             times["call suspends"].append(await timed(CALLS, lambda: call(server, "suspend")))
             times["bare suspends"].append(await timed(CALLS, lambda: bare.call("suspend")))
             times["cast"].append(await cast_and_drain(server))
-            times["start and end"].append(await timed(STARTS, lambda: start_and_end(task_group)))
-        memory = await memory_of_an_idle_actor(task_group)
+            for name, kind in ENDS.items():
+                work = partial(start_and_end, kind, task_group)
+                times[name].append(await timed(STARTS, work))
+        memories = {kind: await memory_of_one(kind, task_group) for kind in ENDS.values()}
         task_group.cancel_scope.cancel()
     middle = {name: statistics.median(values) for name, values in times.items()}
 
@@ -156,19 +169,16 @@ async def measure() -> list[Figure]:
         value = middle[name]
         return Figure(name, f"{value:.2f} µs", "", None, f"≤ {bar} µs", value <= bar)
 
+    def memory(name: str, size: float, bar: int) -> Figure:
+        return Figure(name, f"{size:.0f} B", "", None, f"≤ {bar} B", size <= bar)
+
     return [
         against_bare("call", "bare", 1.5),
         against_bare("call suspends", "bare suspends", 1.5),
         absolute("cast", 2),
-        absolute("start and end", 40),
-        Figure(
-            "memory of an idle, named actor",
-            f"{memory:.0f} B",
-            "",
-            None,
-            "≤ 4096 B",
-            memory <= 4096,
-        ),
+        *(absolute(name, 40) for name in ENDS),
+        memory("memory of an idle, named server", memories[IdleServer], 2560),
+        memory("memory of a named actor that receives", memories[IdleActor], 4096),
     ]
 
 
