@@ -75,8 +75,17 @@ class AsyncioFamily:
         self._scope = None
 
     def cancel(self) -> None:
-        if self._scope is not None:
-            self._scope.cancel()
+        if self._scope is not None and not self._scope.cancel_called:
+            loop = asyncio.get_running_loop()
+            mine = current_task(loop)
+            if mine is None or mine is self._process.task:
+                self._scope.cancel()
+            else:  # as nobody: it takes long to write down who it was
+                set_current_task(loop, None)
+                try:
+                    self._scope.cancel()
+                finally:
+                    set_current_task(loop, mine)
         if self._nursery is not None:
             self._nursery.group.cancel_scope.cancel()
 

@@ -11,7 +11,7 @@ import anyio
 import protocol
 from anyio.abc import TaskGroup
 
-from fauxtp import PID, Actor, GenServer, call, cast, wait_exit, whereis
+from fauxtp import PID, GenServer, call, cast, exit, wait_exit, whereis
 
 
 class Server(GenServer[Any, int]):
@@ -32,11 +32,6 @@ class Server(GenServer[Any, int]):
         return state
 
 
-class Idle(Actor):
-    async def run(self, state: Any) -> Any:
-        await self.receive((int, lambda number: number))
-
-
 async def casts(server: PID, count: int) -> float:
     started = time.perf_counter()
     for _ in range(count):
@@ -46,15 +41,15 @@ async def casts(server: PID, count: int) -> float:
 
 
 async def start_and_stop(task_group: TaskGroup) -> None:
-    handle = await Idle.start_link(task_group=task_group)
-    handle.cancel_scope.cancel()
-    await wait_exit(handle.pid)
+    pid = await Server.start(task_group=task_group)
+    exit(pid)
+    await wait_exit(pid)
 
 
 async def memory(task_group: TaskGroup, count: int) -> float:
     before = protocol.resident()
     for number in range(count):
-        await Idle.start(task_group=task_group, register_as=f"idle:{number}")
+        await Server.start(task_group=task_group, register_as=f"idle:{number}")
     await asyncio.sleep(0)
     return (protocol.resident() - before) / count
 
@@ -66,7 +61,7 @@ async def look_up(count: int) -> float:
 async def main() -> None:
     async with anyio.create_task_group() as task_group:
         for name in protocol.NAMES:
-            await Idle.start(task_group=task_group, register_as=name)
+            await Server.start(task_group=task_group, register_as=name)
         last = await Server.start(task_group=task_group)
         server = await Server.start(last, task_group=task_group)
         await protocol.answer(
