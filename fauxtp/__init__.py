@@ -2,6 +2,7 @@
 
 from fauxtp.actor import Actor, ActorHandle
 from fauxtp.calls import Call, Cast, reply
+from fauxtp.children import ChildInfo, ChildSpec, RestartStrategy, RestartType
 from fauxtp.dead_letters import DeadLetter, dead_letters
 from fauxtp.errors import (
     CallCycle,
@@ -42,10 +43,6 @@ from fauxtp.registry import (
     whereis,
 )
 from fauxtp.supervisor import (
-    ChildInfo,
-    ChildSpec,
-    RestartStrategy,
-    RestartType,
     Supervisor,
     count_children,
     delete_child,
