@@ -1,4 +1,7 @@
-"""Programs of their own: each runs to its end, or to the end of our patience."""
+"""Modules of the tests that run as programs of their own, since they may hang or crash.
+
+Each runs to its end, or to the end of our patience. A warning is an error there, too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostile import effort
+
 TESTS = Path(__file__).parent.parent
+PATIENCE = effort.seconds(300, 1.5)  # until a program counts as hung; many know it much earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +43,31 @@ def extensions(twin: object) -> str:
 Program = subprocess.Popen[str]
 
 
-def start(module: str, *arguments: object, choice: str, options: tuple[str, ...] = ()) -> Program:
-    """Start `python -m hostile.<module>` beside the test."""
+def start(
+    module: str,
+    *arguments: object,
+    before: tuple[str, ...] = (),
+    options: tuple[str, ...] = (),
+    **environment: str,
+) -> Program:
+    """Start `python -m hostile.<module>` beside the test.
+
+    `before` is what runs the interpreter, and `options` are the interpreter's.
+    """
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    python = [*before, sys.executable, "-W", "error", *options]
     return subprocess.Popen(
-        [sys.executable, *options, "-m", f"hostile.{module}", *map(str, arguments)],
+        [*python, "-m", f"hostile.{module}", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={
-            **os.environ,
-            "PYTHONFAULTHANDLER": "1",
-            "PYTHONPATH": path,
-            "FAUXTP_EXTENSIONS": choice,
-        },
+        env={**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONPATH": path, **environment},
         start_new_session=True,  # so that its children, too, can be ended
     )
 
 
-def end_of(program: Program, patience: float = 60.0) -> Ended:
+def end_of(program: Program, patience: float) -> Ended:
     """Wait for the end of a program; after `patience` seconds, end it and its children."""
     try:
         out, err = program.communicate(timeout=patience)
@@ -73,9 +84,12 @@ def end_of(program: Program, patience: float = 60.0) -> Ended:
 def run(
     module: str,
     *arguments: object,
-    choice: str,
+    before: tuple[str, ...] = (),
     options: tuple[str, ...] = (),
-    patience: float = 60.0,
+    patience: float = PATIENCE,
+    **environment: str,
 ) -> Ended:
     """Run `python -m hostile.<module>` to its end."""
-    return end_of(start(module, *arguments, choice=choice, options=options), patience)
+    return end_of(
+        start(module, *arguments, before=before, options=options, **environment), patience
+    )

@@ -7,34 +7,21 @@ What is done, and what is asked for, tells `chaos`; what may become of a message
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import PATIENCE
 
-from hostile import effort
+from hostile import effort, programs
 from hostile.chaos_broken import PLANTED
 
-TESTS = Path(__file__).parents[1]
 SHARE = 0.4  # of the minutes of torture
 ALWAYS_PLANTED = 3  # the first ones; the others in torture only
 
 
 def run(module: str, *arguments: str, seconds: float = 0.0) -> Any:
     """Run a program of this directory; return what it prints, as JSON."""
-    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-m", f"hostile.{module}", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=seconds + 2 * PATIENCE,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"},
-        check=False,
-    )
+    ended = programs.run(module, *arguments, patience=seconds + 2 * PATIENCE)
     assert ended.stdout, ended.stderr
     return json.loads(ended.stdout)
 

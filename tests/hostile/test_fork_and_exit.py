@@ -42,9 +42,9 @@ def storm(forks: int, choice: str, *fault: str, patience: float = PATIENCE) -> p
         effort.SEED,
         patience,
         *fault,
-        choice=choice,
         options=QUIETLY,
         patience=PATIENCE + forks,
+        FAUXTP_EXTENSIONS=choice,
     )
 
 
@@ -84,7 +84,10 @@ def test_children_by_multiprocessing_work(method: str) -> None:
         pytest.skip(f"no {method} on this platform")
     children = 0
     for choice, backend in variants(METHODS.index(method), 1, 12):
-        programs.run("multiprocesses", method, backend, choice=choice, options=QUIETLY).check()
+        done = programs.run(
+            "multiprocesses", method, backend, options=QUIETLY, FAUXTP_EXTENSIONS=choice
+        )
+        done.check()
         children += 2
     effort.report(f"multiprocessing by {method}: {children} children, all work")
 
@@ -102,6 +105,12 @@ WAYS: dict[str, tuple[int, str]] = {
 }
 
 
+def end(
+    way: str, backend: str = "asyncio", choice: str = "never", patience: float = PATIENCE
+) -> programs.Ended:
+    return programs.run("exits", way, backend, patience=patience, FAUXTP_EXTENSIONS=choice)
+
+
 def check_end(way: str, done: programs.Ended) -> None:
     """Raise unless the program ended as it should, at once, and without a word too much."""
     code, last = WAYS.get(way, (0, ""))
@@ -117,24 +126,21 @@ def test_programs_end_quietly_while_actors_live() -> None:
     ends = 0
     for number, way in enumerate(WAYS):
         for choice, backend in variants(number, 1, 30):
-            check_end(way, programs.run("exits", way, backend, choice=choice, patience=PATIENCE))
+            check_end(way, end(way, backend, choice))
             ends += 1
     effort.report(f"programs that end while actors live: {ends}, all at once and quietly")
 
 
 def test_of_the_test_noise_at_the_end_is_found() -> None:
-    done = programs.run("exits", "noisy", "asyncio", choice="never")
     with pytest.raises(AssertionError, match="noise on stderr:\nRuntimeError"):
-        check_end("noisy", done)
+        check_end("noisy", end("noisy"))
 
 
 def test_of_the_test_a_crash_is_found() -> None:
-    done = programs.run("exits", "crashing", "asyncio", choice="never")
     with pytest.raises(AssertionError, match="Fatal Python error: Aborted"):
-        check_end("crashing", done)
+        check_end("crashing", end("crashing"))
 
 
 def test_of_the_test_a_program_that_does_not_end_is_found() -> None:
-    done = programs.run("exits", "stuck", "asyncio", choice="never", patience=1.0)
     with pytest.raises(AssertionError, match="hangs"):
-        check_end("stuck", done)
+        check_end("stuck", end("stuck", patience=1.0))

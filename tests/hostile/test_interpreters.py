@@ -35,7 +35,7 @@ def test_one_interpreter_has_the_compiled_registry_and_all_work(number: int) -> 
     turns, times = effort.times(1, len(CASES)), effort.times(1, 5)
     for turn in range(turns):
         first, kind, choice = CASES[(effort.SEED + number * len(CASES) // 2 + turn) % len(CASES)]
-        done = programs.run("interpreters", first, kind, times, choice=choice).check()
-        said = Counter(done.stdout.splitlines())
+        done = programs.run("interpreters", first, kind, times, FAUXTP_EXTENSIONS=choice)
+        said = Counter(done.check().stdout.splitlines())
         assert said == expected(first, kind, choice, times), (first, kind, choice)
     effort.report(f"sub-interpreters: {turns * (times + 3)}, none crashes, all work as it says")

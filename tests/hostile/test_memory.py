@@ -3,64 +3,59 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from hostile import effort
-from hostile.program import run_module
-
-
-def short_name(twin: Any) -> str:
-    return str(twin.__name__).rpartition(".")[2]
+from hostile import effort, programs
+from hostile.twins import short_name
 
 
 def test_when_memory_runs_out_the_table_is_what_it_was(twin: Any) -> None:
     testcapi = pytest.importorskip("_testcapi", reason="this interpreter comes without it")
     if not hasattr(testcapi, "set_nomemory"):
         pytest.skip("this interpreter cannot run out of memory on demand")
-    done = run_module("hostile.nomemory", short_name(twin))
-    assert (done.returncode, done.stderr) == (0, "")
+    done = programs.run("nomemory", short_name(twin))
+    done.check()
     assert int(done.stdout.split()[0].replace(",", "")) > 100, "allocations did fail"
     effort.report(f"no memory, {twin.__name__}: {done.stdout.strip()}")
 
 
 def test_what_is_done_by_half_is_found() -> None:
     pytest.importorskip("_testcapi", reason="this interpreter comes without it")
-    done = run_module("hostile.nomemory", "TwoSteps")
+    done = programs.run("nomemory", "TwoSteps")
     assert done.returncode == 1
     assert "AssertionError: ('register" in done.stderr
 
 
 def test_no_operation_leaves_memory_behind(twin: Any) -> None:
-    done = run_module("hostile.leaks", short_name(twin), effort.times(4000, 1_000_000))
-    assert (done.returncode, done.stderr) == (0, "")
+    done = programs.run("leaks", short_name(twin), effort.times(4000, 1_000_000))
+    done.check()
     effort.report(f"leaks, {twin.__name__}: {done.stdout.strip()}")
 
 
 def test_a_leak_is_found() -> None:
-    done = run_module("hostile.leaks", "Keeps", 4000)
+    done = programs.run("leaks", "Keeps", 4000)
     assert done.returncode == 1
     assert "Leak" in done.stderr
 
 
-def valgrind(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def valgrind(module: str, *arguments: object) -> programs.Ended:
     """Run a module of the tests under memcheck; values are its own business on 3.11."""
     if shutil.which("valgrind") is None:
         pytest.skip("there is no valgrind here")
     options = ("--quiet", "--error-exitcode=99", "--undef-value-errors=no")
-    return run_module(module, *arguments, before=("valgrind", *options), PYTHONMALLOC="malloc")
+    return programs.run(module, *arguments, before=("valgrind", *options), PYTHONMALLOC="malloc")
 
 
 def test_valgrind_finds_nothing(compiled: ModuleType) -> None:
-    done = valgrind("hostile.driver", effort.SEED, effort.times(1, 20))
+    done = valgrind("driver", effort.SEED, effort.times(1, 20))
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
     effort.report("valgrind: nothing found")
 
 
 def test_valgrind_finds_an_overrun() -> None:
-    done = valgrind("hostile.overrun")
+    done = valgrind("overrun")
     assert done.returncode == 99
     assert "Invalid write" in done.stderr

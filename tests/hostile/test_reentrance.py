@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hostile import effort, reentrance
-from hostile.program import run_module
+from hostile import effort, programs, reentrance
+from hostile.twins import short_name
 
 PATIENCE = effort.times(50, 400)  # seconds until a program counts as hung
 GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -25,9 +25,8 @@ Entries = list[dict[str, Any]]
 
 
 def let_in(twin: Any, steps: int, ways: list[str]) -> Entries:
-    name = twin.__name__.rpartition(".")[2]
-    done = run_module("hostile.reentrance", name, effort.SEED, steps, PATIENCE, *ways)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = programs.run("reentrance", short_name(twin), effort.SEED, steps, PATIENCE, *ways)
+    done.check()
     entries = [json.loads(line) for line in done.stdout.splitlines()]
     text = ", ".join(f"{entry['entered']:,} by {entry['way']}" for entry in entries)
     effort.report(f"re-entrance, {twin.__name__}: {text}")
@@ -60,7 +59,7 @@ def test_a_name_is_not_asked_what_it_is_equal_to(twin: Any) -> None:
 
 
 def test_a_lock_that_is_not_reentrant_is_seen_to_hang() -> None:
-    done = run_module("hostile.plain_lock")
+    done = programs.run("plain_lock")
     assert done.returncode == 1
     assert done.stderr.startswith("Timeout")
     assert "_registry_py.py" in done.stderr
@@ -74,6 +73,6 @@ def test_a_lock_that_is_not_reentrant_is_seen_to_hang() -> None:
     ],
 )
 def test_a_fault_is_found(fault: str, way: str, words: str) -> None:
-    done = run_module("hostile.reentrance", fault, effort.SEED, 2000, PATIENCE, way)
+    done = programs.run("reentrance", fault, effort.SEED, 2000, PATIENCE, way)
     assert done.returncode == 1
     assert re.search(words, done.stderr)

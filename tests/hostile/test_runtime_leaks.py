@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from hostile import effort
-from hostile.program import run_module
+from hostile import effort, programs
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_no_life_leaves_memory_behind(backend: str) -> None:
-    done = run_module("hostile.runtime_leaks", backend, effort.times(600, 20_000))
-    assert (done.returncode, done.stderr) == (0, "")
+    done = programs.run("runtime_leaks", backend, effort.times(600, 20_000))
+    done.check()
     effort.report(f"runtime leaks, {backend}: {done.stdout.strip()}")
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_leak_of_the_runtime_is_found(backend: str) -> None:
-    done = run_module("hostile.runtime_leaks", backend, 600, "leak")
+    done = programs.run("runtime_leaks", backend, 600, "leak")
     assert done.returncode == 1
     assert "Leak: keep" in done.stderr
