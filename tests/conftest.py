@@ -32,9 +32,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the hostile tests counted."""
+    """Print what the hostile tests counted, and where."""
     if effort.figures:
         terminalreporter.section("hostile tests")
+        terminalreporter.line(effort.where())
         for figure in effort.figures:
             terminalreporter.line(figure)
 

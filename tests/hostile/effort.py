@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
+from importlib.metadata import version
 
 MINUTES = float(os.environ.get("FAUXTP_TORTURE_MINUTES") or 0)
 SEED = int(os.environ.get("FAUXTP_SEED") or random.randrange(2**32))
@@ -28,3 +30,10 @@ def seconds(short: float, share: float) -> float:
 def report(figure: str) -> None:
     """Print a line of figures below the tests: what was done, and what was found."""
     figures.append(figure)
+
+
+def where() -> str:
+    """Say of which version, on what and with which seed the figures are."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    long = f", FAUXTP_TORTURE_MINUTES={MINUTES:g}" if MINUTES else ""
+    return f"fauxtp {version('fauxtp')}, {python}, {platform.system()}, FAUXTP_SEED={SEED}{long}"
