@@ -1,4 +1,4 @@
-"""`python -m fauxtp`: what is installed here, and what a look-up costs."""
+"""`python -m fauxtp`: what is in use here, and what a look-up costs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import statistics
 import sys
 import timeit
 from importlib import metadata
+from pathlib import Path
 
 from fauxtp import registry
 
@@ -36,7 +37,8 @@ def look_up_costs() -> tuple[float, float]:
 
 def main() -> None:
     ours, theirs = look_up_costs()
-    print(f"fauxtp {metadata.version('fauxtp')}")
+    # In a checkout, Python finds that one, whatever else is installed.
+    print(f"fauxtp {metadata.version('fauxtp')} in {Path(registry.__file__).parent}")
     print(f"{platform.python_implementation()} {sys.version.split()[0]} on {platform.platform()}")
     print(f"registry: {registry.implementation} ({registry.reason})")
     print(f"a look-up by name: {ours:.0f} ns; by dict.get: {theirs:.0f} ns")

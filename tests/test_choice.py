@@ -122,6 +122,7 @@ def test_python_m_fauxtp_tells_what_is_in_use() -> None:
     )
     version, interpreter, registry, cost = done.stdout.splitlines()
     assert version.startswith("fauxtp 0.")
+    assert version.endswith(f" in {Path(fauxtp.__file__).parent}")
     assert sys.version.split()[0] in interpreter
     assert registry == f"registry: {fauxtp.registry.implementation} ({fauxtp.registry.reason})"
     assert cost.startswith("a look-up by name: ")
