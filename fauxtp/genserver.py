@@ -168,6 +168,8 @@ class GenServer(Actor, Generic[R, S]):
             try:
                 if rest is not None:
                     self._answer(process, rest.call, await rest.finish(interruption))
+                    if interruption is not None and rest.is_over:
+                        raise interruption  # which nobody else has heard of
                 else:
                     message = mailbox.take_nowait()
                     kind = type(message)

@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio.tasks
 import os
 import sys
-from asyncio import _get_running_loop
-from collections.abc import Coroutine, Generator
+from asyncio import _get_running_loop, isfuture
+from collections.abc import Awaitable, Coroutine, Generator
 from time import monotonic
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any, Final, final
@@ -54,7 +54,7 @@ else:
 class HandedOver:
     """What is left of a call that somebody else has begun to handle."""
 
-    __slots__ = ("_awaitable", "_coroutine", "_error", "_result", "_yielded", "call")
+    __slots__ = ("_coroutine", "_error", "_result", "_yielded", "call")
 
     def __init__(
         self,
@@ -63,21 +63,22 @@ class HandedOver:
         yielded: Any = None,
         result: Any = None,
         error: BaseException | None = None,
-        awaitable: Any = None,
     ) -> None:
         self.call = call
         self._coroutine = coroutine
         self._yielded = yielded
         self._result = result
         self._error = error
-        self._awaitable = awaitable
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the handler has ended, and cannot be interrupted any more."""
+        return self._coroutine is None
 
     async def finish(self, interruption: BaseException | None) -> Any:
         """Return what the handler returns; `interruption` is what came in before this."""
         if self._error is not None:
             raise self._error
-        if self._awaitable is not None:
-            return await self._awaitable
         if self._coroutine is None:
             return self._result
         return await _drive(self._coroutine, self._yielded, interruption)
@@ -89,11 +90,10 @@ def _drive(
 ) -> Generator[Any, Any, Any]:
     """Go on with `handler`, which has yielded `yielded` to somebody who cannot wait for it."""
     try:
-        if interruption is None:
-            if yielded is not None:
-                yielded._asyncio_future_blocking = True  # now it is awaited
-        elif yielded is None or not yielded.cancel(*interruption.args[:1]):
+        if interruption is not None and not _cancelled(yielded, interruption):
             yielded = handler.throw(interruption)
+        elif isfuture(yielded):
+            yielded._asyncio_future_blocking = True  # now it is awaited
         while True:
             try:
                 value = yield yielded
@@ -103,6 +103,17 @@ def _drive(
                 yielded = handler.send(value)
     except StopIteration as end:
         return end.value
+
+
+def _cancelled(yielded: Any, interruption: BaseException) -> bool:
+    """Cancel what the handler waits for, as a task does first; return False if it cannot be."""
+    if not isinstance(interruption, asyncio.CancelledError) or not isfuture(yielded):
+        return False
+    return yielded.cancel(*interruption.args[:1])
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: PLR0911
@@ -130,7 +141,7 @@ def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: 
             call.request, call, process.state
         )
         if type(handler) is not CoroutineType:
-            return _hand_over(process, HandedOver(call, awaitable=handler))
+            handler = _awaited(handler)
         result = advance(process.context, handler)  # type: ignore[arg-type]
     except BaseException as error:
         return _hand_over(process, HandedOver(call, error=error))
@@ -138,7 +149,7 @@ def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: 
         set_current_task(loop, mine)
     if type(result) is Suspended:
         process.stays_away = AWAY
-        if result.on is not None:  # others may await it before the server does
+        if isfuture(result.on):  # others may await it before the server does
             result.on._asyncio_future_blocking = False
         return _hand_over(process, HandedOver(call, handler, result.on))
     if type(result) is not tuple or len(result) != 2 or result[0] is NO_REPLY:

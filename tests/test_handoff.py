@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
 from typing import Any
 
@@ -292,6 +292,46 @@ async def test_exit_reaches_a_handler_that_was_handed_over() -> None:
                 await (anyio.wait_all_tasks_blocked() if later else asyncio.sleep(0))
                 exit(server)
             assert seen.pop() is process.task
+
+
+async def test_a_timeout_that_is_over_at_once_ends_what_the_handler_awaits() -> None:
+    async def give_up(actor: Server, _: Call) -> Any:
+        try:
+            async with asyncio.timeout(0):  # comes before the server's task can take over
+                await asyncio.Event().wait()
+        except TimeoutError:
+            return "timed out"
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        assert await call(server, give_up) == "timed out"
+
+
+async def test_a_server_that_its_event_loop_cancels_ends_whatever_it_was_asked() -> None:
+    async def later(actor: Server, _: Call) -> Any:
+        return NO_REPLY, []
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        process = find_process(server)
+        assert process is not None
+        process.task.cancel()
+        with pytest.raises(ProcessExited, match="cancelled"):
+            await call(server, later)
+
+
+async def test_a_handler_that_awaits_what_asyncio_does_not_know_crashes_itself() -> None:
+    class Odd:
+        def __await__(self) -> Generator[int, None, None]:
+            yield 42
+
+    async def await_it(actor: Server, _: Call) -> Any:
+        await Odd()
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        with pytest.raises(ProcessExited, match="bad yield: 42"):
+            await call(server, await_it)
 
 
 async def test_a_handler_that_is_no_coroutine_function_is_awaited_or_crashes() -> None:
