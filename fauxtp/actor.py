@@ -106,11 +106,14 @@ class Actor(ABC):
     def children(self) -> TaskGroup:
         """A task group that ends with the actor. An error in it ends the actor.
 
-        Raises `RuntimeError` before the actor is started.
+        Raises `RuntimeError` before the actor is started, and outside of its event loop.
         """
         process = self._process
-        if process is None or process.family is None or process.phase is Phase.DEAD:
+        if process is None or process.task is None or process.phase is Phase.DEAD:
             raise RuntimeError(f"this {type(self).__name__} is not running")
+        if not process.home.is_here():
+            raise RuntimeError(f"this {type(self).__name__} runs in another event loop")
+        assert process.family is not None
         return process.family.children
 
     def receive(

@@ -12,7 +12,7 @@ import math
 from types import TracebackType
 from typing import Self
 
-from anyio import CancelScope
+from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
 
 from fauxtp.handoff import current_task, set_current_task
@@ -35,6 +35,8 @@ class AsyncioFamily:
     @property
     def children(self) -> TaskGroup:
         if self._nursery is None:
+            if self._process.phase is Phase.STOPPING:
+                return create_task_group()  # one in which nothing can be started, as ended ones
             self._enter_from_outside()
             self._nursery = Nursery(self.cancel)
         return self._nursery.group
@@ -61,8 +63,10 @@ class AsyncioFamily:
         if mine is None:
             raise RuntimeError("only a task can have children started")
         set_current_task(loop, self._process.task)
-        self.enter()
-        set_current_task(loop, mine)
+        try:
+            self.enter()
+        finally:
+            set_current_task(loop, mine)
 
     def leave(self) -> None:
         """Leave the scope, as the task of the process, if that can be done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import weakref
@@ -9,6 +10,8 @@ from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 from crew import Boom, Idle, Puppet, boom, pid_of, running
 
@@ -255,3 +258,55 @@ async def test_children_that_are_cancelled_before_they_begin_end_the_actor_and_l
         gc.collect()
         assert actor() is None
     assert not started
+
+
+async def test_an_actor_that_ends_starts_no_children() -> None:
+    refusals = []
+
+    class Late(Puppet):
+        async def terminate(self, reason: str, state: Any) -> None:
+            try:
+                self.start_soon_child(anyio.sleep_forever)
+            except RuntimeError as error:
+                refusals.append(error)
+            self.children.cancel_scope.cancel()  # there is nothing to cancel
+
+    async with running() as group:
+        for _ in range(2):
+            exit(await Late.start(task_group=group))
+            await anyio.wait_all_tasks_blocked()
+        assert len(refusals) == 2
+
+
+async def test_an_actor_that_has_not_begun_has_no_children() -> None:
+    actor = Puppet()
+    refused = False
+
+    async def start() -> None:
+        await launch(actor, group)
+
+    async with running() as group:
+        group.start_soon(start)
+        while not refused:
+            await anyio.lowlevel.cancel_shielded_checkpoint()
+            if actor._process is not None and actor._process.task is None:
+                with pytest.raises(RuntimeError, match="not running"):
+                    actor.start_soon_child(anyio.sleep_forever)
+                refused = True
+            elif actor._process is not None:
+                break  # it has begun already
+        await anyio.wait_all_tasks_blocked()
+        assert is_alive(actor.pid)
+
+
+async def test_children_are_started_in_the_event_loop_of_their_parent() -> None:
+    actor = Puppet()
+
+    async def look() -> None:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            actor.start_soon_child(anyio.sleep_forever)
+
+    async with running() as group:
+        await launch(actor, group)
+        await anyio.to_thread.run_sync(asyncio.run, look())
+        assert is_alive(actor.pid)
