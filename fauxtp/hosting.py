@@ -68,11 +68,10 @@ def run_in(
 
     `can_step` tells whether others may handle calls to it on the spot.
     """
-    loop = running_asyncio_loop()
-    if loop is not None:
+    if running_asyncio_loop() is not None:
         from fauxtp.hosting_asyncio import host_of  # noqa: PLC0415
 
-        host_of(task_group, loop).take_in(process, live, can_step)
+        host_of(task_group, process.home).take_in(process, live, can_step)  # type: ignore[arg-type]
         return
     process.family = _TrioFamily(process)
     task_group.start_soon(live, name=type(process.actor).__name__)

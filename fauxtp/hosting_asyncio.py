@@ -18,28 +18,27 @@ from anyio.abc import TaskGroup
 from fauxtp.family_asyncio import AsyncioFamily
 from fauxtp.handoff import step
 from fauxtp.process import CANCELLED, Phase, Process
+from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["host_of"]
 
-_hosts: dict[TaskGroup, _Host] = {}
 
-
-def host_of(task_group: TaskGroup, loop: asyncio.AbstractEventLoop) -> _Host:
+def host_of(task_group: TaskGroup, home: AsyncioHome) -> _Host:
     """Return the host of the processes in `task_group`."""
-    host = _hosts.get(task_group)
+    host = home.hosts.get(task_group)
     if host is None:
-        host = _Host(task_group, loop)
+        host = _Host(task_group, home)
         task_group.start_soon(host.look_after_them, name="the host of processes")
-        _hosts[task_group] = host
+        home.hosts[task_group] = host
     return host
 
 
 class _Host:
-    __slots__ = ("_changed", "_ending", "_failures", "_forget", "_group", "_guests", "_loop")
+    __slots__ = ("_changed", "_ending", "_failures", "_forget", "_group", "_guests", "_home")
 
-    def __init__(self, group: TaskGroup, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, group: TaskGroup, home: AsyncioHome) -> None:
         self._group = group
-        self._loop = loop
+        self._home = home
         self._guests: dict[asyncio.Task[None], Process] = {}
         self._failures: list[BaseException] = []
         self._changed: asyncio.Future[None] | None = None
@@ -54,7 +53,7 @@ class _Host:
         if can_step:
             process.step = step
         name = type(process.actor).__name__
-        task = self._loop.create_task(live(), name=name, context=context)
+        task = self._home.loop.create_task(live(), name=name, context=context)
         self._guests[task] = process
         task.add_done_callback(self._forget)
         if self._ending:
@@ -84,7 +83,7 @@ class _Host:
                 self._group.cancel_scope.cancel()
                 await self._end_them()
         finally:
-            del _hosts[self._group]
+            del self._home.hosts[self._group]
         if len(self._failures) == 1:
             raise self._failures[0]
         if self._failures:
@@ -96,8 +95,11 @@ class _Host:
             process.request_exit(CANCELLED)
         with CancelScope(shield=True):
             while self._guests:
-                await self._change()
+                try:
+                    await self._change()
+                except asyncio.CancelledError:
+                    pass  # by the event loop itself: the group must not end before its guests
 
     async def _change(self) -> None:
-        self._changed = self._loop.create_future()
+        self._changed = self._home.loop.create_future()
         await self._changed

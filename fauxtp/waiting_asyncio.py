@@ -7,7 +7,7 @@ import time
 from asyncio import Future, _get_running_loop
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Final
+from typing import Any, Final
 from weakref import WeakValueDictionary, ref
 
 from fauxtp.waiting import Waiter
@@ -37,11 +37,12 @@ def home_of(loop: asyncio.AbstractEventLoop) -> AsyncioHome:
 class AsyncioHome:
     """An asyncio loop, as the place where something must be done."""
 
-    __slots__ = ("__weakref__", "deadlines", "loop")
+    __slots__ = ("__weakref__", "deadlines", "hosts", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.deadlines: dict[float, _Deadlines] = {}  # by timeout
+        self.hosts: dict[object, Any] = {}  # by task group: see hosting_asyncio.py
 
     def is_here(self) -> bool:
         return _get_running_loop() is self.loop

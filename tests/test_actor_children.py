@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import warnings
 import weakref
 from functools import partial
 from typing import Any
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
@@ -310,3 +312,53 @@ async def test_children_are_started_in_the_event_loop_of_their_parent() -> None:
         await launch(actor, group)
         await anyio.to_thread.run_sync(asyncio.run, look())
         assert is_alive(actor.pid)
+
+
+def hosts() -> list[asyncio.Task[Any]]:
+    """Return the tasks that end the processes of a task group with it."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "the host of processes"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # only there a single task can be
+async def test_a_task_group_whose_tasks_are_cancelled_twice_ends_after_its_processes() -> None:
+    may_end = anyio.Event()
+
+    class Slow(Puppet):
+        async def terminate(self, reason: str, state: Any) -> None:
+            await may_end.wait()
+
+    async with anyio.create_task_group() as group:
+        slow = await Slow.start(task_group=group)
+        (host,) = hosts()
+        for _ in range(2):
+            host.cancel()
+            await anyio.wait_all_tasks_blocked()
+        alive = is_alive(slow), host.done()
+        may_end.set()
+    assert alive == (True, False)
+    assert not is_alive(slow)
+
+
+def test_nothing_is_left_of_an_event_loop_that_cancels_all_its_tasks() -> None:
+    loops = []
+
+    async def start(group: anyio.abc.TaskGroup) -> None:
+        await Puppet.start(task_group=group)
+
+    async def main() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        async with anyio.create_task_group() as group:
+            group.start_soon(start, group)
+            while not hosts():
+                await asyncio.sleep(0)
+            asyncio.current_task().cancel()  # type: ignore[union-attr]
+            for task in hosts():
+                task.cancel()  # before it has begun
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of what never began
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(main())
+        for _ in range(3):
+            gc.collect()
+    assert loops[0]() is None
