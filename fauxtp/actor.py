@@ -81,7 +81,11 @@ class Actor(ABC):
     # To be defined by subclasses
 
     async def init(self) -> Any:
-        """Return the first state."""
+        """Return the first state.
+
+        A cancel scope or a task group that is opened here must be closed here, too: what is to
+        live as long as the actor belongs to `children`.
+        """
         return {}
 
     @abstractmethod
@@ -312,6 +316,8 @@ class _Life:
                 outer = cancelled
             except BaseExceptionGroup as group:
                 reason, outer = self._sort_out(group, reason)
+            except Exception as error:  # a scope of its own is open, so the family's cannot end
+                reason = ExitReason.error(error)
             except BaseException as other:
                 reason, outer = ExitReason.error(other), other
             reason = reason or process.exit_request or CANCELLED

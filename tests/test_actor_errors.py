@@ -249,6 +249,24 @@ async def test_a_terminate_that_the_event_loop_cancels_is_a_death_all_the_same()
         assert whereis("stubborn") is None
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio itself raises it at the group
+@pytest.mark.parametrize("actor", [Idle, Puppet])
+async def test_a_scope_that_init_leaves_open_is_a_crash_and_nobody_elses_affair(
+    actor: type[Actor],
+) -> None:
+    class Open(actor):  # type: ignore[misc, valid-type]
+        async def init(self) -> Any:
+            self.scope = anyio.CancelScope()
+            self.scope.__enter__()
+
+    async with running() as task_group:
+        process = process_of(await Open.start(task_group=task_group))
+        exit(process.pid)
+        reason = await end_of(process)
+        assert isinstance(reason.exception, RuntimeError)
+        await anyio.wait_all_tasks_blocked()
+
+
 async def test_an_actor_that_never_waits_lets_others_run() -> None:
     class Busy(Actor):
         async def run(self, state: Any) -> Any:
