@@ -168,8 +168,8 @@ class GenServer(Actor, Generic[R, S]):
             try:
                 if rest is not None:
                     self._answer(process, rest.call, await rest.finish(interruption))
-                    if interruption is not None and rest.is_over:
-                        raise interruption  # which nobody else has heard of
+                    if interruption and (rest.is_over or process.task.cancelling()):
+                        raise interruption  # the handler has not, or for another of its own
                 else:
                     message = mailbox.take_nowait()
                     kind = type(message)

@@ -294,14 +294,15 @@ async def test_exit_reaches_a_handler_that_was_handed_over() -> None:
             assert seen.pop() is process.task
 
 
-async def test_a_timeout_that_is_over_at_once_ends_what_the_handler_awaits() -> None:
-    async def give_up(actor: Server, _: Call) -> Any:
-        try:
-            async with asyncio.timeout(0):  # comes before the server's task can take over
-                await asyncio.Event().wait()
-        except TimeoutError:
-            return "timed out"
+async def give_up(actor: Server, _: Call) -> Any:
+    try:
+        async with asyncio.timeout(0):  # comes before the server's task can take over
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return "timed out"
 
+
+async def test_a_timeout_that_is_over_at_once_ends_what_the_handler_awaits() -> None:
     async with task_group() as group:
         server = await Server.start(task_group=group)
         assert await call(server, give_up) == "timed out"
@@ -318,6 +319,16 @@ async def test_a_server_that_its_event_loop_cancels_ends_whatever_it_was_asked()
         process.task.cancel()
         with pytest.raises(ProcessExited, match="cancelled"):
             await call(server, later)
+
+
+async def test_a_timeout_of_the_handler_hides_no_cancellation_from_before() -> None:
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        process = find_process(server)
+        assert process is not None
+        process.task.cancel()
+        assert await call(server, give_up) == "timed out"
+        assert await wait_exit(server) in ("cancelled", "noproc")
 
 
 async def test_a_handler_that_awaits_what_asyncio_does_not_know_crashes_itself() -> None:
