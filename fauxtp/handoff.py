@@ -133,6 +133,7 @@ def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: 
     process.depth = 1 if caller is None else caller.depth + 1
     process.handling = call
     process.handled_since = monotonic()
+    failure: BaseException | None = None
     set_current_task(loop, process.task)
     try:
         if process.family._scope is None:  # type: ignore[union-attr]
@@ -144,9 +145,15 @@ def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: 
             handler = _awaited(handler)
         result = advance(process.context, handler)  # type: ignore[arg-type]
     except BaseException as error:
-        return _hand_over(process, HandedOver(call, error=error))
+        failure = error
     finally:
         set_current_task(loop, mine)
+    if failure is not None:
+        try:
+            _forget(failure, sys.exc_info()[1])
+            return _hand_over(process, HandedOver(call, error=failure))
+        finally:
+            failure = None  # or it would know itself, by this frame
     if type(result) is Suspended:
         process.stays_away = AWAY
         if isfuture(result.on):  # others may await it before the server does
@@ -162,6 +169,20 @@ def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: 
         return answer
     reply(call, answer)  # too late, which is noted there
     return PENDING
+
+
+def _forget(error: BaseException, handled: BaseException | None) -> None:
+    """Take out of the history of `error` what is that of the caller, who handles `handled`."""
+    seen = set()
+    while handled is not None and id(error) not in seen:
+        seen.add(id(error))
+        before = error.__context__
+        if before is None:
+            return
+        if before is handled:
+            error.__context__ = None
+            return
+        error = before
 
 
 def _hand_over(process: Process, rest: HandedOver) -> object:

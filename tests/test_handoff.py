@@ -210,6 +210,26 @@ async def test_an_error_ends_the_server_in_its_own_task() -> None:
             await call(server, 1)
 
 
+async def test_an_error_has_no_history_of_the_caller() -> None:
+    async def fail(actor: Server, _: Call) -> Any:
+        try:
+            raise KeyError
+        except KeyError:
+            raise ValueError("no")  # noqa: B904
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        try:
+            raise RuntimeError("of the caller")
+        except RuntimeError:
+            with pytest.raises(ProcessExited) as caught:
+                await call(server, fail)
+        error = caught.value.__cause__
+        assert isinstance(error, ValueError)
+        assert isinstance(error.__context__, KeyError)
+        assert error.__context__.__context__ is None
+
+
 @pytest.mark.parametrize("suspends", [False, True])
 async def test_stop_answers_and_ends(suspends: bool) -> None:
     async def stop(actor: Server, _: Call) -> Any:
