@@ -1,0 +1,173 @@
+"""One operation while another runs, at each moment at which Python lets something in.
+
+A run has two operations on few names: the inner one comes in at the first moment of the outer
+one, in the next run at the second, and so on. Whatever comes of it has to be what comes of the
+two one after the other, in either order.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import Any
+
+TOO_MANY = 5000  # moments in one operation: it does not end
+
+
+class NotInOrder(Exception):
+    """What has happened is not what happens in one order or the other."""
+
+
+class Scene:
+    """A registry with a name that is free, or held by `old`, who may have another one."""
+
+    def __init__(self, twin: Any, names: tuple[str, ...]) -> None:
+        self.twin, self.registry = twin, twin.Registry()
+        self.old, self.new = twin.PID(), twin.PID()
+        self.heard: list[Any] = []
+        self.heard_too: list[Any] = []
+        # Not methods of the scene: in a cycle, each would last until a collection.
+        self.hear, self.hear_too = self.heard.append, self.heard_too.append
+        for name in names:
+            self.registry.register(name, self.old)
+        self.registry.watch("kvstore", self.hear)
+
+    def title(self, pid: Any) -> str:
+        return "old" if pid is self.old else "new"
+
+    def do(self, operation: Callable[[Scene], Any]) -> Any:
+        try:
+            answer = operation(self)
+        except Exception as error:
+            return type(error).__name__
+        return self.title(answer) if type(answer) is self.twin.PID else answer
+
+    def picture(self) -> Any:
+        """Return all that is to be seen, and what of it can be undone."""
+        registry, pids = self.registry, (self.old, self.new)
+        seen = [
+            registry.registered(),
+            [self.title(registry.whereis(name)) for name in registry],
+            [registry.names(pid) for pid in pids],
+            [[self.title(pid) for pid in heard] for heard in (self.heard, self.heard_too)],
+            [self.do(probe) for probe in PROBES],
+            registry.registered(),
+        ]
+        watches = [self.hear, self.hear_too] * 2
+        return [*seen, [registry.unwatch("kvstore", watch) for watch in watches]]
+
+
+PROBES: list[Callable[[Scene], Any]] = [  # whether they can still get names, and lose them
+    lambda at: at.registry.register("probe", at.old),
+    lambda at: at.registry.register("probe too", at.new),
+    lambda at: at.registry.release(at.old),
+    lambda at: at.registry.release(at.new),
+]
+OPERATIONS: dict[str, Callable[[Scene], Any]] = {
+    "register": lambda at: at.registry.register("kvstore", at.new),
+    "register, old": lambda at: at.registry.register("kvstore", at.old),
+    "unregister": lambda at: at.registry.unregister("kvstore"),
+    "unregister, old": lambda at: at.registry.unregister("kvstore", at.old),
+    "transfer": lambda at: at.registry.transfer("kvstore", at.old, at.new),
+    "transfer back": lambda at: at.registry.transfer("kvstore", at.new, at.old),
+    "transfer to itself": lambda at: at.registry.transfer("kvstore", at.old, at.old),
+    "release": lambda at: at.registry.release(at.old),
+    "release, new": lambda at: at.registry.release(at.new),
+    "retire": lambda at: at.twin.retire(at.old),
+    "retire, new": lambda at: at.twin.retire(at.new),
+    "names": lambda at: at.registry.names(at.old),
+    "whereis": lambda at: at.registry.whereis("kvstore"),
+    "registered": lambda at: at.registry.registered("k"),
+    "iterate": lambda at: list(at.registry),
+    "watch": lambda at: at.registry.watch("kvstore", at.hear_too),
+    "unwatch": lambda at: at.registry.unwatch("kvstore", at.hear),
+    "unwatch, too": lambda at: at.registry.unwatch("kvstore", at.hear_too),
+}
+BEGINNINGS: list[tuple[str, ...]] = [(), ("kvstore",), ("also", "kvstore")]
+
+
+class Moments:
+    """Counts the moments of the outer operation; at one of them the inner one is done."""
+
+    def __init__(self, number: int, inner: Callable[[], None]) -> None:
+        self.left, self.inner, self.passed = number, inner, 0
+        self.thread = threading.get_ident()
+
+    def come(self, *_: Any) -> Any:
+        if threading.get_ident() == self.thread:
+            self.passed += 1
+            if self.passed > TOO_MANY:
+                raise NotInOrder("it does not end")
+            self.left -= 1
+            if self.left == -1:
+                self.inner()
+        return self.come
+
+    @contextmanager
+    def lines(self) -> Iterator[None]:
+        """Each new line, as a debugger sees them, and each call."""
+        sys.settrace(self.come)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+
+    @contextmanager
+    def calls(self) -> Iterator[None]:
+        """Each call and return, as a profiler sees them."""
+        sys.setprofile(self.come)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    @contextmanager
+    def collections(self) -> Iterator[None]:
+        """Each collection, of which there are as many as Python can be moved to."""
+        threshold = gc.get_threshold()
+        gc.callbacks.append(self.come)
+        gc.set_threshold(1, 1000, 1000)
+        try:
+            yield
+        finally:
+            gc.set_threshold(*threshold)
+            gc.callbacks.remove(self.come)
+
+
+def in_turn(twin: Any, names: tuple[str, ...], *titles: str) -> tuple[list[Any], Any]:
+    """Return what comes of two operations one after the other."""
+    scene = Scene(twin, names)
+    answers = [scene.do(OPERATIONS[title]) for title in titles]
+    return answers, scene.picture()
+
+
+def interrupt(twin: Any, way: str, names: tuple[str, ...], outer: str, inner: str) -> int:
+    """Let `inner` come in at each moment of `outer`, and judge; return how many there are."""
+    answers, picture = in_turn(twin, names, inner, outer)
+    expected = [in_turn(twin, names, outer, inner), (answers[::-1], picture)]
+    for number in range(TOO_MANY):
+        scene = Scene(twin, names)
+        came_in: list[Any] = []
+
+        def come_in(scene: Scene = scene, came_in: list[Any] = came_in) -> None:
+            came_in.append(scene.do(OPERATIONS[inner]))
+
+        moments = Moments(number, come_in)
+        with getattr(moments, way)():
+            answer = scene.do(OPERATIONS[outer])
+        if not came_in:
+            return number
+        came = ([answer, *came_in], scene.picture())
+        if came not in expected:
+            raise NotInOrder(f"{inner} in {outer}, from {names}, at {number}: {came}")
+    raise NotInOrder(f"{outer} has no end")
+
+
+def interrupt_all(twin: Any, way: str) -> int:
+    """Do that with each pair of operations; return how often one came in."""
+    pairs = [*product(OPERATIONS, repeat=2)]
+    return sum(interrupt(twin, way, names, *pair) for names in BEGINNINGS for pair in pairs)
