@@ -355,6 +355,7 @@ cdef Outcome _pass_on(Registry registry, str name, PID holder, PID successor, di
     if outcome is DONE:
         PyDict_SetItem(registry._table, name, successor)  # the key is there: needs no memory
         _disclaim(registry, name, holder)
+        registry._changes += 1  # for whoever has looked at the names of one of them
     return outcome
 
 

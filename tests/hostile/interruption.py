@@ -129,6 +129,7 @@ class Moments:
     def collections(self) -> Iterator[None]:
         """Each collection, of which there are as many as Python can be moved to."""
         threshold = gc.get_threshold()
+        gc.collect()  # and what was kept for the next allocation is given back
         gc.callbacks.append(self.come)
         gc.set_threshold(1, 1000, 1000)
         try:
@@ -170,4 +171,9 @@ def interrupt(twin: Any, way: str, names: tuple[str, ...], outer: str, inner: st
 def interrupt_all(twin: Any, way: str) -> int:
     """Do that with each pair of operations; return how often one came in."""
     pairs = [*product(OPERATIONS, repeat=2)]
-    return sum(interrupt(twin, way, names, *pair) for names in BEGINNINGS for pair in pairs)
+    gc.collect()
+    gc.freeze()  # else collections take long
+    try:
+        return sum(interrupt(twin, way, names, *pair) for names in BEGINNINGS for pair in pairs)
+    finally:
+        gc.unfreeze()
