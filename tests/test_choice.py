@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib.machinery
+import runpy
 import shutil
 import site
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TWINS, Run
@@ -89,6 +91,64 @@ def test_any_other_word_is_an_error(word: str, run: Run) -> None:
         f"ImportError: expected FAUXTP_EXTENSIONS to be auto, never or always, got {word!r}"
         in done.stderr
     )
+
+
+SETUP = Path(__file__).parents[1] / "setup.py"
+needs_sources = pytest.mark.skipif(not SETUP.exists(), reason="these are not the sources")
+
+
+def extensions_built(word: str | None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """Return which extensions would be built with that word, and which of them may fail."""
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr("setuptools.setup", lambda **keywords: given.append(keywords))
+    if word is None:
+        monkeypatch.delenv("FAUXTP_EXTENSIONS", raising=False)
+    else:
+        monkeypatch.setenv("FAUXTP_EXTENSIONS", word)
+    runpy.run_path(str(SETUP))
+    return [(one.name, one.optional) for one in given[0]["ext_modules"]]
+
+
+@needs_sources
+@pytest.mark.parametrize(("word", "optional"), [(None, True), ("auto", True), ("always", False)])
+def test_building_makes_both_extensions_and_always_insists(
+    word: str | None, optional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = extensions_built(word, monkeypatch)
+    assert built == [("fauxtp._registry", optional), ("fauxtp._stepping", optional)]
+
+
+@needs_sources
+def test_building_with_never_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert extensions_built("never", monkeypatch) == []
+
+
+@needs_sources
+@pytest.mark.parametrize("word", ["", "yes", "Never", "0"])
+def test_building_with_any_other_word_is_an_error(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match=f"must be auto, never or always, not {word!r}"):
+        extensions_built(word, monkeypatch)
+
+
+def test_types_and_declarations_are_installed() -> None:
+    package = Path(fauxtp.__file__).parent
+    for name in ("py.typed", "_registry.pyi", "_registry.pxd", "_stepping.pyi"):
+        assert (package / name).is_file(), name
+
+
+def test_steps_are_taken_by_the_twin_of_the_registry_that_is_in_use() -> None:
+    expected = {"cython": "fauxtp._stepping", "python": "fauxtp._stepping_py"}
+    handoff: Any = importlib.import_module("fauxtp.handoff")
+    assert handoff.Suspended.__module__ == expected[fauxtp.registry.implementation]
+
+
+def test_all_that_was_chosen_is_of_one_twin() -> None:
+    twin = importlib.import_module(fauxtp.PID.__module__)
+    assert [
+        name for name in twin.__all__ if getattr(fauxtp.registry, name) is not getattr(twin, name)
+    ] == []
 
 
 def test_importing_brings_no_event_loop(run: Run) -> None:
