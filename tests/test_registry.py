@@ -515,6 +515,22 @@ def test_a_comparison_may_end_the_watch(twin: Any) -> None:
     assert registry.unwatch("kvstore", meddler) is False
 
 
+def test_a_callback_that_is_equal_to_nothing_is_known_again(twin: Any) -> None:
+    class Lonely:
+        def __call__(self, pid: object) -> None:
+            pass
+
+        def __eq__(self, other: object) -> bool:
+            return False
+
+        __hash__ = None  # type: ignore[assignment]
+
+    registry, lonely = twin.Registry(), Lonely()
+    registry.watch("kvstore", lonely)
+    assert registry.unwatch("kvstore", Lonely()) is False
+    assert registry.unwatch("kvstore", lonely) is True
+
+
 def test_watching_a_bad_name_is_refused(twin: Any) -> None:
     registry = twin.Registry()
     for name, error in ((7, TypeError), ("", ValueError)):
@@ -545,6 +561,22 @@ def test_a_name_keeps_its_pid_alive_and_no_longer(twin: Any) -> None:
     registry.unregister("b")
     gc.collect()
     assert watched() is None
+
+
+def test_a_pid_that_has_passed_on_its_names_is_let_go(twin: Any) -> None:
+    home, registry, heir = twin.Registry(), twin.Registry(), twin.PID()
+    for at_home_elsewhere in (False, True):
+        pid = twin.PID()
+        watched = weakref.ref(pid)
+        if at_home_elsewhere:
+            home.register("home", pid)
+        registry.register("kvstore", pid)
+        assert registry.transfer("kvstore", pid, heir)
+        home.release(pid)
+        registry.release(heir)
+        del pid
+        gc.collect()
+        assert watched() is None
 
 
 def test_a_snapshot_of_a_large_table_is_whole(twin: Any) -> None:

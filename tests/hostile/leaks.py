@@ -7,6 +7,7 @@ blocks that Python has allocated, and, where the platform tells, the memory of t
 from __future__ import annotations
 
 import gc
+import itertools
 import sys
 import weakref
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Subject:
         self.twin = twin
         self.registry, self.home = twin.Registry(), twin.Registry()
         self.one, self.other, self.guest, self.gone = (twin.PID() for _ in range(4))
+        self.numbers = itertools.count()
         self.home.register("home", self.guest)
         self.registry.register("held", self.one)
         twin.retire(self.gone)
@@ -48,7 +50,7 @@ class Subject:
         self.registry.unregister("new")
 
     def fresh_name(self) -> None:
-        name = f"fresh:{id(object())}"
+        name = f"fresh:{next(self.numbers)}"
         self.registry.register(name, self.other)
         self.registry.unregister(name, self.other)
 
@@ -68,6 +70,12 @@ class Subject:
         self.registry.transfer("held", self.guest, self.other)
         self.registry.transfer("held", self.other, self.one)
 
+    def inherit(self) -> None:
+        mortal = self.twin.PID()
+        self.registry.register("inherited", mortal)
+        self.registry.transfer("inherited", mortal, self.other)
+        self.registry.release(self.other)
+
     def retire(self) -> None:
         pid = self.twin.PID()
         self.registry.register("mortal", pid)
@@ -83,12 +91,13 @@ class Subject:
         def callback(pid: object) -> None:
             pass
 
-        self.registry.watch("watched", callback)
-        self.registry.watch("watched", callback)
-        self.registry.register("watched", self.one)
-        self.registry.unregister("watched")
-        self.registry.unwatch("watched", callback)
-        self.registry.unwatch("watched", callback)
+        name = f"watched:{next(self.numbers)}"
+        self.registry.watch(name, callback)
+        self.registry.watch(name, callback)
+        self.registry.register(name, self.one)
+        self.registry.unregister(name)
+        self.registry.unwatch(name, callback)
+        self.registry.unwatch(name, callback)
 
     def identities(self) -> None:
         for kind in (self.twin.PID, self.twin.Ref):
@@ -133,6 +142,7 @@ OPERATIONS: list[Callable[[Subject], None]] = [
     Subject.names_of_a_guest,
     Subject.several_names,
     Subject.transfer,
+    Subject.inherit,
     Subject.retire,
     Subject.die_with_a_name,
     Subject.watch,

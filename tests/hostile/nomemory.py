@@ -16,7 +16,7 @@ from typing import Any
 from hostile.operations import OPERATIONS, Place
 from hostile.twins import find_twin
 
-SIZES = (1, 4, 5, 9, 10, 20, 21)  # dicts grow at some of these
+SIZES = (1, 3, 4, 5, 8, 9, 10, 19, 20, 21)  # dicts of names and tables grow at some of these
 LIMIT = 1000  # no operation allocates more often
 
 
