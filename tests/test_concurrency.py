@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from conftest import Run
+from conftest import PATIENCE, Run
 
 THREADS = 8
 
@@ -106,6 +106,57 @@ def test_table_and_names_agree_after_a_storm(twin: Any, registry: Any) -> None:
     assert not any(registry.names(pid) for pid in retired)
 
 
+@pytest.mark.parametrize("way", ["unregister", "release"])
+def test_a_list_of_a_large_table_is_of_one_moment(twin: Any, registry: Any, way: str) -> None:
+    """Names go in turn from both ends: never has a list one of the front that is too many."""
+    names = [f"name:{number}" for number in range(100_000)]
+    pids = [twin.PID() for _ in names]
+    for name, pid in zip(names, pids, strict=True):
+        registry.register(name, pid)
+    ended = threading.Event()
+
+    def free() -> None:
+        for number in range(len(names)):
+            at = number // 2 if number % 2 == 0 else -1 - number // 2
+            if way == "release":
+                registry.release(pids[at])
+            else:
+                registry.unregister(names[at])
+            if ended.is_set():
+                return
+
+    def look() -> list[tuple[int, int]]:
+        seen = []
+        for _ in range(20):
+            listed = registry.registered()
+            first = int(listed[0].partition(":")[2])
+            assert listed == names[first : first + len(listed)]
+            seen.append((first, len(names) - first - len(listed)))
+        ended.set()
+        return seen
+
+    for front, back in in_threads([look, free])[0]:
+        assert front - back in (0, 1)
+
+
+def test_a_callback_may_wait_for_a_thread_that_uses_the_registry(twin: Any, registry: Any) -> None:
+    """No lock is held while somebody else's code runs."""
+    done = threading.Event()
+
+    def use() -> None:
+        registry.register("another", twin.PID())
+        registry.watch("another", print)
+        assert registry.unwatch("another", print)
+        done.set()
+
+    def wait(pid: object) -> None:
+        threading.Thread(target=use, daemon=True).start()
+        assert done.wait(PATIENCE), "registered under a lock"
+
+    registry.watch("kvstore", wait)
+    assert registry.register("kvstore", twin.PID())
+
+
 # What follows may hang or crash when it fails, so it runs in a process of its own.
 
 FORK = """
@@ -153,12 +204,13 @@ def test_a_forked_child_can_use_the_registry(twin: Any, run: Run) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-HELD_LOCK = """
-import fauxtp._registry_py as twin, os, threading
+HELD_LOCKS = """
+import importlib, os, sys, threading
+twin = importlib.import_module(f"fauxtp.{sys.argv[1]}")
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with twin._lock:
+    with twin._watch_lock, getattr(twin, "_lock", twin._watch_lock):
         held.set()
         done.wait()
 
@@ -167,13 +219,19 @@ thread.start()
 held.wait()
 child = os.fork()
 if child == 0:
-    os._exit(0 if twin.register("kvstore", twin.PID()) else 1)
+    twin.default.watch("kvstore", print)
+    works = twin.default.unwatch("kvstore", print) and twin.register("kvstore", twin.PID())
+    os._exit(0 if works else 1)
 done.set()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-def test_a_lock_held_by_another_thread_does_not_survive_fork(run: Run) -> None:
-    done = run(HELD_LOCK, options=("-W", "ignore::DeprecationWarning"))
+def test_locks_held_by_another_thread_do_not_survive_fork(twin: Any, run: Run) -> None:
+    done = run(
+        HELD_LOCKS,
+        twin.__name__.rpartition(".")[2],
+        options=("-W", "ignore::DeprecationWarning"),
+    )
     assert (done.returncode, done.stderr) == (0, "")
