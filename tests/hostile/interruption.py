@@ -12,10 +12,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from typing import Any
 
 TOO_MANY = 5000  # moments in one operation: it does not end
+CROWD = 24  # what is made for so many is made anew each time
 
 
 class NotInOrder(Exception):
@@ -25,7 +27,7 @@ class NotInOrder(Exception):
 class Scene:
     """A registry with a name that is free, or held by `old`, who may have another one."""
 
-    def __init__(self, twin: Any, names: tuple[str, ...]) -> None:
+    def __init__(self, twin: Any, names: tuple[str, ...], crowd: int) -> None:
         self.twin, self.registry = twin, twin.Registry()
         self.old, self.new = twin.PID(), twin.PID()
         self.heard: list[Any] = []
@@ -35,6 +37,8 @@ class Scene:
         for name in names:
             self.registry.register(name, self.old)
         self.registry.watch("kvstore", self.hear)
+        for _ in range(crowd):
+            self.registry.watch("crowded", self.hear)
 
     def title(self, pid: Any) -> str:
         return "old" if pid is self.old else "new"
@@ -57,8 +61,12 @@ class Scene:
             [self.do(probe) for probe in PROBES],
             registry.registered(),
         ]
-        watches = [self.hear, self.hear_too] * 2
-        return [*seen, [registry.unwatch("kvstore", watch) for watch in watches]]
+        return [*seen, [self.watches(name) for name in ("kvstore", "crowded")]]
+
+    def watches(self, name: str) -> list[int]:
+        """Return how many watches there are, and end them."""
+        both = (self.hear, self.hear_too)
+        return [len([*iter(partial(self.registry.unwatch, name, one), False)]) for one in both]
 
 
 PROBES: list[Callable[[Scene], Any]] = [  # whether they can still get names, and lose them
@@ -85,9 +93,11 @@ OPERATIONS: dict[str, Callable[[Scene], Any]] = {
     "iterate": lambda at: list(at.registry),
     "watch": lambda at: at.registry.watch("kvstore", at.hear_too),
     "unwatch": lambda at: at.registry.unwatch("kvstore", at.hear),
+    "watch, crowded": lambda at: at.registry.watch("crowded", at.hear_too),
+    "unwatch, crowded": lambda at: at.registry.unwatch("crowded", at.hear),
     "unwatch, too": lambda at: at.registry.unwatch("kvstore", at.hear_too),
 }
-BEGINNINGS: list[tuple[str, ...]] = [(), ("kvstore",), ("also", "kvstore")]
+BEGINNINGS: list[tuple[str, ...]] = [(), ("also",), ("kvstore",), ("also", "kvstore")]
 
 
 class Moments:
@@ -139,19 +149,19 @@ class Moments:
             gc.callbacks.remove(self.come)
 
 
-def in_turn(twin: Any, names: tuple[str, ...], *titles: str) -> tuple[list[Any], Any]:
+def in_turn(scene: Scene, *titles: str) -> tuple[list[Any], Any]:
     """Return what comes of two operations one after the other."""
-    scene = Scene(twin, names)
     answers = [scene.do(OPERATIONS[title]) for title in titles]
     return answers, scene.picture()
 
 
 def interrupt(twin: Any, way: str, names: tuple[str, ...], outer: str, inner: str) -> int:
     """Let `inner` come in at each moment of `outer`, and judge; return how many there are."""
-    answers, picture = in_turn(twin, names, inner, outer)
-    expected = [in_turn(twin, names, outer, inner), (answers[::-1], picture)]
+    begin = partial(Scene, twin, names, CROWD if way == "collections" else 1)
+    answers, picture = in_turn(begin(), inner, outer)
+    expected = [in_turn(begin(), outer, inner), (answers[::-1], picture)]
     for number in range(TOO_MANY):
-        scene = Scene(twin, names)
+        scene = begin()
         came_in: list[Any] = []
 
         def come_in(scene: Scene = scene, came_in: list[Any] = came_in) -> None:
