@@ -99,7 +99,7 @@ def test_names_can_be_asked_for_by_prefix(twin: Any) -> None:
     shards = ["pipeline:processor:1", "pipeline:processor:2"]
     assert registry.registered("pipeline:processor:") == shards
     assert registry.registered(prefix="pipeline:processor:") == shards
-    assert registry.registered("nothing") == []
+    assert registry.registered("nothing") == registry.registered("producer") == []
     assert len(registry.registered("")) == 4
 
 
@@ -182,6 +182,9 @@ def test_iteration_is_over_a_snapshot(twin: Any) -> None:
         registry.unregister(name)
         registry.register(f"new:{name}", twin.PID())
     assert seen == ["a", "b", "c"]
+    for name in registry:
+        registry.register(f"another:{name}", twin.PID())
+    assert len(registry) == 6
 
 
 def test_registries_are_independent(twin: Any) -> None:
@@ -306,7 +309,11 @@ def test_a_bad_name_is_refused(twin: Any, name: Any, error: type[Exception], tex
 def test_a_bad_pid_is_refused(twin: Any) -> None:
     registry, pid = twin.Registry(), twin.PID()
     registry.register("kvstore", pid)
-    for bad, came in ((7, "int"), (twin.Ref(), "Ref"), (twin.PID, "type")):
+
+    class Mock:
+        __class__ = twin.PID
+
+    for bad, came in ((7, "int"), (twin.Ref(), "Ref"), (twin.PID, "type"), (Mock(), "Mock")):
         attempts: list[tuple[str, Call]] = [
             ("pid", partial(registry.register, "new", bad)),
             ("pid", partial(registry.unregister, "kvstore", bad)),
