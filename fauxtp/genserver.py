@@ -138,11 +138,11 @@ class GenServer(Actor, Generic[R, S]):
         assert family is not None
         if mailbox._inbox or mailbox._kept:
             family.enter()
+        waiter = process.home.new_waiter()
         left = 1 if once else ROUNDS
         while True:
             rest, interruption = None, None
             if not (mailbox._inbox or mailbox._kept):
-                waiter = process.home.new_waiter()
                 must_wait = mailbox.listen(waiter)
                 try:
                     if must_wait:
@@ -158,6 +158,7 @@ class GenServer(Actor, Generic[R, S]):
                 finally:
                     process.idle = False
                     mailbox.stop_listening(waiter)
+                waiter.renew()
                 rest, process.handed_over = process.handed_over, None
                 if rest is None:
                     if process.exit_request is not None:
@@ -171,7 +172,10 @@ class GenServer(Actor, Generic[R, S]):
                     if interruption and (rest.is_over or process.task.cancelling()):
                         raise interruption  # the handler has not, or for another of its own
                 else:
-                    message = mailbox.take_nowait()
+                    if mailbox._kept or mailbox._senders:
+                        message = mailbox.take_nowait()
+                    else:
+                        message = mailbox._inbox.popleft()
                     kind = type(message)
                     process.depth = 0
                     process.handling = message

@@ -35,7 +35,7 @@ else:
 __all__ = ["HandedOver", "current_task", "set_current_task", "step"]
 
 DEPTH: Final = 16  # servers that one after the other call the next directly
-AWAY: Final = 32  # calls that take the ordinary way after a handler has suspended
+AWAY: Final = 64  # calls that take the ordinary way after a handler has suspended
 
 enabled = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
 """Whether calls are handed off at all. `FAUXTP_HANDOFF=never` turns it off."""
@@ -133,6 +133,8 @@ def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: 
     process.depth = 1 if caller is None else caller.depth + 1
     process.handling = call
     process.handled_since = monotonic()
+    handler: Any = None
+    result: Any = None
     failure: BaseException | None = None
     set_current_task(loop, process.task)
     try:

@@ -13,14 +13,12 @@ from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
 from fauxtp.mailbox import Mailbox, find_mailbox
 from fauxtp.process import Process, current, current_process, find_process
 from fauxtp.registry import PID, whereis
-from fauxtp.waiting import ThreadWaiter, Waiter, current_home, new_waiter, seconds
+from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds
 
 __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
 
 USUAL: Final = 5.0  # seconds until a call times out of which nothing else was said
-BUDGET: Final = (
-    128  # messages sent, or calls handled on the spot, before the event loop has a turn
-)
+BUDGET: Final = 128  # messages sent, or calls handled on the spot, before the loop has a turn
 
 _done = 0  # since it had one; several loops may share the count
 
@@ -177,9 +175,13 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
             if not mailbox.deliver(pending):
                 raise NoProcess(to)
         del mailbox  # one that nobody else has would never be read
-        waiter = _waiter_for(pending, process)
-        if waiter is not None:
-            await waiter.wait(limit, common=limit == timeout)
+        if "outcome" not in pending._cell:
+            home = None if process is None else process.home
+            near = home is not None and home.is_here()
+            waiter = home.new_waiter() if near else new_waiter()  # type: ignore[union-attr]
+            pending.wake = waiter.wake
+            if "outcome" not in pending._cell:  # another thread may have been quick
+                await waiter.wait(limit, common=limit == timeout)
     except BaseException:
         pending.give_up()
         if pending.wake is not None:
@@ -191,16 +193,6 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
     if pending.give_up():
         raise ReceiveTimeout(f"no answer from {to!r} within {timeout:g} s")
     return pending.result()
-
-
-def _waiter_for(pending: Call, target: Process | None) -> Waiter | None:
-    """Return a waiter that the answer will wake, or None if it is there already."""
-    if "outcome" in pending._cell:
-        return None
-    home = None if target is None else target.home
-    waiter = new_waiter() if home is None or not home.is_here() else home.new_waiter()
-    pending.wake = waiter.wake
-    return None if "outcome" in pending._cell else waiter  # another thread may have been quick
 
 
 def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:

@@ -1,7 +1,7 @@
 """Waiting for somebody in any thread: of a task on asyncio or trio, or of a plain thread.
 
-A waiter is made by whoever is about to wait, serves one wait, and may be woken from any
-thread, before the wait or during it. Neither asyncio nor trio is imported before somebody
+A waiter is made by whoever is about to wait, serves one wait at a time, and may be woken from
+any thread, before the wait or during it. Neither asyncio nor trio is imported before somebody
 runs an event loop of that kind: the waiters of each are in a module of their own.
 """
 
@@ -56,6 +56,10 @@ class Waiter(Protocol):
 
         A second time nothing happens.
         """
+        ...
+
+    def renew(self) -> None:
+        """Make ready for another wait, which a late `wake` of this one may end."""
         ...
 
     def time(self) -> float:

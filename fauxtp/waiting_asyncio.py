@@ -91,6 +91,9 @@ class _AsyncioWaiter:
             self._future.set_result(True)
         return True
 
+    def renew(self) -> None:
+        self._future = self._home.loop.create_future()
+
     def time(self) -> float:
         return self._home.loop.time()
 

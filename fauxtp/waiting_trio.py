@@ -46,6 +46,9 @@ class _TrioWaiter:
     def wake(self) -> bool:
         return self._home.run(self._event.set)
 
+    def renew(self) -> None:
+        self._event = trio.Event()
+
     def time(self) -> float:
         return trio.current_time()
 
