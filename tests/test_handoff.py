@@ -347,7 +347,10 @@ async def test_a_timeout_of_the_handler_hides_no_cancellation_from_before() -> N
         process = find_process(server)
         assert process is not None
         process.task.cancel()
-        assert await call(server, give_up) == "timed out"
+        try:
+            assert await call(server, give_up) == "timed out"
+        except ProcessExited as exited:  # timeouts of asyncio before 3.11.3 let it through
+            assert exited.reason == "cancelled"
         assert await wait_exit(server) in ("cancelled", "noproc")
 
 
