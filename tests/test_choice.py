@@ -144,6 +144,14 @@ def test_steps_are_taken_by_the_twin_of_the_registry_that_is_in_use() -> None:
     assert handoff.Suspended.__module__ == expected[fauxtp.registry.implementation]
 
 
+def test_never_is_for_steps_too(run: Run) -> None:
+    done = run(
+        "from fauxtp import handoff; print(handoff.Suspended.__module__)",
+        FAUXTP_EXTENSIONS="never",
+    )
+    assert (done.stdout, done.stderr) == ("fauxtp._stepping_py\n", "")
+
+
 def test_all_that_was_chosen_is_of_one_twin() -> None:
     twin = importlib.import_module(fauxtp.PID.__module__)
     assert [

@@ -2,7 +2,8 @@
 
 A program, as a failure may take the interpreter along: `python -m hostile.nomemory TWIN`. The
 compiled registry keeps to all of it. The twin may do what it was told and lose its answer for
-lack of memory; but it does a thing or leaves it, and what it left can be done afterwards.
+lack of memory; but it does a thing or leaves it, and what it left can be done afterwards: who
+is retired may be known to have exited, and still have names until that is done again.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def try_all(twin: Any, strict: bool) -> Counter[str]:
                     assert not strict, (title, size, failing, before, after)
                     check_whole(title, operation, at)
                 assert at.watches() in watches_after(title, size), (title, size, failing)
+                assert not (strict and at.retired()), (title, size, failing)
             else:
                 raise AssertionError(f"{title} allocates more than {LIMIT} times, {size}")
     return failures

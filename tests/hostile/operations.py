@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fauxtp.errors import NoProcess
+
 
 class Place:
     """A registry with PIDs that have many names, one, one as a guest, and none."""
@@ -33,6 +35,16 @@ class Place:
             )
             for registry in (self.registry, self.elsewhere)
         ]
+
+    def retired(self) -> list[Any]:
+        """Return the PIDs that get no name any more; the others have one more by now."""
+        return [pid for pid in self.pids if not self.gets_a_name(pid)]
+
+    def gets_a_name(self, pid: Any) -> bool:
+        try:
+            return bool(self.elsewhere.register(f"one more for {pid}", pid))
+        except NoProcess:
+            return False
 
     def watches(self) -> int:
         """Return how many watches there are, and end them."""
