@@ -348,9 +348,10 @@ async def test_a_timeout_of_the_handler_hides_no_cancellation_from_before() -> N
         assert process is not None
         process.task.cancel()
         try:
-            assert await call(server, give_up) == "timed out"
+            answer = await call(server, give_up)
         except ProcessExited as exited:  # timeouts of asyncio before 3.11.3 let it through
-            assert exited.reason == "cancelled"
+            answer = exited.reason
+        assert answer in ("timed out", "cancelled")
         assert await wait_exit(server) in ("cancelled", "noproc")
 
 
