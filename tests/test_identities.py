@@ -123,6 +123,17 @@ def test_they_cannot_be_subclassed(kind: Any) -> None:
         type("Mine", (kind,), {})
 
 
+@pytest.mark.parametrize("name", ["PID", "Ref"])
+def test_the_collector_has_no_work_with_compiled_ones(compiled: Any, name: str) -> None:
+    one = getattr(compiled, name)()
+    assert not gc.is_tracked(one)
+    if name == "PID":
+        registry = compiled.Registry()
+        assert registry.register("kvstore", one)
+        assert registry.register("also", one)
+        assert not gc.is_tracked(one)
+
+
 def test_they_can_be_weakly_referenced(kind: Any) -> None:
     one = kind()
     gone: list[Any] = []

@@ -399,7 +399,7 @@ def test_where_the_registries_cannot_be_listed_nobody_is_retired(
     twin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
-        def valuerefs(self) -> list[Any]:
+        def __getattr__(self, name: str) -> Any:
             raise MemoryError
 
     registry, pid = twin.Registry(), twin.PID()
@@ -412,31 +412,68 @@ def test_where_the_registries_cannot_be_listed_nobody_is_retired(
     assert registry.names(pid) == ["kvstore", "new"]
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_what_is_passed_on_meanwhile_is_not_released(twin: Any, count: int) -> None:
-    """A collection, which on CPython 3.11 may come at any allocation, lets a transfer in."""
-    passed: list[bool] = []
+def test_a_registry_that_is_made_meanwhile_keeps_no_retired_pid(
+    twin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = twin.PID()
+    late: list[Any] = []
 
-    def pass_on(phase: str, info: object) -> None:
-        if phase == "start":
-            passed.append(registry.transfer("kvstore", old, new))
+    class Registries(weakref.WeakValueDictionary[int, Any]):
+        def valuerefs(self) -> list[Any]:
+            listed = super().valuerefs()
+            if not late:
+                late.append(twin.Registry())
+                assert late[0].register("kvstore", pid)
+            return listed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(twin, "_registries", Registries(twin._registries))
+        twin.retire(pid)
+    assert (late[0].registered(), late[0].names(pid)) == ([], [])
+
+
+MEANWHILE: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "register": lambda registry, old, new: registry.register("new", old),
+    "unregister": lambda registry, old, new: registry.unregister("kvstore"),
+    "transfer": lambda registry, old, new: registry.transfer("kvstore", old, new),
+    "release": lambda registry, old, new: registry.release(old),
+}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("other", MEANWHILE)
+def test_release_tells_of_what_it_frees_whatever_comes_in(
+    twin: Any, other: str, count: int
+) -> None:
+    """A collection, which on CPython 3.11 may come at any allocation, brings it in."""
+    answers: list[Any] = []
+
+    def come_in(phase: str, info: object) -> None:
+        if phase == "start" and not answers:
+            answers.append(MEANWHILE[other](registry, old, new))
 
     threshold = gc.get_threshold()
     for allocations in range(1, 20):
         registry, old, new = twin.Registry(), twin.PID(), twin.PID()
-        for name in ("kvstore", "another")[:count]:
+        names = ["kvstore", "also"][:count]
+        for name in names:
             registry.register(name, old)
-        passed.clear()
+        answers.clear()
         gc.collect()
-        gc.callbacks.append(pass_on)
+        gc.callbacks.append(come_in)
         gc.set_threshold(allocations)
         try:
             released = registry.release(old)
         finally:
             gc.set_threshold(*threshold)
-            gc.callbacks.remove(pass_on)
-        assert ("kvstore" in released) is (True not in passed)
-        assert registry.names(new) == ["kvstore"][: passed.count(True)]
+            gc.callbacks.remove(come_in)
+        if other == "register" and answers:
+            names.append("new")
+        elif other == "unregister" and True in answers:
+            released.append("kvstore")
+        elif other == "release" and answers:
+            released += answers[0]
+        assert sorted([*released, *registry]) == sorted(names)
 
 
 def test_a_registry_is_neither_copied_nor_pickled(twin: Any) -> None:
@@ -505,6 +542,30 @@ def test_a_finaliser_in_a_cycle_with_the_registry_can_use_it(twin: Any) -> None:
     Watcher()
     gc.collect()
     assert answers == ["noticed", True, True]
+
+
+def test_what_goes_after_a_registry_in_a_cycle_can_still_use_it(compiled: Any) -> None:
+    """The collector does not know this finaliser, as its object refers to nothing."""
+    answers: list[Any] = []
+
+    def make() -> None:
+        registry, pid = compiled.Registry(), compiled.PID()
+        registry.register("kvstore", pid)
+        cycle: list[object] = [registry]
+
+        class Last:
+            __slots__ = ()
+
+            def __del__(self, registry: Any = registry, pid: Any = pid) -> None:
+                answers.append(registry.whereis("kvstore") is pid)
+                answers.append(registry.register("another", pid))
+                answers.append(registry.release(pid))
+
+        cycle += [cycle, Last()]
+
+    make()
+    gc.collect()
+    assert answers == [True, True, ["kvstore", "another"]]
 
 
 def test_whoever_watches_a_name_hears_of_it(twin: Any) -> None:

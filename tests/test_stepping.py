@@ -8,7 +8,7 @@ from types import coroutine
 from typing import Any
 
 import pytest
-from conftest import TWINS
+from conftest import TWINS, calls
 
 
 @pytest.fixture(params=[twin.replace("registry", "stepping") for twin in TWINS])
@@ -41,6 +41,25 @@ def test_one_that_suspends_says_on_what_and_goes_on_from_there(stepping: Any) ->
     with pytest.raises(StopIteration) as end:
         working.send(2)
     assert end.value.value == (1, 2)
+
+
+def test_none_is_a_result_too(stepping: Any) -> None:
+    async def work() -> None:
+        pass
+
+    assert stepping.advance(copy_context(), work()) is None
+
+
+def test_what_it_waits_for_cannot_be_changed(stepping: Any) -> None:
+    suspended = stepping.Suspended("it")
+    for attempt in calls(
+        lambda: setattr(suspended, "on", "another"),
+        lambda: delattr(suspended, "on"),
+        lambda: setattr(suspended, "more", 1),
+    ):
+        with pytest.raises(AttributeError):
+            attempt()
+    assert suspended.on == "it"
 
 
 def test_what_it_raises_is_raised(stepping: Any) -> None:
