@@ -9,6 +9,7 @@ import shutil
 import site
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,16 @@ def test_building_with_any_other_word_is_an_error(
 ) -> None:
     with pytest.raises(SystemExit, match=f"must be auto, never or always, not {word!r}"):
         extensions_built(word, monkeypatch)
+
+
+def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compiled: object) -> None:
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        pytest.skip("this interpreter always has its lock")
+    done = run(
+        "import sys, fauxtp._registry, fauxtp._stepping\nassert not sys._is_gil_enabled()",
+        options=("-W", "error"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_types_and_declarations_are_installed() -> None:

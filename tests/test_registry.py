@@ -544,30 +544,6 @@ def test_a_finaliser_in_a_cycle_with_the_registry_can_use_it(twin: Any) -> None:
     assert answers == ["noticed", True, True]
 
 
-def test_what_goes_after_a_registry_in_a_cycle_can_still_use_it(compiled: Any) -> None:
-    """The collector does not know this finaliser, as its object refers to nothing."""
-    answers: list[Any] = []
-
-    def make() -> None:
-        registry, pid = compiled.Registry(), compiled.PID()
-        registry.register("kvstore", pid)
-        cycle: list[object] = [registry]
-
-        class Last:
-            __slots__ = ()
-
-            def __del__(self, registry: Any = registry, pid: Any = pid) -> None:
-                answers.append(registry.whereis("kvstore") is pid)
-                answers.append(registry.register("another", pid))
-                answers.append(registry.release(pid))
-
-        cycle += [cycle, Last()]
-
-    make()
-    gc.collect()
-    assert answers == [True, True, ["kvstore", "another"]]
-
-
 def test_whoever_watches_a_name_hears_of_it(twin: Any) -> None:
     registry = twin.Registry()
     heard: list[Any] = []
@@ -614,6 +590,13 @@ def test_a_callback_may_end_its_watch_and_begin_another(twin: Any) -> None:
     registry.unregister("kvstore")
     registry.register("kvstore", twin.PID())
     assert heard == ["once", "always", "always", "later"]
+
+
+def test_a_name_was_given_also_if_a_callback_ends_its_pid(twin: Any) -> None:
+    registry, pid = twin.Registry(), twin.PID()
+    registry.watch("kvstore", twin.retire)
+    assert registry.register("kvstore", pid) is True
+    assert registry.whereis("kvstore") is None
 
 
 class Meddler:
