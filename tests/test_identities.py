@@ -134,6 +134,11 @@ def test_the_collector_has_no_work_with_compiled_ones(compiled: Any, name: str) 
         assert not gc.is_tracked(one)
 
 
+def test_a_ref_holds_nothing_but_its_number(compiled: Any) -> None:
+    assert compiled.Ref.__basicsize__ == compiled.Ref.__base__.__basicsize__
+    assert compiled.Ref.__basicsize__ < compiled.PID.__basicsize__
+
+
 def test_they_can_be_weakly_referenced(kind: Any) -> None:
     one = kind()
     gone: list[Any] = []
