@@ -84,6 +84,26 @@ def test_always_insists(tmp_path: Path, run: Run, extension: str | None, problem
     assert expected in done.stderr
 
 
+def test_without_a_word_it_is_auto(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FAUXTP_EXTENSIONS", raising=False)
+    done = run(program(a_copy_of_the_package(tmp_path, None)), options=ALONE)
+    assert done.stdout == "python | this installation has no compiled registry\n"
+
+
+@pytest.mark.parametrize("problem", ["ModuleNotFoundError", "RuntimeError"])
+def test_whatever_goes_wrong_is_told(tmp_path: Path, run: Run, problem: str) -> None:
+    path = a_copy_of_the_package(tmp_path, None)
+    Path(path, "fauxtp", "_registry.py").write_text(f"raise {problem}('broken')")
+    done = run(program(path), options=ALONE, FAUXTP_EXTENSIONS="auto")
+    assert done.stdout.startswith(f"python | the compiled registry cannot be loaded: {problem}: ")
+    assert "RuntimeWarning" in done.stderr
+    assert f"{Path('fauxtp', 'registry.py')}:" not in done.stderr, "it is not its own fault"
+    done = run(program(path), options=ALONE, FAUXTP_EXTENSIONS="always")
+    assert "direct cause" in done.stderr
+
+
 @pytest.mark.parametrize("word", ["", "yes", "Never", "0"])
 def test_any_other_word_is_an_error(word: str, run: Run) -> None:
     done = run(WHICH, FAUXTP_EXTENSIONS=word)
