@@ -183,6 +183,12 @@ def test_never_is_for_steps_too(run: Run) -> None:
     assert (done.stdout, done.stderr) == ("fauxtp._stepping_py\n", "")
 
 
+@pytest.mark.parametrize(("word", "enabled"), [("never", False), ("auto", True)])
+def test_calls_are_handed_off_unless_told_never(run: Run, word: str, enabled: bool) -> None:
+    done = run("from fauxtp import handoff; print(handoff.enabled)", FAUXTP_HANDOFF=word)
+    assert (done.stdout, done.stderr) == (f"{enabled}\n", "")
+
+
 def test_all_that_was_chosen_is_of_one_twin() -> None:
     twin = importlib.import_module(fauxtp.PID.__module__)
     assert [
