@@ -121,19 +121,24 @@ class _Handle(CancelScope):
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._timer: asyncio.TimerHandle | None = None
+        self._cancel_called = False
         self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        raise RuntimeError("this scope is that of a process, which is in it already")
 
     def cancel(self, reason: str | None = None) -> None:
+        self._cancel_called = True
         self._process.request_exit(CANCELLED)
 
     @property
     def cancel_called(self) -> bool:
-        return self._process.exit_request is CANCELLED
+        return self._cancel_called
 
     @property
     def cancelled_caught(self) -> bool:
-        return self._process.phase is Phase.DEAD and self.cancel_called
+        return self._cancel_called and self._process.reason is CANCELLED
 
     @property
     def shield(self) -> bool:
@@ -141,7 +146,8 @@ class _Handle(CancelScope):
 
     @shield.setter
     def shield(self, value: bool) -> None:
-        raise NotImplementedError("a process cannot be shielded from outside")
+        if value:
+            raise RuntimeError("a process cannot be shielded from outside")
 
     @property
     def deadline(self) -> float:
@@ -149,9 +155,12 @@ class _Handle(CancelScope):
 
     @deadline.setter
     def deadline(self, value: float) -> None:
+        value = float(value)
+        if math.isnan(value):
+            raise ValueError("expected deadline to be a time, got nan")
         self._deadline = value
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = (
-            None if value == math.inf else asyncio.get_running_loop().call_at(value, self.cancel)
-        )
+            self._timer = None
+        if value != math.inf:
+            self._timer = asyncio.get_running_loop().call_at(value, self.cancel)

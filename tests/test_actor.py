@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import anyio
@@ -233,3 +234,31 @@ async def test_stop_in_terminate_changes_nothing() -> None:
         pid = await Insists.start(task_group=task_group)
         exit(pid, "once")
         assert await wait_exit(pid) == "once"
+
+
+async def test_the_scope_of_a_handle_ends_the_actor_when_cancelled_or_at_its_deadline() -> None:
+    async with running() as task_group:
+        cancelled = await Idle.start_link(task_group=task_group)
+        timed = await Idle.start_link(task_group=task_group)
+        spared = await Idle.start_link(task_group=task_group)
+        assert not cancelled.cancel_scope.cancel_called
+        cancelled.cancel_scope.cancel()
+        assert cancelled.cancel_scope.cancel_called
+        spared.cancel_scope.deadline = anyio.current_time() + 3600
+        spared.cancel_scope.deadline = math.inf
+        timed.cancel_scope.deadline = anyio.current_time()
+        for handle in (cancelled, timed):
+            await wait_exit(handle.pid)
+            assert handle.cancel_scope.cancel_called
+        assert is_alive(spared.pid)
+        assert spared.cancel_scope.deadline == math.inf
+
+
+async def test_what_the_scope_of_a_handle_cannot_do_it_refuses() -> None:
+    async with running() as task_group:
+        handle = await Idle.start_link(task_group=task_group)
+        with pytest.raises(ValueError, match=r"(?i)nan"):
+            handle.cancel_scope.deadline = math.nan
+        with pytest.raises(RuntimeError), handle.cancel_scope:
+            raise AssertionError("nobody can enter the scope of another")
+        assert is_alive(handle.pid)
