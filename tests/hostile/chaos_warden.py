@@ -48,7 +48,7 @@ class Warden(Server):
         target = self.watched.pop(message.ref, None)
         if target is None:
             self.world.fault(f"{self.name} did not wait for {message!r}")
-        elif target is not message.pid:
+        elif target is not message.pid and isinstance(target, PID):  # a name may get one
             self.world.fault(f"{self.name} waited for {target!r}, and heard {message!r}")
         elif is_alive(target) and isinstance(target, PID):
             self.world.fault(f"{self.name} heard {message!r}, and it lives")
