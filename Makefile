@@ -28,7 +28,7 @@ torture: $(VENV)/test
 	$(BIN)/python -m pytest tests/hostile $(if $(ONLY),-k $(ONLY))
 
 sanitize: $(VENV)/test
-	@echo "== the compiled registry with sanitizers for addresses and undefined behaviour =="
+	@echo "== the compiled modules with sanitizers for addresses and undefined behaviour =="
 	$(BIN)/python tests/hostile/sanitize.py
 
 lint: $(VENV)/dev
@@ -36,7 +36,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/stubtest fauxtp._registry fauxtp._stepping
+	$(BIN)/stubtest fauxtp._registry fauxtp._calls fauxtp._stepping
 	$(BIN)/pyright
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml

@@ -1,12 +1,29 @@
-"""One step of a coroutine in another context: the twin in Python of `fauxtp._stepping`."""
+"""The first step of a call that is handed off: the twin in Python of `fauxtp._stepping`."""
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
 from collections.abc import Coroutine
 from contextvars import Context
+from time import monotonic
+from types import CoroutineType
 from typing import Any, final
 
-__all__ = ["Suspended", "advance"]
+from fauxtp import handoff
+from fauxtp.calls import DECLINED, NO_REPLY, PENDING, Call, reply
+from fauxtp.handoff import (
+    DEPTH,
+    HandedOver,
+    awaited,
+    current_task,
+    failed,
+    hand_over,
+    set_current_task,
+    suspended,
+)
+from fauxtp.process import Process
+
+__all__ = ["Suspended", "advance", "step"]
 
 
 @final
@@ -32,3 +49,60 @@ def advance(context: Context, coroutine: Coroutine[Any, Any, Any], /) -> Any:
         return Suspended(context.run(coroutine.send, None))
     except StopIteration as end:
         return end.value
+
+
+def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
+    process: Process, call: Call, caller: Process | None, /
+) -> Any:
+    """Begin to handle `call`, and return the answer if that takes one step.
+
+    If it takes more, return `PENDING`: the server goes on with it. If the call cannot be
+    handled on the spot, return `DECLINED`: nothing has happened.
+    """
+    loop = process.home.loop  # type: ignore[attr-defined]
+    mailbox = process.mailbox
+    if _get_running_loop() is not loop or mailbox._inbox or mailbox._kept:
+        return DECLINED
+    depth = 1 if caller is None else caller.depth + 1
+    if depth > DEPTH or not handoff.enabled:
+        return DECLINED
+    mine = current_task(loop)
+    if mine is None:
+        return DECLINED
+    process.idle = False
+    process.depth = depth
+    process.handling = call
+    process.handled_since = monotonic()
+    handler: Any = None
+    result: Any = None
+    failure: BaseException | None = None
+    set_current_task(loop, process.task)
+    try:
+        if process.family._scope is None:  # type: ignore[union-attr]
+            process.family.enter()  # type: ignore[union-attr]
+        handler = process.actor.handle_call(  # type: ignore[attr-defined]
+            call.request, call, process.state
+        )
+        if type(handler) is not CoroutineType:
+            handler = awaited(handler)
+        result = advance(process.context, handler)  # type: ignore[arg-type]
+    except BaseException as error:
+        failure = error
+    finally:
+        set_current_task(loop, mine)
+    if failure is not None:
+        try:
+            return failed(process, call, failure)
+        finally:
+            failure = None  # or it would know itself, by this frame
+    if type(result) is Suspended:
+        return suspended(process, call, handler, result.on)
+    if type(result) is not tuple or len(result) != 2 or result[0] is NO_REPLY:
+        return hand_over(process, HandedOver(call, result=result))
+    answer, process.state = result
+    process.handling = None
+    process.idle = process.exit_request is None
+    if call.has_answered(answer):
+        return answer
+    reply(call, answer)  # too late, which is noted there
+    return PENDING

@@ -5,31 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp.dead_letters import dead_letters
+from fauxtp.registry import implementation
+
+if TYPE_CHECKING or implementation == "python":
+    from fauxtp._calls_py import Call, Cast
+else:
+    from fauxtp._calls import Call, Cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from fauxtp.registry import PID
+    from collections.abc import Iterator
 
 __all__ = ["DECLINED", "NO_REPLY", "PENDING", "Call", "Cast", "OwedCalls", "reply"]
-
-
-@final
-class Cast:
-    """A request without an answer, as it lies in a mailbox.
-
-    >>> Cast("reset")
-    Cast('reset')
-    """
-
-    __slots__ = ("request",)
-    __match_args__ = ("request",)
-
-    def __init__(self, request: Any) -> None:
-        self.request = request
-
-    def __repr__(self) -> str:
-        return f"Cast({self.request!r})"
 
 
 @final
@@ -49,68 +35,6 @@ PENDING: Final = object()
 
 DECLINED: Final = object()
 """In place of an answer: the call has to go through the mailbox."""
-
-
-@final
-class Call:
-    """A request that somebody waits for, as it lies in a mailbox and as `from_`.
-
-    Its target takes it up, unless the caller has given up before; and it gets one outcome:
-    an answer, an error, or that the caller gave up. All of that may happen in any thread,
-    and the first wins.
-    """
-
-    __slots__ = ("_cell", "caller", "deferred", "request", "target", "wake")
-    __match_args__ = ("request",)
-
-    def __init__(self, request: Any, target: PID, caller: PID | None) -> None:
-        self.request = request
-        self.target = target
-        self.caller = caller
-        self.deferred = False  # the target has promised an answer, and does other things
-        self.wake: Callable[[], object] | None = None  # the caller, if it waits
-        self._cell: dict[str, Any] = {}  # whoever sets a key first has decided
-
-    def __repr__(self) -> str:
-        return f"Call({self.request!r})"
-
-    def take(self) -> bool:
-        """Take the call up; return False if the caller has given up before."""
-        return self._cell.setdefault("taken", True) is True
-
-    def give_up(self) -> bool:
-        """Stop waiting; return False if there is an outcome already."""
-        if self._cell.setdefault("outcome", _GIVEN_UP) is not _GIVEN_UP:
-            return False
-        self._cell.setdefault("taken", False)
-        return True
-
-    def answer(self, value: Any, error: BaseException | None = None) -> bool:
-        """Give the caller `value`, or `error`; return False if it no longer waits."""
-        outcome = (value, error)
-        if self._cell.setdefault("outcome", outcome) is not outcome:
-            return False
-        if self.wake is not None:
-            self.wake()
-        return True
-
-    def fail(self, error: BaseException) -> bool:
-        """Raise `error` at the caller; return False if it no longer waits."""
-        return self.answer(None, error)
-
-    @property
-    def settled(self) -> bool:
-        return "outcome" in self._cell
-
-    def result(self) -> Any:
-        """Return the answer, or raise the error; there must be one."""
-        value, error = self._cell["outcome"]
-        if error is not None:
-            raise error
-        return value
-
-
-_GIVEN_UP = (None, None)
 
 
 @final

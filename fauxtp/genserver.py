@@ -146,10 +146,7 @@ class GenServer(Actor, Generic[R, S]):
                 must_wait = mailbox.listen(waiter)
                 try:
                     if must_wait:
-                        if process.stays_away:
-                            process.stays_away -= 1
-                        else:
-                            process.idle = process.step is not None
+                        process.idle = process.step is not None
                         await waiter.wait(None)
                 except BaseException as error:
                     if process.handed_over is None:
@@ -168,7 +165,8 @@ class GenServer(Actor, Generic[R, S]):
                     family.enter()
             try:
                 if rest is not None:
-                    self._answer(process, rest.call, await rest.finish(interruption))
+                    result = rest.outcome() if rest.is_over else await rest.finish(interruption)
+                    self._answer(process, rest.call, result)
                     if interruption and (rest.is_over or process.task.cancelling()):
                         raise interruption  # the handler has not, or for another of its own
                 else:
@@ -186,15 +184,17 @@ class GenServer(Actor, Generic[R, S]):
                                 message.request, message, process.state
                             )
                             self._answer(process, message, result)
-                    elif kind is Cast:
-                        self._go_on(
-                            process, await self.handle_cast(message.request, process.state)
-                        )
                     else:
-                        self._go_on(process, await self._handle_other(message, process.state))
+                        if kind is Cast:
+                            result = await self.handle_cast(message.request, process.state)
+                        else:
+                            result = await self._handle_other(message, process.state)
+                        if type(result) is Stop:
+                            raise result
+                        process.state = result
             except Stop as stop:
                 self._stop(stop)
-            process.handling = None
+            process.handling = message = result = None  # nor is it kept here
             left -= 1
             if not left:
                 if once:
@@ -206,11 +206,6 @@ class GenServer(Actor, Generic[R, S]):
         if type(message) is TaskEnd:
             return await self.handle_task_end(message.pid, message.status, message.result, state)
         return await self.handle_info(message, state)
-
-    def _go_on(self, process: Process, after: Any) -> None:
-        if type(after) is Stop:
-            raise after
-        process.state = after
 
     def _answer(self, process: Process, call: Call, result: Any) -> None:
         """Answer `call` as the handler's `result` says."""

@@ -17,25 +17,25 @@ from __future__ import annotations
 import asyncio.tasks
 import os
 import sys
-from asyncio import _get_running_loop, isfuture
+from asyncio import isfuture
 from collections.abc import Awaitable, Coroutine, Generator
-from time import monotonic
-from types import CoroutineType, coroutine
-from typing import TYPE_CHECKING, Any, Final, final
+from types import coroutine
+from typing import Any, Final, final
 
-from fauxtp.calls import DECLINED, NO_REPLY, PENDING, Call, reply
+from fauxtp.calls import PENDING, Call
 from fauxtp.process import Process
-from fauxtp.registry import implementation
 
-if TYPE_CHECKING or implementation == "python":
-    from fauxtp._stepping_py import Suspended, advance
-else:
-    from fauxtp._stepping import Suspended, advance
-
-__all__ = ["HandedOver", "current_task", "set_current_task", "step"]
+__all__ = [
+    "HandedOver",
+    "awaited",
+    "current_task",
+    "failed",
+    "hand_over",
+    "set_current_task",
+    "suspended",
+]
 
 DEPTH: Final = 16  # servers that one after the other call the next directly
-AWAY: Final = 64  # calls that take the ordinary way after a handler has suspended
 
 enabled = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
 """Whether calls are handed off at all. `FAUXTP_HANDOFF=never` turns it off."""
@@ -75,13 +75,16 @@ class HandedOver:
         """Whether the handler has ended, and cannot be interrupted any more."""
         return self._coroutine is None
 
-    async def finish(self, interruption: BaseException | None) -> Any:
-        """Return what the handler returns; `interruption` is what came in before this."""
+    def outcome(self) -> Any:
+        """Return what the handler has returned, or raise what it has raised."""
         if self._error is not None:
             raise self._error
-        if self._coroutine is None:
-            return self._result
-        return await _drive(self._coroutine, self._yielded, interruption)
+        return self._result
+
+    def finish(self, interruption: BaseException | None) -> Awaitable[Any]:
+        """Return what the handler returns; `interruption` is what came in before this."""
+        assert self._coroutine is not None
+        return _drive(self._coroutine, self._yielded, interruption)
 
 
 @coroutine
@@ -92,6 +95,8 @@ def _drive(
     try:
         if interruption is not None and not _cancelled(yielded, interruption):
             yielded = handler.throw(interruption)
+        elif yielded is None:
+            yielded = handler.send(None)  # it gave way to others, who had their turn
         elif isfuture(yielded):
             yielded._asyncio_future_blocking = True  # now it is awaited
         while True:
@@ -112,64 +117,31 @@ def _cancelled(yielded: Any, interruption: BaseException) -> bool:
     return yielded.cancel(*interruption.args[:1])
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
+async def awaited(awaitable: Awaitable[Any]) -> Any:
+    """Await it: what is no coroutine of the interpreter's own becomes one."""
     return await awaitable
 
 
-def step(process: Process, call: Call, caller: Process | None) -> Any:  # noqa: PLR0911
-    """Begin to handle `call`, and return the answer if that takes one step.
+def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], on: Any) -> object:
+    """Let the server go on with `handler`, which waits for `on`."""
+    if isfuture(on):  # others may await it before the server does
+        on._asyncio_future_blocking = False
+    return hand_over(process, HandedOver(call, handler, on))
 
-    If it takes more, return `PENDING`: the server goes on with it. If the call cannot be
-    handled on the spot, return `DECLINED`: nothing has happened.
-    """
-    loop = process.home.loop  # type: ignore[attr-defined]
-    mailbox = process.mailbox
-    if _get_running_loop() is not loop or mailbox._inbox or mailbox._kept or not enabled:
-        return DECLINED
-    mine = current_task(loop)
-    if mine is None or (caller is not None and caller.depth >= DEPTH):
-        return DECLINED
-    process.idle = False
-    process.depth = 1 if caller is None else caller.depth + 1
-    process.handling = call
-    process.handled_since = monotonic()
-    handler: Any = None
-    result: Any = None
-    failure: BaseException | None = None
-    set_current_task(loop, process.task)
+
+def failed(process: Process, call: Call, failure: BaseException) -> object:
+    """Let the server see to the `failure` of a handler."""
     try:
-        if process.family._scope is None:  # type: ignore[union-attr]
-            process.family.enter()  # type: ignore[union-attr]
-        handler = process.actor.handle_call(  # type: ignore[attr-defined]
-            call.request, call, process.state
-        )
-        if type(handler) is not CoroutineType:
-            handler = _awaited(handler)
-        result = advance(process.context, handler)  # type: ignore[arg-type]
-    except BaseException as error:
-        failure = error
+        _forget(failure, sys.exc_info()[1])
+        return hand_over(process, HandedOver(call, error=failure))
     finally:
-        set_current_task(loop, mine)
-    if failure is not None:
-        try:
-            _forget(failure, sys.exc_info()[1])
-            return _hand_over(process, HandedOver(call, error=failure))
-        finally:
-            failure = None  # or it would know itself, by this frame
-    if type(result) is Suspended:
-        process.stays_away = AWAY
-        if isfuture(result.on):  # others may await it before the server does
-            result.on._asyncio_future_blocking = False
-        return _hand_over(process, HandedOver(call, handler, result.on))
-    if type(result) is not tuple or len(result) != 2 or result[0] is NO_REPLY:
-        return _hand_over(process, HandedOver(call, result=result))
-    answer, process.state = result
-    process.handling = None
-    process.idle = process.exit_request is None
-    outcome = (answer, None)
-    if call._cell.setdefault("outcome", outcome) is outcome:  # as `answer` does
-        return answer
-    reply(call, answer)  # too late, which is noted there
+        del failure  # or it would know itself, by this frame
+
+
+def hand_over(process: Process, rest: HandedOver) -> object:
+    """Leave the rest of a call to the server."""
+    process.handed_over = rest
+    process.mailbox.wake_receivers()
     return PENDING
 
 
@@ -185,9 +157,3 @@ def _forget(error: BaseException, handled: BaseException | None) -> None:
             error.__context__ = None
             return
         error = before
-
-
-def _hand_over(process: Process, rest: HandedOver) -> object:
-    process.handed_over = rest
-    process.mailbox.wake_receivers()
-    return PENDING

@@ -10,15 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from fauxtp.family_asyncio import AsyncioFamily
-from fauxtp.handoff import step
 from fauxtp.process import CANCELLED, Phase, Process
+from fauxtp.registry import implementation
 from fauxtp.waiting_asyncio import AsyncioHome
+
+if TYPE_CHECKING or implementation == "python":
+    from fauxtp._stepping_py import step
+else:
+    from fauxtp._stepping import step
 
 __all__ = ["host_of"]
 

@@ -167,20 +167,19 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
                 await checkpoint()
             if answer is not PENDING:
                 return answer
-        elif mailbox.max_size:
-            _refuse_circle(caller, pid)
-            limit = await _put_in_time(mailbox, pending, limit)
         else:
-            _refuse_circle(caller, pid)
-            if not mailbox.deliver(pending):
+            if caller is not None:
+                _refuse_circle(caller, pid)
+            if mailbox.max_size:
+                limit = await _put_in_time(mailbox, pending, limit)
+            elif not mailbox.deliver(pending):
                 raise NoProcess(to)
         del mailbox  # one that nobody else has would never be read
-        if "outcome" not in pending._cell:
-            home = None if process is None else process.home
-            near = home is not None and home.is_here()
-            waiter = home.new_waiter() if near else new_waiter()  # type: ignore[union-attr]
+        if not pending.settled:
+            stepped = answer is PENDING  # by this event loop, which is that of the process
+            waiter = process.home.new_waiter() if stepped else new_waiter()  # type: ignore[union-attr]
             pending.wake = waiter.wake
-            if "outcome" not in pending._cell:  # another thread may have been quick
+            if not pending.settled:  # another thread may have been quick
                 await waiter.wait(limit, common=limit == timeout)
     except BaseException:
         pending.give_up()
@@ -246,10 +245,8 @@ async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -
     return None if timeout is None else max(0.0, timeout - (current_time() - started))
 
 
-def _refuse_circle(caller: Process | None, target: PID) -> None:
+def _refuse_circle(caller: Process, target: PID) -> None:
     """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
-    if caller is None:
-        return
     circle = [caller.pid]
     pid: PID | None = target
     while pid is not None:

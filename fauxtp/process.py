@@ -139,7 +139,6 @@ class Process:
         "reason",
         "starters",
         "state",
-        "stays_away",
         "step",
         "supervisor",
         "task",
@@ -170,7 +169,6 @@ class Process:
         self.step: Callable[[Process, Call, Process | None], Any] | None = None
         self.idle = False  # waits for a message, and can be stepped
         self.depth = 0
-        self.stays_away = 0
         self.handed_over: Any = None
         self.calls: OwedCalls | None = None  # taken up, and to be answered later
         self.watchers: dict[Ref, Watcher] = _NONE

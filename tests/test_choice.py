@@ -132,11 +132,12 @@ def extensions_built(word: str | None, monkeypatch: pytest.MonkeyPatch) -> list[
 
 @needs_sources
 @pytest.mark.parametrize(("word", "optional"), [(None, True), ("auto", True), ("always", False)])
-def test_building_makes_both_extensions_and_always_insists(
+def test_building_makes_all_extensions_and_always_insists(
     word: str | None, optional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = extensions_built(word, monkeypatch)
-    assert built == [("fauxtp._registry", optional), ("fauxtp._stepping", optional)]
+    names = ("fauxtp._registry", "fauxtp._calls", "fauxtp._stepping")
+    assert built == [(name, optional) for name in names]
 
 
 @needs_sources
@@ -157,7 +158,8 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
         pytest.skip("this interpreter always has its lock")
     done = run(
-        "import sys, fauxtp._registry, fauxtp._stepping\nassert not sys._is_gil_enabled()",
+        "import sys, fauxtp._registry, fauxtp._calls, fauxtp._stepping\n"
+        "assert not sys._is_gil_enabled()",
         options=("-W", "error"),
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -165,22 +167,28 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
 
 def test_types_and_declarations_are_installed() -> None:
     package = Path(fauxtp.__file__).parent
-    for name in ("py.typed", "_registry.pyi", "_registry.pxd", "_stepping.pyi"):
+    for name in ("py.typed", "_registry.pyi", "_registry.pxd", "_stepping.pyi", "_calls.pyi"):
         assert (package / name).is_file(), name
 
 
-def test_steps_are_taken_by_the_twin_of_the_registry_that_is_in_use() -> None:
-    expected = {"cython": "fauxtp._stepping", "python": "fauxtp._stepping_py"}
-    handoff: Any = importlib.import_module("fauxtp.handoff")
-    assert handoff.Suspended.__module__ == expected[fauxtp.registry.implementation]
+PARTS = (
+    "from fauxtp import calls, hosting_asyncio as hosting; "
+    "print(calls.Call.__module__, calls.Cast.__module__, hosting.step.__module__)"
+)
 
 
-def test_never_is_for_steps_too(run: Run) -> None:
-    done = run(
-        "from fauxtp import handoff; print(handoff.Suspended.__module__)",
-        FAUXTP_EXTENSIONS="never",
+def test_calls_and_steps_are_of_the_same_twin_as_the_registry(run: Run) -> None:
+    tail = "" if fauxtp.registry.implementation == "cython" else "_py"
+    done = run(PARTS)
+    assert done.stdout.split() == [f"fauxtp._{m}{tail}" for m in ("calls", "calls", "stepping")]
+
+
+def test_never_is_for_calls_and_steps_too(run: Run) -> None:
+    done = run(PARTS, FAUXTP_EXTENSIONS="never")
+    assert (done.stdout.split(), done.stderr) == (
+        ["fauxtp._calls_py", "fauxtp._calls_py", "fauxtp._stepping_py"],
+        "",
     )
-    assert (done.stdout, done.stderr) == ("fauxtp._stepping_py\n", "")
 
 
 @pytest.mark.parametrize(("word", "enabled"), [("never", False), ("auto", True)])

@@ -14,7 +14,7 @@ import fauxtp
 MODULES = [
     module.name
     for module in pkgutil.iter_modules(fauxtp.__path__, "fauxtp.")
-    if module.name not in ("fauxtp._registry", "fauxtp._stepping", "fauxtp.__main__")
+    if module.name.removeprefix("fauxtp.") not in ("_registry", "_calls", "_stepping", "__main__")
 ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -24,11 +26,13 @@ from fauxtp import (
     cast,
     dead_letters,
     is_alive,
+    process_info,
     reply,
     send,
     wait_exit,
 )
 from fauxtp.registry import PID
+from fauxtp.testing import wait_for
 
 pytestmark = pytest.mark.anyio
 
@@ -374,3 +378,25 @@ async def test_an_error_in_a_handler_ends_the_server_with_the_state_before_it(ki
         if kind == "call":
             assert isinstance(answer.__cause__, ZeroDivisionError)
         assert ends == [("error: ZeroDivisionError()", "first state")]
+
+
+async def test_what_was_handled_is_let_go() -> None:
+    class Thing:
+        pass
+
+    async def handler(_: Scripted, request: Any, from_: Call | None, state: Any) -> Any:
+        await checkpoint()  # so that it is the server's own task that goes on
+        handled.append(weakref.ref(request))
+        return ("done", state) if from_ else state
+
+    handled: list[weakref.ref[Thing]] = []
+    async with task_group() as group:
+        server = await Scripted.start(handler, task_group=group)
+        for _ in range(2):
+            await cast(server, Thing())
+            await call(server, Thing())
+        await send(server, Thing())
+        await wait_for(lambda: len(handled) == 5)
+        await wait_for(lambda: process_info(server).handling is None)
+        gc.collect()
+        assert [thing() for thing in handled] == [None] * 5

@@ -119,6 +119,26 @@ async def test_switched_off_it_answers_all_the_same(monkeypatch: pytest.MonkeyPa
         assert await history(server) == tuple(range(50))
 
 
+async def test_a_handler_that_gives_way_goes_on_when_the_others_had_their_turn() -> None:
+    events: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    def others() -> None:
+        events.append("others")
+        loop.call_soon(events.append, "others again")
+
+    async def give_way(actor: Server, _: Call) -> Any:
+        loop.call_soon(others)
+        await asyncio.sleep(0)
+        events.append("on")
+        return "done", []
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        assert await call(server, give_way) == "done"
+    assert events == ["others", "on", "others again"]
+
+
 async def test_the_handler_runs_as_the_servers_task_in_its_context() -> None:
     async def look(actor: Server, _: Call) -> Any:
         before = setting.get()
@@ -378,8 +398,7 @@ async def test_a_handler_that_is_no_coroutine_function_is_awaited_or_crashes() -
 
     async with task_group() as group:
         server = await Odd.start(task_group=group)
-        assert await call(server, "later") == "later"
-        for _ in range(handoff.AWAY):
+        for _ in range(3):
             assert await call(server, "later") == "later"
         with pytest.raises(ProcessExited) as caught:
             await call(server, "raise")

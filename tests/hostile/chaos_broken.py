@@ -20,12 +20,12 @@ from typing import Any
 from unittest.mock import patch
 
 from fauxtp import Cast, Down, process, registry
-from fauxtp.calls import Call
 from fauxtp.mailbox import Mailbox
 from fauxtp.supervisor import _ChildDown
 from hostile.chaos import run
-from hostile.chaos_letter import How, Letter
+from hostile.chaos_letter import Letter
 from hostile.chaos_world import World
+from hostile.stand_in import hears_all, hears_answers, putting_in_others
 
 __all__ = ["PLANTED"]
 
@@ -87,19 +87,12 @@ def leaves_its_name() -> Patch:
 
 def executes_what_was_given_up() -> Patch:
     """A call that is taken up though its caller has given up."""
-    return patch.object(Call, "take", lambda self: True)
+    return patch.object(Mailbox, "deliver", putting_in_others(hears_all))
 
 
 def fails_unheard() -> Patch:
     """A call that the death of its target does not fail."""
-    fail = Call.fail
-
-    def broken(self: Call, error: BaseException) -> bool:
-        letter = self.request
-        unheard = isinstance(letter, Letter) and letter.how is How.CALL
-        return unheard or fail(self, error)
-
-    return patch.object(Call, "fail", broken)
+    return patch.object(Mailbox, "deliver", putting_in_others(hears_answers))
 
 
 def holds_the_dead() -> Patch:

@@ -1,7 +1,7 @@
-"""The compiled registry with AddressSanitizer and UndefinedBehaviorSanitizer: `make sanitize`.
+"""The compiled modules with AddressSanitizer and UndefinedBehaviorSanitizer: `make sanitize`.
 
-It is built a second time, in a place of its own, so this needs the sources and gcc. Then the
-driver and the tests of the registry run with it; and two faults, to see that they are seen.
+They are built a second time, in a place of their own, so this needs the sources and gcc. Then the
+driver of the registry and their tests run with them; and two faults, to see that they are seen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined"
-TESTS = [f"tests/test_{name}.py" for name in ("registry", "identities", "concurrency", "cimport")]
+TESTS = [
+    f"tests/test_{name}.py"
+    for name in (
+        "registry",
+        "identities",
+        "concurrency",
+        "cimport",
+        "requests",
+        "stepping",
+        "handoff",
+    )
+]
 FAULTS = {
     "use_after_free(3)": "AddressSanitizer: heap-use-after-free",
     "overflow(2**31 - 1)": "runtime error: signed integer overflow",

@@ -12,12 +12,13 @@ from typing import Any
 import anyio
 import pytest
 
-from fauxtp import PID, Call, Mailbox, messaging, process, supervisor
+from fauxtp import PID, Mailbox, messaging, process, supervisor
 from fauxtp.process import Phase, Process
 from fauxtp.registry import retire
 from fauxtp.testing import SeedFailed, explore
 from fauxtp.waiting import Waiter
 from hostile import effort, lives, talk
+from hostile.stand_in import hears_all, putting_in_others
 
 Scenario = Callable[[], Awaitable[object]]
 
@@ -54,7 +55,7 @@ Patch = pytest.MonkeyPatch
 
 
 def executes_what_was_given_up(patch: Patch) -> None:
-    patch.setattr(Call, "take", lambda call: True)
+    patch.setattr(Mailbox, "deliver", putting_in_others(hears_all))
 
 
 def forgets_the_callers_at_its_death(patch: Patch) -> None:
