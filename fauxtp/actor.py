@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
 from fauxtp.hosting import run_in
+from fauxtp.logs import logger
 from fauxtp.mailbox import Pattern
 from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
 from fauxtp.registry import PID
 from fauxtp.waiting import current_home
 
 __all__ = ["Actor", "ActorExit", "ActorHandle"]
-
-logger = logging.getLogger("fauxtp")
 
 ROUNDS = 64  # of `run`, before the event loop has a turn
 
@@ -353,7 +351,7 @@ class _Life:
         if stops is not None:  # `stop` was called in a task group of the actor's own
             reason = reason or _first(stops).reason
         if errors is not None and reason is not None:
-            logger.error("%s failed as it ended", self._who(), exc_info=_plain(errors))
+            logger().error("%s failed as it ended", self._who(), exc_info=_plain(errors))
         elif errors is not None:
             reason = ExitReason.error(_plain(errors))
         if fatal is None:
@@ -374,7 +372,7 @@ class _Life:
             except ActorExit:
                 pass  # it ends already
             except Exception:
-                logger.exception("terminate of %s failed", self._who())
+                logger().exception("terminate of %s failed", self._who())
             except GeneratorExit:
                 raise
             except get_cancelled_exc_class():
@@ -388,7 +386,7 @@ class _Life:
             try:
                 await on_exit(self.process.pid, reason)
             except Exception:
-                logger.exception("on_exit of %s failed", self._who())
+                logger().exception("on_exit of %s failed", self._who())
             except GeneratorExit:
                 raise
             except get_cancelled_exc_class():
@@ -402,7 +400,7 @@ class _Life:
         if reason.exception is None or reason is self.process.exit_request:
             return None
         # Before `terminate`, which may give up the name.
-        logger.error("%s crashed", self._who(), exc_info=reason.exception)
+        logger().error("%s crashed", self._who(), exc_info=reason.exception)
         escalates = isinstance(reason.exception, MaxRestartsExceeded)
         return reason.exception if escalates and self.process.supervisor is None else None
 

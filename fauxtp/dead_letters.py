@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -13,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fauxtp.arguments import expect_callable
+from fauxtp.logs import logger
 
 __all__ = ["DeadLetter", "DeadLetters", "dead_letters"]
-
-logger = logging.getLogger("fauxtp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class DeadLetters:
             try:
                 observer(DeadLetter(to, message, reason))
             except Exception:
-                logger.exception("an observer of dead letters failed")
+                logger().exception("an observer of dead letters failed")
 
     def _free_lock(self) -> threading.RLock:
         # At the interpreter's end no other thread runs: one that has the lock is frozen.

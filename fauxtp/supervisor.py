@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, final
@@ -21,6 +20,7 @@ from fauxtp.arguments import expect_text, unexpected
 from fauxtp.children import ChildInfo, ChildSpec, RestartStrategy, RestartType
 from fauxtp.errors import MaxRestartsExceeded, NoChild, ReceiveTimeout
 from fauxtp.genserver import GenServer
+from fauxtp.logs import logger
 from fauxtp.messaging import call
 from fauxtp.monitors import wait_exit
 from fauxtp.process import ExitReason, Process
@@ -35,8 +35,6 @@ __all__ = [
     "terminate_child",
     "which_children",
 ]
-
-logger = logging.getLogger("fauxtp")
 
 _SHUTDOWN = ExitReason("shutdown")
 
@@ -217,7 +215,9 @@ class Supervisor(GenServer[Any, Any]):
             try:
                 await self._start_again(group)
             except Exception as error:  # an init that fails is one more crash
-                logger.exception("child %r of %r could not be restarted", child.spec.id, self.pid)
+                logger().exception(
+                    "child %r of %r could not be restarted", child.spec.id, self.pid
+                )
                 reason = ExitReason.error(error)
             else:
                 return
