@@ -25,7 +25,7 @@ torture: export FAUXTP_TORTURE_MINUTES = $(MINUTES)
 torture: export FAUXTP_SEED = $(SEED)
 torture: $(VENV)/test
 	@echo "== the hostile tests, for $(MINUTES) minutes =="
-	$(BIN)/python -m pytest tests/hostile $(if $(ONLY),-k $(ONLY))
+	$(BIN)/python -m pytest tests/hostile $(if $(ONLY),-k "$(ONLY)")
 
 sanitize: $(VENV)/test
 	@echo "== the compiled modules with sanitizers for addresses and undefined behaviour =="
