@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from conftest import PATIENCE
 
-from hostile import broken, effort
+from hostile import broken, effort, programs
 from hostile.linear import FREE, Event, NotLinear, after, explain
 from hostile.recorder import Recorder, contend, switching
 
@@ -38,14 +38,16 @@ def test_an_order_explains_what_threads_see(twin: Any, interval: float) -> None:
 
 
 def in_parallel(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run each of the tests in several threads at once."""
+    """Run each of the tests in several threads at once; one that hangs says where."""
     pytest.importorskip("pytest_run_parallel")
+    hung = ["-o", f"faulthandler_timeout={PATIENCE}", "-o", "faulthandler_exit_on_timeout=true"]
+    parallel = ["-p", "run-parallel", "--parallel-threads=4"]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "run-parallel", "--parallel-threads=4", *options],
+        [sys.executable, "-m", "pytest", *parallel, *hung, *options],
         cwd=TESTS.parent,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=programs.PATIENCE,  # with all of them, on a machine that is busy
         check=False,
     )
 
