@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
+import operator
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 from conftest import PATIENCE, Run
+
+from fauxtp import _registry_py as python
 
 THREADS = 8
 
@@ -158,6 +164,112 @@ def test_a_callback_may_wait_for_a_thread_that_uses_the_registry(twin: Any, regi
 
     registry.watch("kvstore", wait)
     assert registry.register("kvstore", twin.PID())
+
+
+class Witness:
+    """A lock that looks when it is taken, and when it is given back."""
+
+    def __init__(self, look: Callable[[], Any]) -> None:
+        self.look = look
+        self.taken: list[Any] = []
+        self.given_back: list[Any] = []
+
+    def __enter__(self) -> None:
+        self.taken.append(self.look())
+
+    def __exit__(self, *_: object) -> None:
+        self.given_back.append(self.look())
+
+
+UNDER_THE_LOCK: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "register": lambda registry, old, new: registry.register("new", new),
+    "unregister": lambda registry, old, new: registry.unregister("kvstore"),
+    "transfer": lambda registry, old, new: registry.transfer("kvstore", old, new),
+    "names": lambda registry, old, new: registry.names(old),
+    "release": lambda registry, old, new: registry.release(old),
+    "retire": lambda registry, old, new: python.retire(old),
+}
+
+
+@pytest.mark.parametrize("operation", UNDER_THE_LOCK)
+def test_the_twin_in_python_changes_names_under_its_lock_only(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of the other one is not to be had."""
+    registry, old, new = python.Registry(), python.PID(), python.PID()
+
+    def look() -> Any:
+        return [(name, registry.whereis(name)) for name in registry], old._exited
+
+    registry.register("kvstore", old)
+    before, witness = look(), Witness(look)
+    with monkeypatch.context() as patch:
+        patch.setattr(python, "_lock", witness)
+        UNDER_THE_LOCK[operation](registry, old, new)
+    assert (witness.taken[:1], witness.given_back[-1:]) == ([before], [look()])
+
+
+@pytest.mark.parametrize("operation", ["watch", "unwatch"])
+def test_watches_are_changed_under_their_lock_only(
+    twin: Any, registry: Any, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+
+    def look() -> int:
+        heard.clear()
+        registry.register("kvstore", twin.PID())
+        registry.unregister("kvstore")
+        return len(heard)
+
+    registry.watch("kvstore", heard.append)
+    before, witness = look(), Witness(look)
+    with monkeypatch.context() as patch:
+        patch.setattr(twin, "_watch_lock", witness)
+        getattr(registry, operation)("kvstore", heard.append)
+    assert (witness.taken[:1], witness.given_back[-1:]) == ([before], [look()])
+    assert look() != before
+
+
+@contextmanager
+def a_busy_thread() -> Iterator[Callable[[], str]]:
+    """Let a thread run whenever it gets a turn; give what tells how far it has come."""
+    steps, ended = itertools.count(), threading.Event()
+
+    def run() -> None:
+        for _ in steps:
+            if ended.is_set():
+                return
+
+    thread, interval = threading.Thread(target=run), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        yield partial(repr, steps)
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize(("count", "prefix"), [((1 << 15) + 1, ""), (1 << 15, "name")])
+def test_other_threads_get_turns_while_a_large_table_is_listed(
+    compiled: Any, count: int, prefix: str
+) -> None:
+    """So many names take a turn to copy; and so many, which do not, one to be looked through."""
+    registry = compiled.Registry()
+    for number in range(count):
+        registry.register(f"name:{number}", compiled.PID())
+    with a_busy_thread() as progress:
+        works: list[Callable[[], Any]] = [progress, partial(registry.registered, prefix), progress]
+        gc.disable()  # a collection may call somebody, and so give others a turn
+        try:
+            for _ in range(1000):  # in C, as between steps of Python others may have a turn
+                before, _names, after = map(operator.methodcaller("__call__"), works)
+                if before != after:
+                    return
+        finally:
+            gc.enable()
+    raise AssertionError("nobody else had a turn")
 
 
 # What follows may hang or crash when it fails, so it runs in a process of its own.

@@ -6,6 +6,7 @@ import copy
 import enum
 import gc
 import pickle
+import sys
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -430,6 +431,57 @@ def test_a_registry_that_is_made_meanwhile_keeps_no_retired_pid(
         patch.setattr(twin, "_registries", Registries(twin._registries))
         twin.retire(pid)
     assert (late[0].registered(), late[0].names(pid)) == ([], [])
+
+
+def test_who_is_being_retired_gets_no_name_and_is_passed_none(
+    twin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the registries are listed, it may be known to have exited, and still have names."""
+    registry, pid = twin.Registry(), twin.PID()
+    registry.register("kvstore", pid)
+    refused: list[list[bool]] = []
+
+    def is_refused(attempt: Call) -> bool:
+        try:
+            attempt()
+        except NoProcess:
+            return True
+        return False
+
+    class Registries(weakref.WeakValueDictionary[int, Any]):
+        def valuerefs(self) -> list[Any]:
+            attempts = calls(
+                lambda: registry.register("new", pid),
+                lambda: registry.transfer("kvstore", pid, pid),
+            )
+            refused.append([is_refused(attempt) for attempt in attempts])
+            return super().valuerefs()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(twin, "_registries", Registries(twin._registries))
+        twin.retire(pid)
+    assert refused
+    assert all(same in ([True] * 2, [False] * 2) for same in refused), refused
+    assert registry.registered() == []
+
+
+def test_who_was_seen_with_a_name_was_given_it(twin: Any) -> None:
+    """Also if it is retired at that very moment, by whoever saw it."""
+    registry, pid = twin.Registry(), twin.PID()
+
+    def see(*_: object) -> Any:
+        if registry.whereis("kvstore") is pid:
+            sys.settrace(None)
+            twin.retire(pid)
+        return see
+
+    tracing = sys.gettrace()
+    sys.settrace(see)
+    try:
+        given = registry.register("kvstore", pid)
+    finally:
+        sys.settrace(tracing)
+    assert given is True
 
 
 MEANWHILE: dict[str, Callable[[Any, Any, Any], Any]] = {
