@@ -492,7 +492,7 @@ cdef Outcome _rewatch(dict watchers, str name, known, bint watch) except *:
     return DONE
 
 
-@cython.no_gc_clear  # a finaliser in the same cycle may still call it
+@cython.no_gc_clear  # while it is collected, who lists all objects may find and use it
 cdef class Registry:
     """A table of names, each meaning one PID. Any thread may use it.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from types import ModuleType
 from typing import Any
 
@@ -39,6 +41,35 @@ def test_a_leak_is_found() -> None:
     done = programs.run("leaks", "Keeps", 4000)
     assert done.returncode == 1
     assert "Leak" in done.stderr
+
+
+def test_a_registry_that_is_found_while_it_is_collected_can_be_used(compiled: Any) -> None:
+    """By who lists all objects then, to look for leaks. Its tables may have been cleared."""
+
+    class Directory(compiled.Registry):  # type: ignore[misc]
+        __slots__ = ()
+
+    seen: list[Any] = []
+
+    def look(reference: object) -> None:
+        seen.extend(one for one in gc.get_objects() if type(one) is Directory)
+
+    def make() -> weakref.ref[Any]:
+        directory, last = Directory(), compiled.PID()
+        directory.register("kvstore", compiled.PID())
+        cycle = [directory, last]
+        cycle.append(cycle)
+        return weakref.ref(last, look)  # the cycle goes bit by bit: first the table, then this
+
+    gc.collect()
+    watched = make()
+    gc.collect()
+    assert watched() is None
+    assert seen, "nobody could look"
+    for one in seen:
+        assert repr(one).startswith("<Directory of ")
+        assert one.register("new", compiled.PID())
+        assert "new" in one
 
 
 def valgrind(module: str, *arguments: object) -> programs.Ended:
