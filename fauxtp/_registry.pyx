@@ -359,17 +359,15 @@ cdef Outcome _pass_on(Registry registry, str name, PID holder, PID successor, di
     return outcome
 
 
-cdef object _take_all(Registry registry, PID pid):
-    """Take out all names of `pid`; return them as it kept them: None, a str, or a dict."""
+cdef void _take_all(Registry registry, PID pid) noexcept:
+    """Take out all names of `pid`."""
     cdef Py_ssize_t at = 0
     cdef PyObject *name = NULL
-    cdef object names = None
+    cdef object names = _known(registry, pid)
     if pid._home == registry._serial:
-        names = pid._names
         pid._names = None
         pid._home = 0
-    elif PyDict_Contains(registry._guests, pid):
-        names = <object>PyDict_GetItemWithError(registry._guests, pid)
+    elif names is not None:
         PyDict_DelItem(registry._guests, pid)
     if type(names) is dict:
         while PyDict_Next(names, &at, &name, NULL):
@@ -378,7 +376,6 @@ cdef object _take_all(Registry registry, PID pid):
         PyDict_DelItem(registry._table, names)
     if names is not None:
         registry._changes += 1
-    return names
 
 
 cdef object _known(Registry registry, PID pid):
@@ -636,7 +633,7 @@ cdef class Registry:
             answer = _listed(names)  # before anything changes: it takes memory
             with _lock:
                 if self._changes == seen:
-                    names = _take_all(self, owner)
+                    _take_all(self, owner)
                     return answer
 
     def transfer(self, name, /, holder, successor):
