@@ -27,6 +27,7 @@ from fauxtp.process import Process
 from fauxtp.waiting_asyncio import AsyncioHome
 
 from fauxtp._calls cimport Call
+from fauxtp._stack cimport has_room
 
 __all__ = ["Suspended", "advance", "step"]
 
@@ -45,6 +46,7 @@ cdef extern from "Python.h":
     PySendResult PyIter_Send(object iterator, object value, PyObject **result)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
+    int getrecursionlimit "Py_GetRecursionLimit" () noexcept
     bint PyCoro_CheckExact(object thing)
 
 cdef extern from "structmember.h":
@@ -166,7 +168,7 @@ def step(process, Call call not None, caller, /):
     if running_loop() is not loop or _inbox.of(mailbox) or _kept.of(mailbox):
         return declined
     depth = 1 if caller is None else <int>_depth.of(caller) + 1
-    if depth > deepest or not switches["enabled"]:
+    if depth > deepest or not switches["enabled"] or not has_room(getrecursionlimit() * 3 // 4):
         return declined
     mine = swap(loop, _task.of(process))
     if mine is None:

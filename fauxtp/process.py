@@ -20,6 +20,7 @@ from fauxtp.calls import Call, OwedCalls
 from fauxtp.errors import ProcessExited
 from fauxtp.mailbox import Mailbox
 from fauxtp.registry import PID, Ref, retire
+from fauxtp.stack import TO_END, insist_on_room
 from fauxtp.waiting import Home, current_task
 
 if TYPE_CHECKING:
@@ -234,6 +235,7 @@ class Process:
         self.home.run(lambda: self._exit_now(reason))
 
     def _exit_now(self, reason: ExitReason) -> None:
+        insist_on_room(TO_END)
         if self.exit_request is None:
             self.exit_request = reason
         if self.idle:

@@ -10,6 +10,7 @@ from contextvars import Context
 from typing import Any, Final
 from weakref import WeakValueDictionary, ref
 
+from fauxtp.stack import TO_WAKE, insist_on_room
 from fauxtp.waiting import Waiter
 
 __all__ = ["AsyncioHome", "home_of"]
@@ -88,6 +89,7 @@ class _AsyncioWaiter:
         if self._ends is not None:
             self._ends.pop(self._future, None)
         if not self._future.done():
+            insist_on_room(TO_WAKE)
             self._future.set_result(True)
         return True
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import trio
 
+from fauxtp.stack import TO_WAKE, insist_on_room
 from fauxtp.waiting import Waiter, running_trio_token
 
 __all__ = ["TrioHome"]
@@ -44,6 +45,7 @@ class _TrioWaiter:
         self._event = trio.Event()
 
     def wake(self) -> bool:
+        insist_on_room(TO_WAKE)
         return self._home.run(self._event.set)
 
     def renew(self) -> None:

@@ -136,8 +136,8 @@ def test_building_makes_all_extensions_and_always_insists(
     word: str | None, optional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = extensions_built(word, monkeypatch)
-    names = ("fauxtp._registry", "fauxtp._calls", "fauxtp._stepping")
-    assert built == [(name, optional) for name in names]
+    names = ("_registry", "_calls", "_stack", "_stepping")
+    assert built == [(f"fauxtp.{name}", optional) for name in names]
 
 
 @needs_sources
@@ -158,7 +158,7 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
         pytest.skip("this interpreter always has its lock")
     done = run(
-        "import sys, fauxtp._registry, fauxtp._calls, fauxtp._stepping\n"
+        "import sys, fauxtp._registry, fauxtp._calls, fauxtp._stack, fauxtp._stepping\n"
         "assert not sys._is_gil_enabled()",
         options=("-W", "error"),
     )
@@ -172,21 +172,22 @@ def test_types_and_declarations_are_installed() -> None:
 
 
 PARTS = (
-    "from fauxtp import calls, hosting_asyncio as hosting; "
-    "print(calls.Call.__module__, calls.Cast.__module__, hosting.step.__module__)"
+    "from fauxtp import calls, hosting_asyncio as hosting, stack\n"
+    "for it in (calls.Call, calls.Cast, hosting.step, stack.has_room): print(it.__module__)"
 )
+MODULES = ("calls", "calls", "stepping", "stack")
 
 
 def test_calls_and_steps_are_of_the_same_twin_as_the_registry(run: Run) -> None:
     tail = "" if fauxtp.registry.implementation == "cython" else "_py"
     done = run(PARTS)
-    assert done.stdout.split() == [f"fauxtp._{m}{tail}" for m in ("calls", "calls", "stepping")]
+    assert done.stdout.split() == [f"fauxtp._{module}{tail}" for module in MODULES]
 
 
 def test_never_is_for_calls_and_steps_too(run: Run) -> None:
     done = run(PARTS, FAUXTP_EXTENSIONS="never")
     assert (done.stdout.split(), done.stderr) == (
-        ["fauxtp._calls_py", "fauxtp._calls_py", "fauxtp._stepping_py"],
+        [f"fauxtp._{module}_py" for module in MODULES],
         "",
     )
 

@@ -11,10 +11,11 @@ import pytest
 
 import fauxtp
 
+COMPILED = ("_registry", "_calls", "_stack", "_stepping")
 MODULES = [
     module.name
     for module in pkgutil.iter_modules(fauxtp.__path__, "fauxtp.")
-    if module.name.removeprefix("fauxtp.") not in ("_registry", "_calls", "_stepping", "__main__")
+    if module.name.removeprefix("fauxtp.") not in (*COMPILED, "__main__")
 ]
 
 

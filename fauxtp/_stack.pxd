@@ -1,0 +1,1 @@
+cpdef bint has_room(int calls)

@@ -1,0 +1,107 @@
+"""Deep down in the stack: what fails there fails for the sender, and for nobody else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from anyio.abc import TaskGroup
+from conftest import TWINS, calls, task_group
+
+from fauxtp import PID, GenServer, call, cast, exit, wait_exit
+
+How = Callable[[PID], Awaitable[object]]
+
+
+@pytest.fixture(params=[twin.replace("registry", "stack") for twin in TWINS])
+def stack(request: pytest.FixtureRequest) -> Any:
+    """Each implementation: a module with has_room."""
+    return importlib.import_module(f"fauxtp.{request.param}")
+
+
+def test_there_is_less_room_the_deeper_one_is(stack: Any) -> None:
+    def rooms(depth: int) -> list[bool]:
+        return rooms(depth - 1) if depth else [stack.has_room(calls) for calls in (50, 500, 5000)]
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    try:
+        assert rooms(0) == [True, True, False]
+        assert rooms(600) == [True, False, False]
+        assert not stack.has_room(limit)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_how_much_room_is_a_number(stack: Any) -> None:
+    for attempt in calls(stack.has_room, lambda: stack.has_room("much")):
+        with pytest.raises(TypeError):
+            attempt()
+
+
+class Server(GenServer[Any, int]):
+    """Counts what it is asked; may take much of the stack itself."""
+
+    async def init(self) -> int:
+        return 0
+
+    async def handle_call(self, request: int, from_: Any, state: int) -> tuple[int, int]:
+        return await self.deep(request), state
+
+    async def handle_cast(self, request: Any, state: int) -> int:
+        return state + 1
+
+    async def deep(self, depth: int) -> int:
+        return await self.deep(depth - 1) + 1 if depth else 0
+
+
+async def at(depth: int, how: How, server: PID) -> bool:
+    """Do that so deep in the stack; return False if there was no room."""
+
+    async def down(left: int) -> object:
+        return await (down(left - 1) if left else how(server))
+
+    try:
+        await down(depth)
+    except RecursionError:
+        return False
+    return True
+
+
+async def do_cast(server: PID) -> None:
+    await cast(server, "count")
+
+
+async def do_exit(server: PID) -> None:
+    exit(server)
+
+
+@pytest.mark.anyio
+async def test_a_handler_has_most_of_the_stack_however_deep_its_caller_is() -> None:
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        for depth in (0, 200, 300, 400, 500, 600):
+            assert await at(depth, lambda server: call(server, 600), server)
+        assert await call(server, 0) == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", [lambda server: call(server, 20), do_cast, do_exit])
+async def test_at_the_end_of_the_stack_the_sender_fails_and_nothing_else(how: How) -> None:
+    async with task_group() as group:
+        came = {await survives(group, depth, how) for depth in range(700, sys.getrecursionlimit())}
+    assert came == {True, False}
+
+
+async def survives(group: TaskGroup, depth: int, how: How) -> bool:
+    """Do that so deep, and see that a server is none the worse; return whether it was done."""
+    server = await Server.start(task_group=group)
+    done = await at(depth, how, server)
+    if how is not do_exit or not done:
+        assert await call(server, 30, timeout=5.0) == 30
+    exit(server)
+    await wait_exit(server, timeout=5.0)
+    return done
