@@ -15,7 +15,7 @@ from fauxtp import registry
 from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
-from fauxtp.hosting import run_in
+from fauxtp.hosting import FirstStep, run_in, turn, whole
 from fauxtp.logs import logger
 from fauxtp.mailbox import Pattern
 from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
@@ -231,11 +231,13 @@ async def launch(
     if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
         starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
         process.on_started(lambda: waiting.answer(None))
-    life, ready = _Life(process, on_exit, register_as), home.new_waiter()
-    process.on_started(ready.wake)
+    life = _Life(process, on_exit, register_as)
     try:
         run_in(task_group, process, life.live, actor._can_be_stepped)
-        await ready.wait(None)
+        if process.phase is Phase.STARTING:
+            ready = home.new_waiter()
+            process.on_started(ready.wake)
+            await ready.wait(None)
     except BaseException:
         life.abandon()
         raise
@@ -265,7 +267,7 @@ class _Life:
         else:
             self.process.request_exit(CANCELLED)
 
-    async def live(self) -> None:  # noqa: PLR0912, PLR0915
+    async def live(self, begin: FirstStep = whole) -> None:  # noqa: PLR0912, PLR0915
         # What an idle process awaits is its `_work`, and that is all there is in between:
         # each further coroutine would take as much memory as its mailbox and its PID.
         process = self.process
@@ -282,25 +284,29 @@ class _Life:
                     if type(actor).init is not Actor.init or process.exit_request is not None:
                         family.enter()
                     try:
-                        if self.name is not None:
-                            self._take_name(self.name)
-                        process.state = await actor.init()
-                        if process.step is None:
-                            family.enter()
-                        else:
+                        rest = begin(process, actor.init if self.name is None else self._init)
+                        if rest is not None:
+                            process.state = await rest
+                        if process.step is not None:
                             family.leave()
                         process.started(Phase.RUNNING)
-                        work = actor._work(process)
-                        if work is not None:
-                            await work
-                        else:
-                            left = ROUNDS
-                            while True:
-                                process.state = await actor.run(process.state)
-                                left -= 1
-                                if not left:
-                                    left = ROUNDS
-                                    await checkpoint()  # who never waits must let others run
+                        if rest is None:
+                            await turn()
+                        rest = None  # it is kept as long as this lives
+                        if process.exit_request is None:
+                            if process.step is None:
+                                family.enter()
+                            work = actor._work(process)
+                            if work is not None:
+                                await work
+                            else:
+                                left = ROUNDS
+                                while True:
+                                    process.state = await actor.run(process.state)
+                                    left -= 1
+                                    if not left:
+                                        left = ROUNDS
+                                        await checkpoint()  # others must run, too
                     except ActorExit as end:
                         reason = end.reason
                     except Exception as error:
@@ -358,9 +364,11 @@ class _Life:
             return reason or CANCELLED, None
         return reason or ExitReason.error(_plain(fatal)), _plain(fatal)
 
-    def _take_name(self, name: str) -> None:
-        if not registry.register(name, self.process.pid):
-            raise NameTaken(name, registry.whereis(name))
+    async def _init(self) -> Any:
+        assert self.name is not None
+        if not registry.register(self.name, self.process.pid):
+            raise NameTaken(self.name, registry.whereis(self.name))
+        return await self.process.actor.init()
 
     async def _terminate(self, reason: ExitReason) -> BaseException | None:
         with CancelScope(shield=True) as scope:

@@ -29,6 +29,7 @@ __all__ = [
     "HandedOver",
     "awaited",
     "current_task",
+    "drive",
     "failed",
     "hand_over",
     "set_current_task",
@@ -84,11 +85,11 @@ class HandedOver:
     def finish(self, interruption: BaseException | None) -> Awaitable[Any]:
         """Return what the handler returns; `interruption` is what came in before this."""
         assert self._coroutine is not None
-        return _drive(self._coroutine, self._yielded, interruption)
+        return drive(self._coroutine, self._yielded, interruption)
 
 
 @coroutine
-def _drive(
+def drive(
     handler: Coroutine[Any, Any, Any], yielded: Any, interruption: BaseException | None
 ) -> Generator[Any, Any, Any]:
     """Go on with `handler`, which has yielded `yielded` to somebody who cannot wait for it."""

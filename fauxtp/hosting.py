@@ -6,8 +6,8 @@ asyncio, see `fauxtp.hosting_asyncio`, the same is had for a fraction of the tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from types import TracebackType
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from types import TracebackType, coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, create_task_group
@@ -18,7 +18,15 @@ from fauxtp.waiting import running_asyncio_loop
 if TYPE_CHECKING:
     from fauxtp.process import Process
 
-__all__ = ["Family", "run_in"]
+__all__ = ["Family", "FirstStep", "Life", "run_in", "turn", "whole"]
+
+FirstStep = Callable[["Process", Callable[[], Awaitable[Any]]], Awaitable[Any] | None]
+Life = Callable[[FirstStep], Coroutine[Any, Any, None]]
+
+
+def whole(process: Process, init: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+    """Leave all of `init` to the task itself; a `FirstStep` does some of it."""
+    return init()
 
 
 class Family(Protocol):
@@ -58,15 +66,17 @@ class Family(Protocol):
         ...
 
 
-def run_in(
-    task_group: TaskGroup,
-    process: Process,
-    live: Callable[[], Coroutine[Any, Any, None]],
-    can_step: bool,
-) -> None:
-    """Run `live()`, the life of `process`, as a task that ends with `task_group`.
+@coroutine
+def turn() -> Generator[None, None, None]:
+    """Wait for the next turn of an asyncio task, also of one that has had none so far."""
+    yield
 
-    `can_step` tells whether others may handle calls to it on the spot.
+
+def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) -> None:
+    """Run `live`, the life of `process`, as a task that ends with `task_group`.
+
+    It is told how to begin with `init`. `can_step` tells whether others may handle calls to it
+    on the spot.
     """
     if running_asyncio_loop() is not None:
         from fauxtp.hosting_asyncio import host_of  # noqa: PLC0415
@@ -74,7 +84,7 @@ def run_in(
         host_of(task_group, process.home).take_in(process, live, can_step)  # type: ignore[arg-type]
         return
     process.family = _TrioFamily(process)
-    task_group.start_soon(live, name=type(process.actor).__name__)
+    task_group.start_soon(live, whole, name=type(process.actor).__name__)
 
 
 class _TrioFamily:

@@ -8,22 +8,17 @@ group does not end; and what one of them raises, the host raises in the group.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from fauxtp.family_asyncio import AsyncioFamily
+from fauxtp.hosting import Life, whole
 from fauxtp.process import CANCELLED, Phase, Process
-from fauxtp.registry import implementation
+from fauxtp.starting_asyncio import can_begin, first_step, take_first_step
+from fauxtp.stepping import step
 from fauxtp.waiting_asyncio import AsyncioHome
-
-if TYPE_CHECKING or implementation == "python":
-    from fauxtp._stepping_py import step
-else:
-    from fauxtp._stepping import step
 
 __all__ = ["host_of"]
 
@@ -50,19 +45,23 @@ class _Host:
         self._ending = False
         self._forget = self._gone  # one bound method for all the tasks
 
-    def take_in(
-        self, process: Process, live: Callable[[], Coroutine[Any, Any, None]], can_step: bool
-    ) -> None:
+    def take_in(self, process: Process, live: Life, can_step: bool) -> None:
         process.context = context = copy_context()
         process.family = AsyncioFamily(process)
         if can_step:
             process.step = step
+        # Not before the host waits: it could be cancelled still before it looks after anybody.
+        begins = self._changed is not None and not self._ending and can_begin(self._home)
+        life = live(first_step if begins else whole)
         name = type(process.actor).__name__
-        task = self._home.loop.create_task(live(), name=name, context=context)
+        task = self._home.loop.create_task(life, name=name, context=context)
         self._guests[task] = process
         task.add_done_callback(self._forget)
         if self._ending:
             process.request_exit(CANCELLED)
+        elif begins and process.task is None:  # else the task is an eager one, and has begun
+            process.task = task
+            take_first_step(self._home, process, life)
 
     def _gone(self, task: asyncio.Task[None]) -> None:
         process = self._guests.pop(task)

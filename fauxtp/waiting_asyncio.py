@@ -38,12 +38,14 @@ def home_of(loop: asyncio.AbstractEventLoop) -> AsyncioHome:
 class AsyncioHome:
     """An asyncio loop, as the place where something must be done."""
 
-    __slots__ = ("__weakref__", "deadlines", "hosts", "loop")
+    __slots__ = ("__weakref__", "deadlines", "depth", "hosts", "loop", "starts")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.deadlines: dict[float, _Deadlines] = {}  # by timeout
         self.hosts: dict[object, Any] = {}  # by task group: see hosting_asyncio.py
+        self.starts = 0  # of processes so far: see starting_asyncio.py
+        self.depth = 0  # how many processes are in their first step
 
     def is_here(self) -> bool:
         return _get_running_loop() is self.loop

@@ -1,0 +1,14 @@
+"""Chooses who takes the first steps of others: the compiled module, or its twin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fauxtp.registry import implementation
+
+if TYPE_CHECKING or implementation == "python":
+    from fauxtp._stepping_py import advance, step
+else:
+    from fauxtp._stepping import advance, step
+
+__all__ = ["advance", "step"]

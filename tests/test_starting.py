@@ -1,0 +1,235 @@
+"""Processes whose first step is taken by their starter: nobody can tell, but by the time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import TaskGroup
+from conftest import task_group
+
+from fauxtp import ANY, PID, Actor, GenServer, Mailbox, call, exit, handoff, send, wait_exit
+from fauxtp.process import current_process, find_process
+
+pytestmark = pytest.mark.anyio
+
+Init = Callable[["Server"], Awaitable[Any]]
+
+setting: ContextVar[str] = ContextVar("setting", default="unset")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("asyncio", {}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    ]
+)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Only asyncio can do it."""
+    return request.param
+
+
+class Server(GenServer[Any, Any]):
+    """Does in `init` what it is told to, and notes its life."""
+
+    def __init__(self, init: Init | None = None, diary: list[str] | None = None) -> None:
+        self._init = init
+        self.diary = [] if diary is None else diary
+
+    async def init(self) -> Any:
+        self.diary.append("init")
+        return None if self._init is None else await self._init(self)
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        return state, state
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        self.diary.append(message)
+        return state
+
+    async def terminate(self, reason: str, state: Any) -> None:
+        self.diary.append(reason)
+
+
+class Worker(Actor):
+    """Notes that it runs, and how it ends."""
+
+    def __init__(self, diary: list[str]) -> None:
+        self.diary = diary
+
+    async def run(self, state: Any) -> Any:
+        self.diary.append("run")
+        await self.receive((ANY, self.diary.append))
+
+    async def terminate(self, reason: str, state: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.diary.append(reason)
+
+
+async def prepared(group: TaskGroup) -> None:
+    """Start the first process of the group, which takes a turn of the event loop."""
+    exit(await Server.start(task_group=group))
+    await asyncio.sleep(0)
+
+
+async def test_a_start_whose_init_does_not_wait_does_not_wait_either() -> None:
+    turns: list[int] = []
+    async with task_group() as group:
+        await prepared(group)
+        asyncio.get_running_loop().call_soon(turns.append, 1)
+        await Server.start(task_group=group)
+        waited = list(turns)
+    assert waited == ([] if handoff.enabled else [1])
+
+
+async def test_init_runs_as_the_process_in_its_task_and_context() -> None:
+    seen: list[object] = []
+
+    async def look(server: Server) -> None:
+        process, before = current_process(own_task=True), setting.get()
+        setting.set("by the process")
+        with anyio.move_on_after(60) as scope:
+            seen.append(process is find_process(server.pid))
+            await asyncio.sleep(0)
+        seen.extend((asyncio.current_task() is process.task, before, scope.cancelled_caught))  # type: ignore[union-attr]
+
+    async with task_group() as group:
+        await prepared(group)
+        setting.set("by the starter")
+        mine = asyncio.current_task()
+        pid = await Server.start(look, task_group=group)
+        assert (asyncio.current_task(), setting.get()) == (mine, "by the starter")
+        assert find_process(pid).task is not mine  # type: ignore[union-attr]
+    assert seen == [True, True, "by the starter", False]
+
+
+@pytest.mark.parametrize("kind", [Server, Worker])
+async def test_a_task_that_is_cancelled_before_its_turn_ends_as_at_any_time(
+    kind: Callable[..., Any],
+) -> None:
+    diary: list[str] = []
+    async with task_group() as group:
+        await prepared(group)
+        pid = await type(kind(diary=diary)).start(diary=diary, task_group=group)
+        find_process(pid).task.cancel()  # type: ignore[union-attr]
+        reason = await wait_exit(pid)
+    assert (reason, diary[-1], diary.count("cancelled")) == ("cancelled", "cancelled", 1)
+
+
+@pytest.mark.parametrize("kind", [Server, Worker])
+async def test_a_process_that_is_to_end_before_its_turn_terminates(
+    kind: Callable[..., Any],
+) -> None:
+    diary: list[str] = []
+    async with task_group() as group:
+        await prepared(group)
+        pid = await type(kind(diary=diary)).start(diary=diary, task_group=group)
+        exit(pid, "enough")
+        reason = await wait_exit(pid)
+    assert (reason, diary[-1]) == ("enough", "enough")
+
+
+async def test_an_init_that_waits_is_cancelled_where_it_waits() -> None:
+    diary: list[str] = []
+
+    async def wait(server: Server) -> None:
+        asyncio.current_task().cancel("before its turn")  # type: ignore[union-attr]
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError as cancelled:
+            diary.extend(cancelled.args)
+            raise
+
+    async with task_group() as group:
+        await prepared(group)
+        with pytest.raises(Exception, match="cancelled"):
+            await Server.start(wait, task_group=group)
+    assert diary == ["before its turn"]
+
+
+async def test_an_init_whose_starter_is_cancelled_is_cancelled() -> None:
+    diary: list[str] = []
+
+    async def wait(server: Server) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            diary.append("left")
+
+    async with task_group() as group:
+        await prepared(group)
+        with anyio.move_on_after(0):
+            await Server.start(wait, diary, task_group=group)
+    assert diary == ["init", "left"]
+
+
+async def test_a_future_that_others_wait_for_is_no_trouble() -> None:
+    shared: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def wait(server: Server) -> str:
+        asyncio.get_running_loop().call_soon(shared.set_result, "done")
+        return await asyncio.shield(shared)
+
+    async def wait_too(server: Server) -> str:
+        return await shared
+
+    async with task_group() as group:
+        await prepared(group)
+        first = await Server.start(wait, task_group=group)
+        second = await Server.start(wait_too, task_group=group)
+        assert [await call(first, None), await call(second, None)] == ["done", "done"]
+
+
+async def test_messages_come_in_the_order_in_which_they_were_sent() -> None:
+    diary: list[str] = []
+
+    async def write(server: Server) -> None:
+        await send(server.pid, "first")
+        await send(mailbox.pid, "hello")
+
+    async with task_group() as group:
+        await prepared(group)
+        mailbox = Mailbox()
+        pid = await Server.start(write, diary, task_group=group)
+        assert len(mailbox) == 1
+        await send(pid, "second")
+        await call(pid, None)
+    assert diary[:3] == ["init", "first", "second"]
+
+
+async def test_who_only_starts_others_lets_them_run() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with task_group() as group:
+        group.start_soon(count)
+        await prepared(group)
+        before = turns
+        for _ in range(1000):
+            await Server.start(task_group=group)
+        assert turns - before >= 1000 // 64
+
+
+async def test_processes_that_start_one_another_in_init_are_as_deep_as_one_likes() -> None:
+    pids: list[PID] = []
+
+    async with task_group() as group:
+        await prepared(group)
+
+        async def start_another(server: Server) -> int:
+            pids.append(server.pid)
+            if len(pids) < 300:
+                await Server.start(start_another, task_group=group)
+            return len(pids)
+
+        first = await Server.start(start_another, task_group=group)
+        assert await call(first, None) == len(pids) == 300
