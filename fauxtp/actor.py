@@ -332,6 +332,7 @@ class _Life:
             outer = await self._tell(self.on_exit, reason or CANCELLED) or outer
         if outer is not None:
             raise outer
+        family.over()
 
     async def _close(self, reason: ExitReason) -> BaseException | None:
         """Do what comes between `run` and death; return what the task group must hear of."""

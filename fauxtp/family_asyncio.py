@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -25,10 +26,11 @@ __all__ = ["AsyncioFamily"]
 class AsyncioFamily:
     """The `fauxtp.hosting.Family` of a process on asyncio."""
 
-    __slots__ = ("_nursery", "_process", "_scope")
+    __slots__ = ("_leave_host", "_nursery", "_process", "_scope")
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, leave_host: Callable[[Process], object]) -> None:
         self._process = process
+        self._leave_host = leave_host
         self._scope: CancelScope | None = None
         self._nursery: Nursery | None = None
 
@@ -92,6 +94,9 @@ class AsyncioFamily:
                     set_current_task(loop, mine)
         if self._nursery is not None:
             self._nursery.group.cancel_scope.cancel()
+
+    def over(self) -> None:
+        self._leave_host(self._process)
 
     async def __aenter__(self) -> None:
         pass

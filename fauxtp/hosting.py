@@ -54,6 +54,10 @@ class Family(Protocol):
         """End `init`, `run` and the children."""
         ...
 
+    def over(self) -> None:
+        """Note that the life of the process ends here, without an error."""
+        ...
+
     async def __aenter__(self) -> object: ...
 
     async def __aexit__(
@@ -64,6 +68,9 @@ class Family(Protocol):
     ) -> bool:
         """Wait for the end of the children, if there are any; raise what a task group would."""
         ...
+
+
+_host_of: Callable[[TaskGroup, Any], Any] | None = None
 
 
 @coroutine
@@ -78,10 +85,13 @@ def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) 
     It is told how to begin with `init`. `can_step` tells whether others may handle calls to it
     on the spot.
     """
+    global _host_of
     if running_asyncio_loop() is not None:
-        from fauxtp.hosting_asyncio import host_of  # noqa: PLC0415
+        if _host_of is None:
+            from fauxtp.hosting_asyncio import host_of  # noqa: PLC0415
 
-        host_of(task_group, process.home).take_in(process, live, can_step)  # type: ignore[arg-type]
+            _host_of = host_of
+        _host_of(task_group, process.home).take_in(process, live, can_step)  # type: ignore[arg-type]
         return
     process.family = _TrioFamily(process)
     task_group.start_soon(live, whole, name=type(process.actor).__name__)
@@ -114,6 +124,9 @@ class _TrioFamily:
     def cancel(self) -> None:
         if self._group.cancel_scope is not None:  # else it is not entered yet
             self._group.cancel_scope.cancel()
+
+    def over(self) -> None:
+        pass
 
     async def __aenter__(self) -> None:
         await self._group.__aenter__()

@@ -34,7 +34,16 @@ def host_of(task_group: TaskGroup, home: AsyncioHome) -> _Host:
 
 
 class _Host:
-    __slots__ = ("_changed", "_ending", "_failures", "_forget", "_group", "_guests", "_home")
+    __slots__ = (
+        "_changed",
+        "_ending",
+        "_failures",
+        "_forget",
+        "_group",
+        "_guests",
+        "_home",
+        "_left",
+    )
 
     def __init__(self, group: TaskGroup, home: AsyncioHome) -> None:
         self._group = group
@@ -43,11 +52,11 @@ class _Host:
         self._failures: list[BaseException] = []
         self._changed: asyncio.Future[None] | None = None
         self._ending = False
-        self._forget = self._gone  # one bound method for all the tasks
+        self._forget, self._left = self._gone, self._leave  # one bound method for all the tasks
 
     def take_in(self, process: Process, live: Life, can_step: bool) -> None:
         process.context = context = copy_context()
-        process.family = AsyncioFamily(process)
+        process.family = AsyncioFamily(process, self._left)
         if can_step:
             process.step = step
         # Not before the host waits: it could be cancelled still before it looks after anybody.
@@ -63,6 +72,18 @@ class _Host:
             process.task = task
             take_first_step(self._home, process, life)
 
+    def _leave(self, process: Process) -> None:
+        """Forget the task that runs, and is about to end well: it need not be told of it."""
+        task = process.task
+        if self._guests.pop(task, None) is not None:
+            task.remove_done_callback(self._forget)
+            if not self._guests:
+                self._tell()
+
+    def _tell(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
     def _gone(self, task: asyncio.Task[None]) -> None:
         process = self._guests.pop(task)
         if process.phase is not Phase.DEAD:
@@ -70,9 +91,8 @@ class _Host:
         failure = None if task.cancelled() else task.exception()
         if failure is not None:
             self._failures.append(failure)
-        changed = self._changed
-        if changed is not None and not changed.done() and (failure or not self._guests):
-            changed.set_result(None)
+        if failure is not None or not self._guests:
+            self._tell()
 
     async def look_after_them(self) -> None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from enum import Enum
@@ -215,10 +215,13 @@ class Process:
         self._own("links")[other.pid] = other
 
     def _own(self, name: str) -> dict[Any, Any]:
-        with _first:
-            if getattr(self, name) is _NONE:
-                setattr(self, name, {})
         mine: dict[Any, Any] = getattr(self, name)
+        if mine is _NONE:
+            with _first:
+                mine = getattr(self, name)
+                if mine is _NONE:
+                    mine = {}
+                    setattr(self, name, mine)
         return mine
 
     def linked_exit(self, pid: PID | None, reason: ExitReason) -> None:
@@ -232,7 +235,10 @@ class Process:
 
     def request_exit(self, reason: ExitReason) -> None:
         """End the process from outside: its `run` is cancelled, `terminate` runs."""
-        self.home.run(lambda: self._exit_now(reason))
+        if self.home.is_here():
+            self._exit_now(reason)
+        else:
+            self.home.run(lambda: self._exit_now(reason))
 
     def _exit_now(self, reason: ExitReason) -> None:
         insist_on_room(TO_END)
@@ -267,28 +273,28 @@ class Process:
 
     def bury(self, reason: ExitReason) -> None:
         """Die: one step, in the order that this module's docstring tells."""
-        self.reason = reason
+        self.reason, pid = reason, self.pid
 
         def why(call: Call) -> ProcessExited:
-            error = ProcessExited(self.pid, reason)
+            error = ProcessExited(pid, reason)
             error.__cause__ = reason.exception
             return error
 
-        retire(self.pid)  # before anybody hears of it, as `shut` fails the callers
+        retire(pid)  # before anybody hears of it, as `shut` fails the callers
         self.mailbox.shut(why)
         self.started(Phase.DEAD)
-        _processes.pop(self.pid, None)
+        _processes.pop(pid, None)
         for call in self._unanswered():
             call.fail(why(call))
-        for ref, pid in _drain(self.monitors):
-            watched = _processes.get(pid)
+        for ref, watched_pid in _drain(self.monitors):
+            watched = _processes.get(watched_pid)
             if watched is not None:
                 watched.watchers.pop(ref, None)
         for _, tell in _drain(self.watchers):
-            tell(self.pid, reason)
+            tell(pid, reason)
         for _, other in _drain(self.links):
-            other.links.pop(self.pid, None)
-            other.linked_exit(self.pid, reason)
+            other.links.pop(pid, None)
+            other.linked_exit(pid, reason)
 
     def _unanswered(self) -> list[Call]:
         calls = [] if self.calls is None else list(self.calls)
@@ -307,8 +313,12 @@ def _wake_all(starters: list[Callable[[], object]]) -> None:
         wake()
 
 
-def _drain(items: dict[K, V]) -> Iterator[tuple[K, V]]:
+def _drain(items: dict[K, V]) -> Iterable[tuple[K, V]]:
     """Take out all items, while other threads may add some and take others."""
+    return _drained(items) if items else ()
+
+
+def _drained(items: dict[K, V]) -> Iterator[tuple[K, V]]:
     while items:
         try:
             item = items.popitem()
@@ -340,7 +350,8 @@ if hasattr(os, "register_at_fork"):
 
 def enter(process: Process) -> None:
     """Make `process` the one that the running task, and what it starts, works for."""
-    process.task = current_task()
+    if process.task is None:  # else who started it has said
+        process.task = current_task()
     _current.set(process)
 
 
