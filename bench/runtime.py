@@ -101,6 +101,8 @@ async def timed(times: int, work: Callable[[], Awaitable[object]]) -> float:
 
 async def start_and_end(kind: type[Actor], task_group: TaskGroup) -> None:
     pid = await kind.start(task_group=task_group)
+    if kind is IdleActor:
+        await asyncio.sleep(0)  # until it receives
     exit(pid)
     await wait_exit(pid)
 

@@ -307,8 +307,8 @@ class _Life:
                                     if not left:
                                         left = ROUNDS
                                         await checkpoint()  # others must run, too
-                    except ActorExit as end:
-                        reason = end.reason
+                    except ActorExit as error:  # one name for all: each takes room in the frame
+                        reason = error.reason
                     except Exception as error:
                         reason = ExitReason.error(error)
                     finally:
@@ -316,14 +316,14 @@ class _Life:
                             await actor._leave()
             except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
                 raise
-            except get_cancelled_exc_class() as cancelled:
-                outer = cancelled
-            except BaseExceptionGroup as group:
-                reason, outer = self._sort_out(group, reason)
+            except get_cancelled_exc_class() as error:
+                outer = error
+            except BaseExceptionGroup as error:
+                reason, outer = self._sort_out(error, reason)
             except Exception as error:  # a scope of its own is open, so the family's cannot end
                 reason = ExitReason.error(error)
-            except BaseException as other:
-                reason, outer = ExitReason.error(other), other
+            except BaseException as error:
+                reason, outer = ExitReason.error(error), error
             reason = reason or process.exit_request or CANCELLED
             outer = await self._close(reason) or outer
         finally:  # also if the event loop itself cancels `terminate`, which no shield prevents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
@@ -233,3 +234,27 @@ async def test_processes_that_start_one_another_in_init_are_as_deep_as_one_likes
 
         first = await Server.start(start_another, task_group=group)
         assert await call(first, None) == len(pids) == 300
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # uvloop cannot have such tasks
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="all tasks of this Python are lazy")
+async def test_tasks_that_begin_by_themselves_begin_once() -> None:
+    diary: list[str] = []
+
+    async def wait(server: Server) -> str:
+        await asyncio.sleep(0)
+        return "waited"
+
+    async with task_group() as group:
+        await prepared(group)
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+        try:
+            first = await Server.start(None, diary, task_group=group)
+            second = await Server.start(wait, diary, task_group=group)
+            answers = [await call(first, None), await call(second, None)]
+        finally:
+            loop.set_task_factory(None)
+        exit(first)
+        assert await wait_exit(first) == "shutdown"
+    assert (answers, diary) == ([None, "waited"], ["init", "init", "shutdown", "cancelled"])
