@@ -5,13 +5,11 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections.abc import Coroutine
 from contextvars import Context
-from sys import getrecursionlimit
 from time import monotonic
 from types import CoroutineType
 from typing import Any, final
 
 from fauxtp import handoff
-from fauxtp._stack_py import has_room
 from fauxtp.calls import DECLINED, NO_REPLY, PENDING, Call, reply
 from fauxtp.handoff import (
     DEPTH,
@@ -24,6 +22,7 @@ from fauxtp.handoff import (
     suspended,
 )
 from fauxtp.process import Process
+from fauxtp.stack import is_free
 
 __all__ = ["Suspended", "advance", "step"]
 
@@ -66,7 +65,7 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
     if _get_running_loop() is not loop or mailbox._inbox or mailbox._kept:
         return DECLINED
     depth = 1 if caller is None else caller.depth + 1
-    if depth > DEPTH or not handoff.enabled or not has_room(getrecursionlimit() * 3 // 4):
+    if depth > DEPTH or not handoff.enabled or not is_free():
         return DECLINED
     mine = current_task(loop)
     if mine is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import getrecursionlimit
 from typing import TYPE_CHECKING, Final
 
 from fauxtp.registry import implementation
@@ -11,7 +12,7 @@ if TYPE_CHECKING or implementation == "python":
 else:
     from fauxtp._stack import has_room
 
-__all__ = ["TO_END", "TO_WAKE", "has_room", "insist_on_room"]
+__all__ = ["TO_END", "TO_WAKE", "has_room", "insist_on_room", "is_free"]
 
 # More calls, one within the other, than it takes …
 TO_WAKE: Final = 32  # … to wake a task
@@ -25,3 +26,8 @@ def insist_on_room(calls: int) -> None:
     """
     if not has_room(calls):
         raise RecursionError(f"expected room on the stack for {calls} calls")
+
+
+def is_free() -> bool:
+    """Return whether three quarters of the stack are left, as for code that somebody else runs."""
+    return has_room(getrecursionlimit() * 3 // 4)

@@ -18,6 +18,7 @@ from fauxtp import handoff
 from fauxtp.handoff import current_task, drive, set_current_task
 from fauxtp.hosting import turn
 from fauxtp.process import Process
+from fauxtp.stack import is_free
 from fauxtp.stepping import advance
 from fauxtp.waiting_asyncio import AsyncioHome
 
@@ -34,6 +35,7 @@ def can_begin(home: AsyncioHome) -> bool:
         handoff.enabled
         and home.depth < DEPTH
         and home.starts % ROUNDS
+        and is_free()
         and current_task(home.loop) is not None
     )
 
