@@ -65,7 +65,7 @@ class _Host:
         name = type(process.actor).__name__
         task = self._home.loop.create_task(life, name=name, context=context)
         self._guests[task] = process
-        task.add_done_callback(self._forget)
+        task.add_done_callback(self._forget, context=context)  # or it had a copy of its own
         if self._ending:
             process.request_exit(CANCELLED)
         elif begins and process.task is None:  # else the task is an eager one, and has begun
