@@ -41,6 +41,7 @@ class Book:
         self.given_up: set[int] = set()
         self.begun: set[int] = set()
         self.number = 0
+        self.busy = False
         self.closed = False
 
     def begin(self, number: int) -> None:
@@ -60,7 +61,15 @@ class Clerk(GenServer[Any, Any]):
         return []
 
     async def handle_call(self, request: Any, from_: Call, state: list[Call]) -> Any:
-        number, what = request
+        assert not self.book.busy, "two calls were handled at a time"
+        self.book.busy = True
+        try:
+            number, what = request
+            return await self.handle(number, what, from_, state)
+        finally:
+            self.book.busy = False
+
+    async def handle(self, number: int, what: str, from_: Call, state: list[Call]) -> Any:
         self.book.begin(number)
         if what == "slow":
             await pause()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from fauxtp import PID, Mailbox, messaging, process, supervisor
+from fauxtp import PID, Mailbox, handoff, messaging, process, supervisor
 from fauxtp.process import Phase, Process
 from fauxtp.registry import retire
 from fauxtp.testing import SeedFailed, explore
@@ -126,6 +127,19 @@ def starts_the_next_before_the_last_has_ended(patch: Patch) -> None:
     patch.setattr(supervisor, "wait_exit", give_way)
 
 
+def steps_a_server_that_is_busy(patch: Patch) -> None:
+    hosting: Any = importlib.import_module("fauxtp.hosting_asyncio")
+    step = hosting.step
+
+    def again(process: Process, *arguments: Any) -> Any:
+        answer = step(process, *arguments)
+        process.idle = True
+        return answer
+
+    patch.setattr(handoff, "enabled", True)
+    patch.setattr(hosting, "step", again)
+
+
 def waits_for_itself(patch: Patch) -> None:
     patch.setattr(messaging, "_refuse_circle", lambda *_: None)
 
@@ -134,6 +148,7 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (talk.calls, executes_what_was_given_up, "executed after its caller gave up"),
     (talk.calls, forgets_the_callers_at_its_death, "nothing is left to run"),
     (talk.calls, listens_a_little_late, "a call was not answered"),
+    (talk.calls, steps_a_server_that_is_busy, "two calls were handled at a time|nothing is left"),
     (talk.messages, gives_way_with_a_message_in_hand, "a message was lost"),
     (talk.messages, reads_the_newest_first, "a message overtook another"),
     (talk.messages, counts_no_dead_letters, "a message was lost"),
