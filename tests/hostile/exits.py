@@ -115,6 +115,7 @@ def calling() -> None:
 
 def interrupted() -> None:
     """Control-C, and what ran has ended in order."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
     try:
         anyio.run(system, lambda: signal.raise_signal(signal.SIGINT), backend=BACKEND)
     except (KeyboardInterrupt, BaseExceptionGroup) as error:  # a group on trio
