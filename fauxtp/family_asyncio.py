@@ -41,7 +41,21 @@ class AsyncioFamily:
                 return create_task_group()  # one in which nothing can be started, as ended ones
             self._enter_from_outside()
             self._nursery = Nursery(self.cancel)
+        elif self._nursery.group.cancel_scope.cancel_called:
+            return self._ended_group()
         return self._nursery.group
+
+    def _ended_group(self) -> TaskGroup:
+        """Return a group in which nothing can be started, as the children have been cancelled.
+
+        The process, which is to end with them, but does not know yet, is cancelled here. What
+        is started in a group that just ends might be cancelled by nobody.
+        """
+        process = self._process
+        own = current_task(asyncio.get_running_loop()) is process.task
+        if own and process.phase is not Phase.STOPPING:
+            raise asyncio.CancelledError("the children of this process have been cancelled")
+        return create_task_group()
 
     @property
     def scope(self) -> CancelScope:

@@ -7,6 +7,7 @@ import gc
 import logging
 import warnings
 import weakref
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,8 @@ from fauxtp import (
     PID,
     Actor,
     GenServer,
+    NoProcess,
+    ProcessExited,
     call,
     cast,
     exit,
@@ -362,3 +365,48 @@ def test_nothing_is_left_of_an_event_loop_that_cancels_all_its_tasks() -> None:
         for _ in range(3):
             gc.collect()
     assert loops[0]() is None
+
+
+class Nursery(GenServer[Any, Any]):
+    """Starts what it is asked to, and knows what of that still runs."""
+
+    def __init__(self) -> None:
+        self.alive = 0
+
+    async def handle_call(self, request: str, from_: Any, state: Any) -> Any:
+        if request == "crash":
+            self.start_soon_child(self.crash)
+        elif request == "actor":
+            await self.spawn_child_actor(Idle)
+        else:
+            self.start_soon_child(self.live)
+        return "started", state
+
+    async def crash(self) -> None:
+        raise Boom
+
+    async def live(self) -> None:
+        self.alive += 1
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.alive -= 1
+
+
+@pytest.mark.parametrize("what", ["task", "actor"])
+async def test_what_is_started_while_another_child_fails_ends_too(what: str) -> None:
+    before = len(processes())
+    for turns in range(12):
+        async with running() as task_group:
+            process = await launch(server := Nursery(), task_group)
+            await call(process.pid, what)
+            await call(process.pid, "crash")
+            for _ in range(turns):
+                await anyio.lowlevel.checkpoint()
+            with suppress(ProcessExited, NoProcess):
+                await call(process.pid, what)
+            reason: Any = await wait_exit(process.pid, timeout=5.0)
+            if reason != "noproc":
+                assert isinstance(reason.exception, Boom), reason
+            assert server.alive == 0
+        assert len(processes()) == before
