@@ -15,7 +15,7 @@ from fauxtp import registry
 from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
-from fauxtp.hosting import FirstStep, run_in, turn, whole
+from fauxtp.hosting import STARTED, FirstStep, run_in, turn, whole
 from fauxtp.logs import logger
 from fauxtp.mailbox import Pattern
 from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
@@ -285,12 +285,12 @@ class _Life:
                         family.enter()
                     try:
                         rest = begin(process, actor.init if self.name is None else self._init)
-                        if rest is not None:
+                        if rest is not STARTED:
                             process.state = await rest
                         if process.step is not None:
                             family.leave()
                         process.started(Phase.RUNNING)
-                        if rest is None:
+                        if rest is STARTED:
                             await turn()
                         rest = None  # it is kept as long as this lives
                         if process.exit_request is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType, coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
@@ -18,10 +18,13 @@ from fauxtp.waiting import running_asyncio_loop
 if TYPE_CHECKING:
     from fauxtp.process import Process
 
-__all__ = ["Family", "FirstStep", "Life", "run_in", "turn", "whole"]
+__all__ = ["STARTED", "Family", "FirstStep", "Life", "run_in", "turn", "whole"]
 
-FirstStep = Callable[["Process", Callable[[], Awaitable[Any]]], Awaitable[Any] | None]
+FirstStep = Callable[["Process", Callable[[], Awaitable[Any]]], Any]
 Life = Callable[[FirstStep], Coroutine[Any, Any, None]]
+
+STARTED: Final = object()
+"""In place of what is left of `init`: nothing is."""
 
 
 def whole(process: Process, init: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from fauxtp import handoff
 from fauxtp.handoff import current_task, drive, set_current_task
-from fauxtp.hosting import turn
+from fauxtp.hosting import STARTED, turn
 from fauxtp.process import Process
 from fauxtp.stack import is_free
 from fauxtp.stepping import advance
@@ -52,16 +52,17 @@ def take_first_step(home: AsyncioHome, process: Process, life: Coroutine[Any, An
         home.depth -= 1
 
 
-def first_step(process: Process, init: Callable[[], Awaitable[Any]]) -> Awaitable[Any] | None:
-    """Take the first step of `init`, and return what is left; or None, if that was all."""
+def first_step(process: Process, init: Callable[[], Awaitable[Any]]) -> Any:
+    """Take the first step of `init`, and return what is left; or `STARTED`, if that was all."""
     try:
         coroutine = init()
         if type(coroutine) is not CoroutineType:
             return _later(coroutine)
-        first = coroutine.send(None)
-    except StopIteration as end:
-        process.state = end.value
-        return None
+        try:
+            first = coroutine.send(None)
+        except StopIteration as end:
+            process.state = end.value
+            return STARTED
     except BaseException as error:
         return _failed(error)
     if isfuture(first):  # others may await it before the process does

@@ -185,6 +185,24 @@ async def test_a_future_that_others_wait_for_is_no_trouble() -> None:
         assert [await call(first, None), await call(second, None)] == ["done", "done"]
 
 
+async def test_an_init_that_is_no_coroutine_function_fails_as_what_it_does_fails() -> None:
+    class Forgetful(Server):
+        def init(self) -> Any:
+            return None
+
+    class Exhausted(Server):
+        def init(self) -> Any:
+            return next(iter(()))
+
+    async with task_group() as group:
+        for _ in range(2):  # the first one begins in its own turn
+            with pytest.raises(TypeError, match="await"):
+                await Forgetful.start(task_group=group)
+            with pytest.raises(RuntimeError, match="StopIteration"):
+                await Exhausted.start(task_group=group)
+            await prepared(group)
+
+
 async def test_messages_come_in_the_order_in_which_they_were_sent() -> None:
     diary: list[str] = []
 
