@@ -4,7 +4,13 @@
 
 cimport cython
 
+from fauxtp.stack import TO_ANSWER, insist_on_room
+
+from fauxtp._stack cimport has_room
+
 __all__ = ["Call", "Cast"]
+
+cdef int to_answer = TO_ANSWER
 
 cdef enum:
     UNDECIDED
@@ -88,6 +94,8 @@ cdef class Call:
 
     def answer(self, value, error=None):
         """Give the caller `value`, or `error`; return False if it no longer waits."""
+        if not has_room(to_answer):
+            insist_on_room(to_answer)  # or there would be an outcome of which nobody hears
         if not self.has_answered(value, error):
             return False
         wake = self.wake

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
+from fauxtp.stack import TO_ANSWER, insist_on_room
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -71,6 +73,7 @@ class Call:
 
     def answer(self, value: Any, error: BaseException | None = None) -> bool:
         """Give the caller `value`, or `error`; return False if it no longer waits."""
+        insist_on_room(TO_ANSWER)  # or there would be an outcome of which nobody hears
         if not self.has_answered(value, error):
             return False
         if self.wake is not None:

@@ -12,10 +12,11 @@ if TYPE_CHECKING or implementation == "python":
 else:
     from fauxtp._stack import has_room
 
-__all__ = ["TO_END", "TO_WAKE", "has_room", "insist_on_room", "is_free"]
+__all__ = ["TO_ANSWER", "TO_END", "TO_WAKE", "has_room", "insist_on_room", "is_free"]
 
 # More calls, one within the other, than it takes …
 TO_WAKE: Final = 32  # … to wake a task
+TO_ANSWER: Final = 40  # … to answer somebody, who is woken
 TO_END: Final = 64  # … to wake or cancel one that is to end
 
 

@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from anyio import create_task_group
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 from conftest import TWINS, calls, task_group
 
-from fauxtp import PID, GenServer, call, cast, exit, wait_exit
+from fauxtp import NO_REPLY, PID, GenServer, call, cast, exit, reply, wait_exit
 
 How = Callable[[PID], Awaitable[object]]
 
@@ -105,3 +107,34 @@ async def survives(group: TaskGroup, depth: int, how: How) -> bool:
     exit(server)
     await wait_exit(server, timeout=5.0)
     return done
+
+
+class Debtor(GenServer[Any, Any]):
+    """Owes an answer."""
+
+    owed: Any = None
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        Debtor.owed = from_
+        return NO_REPLY, state
+
+
+@pytest.mark.anyio
+async def test_who_fails_to_reply_at_the_end_of_the_stack_can_do_so_elsewhere() -> None:
+    async def do_reply(server: PID) -> None:
+        reply(Debtor.owed, "deep")
+
+    answers = []
+
+    async def ask() -> None:
+        answers.append(await call(server, "anything", timeout=5.0))
+
+    async with task_group() as group:
+        server = await Debtor.start(task_group=group)
+        for depth in range(700, sys.getrecursionlimit()):
+            async with create_task_group() as asking:
+                asking.start_soon(ask)
+                while Debtor.owed is None or Debtor.owed.settled or Debtor.owed.wake is None:
+                    await checkpoint()
+                assert await at(depth, do_reply, server) or reply(Debtor.owed, "late")
+    assert set(answers) == {"deep", "late"}
