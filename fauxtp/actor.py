@@ -20,6 +20,7 @@ from fauxtp.logs import logger
 from fauxtp.mailbox import Pattern
 from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
 from fauxtp.registry import PID
+from fauxtp.stack import TO_END, insist_on_room
 from fauxtp.waiting import current_home
 
 __all__ = ["Actor", "ActorExit", "ActorHandle"]
@@ -226,6 +227,7 @@ async def launch(
         raise unexpected("task_group", "a task group", task_group)
     if on_exit is not None:
         expect_callable("on_exit", on_exit)
+    insist_on_room(TO_END)  # to begin, and to end it again
     actor._process = process = Process(actor, home, supervisor)
     starter = current_process(own_task=True)
     if starter is not None:  # it cannot answer: whoever calls it meanwhile should know

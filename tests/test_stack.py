@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from conftest import TWINS, calls, task_group
 
-from fauxtp import NO_REPLY, PID, GenServer, call, cast, exit, reply, wait_exit
+from fauxtp import NO_REPLY, PID, GenServer, call, cast, exit, processes, reply, wait_exit
 
 How = Callable[[PID], Awaitable[object]]
 
@@ -107,6 +107,25 @@ async def survives(group: TaskGroup, depth: int, how: How) -> bool:
     exit(server)
     await wait_exit(server, timeout=5.0)
     return done
+
+
+@pytest.mark.anyio
+async def test_a_start_at_the_end_of_the_stack_leaves_nobody_behind() -> None:
+    async with task_group() as group:
+        await Server.start(task_group=group)
+
+        async def do_start(_: PID) -> None:
+            started.append(await Server.start(task_group=group))
+
+        before, came = processes(), set()
+        for depth in range(700, sys.getrecursionlimit()):
+            started: list[PID] = []
+            came.add(await at(depth, do_start, PID()))
+            for pid in started:
+                exit(pid)
+                await wait_exit(pid)
+            assert processes() == before
+    assert came == {True, False}
 
 
 class Debtor(GenServer[Any, Any]):
