@@ -15,12 +15,15 @@ the mailbox, with the same results.
 from __future__ import annotations
 
 import asyncio.tasks
+import math
 import os
 import sys
 from asyncio import isfuture
 from collections.abc import Awaitable, Coroutine, Generator
 from types import coroutine
 from typing import Any, Final, final
+
+from anyio import current_effective_deadline
 
 from fauxtp.calls import PENDING, Call
 from fauxtp.process import Process
@@ -97,7 +100,9 @@ def drive(
         if interruption is not None and not _cancelled(yielded, interruption):
             yielded = handler.throw(interruption)
         elif yielded is None:
-            yielded = handler.send(None)  # it gave way to others, who had their turn
+            # It gave way to others, who had their turn: but for the scope that is to cancel it.
+            if current_effective_deadline() != -math.inf:
+                yielded = handler.send(None)
         elif isfuture(yielded):
             yielded._asyncio_future_blocking = True  # now it is awaited
         while True:

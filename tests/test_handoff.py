@@ -490,3 +490,22 @@ async def test_who_only_calls_starves_nobody() -> None:
         for number in range(1_000):
             await call(server, number)
         assert count[0] >= 5
+
+
+async def test_a_handler_that_gives_way_in_a_cancelled_scope_is_cancelled_there() -> None:
+    async def give_way(server: Server, _: Call) -> Any:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await asyncio.sleep(0)
+        return scope.cancelled_caught
+
+    async def give_way_at_the_end(server: Server, _: Call) -> Any:
+        exit(server.pid, "enough")
+        await asyncio.sleep(0)
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        await asyncio.sleep(0)
+        assert await call(server, give_way)
+        with pytest.raises(ProcessExited, match="enough"):
+            await call(server, give_way_at_the_end)
