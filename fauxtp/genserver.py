@@ -146,7 +146,7 @@ class GenServer(Actor, Generic[R, S]):
                 must_wait = mailbox.listen(waiter)
                 try:
                     if must_wait:
-                        process.idle = process.step is not None
+                        process.idle = process.step is not None and process.exit_request is None
                         await waiter.wait(None)
                 except BaseException as error:
                     if process.handed_over is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -509,3 +510,18 @@ async def test_a_handler_that_gives_way_in_a_cancelled_scope_is_cancelled_there(
         assert await call(server, give_way)
         with pytest.raises(ProcessExited, match="enough"):
             await call(server, give_way_at_the_end)
+
+
+async def test_a_server_that_has_ignored_its_exit_answers_nobody_more() -> None:
+    async def ignore(server: Server, _: Call) -> Any:
+        exit(server.pid, "enough")
+        with suppress(BaseException):
+            await asyncio.sleep(10)
+        return "ignored", []
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        await asyncio.sleep(0)
+        assert await call(server, ignore) == "ignored"
+        with pytest.raises(ProcessExited, match="enough"):
+            await call(server, "more")
