@@ -114,7 +114,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
     "leaves its name": (leaves_its_name, "which is dead"),
     "forgets the order": (forgets_order, "of that sender before"),
     "executes what was given up": (executes_what_was_given_up, "after the caller had given up"),
-    "fails unheard": (fails_unheard, "somebody waits for ever"),
+    "fails unheard": (fails_unheard, "somebody waits for ever|lost sight of a child"),
     "is not started again": (partial(drops_one, _ChildDown), "does not come back"),
     "does not hear of a death": (
         partial(drops_one, Down, one_in=3),
@@ -123,7 +123,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
     "hears of a death twice": (partial(doubles_one, Down), "did not wait for"),
     "holds the dead": (holds_the_dead, "somebody holds the dead"),
 }
-"""What is planted, and what has to be said of it."""
+"""What is planted, and what has to be said of it: a pattern."""
 
 
 def find(name: str) -> list[str]:
