@@ -156,11 +156,12 @@ cdef inline object swap(object loop, object task):
     return before
 
 
-def step(process, Call call not None, caller, /):
+def step(process, Call call not None, caller, handler=None, /):
     """Begin to handle `call`, and return the answer if that takes one step.
 
-    If it takes more, return `PENDING`: the server goes on with it. If the call cannot be
-    handled on the spot, return `DECLINED`: nothing has happened.
+    If it takes more, return `PENDING`: the server goes on with it; or `GAVE_WAY`: somebody
+    should wake the server, or take the next step of the `handler`, which it has handed over.
+    If the call cannot be handled on the spot, return `DECLINED`: nothing has happened.
     """
     cdef int depth
     loop = _loop.of(_home.of(process))
@@ -173,18 +174,19 @@ def step(process, Call call not None, caller, /):
     mine = swap(loop, _task.of(process))
     if mine is None:
         return declined
-    failure = handler = result = None
+    failure = result = None
     try:
-        _idle.put(process, False)
         _depth.put(process, depth)
-        _handling.put(process, call)
-        _handled_since.put(process, now())
-        family = _family.of(process)
-        if _scope.of(family) is None:
-            family.enter()
-        handler = _actor.of(process).handle_call(call.request, call, _state.of(process))
-        if not PyCoro_CheckExact(handler):
-            handler = awaited(handler)
+        if handler is None:
+            _idle.put(process, False)
+            _handling.put(process, call)
+            _handled_since.put(process, now())
+            family = _family.of(process)
+            if _scope.of(family) is None:
+                family.enter()
+            handler = _actor.of(process).handle_call(call.request, call, _state.of(process))
+            if not PyCoro_CheckExact(handler):
+                handler = awaited(handler)
         result = advance(_context.of(process), handler)
     except BaseException as error:
         failure = error

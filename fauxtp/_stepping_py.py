@@ -53,12 +53,13 @@ def advance(context: Context, coroutine: Coroutine[Any, Any, Any], /) -> Any:
 
 
 def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
-    process: Process, call: Call, caller: Process | None, /
+    process: Process, call: Call, caller: Process | None, handler: Any = None, /
 ) -> Any:
     """Begin to handle `call`, and return the answer if that takes one step.
 
-    If it takes more, return `PENDING`: the server goes on with it. If the call cannot be
-    handled on the spot, return `DECLINED`: nothing has happened.
+    If it takes more, return `PENDING`: the server goes on with it; or `GAVE_WAY`: somebody
+    should wake the server, or take the next step of the `handler`, which it has handed over.
+    If the call cannot be handled on the spot, return `DECLINED`: nothing has happened.
     """
     loop = process.home.loop  # type: ignore[attr-defined]
     mailbox = process.mailbox
@@ -70,22 +71,22 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
     mine = current_task(loop)
     if mine is None:
         return DECLINED
-    process.idle = False
-    process.depth = depth
-    process.handling = call
-    process.handled_since = monotonic()
-    handler: Any = None
     result: Any = None
     failure: BaseException | None = None
     set_current_task(loop, process.task)
     try:
-        if process.family._scope is None:  # type: ignore[union-attr]
-            process.family.enter()  # type: ignore[union-attr]
-        handler = process.actor.handle_call(  # type: ignore[attr-defined]
-            call.request, call, process.state
-        )
-        if type(handler) is not CoroutineType:
-            handler = awaited(handler)
+        process.depth = depth
+        if handler is None:
+            process.idle = False
+            process.handling = call
+            process.handled_since = monotonic()
+            if process.family._scope is None:  # type: ignore[union-attr]
+                process.family.enter()  # type: ignore[union-attr]
+            handler = process.actor.handle_call(  # type: ignore[attr-defined]
+                call.request, call, process.state
+            )
+            if type(handler) is not CoroutineType:
+                handler = awaited(handler)
         result = advance(process.context, handler)  # type: ignore[arg-type]
     except BaseException as error:
         failure = error
@@ -97,6 +98,7 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
         finally:
             failure = None  # or it would know itself, by this frame
     if type(result) is Suspended:
+        assert handler is not None
         return suspended(process, call, handler, result.on)
     if type(result) is not tuple or len(result) != 2 or result[0] is NO_REPLY:
         return hand_over(process, HandedOver(call, result=result))

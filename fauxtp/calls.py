@@ -15,7 +15,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DECLINED", "NO_REPLY", "PENDING", "Call", "Cast", "OwedCalls", "reply"]
+__all__ = ["DECLINED", "GAVE_WAY", "NO_REPLY", "PENDING", "Call", "Cast", "OwedCalls", "reply"]
 
 
 @final
@@ -32,6 +32,9 @@ NO_REPLY: Final = _NoReply()
 
 PENDING: Final = object()
 """In place of an answer: the call is being handled."""
+
+GAVE_WAY: Final = object()
+"""In place of an answer: the handler lets others have a turn, and so should the caller."""
 
 DECLINED: Final = object()
 """In place of an answer: the call has to go through the mailbox."""

@@ -4,7 +4,8 @@ Two trips through the event loop cost more than most handlers do. So if the serv
 and nothing lies in its mailbox, the caller takes the first step of its handler itself, as
 the server's task and in the server's context: whatever asks for the current task, enters a
 cancel scope or sets a context variable finds the server's. If the handler ends in that step,
-the answer is there. If it suspends, the rest is handed over to the server's own task, which
+the answer is there. If it only lets others have a turn, so does the caller, and then takes the
+next step. If it waits for something, the rest is handed over to the server's own task, which
 yields what the handler has yielded and goes on from there, as if it had begun it; so does
 an error, or anything but a plain answer.
 
@@ -25,7 +26,7 @@ from typing import Any, Final, final
 
 from anyio import current_effective_deadline
 
-from fauxtp.calls import PENDING, Call
+from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp.process import Process
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 DEPTH: Final = 16  # servers that one after the other call the next directly
+TURNS: Final = 4  # of the event loop, which a caller lets pass for a handler that gives way
 
 enabled = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
 """Whether calls are handed off at all. `FAUXTP_HANDOFF=never` turns it off."""
@@ -90,6 +92,40 @@ class HandedOver:
         assert self._coroutine is not None
         return drive(self._coroutine, self._yielded, interruption)
 
+    @coroutine
+    def go_on(self, process: Process, caller: Process | None) -> Generator[None, None, Any]:
+        """Let others have a turn, as the handler does, and take its next step: as `step` does.
+
+        The server, too, could go on with it. It does so if a message or a cancellation has
+        woken it meanwhile, or if this caller cannot any more.
+        """
+        rest = self
+        try:
+            for _ in range(TURNS):
+                yield
+                answer = rest._next_step(process, caller)
+                if answer is DECLINED:
+                    break
+                if answer is not GAVE_WAY:
+                    return answer
+                rest = process.handed_over
+        except BaseException:
+            process.mailbox.wake_receivers()
+            raise
+        process.mailbox.wake_receivers()
+        return PENDING
+
+    def _next_step(self, process: Process, caller: Process | None) -> Any:
+        assert process.step is not None
+        asleep = all(waiter.waits for waiter in process.mailbox._waiting)  # type: ignore[attr-defined]
+        if process.handed_over is not self or not asleep:
+            return DECLINED
+        process.handed_over = None
+        answer = process.step(process, self.call, caller, self._coroutine)
+        if answer is DECLINED:
+            process.handed_over = self
+        return answer
+
 
 @coroutine
 def drive(
@@ -129,7 +165,10 @@ async def awaited(awaitable: Awaitable[Any]) -> Any:
 
 
 def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], on: Any) -> object:
-    """Let the server go on with `handler`, which waits for `on`."""
+    """Let the server go on with `handler`, which waits for `on`; None lets others have a turn."""
+    if on is None:
+        process.handed_over = HandedOver(call, handler)
+        return GAVE_WAY  # and the server sleeps on, as the caller may go on itself
     if isfuture(on):  # others may await it before the server does
         on._asyncio_future_blocking = False
     return hand_over(process, HandedOver(call, handler, on))

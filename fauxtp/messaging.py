@@ -7,7 +7,7 @@ from typing import Any, Final
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
-from fauxtp.calls import DECLINED, PENDING, Call, Cast
+from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
 from fauxtp.mailbox import Mailbox, find_mailbox
@@ -124,7 +124,7 @@ async def cast(to: PID | str, request: Any) -> None:
         await full.put(request)
 
 
-async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
+async def call(  # noqa: PLR0912, PLR0915  (in one piece, as each call goes through it)
     to: PID | str, request: Any, timeout: float | None = USUAL
 ) -> Any:
     """Hand `request` to a server's `handle_call`, and return its answer.
@@ -159,6 +159,8 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
         answer = DECLINED
         if process is not None and process.idle and process.step is not None:
             answer = process.step(process, pending, caller)
+            if answer is GAVE_WAY:
+                answer = await process.handed_over.go_on(process, caller)
         if answer is not DECLINED:
             global _done
             _done += 1

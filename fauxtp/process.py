@@ -167,7 +167,7 @@ class Process:
         self.handled_since = 0.0
         # Of servers that others may step: see handoff.py
         self.context: Context | None = None
-        self.step: Callable[[Process, Call, Process | None], Any] | None = None
+        self.step: Callable[..., Any] | None = None  # see `fauxtp.stepping`
         self.idle = False  # waits for a message, and can be stepped
         self.depth = 0
         self.handed_over: Any = None

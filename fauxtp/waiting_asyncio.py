@@ -85,6 +85,11 @@ class _AsyncioWaiter:
         self._future: Future[bool] = Future(loop=home.loop)  # as the loop does, with a call less
         self._ends: dict[Future[bool], float] | None = None  # where its deadline is
 
+    @property
+    def waits(self) -> bool:
+        """Whether nothing has ended the wait so far."""
+        return not self._future.done()
+
     def wake(self) -> bool:
         if _get_running_loop() is not self._home.loop:
             return self._home.run_soon(self.wake)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import subprocess
@@ -19,6 +20,12 @@ from hostile import effort
 import fauxtp
 
 PATIENCE = 60.0  # seconds until a test's own process counts as hung
+
+# The event loops on which calls are handed off
+ASYNCIO = [
+    pytest.param(("asyncio", {}), id="asyncio"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+]
 
 # Under `never` there is one twin. Else there are two, and a missing one is a failure.
 TWINS = ["_registry_py"]
@@ -96,6 +103,20 @@ def run() -> Run:
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Both kinds of event loop; a file that is marked `anyio` runs on each of them."""
     return request.param
+
+
+def turns() -> list[int]:
+    """Count how often the running asyncio loop comes round, from now on."""
+    count = [0]
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        count[0] += 1
+        if count[0] < 10_000:
+            loop.call_soon(turn)
+
+    loop.call_soon(turn)
+    return count
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import task_group
+from conftest import ASYNCIO, task_group, turns
 
 from fauxtp import (
     NO_REPLY,
@@ -40,12 +40,7 @@ Work = Callable[["Server", Call], Coroutine[Any, Any, Any]]
 setting: ContextVar[str] = ContextVar("setting", default="unset")
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ]
-)
+@pytest.fixture(params=ASYNCIO)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Only asyncio can do it."""
     return request.param
@@ -76,20 +71,6 @@ class Server(GenServer[Any, list[Any]]):
 
     async def terminate(self, reason: str, state: list[Any]) -> None:
         Server.reason, Server.ended_in = reason, asyncio.current_task()
-
-
-def turns() -> list[int]:
-    """Count how often the event loop comes round, from now on."""
-    count = [0]
-    loop = asyncio.get_running_loop()
-
-    def turn() -> None:
-        count[0] += 1
-        if count[0] < 10_000:
-            loop.call_soon(turn)
-
-    loop.call_soon(turn)
-    return count
 
 
 async def history(server: PID) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import TaskGroup
-from conftest import task_group
+from conftest import ASYNCIO, task_group
 
 from fauxtp import ANY, PID, Actor, GenServer, Mailbox, call, exit, handoff, send, wait_exit
 from fauxtp.process import current_process, find_process
@@ -23,12 +23,7 @@ Init = Callable[["Server"], Awaitable[Any]]
 setting: ContextVar[str] = ContextVar("setting", default="unset")
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ]
-)
+@pytest.fixture(params=ASYNCIO)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Only asyncio can do it."""
     return request.param
