@@ -3,9 +3,7 @@
 """The first step of a call that is handed off. `_stepping_py.py` says the same in Python.
 
 The C API tells the end of a coroutine without raising StopIteration for it, which takes more
-time than all else that a short handler does. Of the rest, most is to read and write attributes;
-those with `__slots__` lie at a fixed place in their object, which a `_Slot` knows. It goes
-there by the interpreter's own functions, which are safe beside other threads.
+time than all else that a short handler does. Of the rest, most is to read and write attributes.
 """
 
 cimport cython
@@ -16,7 +14,6 @@ import asyncio.tasks
 import sys
 from asyncio import _get_running_loop
 from time import monotonic
-from types import MemberDescriptorType
 
 from fauxtp import handoff
 from fauxtp.calls import DECLINED, NO_REPLY, PENDING, reply
@@ -27,6 +24,7 @@ from fauxtp.process import Process
 from fauxtp.waiting_asyncio import AsyncioHome
 
 from fauxtp._calls cimport Call
+from fauxtp._slots cimport Slot
 from fauxtp._stack cimport has_room
 
 __all__ = ["Suspended", "advance", "step"]
@@ -38,20 +36,11 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
 
-    ctypedef struct PyMemberDef:
-        pass
-    ctypedef struct PyMemberDescrObject:
-        PyMemberDef *d_member
-
     PySendResult PyIter_Send(object iterator, object value, PyObject **result)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
     int getrecursionlimit "Py_GetRecursionLimit" () noexcept
     bint PyCoro_CheckExact(object thing)
-
-cdef extern from "structmember.h":
-    object PyMember_GetOne(const char *of, PyMemberDef *member)
-    int PyMember_SetOne(char *of, PyMemberDef *member, object value) except -1
 
 cdef extern from *:
     """
@@ -60,48 +49,22 @@ cdef extern from *:
     object fauxtp_raise()  # what PyIter_Send has set
 
 
-cdef class _Slot:
-    """An attribute in the `__slots__` of a class; of any other object, as usual."""
-
-    cdef type _owner
-    cdef str _name
-    cdef PyMemberDef *_member
-
-    def __cinit__(self, type owner, str name):
-        descriptor = owner.__dict__[name]
-        if type(descriptor) is not MemberDescriptorType:
-            raise TypeError(f"{owner.__name__}.{name} is no slot")
-        self._owner, self._name = owner, name
-        self._member = (<PyMemberDescrObject *><PyObject *>descriptor).d_member
-
-    cdef inline object of(self, object it):
-        if type(it) is self._owner:
-            return PyMember_GetOne(<const char *><PyObject *>it, self._member)
-        return getattr(it, self._name)
-
-    cdef inline int put(self, object it, object value) except -1:
-        if type(it) is self._owner:
-            return PyMember_SetOne(<char *><PyObject *>it, self._member, value)
-        setattr(it, self._name, value)
-        return 0
-
-
-cdef _Slot _loop = _Slot(AsyncioHome, "loop")
-cdef _Slot _inbox = _Slot(Mailbox, "_inbox")
-cdef _Slot _kept = _Slot(Mailbox, "_kept")
-cdef _Slot _scope = _Slot(AsyncioFamily, "_scope")
-cdef _Slot _actor = _Slot(Process, "actor")
-cdef _Slot _context = _Slot(Process, "context")
-cdef _Slot _depth = _Slot(Process, "depth")
-cdef _Slot _exit_request = _Slot(Process, "exit_request")
-cdef _Slot _family = _Slot(Process, "family")
-cdef _Slot _handled_since = _Slot(Process, "handled_since")
-cdef _Slot _handling = _Slot(Process, "handling")
-cdef _Slot _home = _Slot(Process, "home")
-cdef _Slot _idle = _Slot(Process, "idle")
-cdef _Slot _mailbox = _Slot(Process, "mailbox")
-cdef _Slot _state = _Slot(Process, "state")
-cdef _Slot _task = _Slot(Process, "task")
+cdef Slot _loop = Slot(AsyncioHome, "loop")
+cdef Slot _inbox = Slot(Mailbox, "_inbox")
+cdef Slot _kept = Slot(Mailbox, "_kept")
+cdef Slot _scope = Slot(AsyncioFamily, "_scope")
+cdef Slot _actor = Slot(Process, "actor")
+cdef Slot _context = Slot(Process, "context")
+cdef Slot _depth = Slot(Process, "depth")
+cdef Slot _exit_request = Slot(Process, "exit_request")
+cdef Slot _family = Slot(Process, "family")
+cdef Slot _handled_since = Slot(Process, "handled_since")
+cdef Slot _handling = Slot(Process, "handling")
+cdef Slot _home = Slot(Process, "home")
+cdef Slot _idle = Slot(Process, "idle")
+cdef Slot _mailbox = Slot(Process, "mailbox")
+cdef Slot _state = Slot(Process, "state")
+cdef Slot _task = Slot(Process, "task")
 
 # What would else be looked up in the module each time
 cdef object declined = DECLINED, no_reply = NO_REPLY, pending = PENDING

@@ -22,6 +22,8 @@ __all__ = ["NO_REPLY", "GenServer", "Stop"]
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # at run time it would cost 4 ms, and gives nothing
 
+    from fauxtp.handoff import HandedOver
+
     R = TypeVar("R", default=Any)
     S = TypeVar("S", default=Any)
 else:
@@ -141,8 +143,9 @@ class GenServer(Actor, Generic[R, S]):
         waiter = process.home.new_waiter()
         left = 1 if once else ROUNDS
         while True:
-            rest, interruption = None, None
             if not (mailbox._inbox or mailbox._kept):
+                process.handling = message = result = None  # nor are they kept here
+                interruption = None
                 must_wait = mailbox.listen(waiter)
                 try:
                     if must_wait:
@@ -157,50 +160,56 @@ class GenServer(Actor, Generic[R, S]):
                     mailbox.stop_listening(waiter)
                 waiter.renew()
                 rest, process.handed_over = process.handed_over, None
-                if rest is None:
-                    if process.exit_request is not None:
-                        return
-                    if not (mailbox._inbox or mailbox._kept):
-                        continue
-                    family.enter()
-            try:
                 if rest is not None:
-                    result = rest.outcome() if rest.is_over else await rest.finish(interruption)
-                    self._answer(process, rest.call, result)
-                    if interruption and (rest.is_over or process.task.cancelling()):
-                        raise interruption  # the handler has not, or for another of its own
+                    await self._finish(process, rest, interruption)
+                    rest = interruption = None
+                elif process.exit_request is not None:
+                    return
+                process.depth = 0
+                if mailbox._inbox or mailbox._kept:
+                    family.enter()
+                continue
+            if mailbox._kept or mailbox._senders:
+                message = mailbox.take_nowait()
+            else:
+                message = mailbox._inbox.popleft()
+            kind = type(message)
+            process.handling = message
+            process.handled_since = monotonic()
+            try:
+                if kind is Call:
+                    if message.take():
+                        result = await self.handle_call(message.request, message, process.state)
+                        self._answer(process, message, result)
                 else:
-                    if mailbox._kept or mailbox._senders:
-                        message = mailbox.take_nowait()
+                    if kind is Cast:
+                        result = await self.handle_cast(message.request, process.state)
                     else:
-                        message = mailbox._inbox.popleft()
-                    kind = type(message)
-                    process.depth = 0
-                    process.handling = message
-                    process.handled_since = monotonic()
-                    if kind is Call:
-                        if message.take():
-                            result = await self.handle_call(
-                                message.request, message, process.state
-                            )
-                            self._answer(process, message, result)
-                    else:
-                        if kind is Cast:
-                            result = await self.handle_cast(message.request, process.state)
-                        else:
-                            result = await self._handle_other(message, process.state)
-                        if type(result) is Stop:
-                            raise result
-                        process.state = result
+                        result = await self._handle_other(message, process.state)
+                    if type(result) is Stop:
+                        raise result
+                    process.state = result
             except Stop as stop:
                 self._stop(stop)
-            process.handling = message = result = None  # nor is it kept here
             left -= 1
             if not left:
+                process.handling = message = result = None
                 if once:
                     return
                 left = ROUNDS
                 await checkpoint()  # who always finds a message must let others run
+
+    async def _finish(
+        self, process: Process, rest: HandedOver, interruption: BaseException | None
+    ) -> None:
+        """Do the rest of a call; `interruption` is what has come in before."""
+        try:
+            result = rest.outcome() if rest.is_over else await rest.finish(interruption)
+            self._answer(process, rest.call, result)
+            if interruption and (rest.is_over or process.task.cancelling()):
+                raise interruption  # the handler has not, or for another of its own
+        except Stop as stop:
+            self._stop(stop)
 
     async def _handle_other(self, message: Any, state: S) -> Any:
         if type(message) is TaskEnd:

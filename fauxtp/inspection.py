@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, final
 
+from fauxtp.addresses import find_pid
 from fauxtp.errors import NoProcess
-from fauxtp.messaging import find_pid
 from fauxtp.process import Phase, Process, find_process, living
 from fauxtp.registry import PID, default
 

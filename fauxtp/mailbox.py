@@ -68,7 +68,8 @@ class Mailbox:
     """
 
     # How it is safe without a lock: a sender first appends, then looks for somebody to wake;
-    # a receiver first says that it waits, then looks again for messages. And a sender looks
+    # a receiver first says that it waits, then looks again for messages. (One that has been
+    # woken, and is not awake yet, will look.) And a sender looks
     # whether the mailbox is open after it has appended too: whatever came in after the last
     # look of whoever closed it is cleared away by the sender. While somebody receives, `_kept`
     # is theirs alone: the last of them clears it away when the mailbox has been closed.
@@ -205,14 +206,16 @@ class Mailbox:
             self._open_inbox()
         self._inbox.append(message)
         for waiter in self._waiting:  # as `_arrived` does
-            waiter.wake()
+            if not waiter.woken:
+                waiter.wake()
         if self._closed_because is not None:
             self._bury(self._closed_because)
         return True
 
     def _arrived(self) -> None:
         for waiter in self._waiting:
-            waiter.wake()
+            if not waiter.woken:
+                waiter.wake()
         if self._closed_because is not None:
             self._bury(self._closed_because)
 

@@ -7,12 +7,14 @@ from typing import Any, Final
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
+from fauxtp.addresses import find_pid, mailbox_of
 from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
 from fauxtp.mailbox import Mailbox, find_mailbox
+from fauxtp.posting import post
 from fauxtp.process import Process, current, current_process, find_process
-from fauxtp.registry import PID, whereis
+from fauxtp.registry import PID
 from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds
 
 __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
@@ -21,23 +23,6 @@ USUAL: Final = 5.0  # seconds until a call times out of which nothing else was s
 BUDGET: Final = 128  # messages sent, or calls handled on the spot, before the loop has a turn
 
 _done = 0  # since it had one; several loops may share the count
-
-
-def find_pid(to: PID | str) -> PID | None:
-    """Return the PID that `to` is or names, or None if nobody has that name."""
-    if type(to) is PID:
-        return to
-    if isinstance(to, str):
-        return whereis(to)
-    raise TypeError(f"expected to to be a PID or a name, got {type(to).__name__}")
-
-
-def _mailbox_of(to: PID | str) -> Mailbox | None:
-    pid = find_pid(to)
-    if pid is None:
-        return None
-    process = find_process(pid)
-    return find_mailbox(pid) if process is None else process.mailbox
 
 
 def send_nowait(to: PID | str, message: Any) -> None:
@@ -53,7 +38,7 @@ def send_nowait(to: PID | str, message: Any) -> None:
     >>> len(mailbox)
     1
     """
-    mailbox = _mailbox_of(to)
+    mailbox = mailbox_of(to)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
     else:
@@ -89,20 +74,9 @@ async def send(to: PID | str, message: Any) -> None:
     if _done >= BUDGET:  # who only sends must not keep the readers from reading
         _done = 0
         await checkpoint()  # before: whoever is cancelled here has sent nothing
-    full = _post(to, message)
+    full = post(to, message)
     if full is not None:
         await full.put(message)
-
-
-def _post(to: PID | str, message: Any) -> Mailbox | None:
-    """Send `message` if that can be done at once; else return the mailbox, which is full."""
-    process = find_process(to) if type(to) is PID else None
-    mailbox = _mailbox_of(to) if process is None else process.mailbox
-    if mailbox is None:
-        dead_letters.add(to, message, "noproc")
-    elif mailbox.max_size or not mailbox.deliver(message):
-        return mailbox  # or closed: then it is a dead letter
-    return None
 
 
 async def cast(to: PID | str, request: Any) -> None:
@@ -119,7 +93,7 @@ async def cast(to: PID | str, request: Any) -> None:
         _done = 0
         await checkpoint()
     request = Cast(request)
-    full = _post(to, request)
+    full = post(to, request)
     if full is not None:
         await full.put(request)
 

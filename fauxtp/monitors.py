@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from fauxtp.addresses import find_pid
 from fauxtp.arguments import unexpected
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.mailbox import find_mailbox
-from fauxtp.messaging import find_pid
 from fauxtp.process import Exit, ExitReason, Process, current_process, find_process
 from fauxtp.registry import PID, Ref
 from fauxtp.waiting import new_waiter, seconds

@@ -9,9 +9,10 @@ from typing import Any, final
 from anyio.abc import TaskGroup
 
 from fauxtp.actor import Actor, launch
+from fauxtp.addresses import find_pid
 from fauxtp.arguments import expect_callable
 from fauxtp.errors import ProcessExited
-from fauxtp.messaging import find_pid, send_nowait
+from fauxtp.messaging import send_nowait
 from fauxtp.monitors import wait_exit
 from fauxtp.process import ExitReason
 from fauxtp.registry import PID

@@ -51,6 +51,9 @@ def seconds(timeout: float | None) -> float | None:
 
 
 class Waiter(Protocol):
+    woken: bool
+    """Whether it has been woken, in its event loop: there is no need to do it again."""
+
     def wake(self) -> bool:
         """End the wait, from whichever thread; return False if its event loop has ended.
 

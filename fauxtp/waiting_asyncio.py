@@ -78,12 +78,13 @@ class AsyncioHome:
 
 
 class _AsyncioWaiter:
-    __slots__ = ("_ends", "_future", "_home")
+    __slots__ = ("_ends", "_future", "_home", "woken")
 
     def __init__(self, home: AsyncioHome) -> None:
         self._home = home
         self._future: Future[bool] = Future(loop=home.loop)  # as the loop does, with a call less
         self._ends: dict[Future[bool], float] | None = None  # where its deadline is
+        self.woken = False
 
     @property
     def waits(self) -> bool:
@@ -98,10 +99,12 @@ class _AsyncioWaiter:
         if not self._future.done():
             insist_on_room(TO_WAKE)
             self._future.set_result(True)
+        self.woken = True
         return True
 
     def renew(self) -> None:
         self._future = Future(loop=self._home.loop)
+        self.woken = False
 
     def time(self) -> float:
         return self._home.loop.time()

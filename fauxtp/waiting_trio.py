@@ -38,18 +38,24 @@ class TrioHome:
 
 
 class _TrioWaiter:
-    __slots__ = ("_event", "_home")
+    __slots__ = ("_event", "_home", "woken")
 
     def __init__(self, home: TrioHome) -> None:
         self._home = home
         self._event = trio.Event()
+        self.woken = False
 
     def wake(self) -> bool:
         insist_on_room(TO_WAKE)
-        return self._home.run(self._event.set)
+        return self._home.run(self._end)
+
+    def _end(self) -> None:
+        self._event.set()
+        self.woken = True
 
     def renew(self) -> None:
         self._event = trio.Event()
+        self.woken = False
 
     def time(self) -> float:
         return trio.current_time()

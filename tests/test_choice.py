@@ -136,7 +136,7 @@ def test_building_makes_all_extensions_and_always_insists(
     word: str | None, optional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = extensions_built(word, monkeypatch)
-    names = ("_registry", "_calls", "_stack", "_stepping")
+    names = ("_registry", "_calls", "_posting", "_slots", "_stack", "_stepping")
     assert built == [(f"fauxtp.{name}", optional) for name in names]
 
 
@@ -158,7 +158,8 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
         pytest.skip("this interpreter always has its lock")
     done = run(
-        "import sys, fauxtp._registry, fauxtp._calls, fauxtp._stack, fauxtp._stepping\n"
+        "import sys, fauxtp\n"
+        "from fauxtp import _calls, _posting, _registry, _slots, _stack, _stepping\n"
         "assert not sys._is_gil_enabled()",
         options=("-W", "error"),
     )
