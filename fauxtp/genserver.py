@@ -125,9 +125,7 @@ class GenServer(Actor, Generic[R, S]):
 
     @property
     def _can_be_stepped(self) -> bool:
-        code = getattr(self.handle_call, "__code__", None)
-        is_async = code is not None and code.co_flags & inspect.CO_COROUTINE
-        return bool(is_async and type(self).run is GenServer.run)
+        return type(self).run is GenServer.run
 
     def _work(self, process: Process) -> Coroutine[Any, Any, None] | None:
         return self._serve(process) if type(self).run is GenServer.run else None
