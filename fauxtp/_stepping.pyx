@@ -58,6 +58,7 @@ cdef Slot _context = Slot(Process, "context")
 cdef Slot _depth = Slot(Process, "depth")
 cdef Slot _exit_request = Slot(Process, "exit_request")
 cdef Slot _family = Slot(Process, "family")
+cdef Slot _handed_over = Slot(Process, "handed_over")
 cdef Slot _handled_since = Slot(Process, "handled_since")
 cdef Slot _handling = Slot(Process, "handling")
 cdef Slot _home = Slot(Process, "home")
@@ -150,6 +151,8 @@ def step(process, Call call not None, caller, handler=None, /):
             handler = _actor.of(process).handle_call(call.request, call, _state.of(process))
             if not PyCoro_CheckExact(handler):
                 handler = awaited(handler)
+        else:
+            _handed_over.put(process, None)
         result = advance(_context.of(process), handler)
     except BaseException as error:
         failure = error

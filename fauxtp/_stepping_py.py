@@ -87,6 +87,8 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
             )
             if type(handler) is not CoroutineType:
                 handler = awaited(handler)
+        else:
+            process.handed_over = None
         result = advance(process.context, handler)  # type: ignore[arg-type]
     except BaseException as error:
         failure = error

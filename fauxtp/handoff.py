@@ -120,11 +120,7 @@ class HandedOver:
         asleep = all(waiter.waits for waiter in process.mailbox._waiting)  # type: ignore[attr-defined]
         if process.handed_over is not self or not asleep:
             return DECLINED
-        process.handed_over = None
-        answer = process.step(process, self.call, caller, self._coroutine)
-        if answer is DECLINED:
-            process.handed_over = self
-        return answer
+        return process.step(process, self.call, caller, self._coroutine)
 
 
 @coroutine
