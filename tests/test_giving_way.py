@@ -105,7 +105,7 @@ async def test_who_gives_way_again_and_again_does_so_in_the_servers_task(
     drives: list[Any],
 ) -> None:
     async def work(_: Call) -> int:
-        await let_others(handoff.TURNS + 3)
+        await let_others(handoff.TURNS + 1)
         return 7
 
     async with task_group() as group:
@@ -183,6 +183,117 @@ async def test_a_caller_that_is_cancelled_meanwhile_leaves_it_to_the_server(
         assert asking.cancelled() == natively
         assert await call(server, None) == ("done",)
         assert len(drives) == 1
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+async def test_what_a_caller_leaves_goes_on_though_nobody_sends_anything(how: str) -> None:
+    async def work(_: Call) -> None:
+        await let_others(2)
+        done.set()
+
+    done = anyio.Event()
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        if how == "cancelled":
+            asking = asyncio.create_task(call(server, work))
+            await asyncio.sleep(0)
+            asking.cancel()
+        else:
+            by_hand = call(server, work)
+            by_hand.send(None)
+            by_hand.close()
+        with anyio.fail_after(10):
+            await done.wait()
+
+
+async def test_a_caller_that_is_late_finds_that_the_server_has_gone_on(drives: list[Any]) -> None:
+    async def work(_: Call) -> str:
+        await cast(server, "meanwhile")  # now the server's turn is before the caller's
+        await asyncio.sleep(0)
+        await go_on.wait()
+        return "done"
+
+    go_on = anyio.Event()
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        asyncio.get_running_loop().call_later(0.01, go_on.set)
+        assert await call(server, work) == "done"
+        assert len(drives) == 1
+        assert await call(server, None) == ("done", "meanwhile")
+
+
+async def test_a_caller_that_is_late_leaves_the_next_one_alone(drives: list[Any]) -> None:
+    async def work(_: Call) -> str:
+        await cast(server, "meanwhile")
+        following.append(asyncio.create_task(call(server, next_one)))
+        await asyncio.sleep(0)
+        return "first"
+
+    async def next_one(_: Call) -> str:
+        await asyncio.sleep(0)
+        seen.append(len(drives))
+        return "next"
+
+    following: list[asyncio.Task[Any]] = []
+    seen: list[int] = []
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        assert await call(server, work) == "first"
+        assert await following[0] == "next"
+        assert await call(server, None) == ("first", "meanwhile", "next")
+        assert seen == [2]  # as the first caller has woken the server
+
+
+async def test_what_cannot_be_gone_on_with_is_left_to_the_server(
+    monkeypatch: pytest.MonkeyPatch, drives: list[Any]
+) -> None:
+    async def work(_: Call) -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        asyncio.get_running_loop().call_soon(monkeypatch.setattr, handoff, "enabled", False)
+        assert await call(server, work) == "done"
+        assert len(drives) == 1
+        assert await call(server, None) == ("done",)
+
+
+async def test_who_else_waits_for_messages_hides_no_cancellation() -> None:
+    async def work(_: Call) -> bool:
+        with anyio.CancelScope() as scope:
+            await asyncio.sleep(0)
+            scope.cancel()
+            await asyncio.sleep(0)
+            passed.append(1)
+        return scope.cancelled_caught
+
+    passed: list[int] = []
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        process = find_process(server)
+        assert process is not None
+        group.start_soon(process.mailbox.receive, ("nothing of the kind", print))
+        await asyncio.sleep(0)
+        assert await call(server, work) is True
+        assert passed == []
+
+
+async def test_a_chain_has_its_bound_though_each_gives_way_first() -> None:
+    async def work(_: Call) -> None:
+        await asyncio.sleep(0)
+        number = len(depths)
+        process = find_process(servers[number])
+        assert process is not None
+        depths.append(process.depth)
+        if number + 1 < len(servers):
+            await call(servers[number + 1], work)
+
+    depths: list[int] = []
+    async with task_group() as group:
+        servers = [await Server.start(task_group=group) for _ in range(handoff.DEPTH + 1)]
+        await call(servers[0], work)
+        assert depths == [*range(1, handoff.DEPTH + 1), 0]
 
 
 @pytest.mark.parametrize("shielded", [False, True])
