@@ -204,7 +204,7 @@ class GenServer(Actor, Generic[R, S]):
         try:
             result = rest.outcome() if rest.is_over else await rest.finish(interruption)
             self._answer(process, rest.call, result)
-            if interruption and (rest.is_over or process.task.cancelling()):
+            if interruption and (rest.is_over or (rest.was_woken and process.task.cancelling())):
                 raise interruption  # the handler has not, or for another of its own
         except Stop as stop:
             self._stop(stop)

@@ -60,7 +60,7 @@ else:
 class HandedOver:
     """What is left of a call that somebody else has begun to handle."""
 
-    __slots__ = ("_coroutine", "_error", "_result", "_yielded", "call")
+    __slots__ = ("_coroutine", "_error", "_result", "_yielded", "call", "was_woken")
 
     def __init__(
         self,
@@ -69,8 +69,10 @@ class HandedOver:
         yielded: Any = None,
         result: Any = None,
         error: BaseException | None = None,
+        was_woken: bool = False,
     ) -> None:
         self.call = call
+        self.was_woken = was_woken  # the server, before: by what is not for the handler alone
         self._coroutine = coroutine
         self._yielded = yielded
         self._result = result
@@ -117,8 +119,7 @@ class HandedOver:
 
     def _next_step(self, process: Process, caller: Process | None) -> Any:
         assert process.step is not None
-        asleep = all(waiter.waits for waiter in process.mailbox._waiting)  # type: ignore[attr-defined]
-        if process.handed_over is not self or not asleep:
+        if process.handed_over is not self or not _sleeps(process):
             return DECLINED
         return process.step(process, self.call, caller, self._coroutine)
 
@@ -162,12 +163,17 @@ async def awaited(awaitable: Awaitable[Any]) -> Any:
 
 def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], on: Any) -> object:
     """Let the server go on with `handler`, which waits for `on`; None lets others have a turn."""
+    rest = HandedOver(call, handler, on, was_woken=not _sleeps(process))
     if on is None:
-        process.handed_over = HandedOver(call, handler)
+        process.handed_over = rest
         return GAVE_WAY  # and the server sleeps on, as the caller may go on itself
     if isfuture(on):  # others may await it before the server does
         on._asyncio_future_blocking = False
-    return hand_over(process, HandedOver(call, handler, on))
+    return hand_over(process, rest)
+
+
+def _sleeps(process: Process) -> bool:
+    return all(waiter.waits for waiter in process.mailbox._waiting)  # type: ignore[attr-defined]
 
 
 def failed(process: Process, call: Call, failure: BaseException) -> object:

@@ -338,6 +338,44 @@ async def test_a_native_cancellation_of_the_server_meanwhile_reaches_the_handler
         assert seen == [process.task]
 
 
+@pytest.mark.parametrize("handed_off", [True, False])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_native_cancellation_that_the_handler_ignores_is_over(
+    times: int, handed_off: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ignore(_: Call) -> str:
+        try:
+            await let_others(3)
+        except asyncio.CancelledError:
+            await let_others(1)
+            return "ignored"
+        return "not cancelled"
+
+    async def cancel_its_own(_: Call) -> bool:
+        with anyio.CancelScope() as scope:
+            await asyncio.sleep(0)
+            scope.cancel()
+            await asyncio.sleep(0)
+        return scope.cancelled_caught
+
+    monkeypatch.setattr(handoff, "enabled", handed_off)
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        await asyncio.sleep(0)
+        process = find_process(server)
+        assert process is not None
+        asking = asyncio.create_task(call(server, ignore))
+        await let_others(1 if handed_off else 2)
+        assert process.handling is not None
+        for _ in range(times):
+            process.task.cancel()
+        assert await asking == "ignored"
+        await let_others(2)
+        assert await call(server, cancel_its_own) is True
+        await let_others(2)
+        assert await call(server, None) == ("ignored", True)
+
+
 async def test_a_scope_that_is_cancelled_in_the_handler_ends_it_at_the_next_turn() -> None:
     async def work(_: Call) -> tuple[bool, int]:
         with anyio.CancelScope() as scope:
