@@ -173,7 +173,10 @@ def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], o
 
 
 def _sleeps(process: Process) -> bool:
-    return all(waiter.waits for waiter in process.mailbox._waiting)  # type: ignore[attr-defined]
+    for waiter in process.mailbox._waiting:  # noqa: SIM110  (a generator takes twice as long)
+        if not waiter.waits:  # type: ignore[attr-defined]
+            return False
+    return True
 
 
 def failed(process: Process, call: Call, failure: BaseException) -> object:
