@@ -26,6 +26,9 @@ PROGRAMS = [
     for found in BLOCK.finditer(README)
 ]
 
+# Plugins that import Hypothesis, which takes longer than all the rest.
+QUICKLY = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:run-parallel"]
+
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS)
 def test_a_program_runs_and_prints_what_stands_below_it(
@@ -34,7 +37,7 @@ def test_a_program_runs_and_prints_what_stands_below_it(
     file = tmp_path / "test_block.py"
     file.write_text(program, "utf-8")
     tests = "def test_" in program
-    how = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if tests else []
+    how = ["-m", "pytest", "-q", *QUICKLY] if tests else []
     done = subprocess.run(
         [sys.executable, "-W", "error", *how, file.name],
         cwd=tmp_path,
