@@ -151,7 +151,7 @@ def work_in_child(number: int, seed: int) -> None:
 def child(number: int, seed: int, outcome: int) -> NoReturn:
     code = 1
     try:
-        faulthandler.register(signal.SIGUSR1)
+        faulthandler.register(signal.SIGUSR1, file=outcome, chain=True)  # says where, and ends
         work_in_child(number, seed)
         code = 0
     except BaseException:
@@ -173,11 +173,12 @@ def fork(number: int, seed: int, patience: float) -> str:
     os.close(write)
     with open(read, "rb") as told:
         if not select.select([told], [], [], patience)[0]:
-            os.kill(pid, signal.SIGUSR1)  # it says where
-            select.select([told], [], [], 1.0)
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGUSR1)
+            if not select.select([told], [], [], patience)[0]:
+                os.kill(pid, signal.SIGKILL)
+            where = told.read().decode()
             os.waitpid(pid, 0)
-            return f"child {number} hangs"
+            return f"child {number} hangs\n{where}"
         trouble = told.read().decode()
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return trouble or (f"child {number} ended by {code}" if code else "")

@@ -24,7 +24,7 @@ needs_gil = pytest.mark.skipif(
 # Forking beside threads, which Python 3.12 warns of, is the point.
 QUIETLY = ("-W", "ignore::DeprecationWarning")
 PATIENCE = 30.0  # with a child or a program that ends in no time
-HUNG = 3.0  # with one that is known to hang
+HUNG = 1.5  # with one that is known to hang: ten times what any other takes, on a busy machine
 
 CHOICES = ["never", "always"][: len(TWINS)]  # of the registry
 
