@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import os
 import subprocess
@@ -117,6 +118,14 @@ def turns() -> list[int]:
 
     loop.call_soon(turn)
     return count
+
+
+@pytest.fixture
+def quick_collections() -> Iterator[None]:
+    """Collections do not look through what is there before the test: that takes them long."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @asynccontextmanager

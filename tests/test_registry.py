@@ -8,7 +8,7 @@ import gc
 import pickle
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -490,14 +490,6 @@ MEANWHILE: dict[str, Callable[[Any, Any, Any], Any]] = {
     "transfer": lambda registry, old, new: registry.transfer("kvstore", old, new),
     "release": lambda registry, old, new: registry.release(old),
 }
-
-
-@pytest.fixture
-def quick_collections() -> Iterator[None]:
-    """Collections do not look through what is there before the test: that takes them long."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("quick_collections")

@@ -16,6 +16,8 @@ from hostile.junk import coroutine_function
 from hostile.rules import ANYTHING, NAME, RULES, Rule, every_rule, public_names
 from hostile.world import World
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 EVERY = every_rule()
 BACKENDS = ["asyncio", "trio"]
 
