@@ -15,12 +15,13 @@ from fauxtp import registry
 from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
-from fauxtp.hosting import STARTED, FirstStep, run_in, turn, whole
+from fauxtp.hosting import run_in, turn
 from fauxtp.logs import logger
 from fauxtp.mailbox import Pattern
 from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
 from fauxtp.registry import PID
 from fauxtp.stack import TO_END, insist_on_room
+from fauxtp.suspending import may_suspend
 from fauxtp.waiting import current_home
 
 __all__ = ["Actor", "ActorExit", "ActorHandle"]
@@ -269,7 +270,7 @@ class _Life:
         else:
             self.process.request_exit(CANCELLED)
 
-    async def live(self, begin: FirstStep = whole) -> None:  # noqa: PLR0912, PLR0915
+    async def live(self, begins: bool) -> None:  # noqa: PLR0912, PLR0915
         # What an idle process awaits is its `_work`, and that is all there is in between:
         # each further coroutine would take as much memory as its mailbox and its PID.
         process = self.process
@@ -283,18 +284,17 @@ class _Life:
         try:
             try:
                 async with family:  # on trio: a task group
-                    if type(actor).init is not Actor.init or process.exit_request is not None:
+                    if process.exit_request is not None or may_suspend(type(actor).init):
                         family.enter()
                     try:
-                        rest = begin(process, actor.init if self.name is None else self._init)
-                        if rest is not STARTED:
-                            process.state = await rest
+                        if self.name is not None:
+                            self._take_name(self.name)
+                        process.state = await actor.init()
                         if process.step is not None:
                             family.leave()
                         process.started(Phase.RUNNING)
-                        if rest is STARTED:
-                            await turn()
-                        rest = None  # it is kept as long as this lives
+                        if begins and (process.step is None or len(process.mailbox)):
+                            await turn()  # what comes now need not be over before `start` is
                         if process.exit_request is None:
                             if process.step is None:
                                 family.enter()
@@ -367,11 +367,9 @@ class _Life:
             return reason or CANCELLED, None
         return reason or ExitReason.error(_plain(fatal)), _plain(fatal)
 
-    async def _init(self) -> Any:
-        assert self.name is not None
-        if not registry.register(self.name, self.process.pid):
-            raise NameTaken(self.name, registry.whereis(self.name))
-        return await self.process.actor.init()
+    def _take_name(self, name: str) -> None:
+        if not registry.register(name, self.process.pid):
+            raise NameTaken(name, registry.whereis(name))
 
     async def _terminate(self, reason: ExitReason) -> BaseException | None:
         with CancelScope(shield=True) as scope:

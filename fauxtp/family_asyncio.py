@@ -19,6 +19,8 @@ from anyio.abc import TaskGroup
 from fauxtp.handoff import current_task, set_current_task
 from fauxtp.nursery_asyncio import Nursery
 from fauxtp.process import CANCELLED, Phase, Process
+from fauxtp.turns_asyncio import can_give_turns, give_turn
+from fauxtp.waiting_asyncio import AsyncioHome, Sleep
 
 __all__ = ["AsyncioFamily"]
 
@@ -68,7 +70,7 @@ class AsyncioFamily:
     def enter(self) -> None:
         """Enter the scope, as the task of the process."""
         if self._scope is None:
-            self._scope = scope = CancelScope()
+            self._scope = scope = _new_scope()
             scope.__enter__()
             if self._process.exit_request is not None:
                 scope.cancel()
@@ -109,6 +111,15 @@ class AsyncioFamily:
         if self._nursery is not None:
             self._nursery.group.cancel_scope.cancel()
 
+    def hurry(self) -> None:
+        home = self._process.home
+        assert isinstance(home, AsyncioHome)
+        if home.is_here() and can_give_turns(home):
+            for waiter in self._process.mailbox._waiting:
+                turn = waiter.take_turn() if isinstance(waiter, Sleep) else None
+                if turn is not None:
+                    give_turn(home, turn)
+
     def over(self) -> None:
         self._leave_host(self._process)
 
@@ -130,6 +141,17 @@ class AsyncioFamily:
         if after is not None and after is not error:
             raise after
         return False
+
+
+_scopes: type[CancelScope] | None = None
+
+
+def _new_scope() -> CancelScope:
+    """Return what `CancelScope()` would, which each time finds out first on which loop it runs."""
+    global _scopes
+    if _scopes is None:
+        _scopes = type(CancelScope())
+    return _scopes()
 
 
 class _Handle(CancelScope):

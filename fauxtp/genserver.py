@@ -138,12 +138,12 @@ class GenServer(Actor, Generic[R, S]):
         assert family is not None
         if mailbox._inbox or mailbox._kept:
             family.enter()
-        waiter = process.home.new_waiter()
         left = 1 if once else ROUNDS
         while True:
             if not (mailbox._inbox or mailbox._kept):
                 process.handling = message = result = None  # nor are they kept here
                 interruption = None
+                waiter = process.home.new_sleep()
                 must_wait = mailbox.listen(waiter)
                 try:
                     if must_wait:
@@ -156,7 +156,7 @@ class GenServer(Actor, Generic[R, S]):
                 finally:
                     process.idle = False
                     mailbox.stop_listening(waiter)
-                waiter.renew()
+                del waiter
                 rest, process.handed_over = process.handed_over, None
                 if rest is not None:
                     await self._finish(process, rest, interruption)

@@ -6,9 +6,9 @@ asyncio, see `fauxtp.hosting_asyncio`, the same is had for a fraction of the tim
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType, coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
@@ -18,18 +18,10 @@ from fauxtp.waiting import running_asyncio_loop
 if TYPE_CHECKING:
     from fauxtp.process import Process
 
-__all__ = ["STARTED", "Family", "FirstStep", "Life", "run_in", "turn", "whole"]
+__all__ = ["Family", "Life", "run_in", "turn"]
 
-FirstStep = Callable[["Process", Callable[[], Awaitable[Any]]], Any]
-Life = Callable[[FirstStep], Coroutine[Any, Any, None]]
-
-STARTED: Final = object()
-"""In place of what is left of `init`: nothing is."""
-
-
-def whole(process: Process, init: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
-    """Leave all of `init` to the task itself; a `FirstStep` does some of it."""
-    return init()
+Life = Callable[[bool], Coroutine[Any, Any, None]]
+"""What a process does, told whether it begins in a turn of somebody else's."""
 
 
 class Family(Protocol):
@@ -57,6 +49,10 @@ class Family(Protocol):
         """End `init`, `run` and the children."""
         ...
 
+    def hurry(self) -> None:
+        """Let the process, which was asked to end, do so now, if it can be done."""
+        ...
+
     def over(self) -> None:
         """Note that the life of the process ends here, without an error."""
         ...
@@ -78,15 +74,14 @@ _host_of: Callable[[TaskGroup, Any], Any] | None = None
 
 @coroutine
 def turn() -> Generator[None, None, None]:
-    """Wait for the next turn of an asyncio task, also of one that has had none so far."""
+    """Wait for the next turn of an asyncio task."""
     yield
 
 
 def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) -> None:
     """Run `live`, the life of `process`, as a task that ends with `task_group`.
 
-    It is told how to begin with `init`. `can_step` tells whether others may handle calls to it
-    on the spot.
+    `can_step` tells whether others may handle calls to it on the spot.
     """
     global _host_of
     if running_asyncio_loop() is not None:
@@ -97,7 +92,7 @@ def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) 
         _host_of(task_group, process.home).take_in(process, live, can_step)  # type: ignore[arg-type]
         return
     process.family = _TrioFamily(process)
-    task_group.start_soon(live, whole, name=type(process.actor).__name__)
+    task_group.start_soon(live, False, name=type(process.actor).__name__)
 
 
 class _TrioFamily:
@@ -127,6 +122,9 @@ class _TrioFamily:
     def cancel(self) -> None:
         if self._group.cancel_scope is not None:  # else it is not entered yet
             self._group.cancel_scope.cancel()
+
+    def hurry(self) -> None:
+        pass
 
     def over(self) -> None:
         pass

@@ -14,10 +14,10 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from fauxtp.family_asyncio import AsyncioFamily
-from fauxtp.hosting import Life, whole
+from fauxtp.hosting import Life
 from fauxtp.process import CANCELLED, Phase, Process
-from fauxtp.starting_asyncio import can_begin, first_step, take_first_step
 from fauxtp.stepping import step
+from fauxtp.turns_asyncio import begun_task, can_give_turns
 from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["host_of"]
@@ -60,17 +60,19 @@ class _Host:
         if can_step:
             process.step = step
         # Not before the host waits: it could be cancelled still before it looks after anybody.
-        begins = self._changed is not None and not self._ending and can_begin(self._home)
-        life = live(first_step if begins else whole)
+        begins = self._changed is not None and not self._ending and can_give_turns(self._home)
         name = type(process.actor).__name__
-        task = self._home.loop.create_task(life, name=name, context=context)
+        if begins:
+            task = begun_task(self._home, live(True), name, context)
+        else:
+            task = self._home.loop.create_task(live(False), name=name, context=context)
         self._guests[task] = process
+        if task.done():  # its `init` has failed
+            self._gone(task)
+            return
         task.add_done_callback(self._forget, context=context)  # or it had a copy of its own
         if self._ending:
             process.request_exit(CANCELLED)
-        elif begins and process.task is None:  # else the task is an eager one, and has begun
-            process.task = task
-            take_first_step(self._home, process, life)
 
     def _leave(self, process: Process) -> None:
         """Forget the task that runs, and is about to end well: it need not be told of it."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from fauxtp.addresses import find_pid
 from fauxtp.arguments import unexpected
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.mailbox import find_mailbox
-from fauxtp.process import Exit, ExitReason, Process, current_process, find_process
+from fauxtp.process import Exit, ExitReason, Phase, Process, current_process, find_process
 from fauxtp.registry import PID, Ref
 from fauxtp.waiting import new_waiter, seconds
 
@@ -25,6 +25,9 @@ __all__ = [
     "unlink",
     "wait_exit",
 ]
+
+USUAL: Final = "shutdown"
+_USUAL: Final = ExitReason(USUAL, abnormal=True)
 
 
 @final
@@ -130,7 +133,7 @@ def unlink(pid: PID | str) -> None:
         other.links.pop(me.pid, None)
 
 
-def exit(pid: PID | str, reason: str = "shutdown") -> bool:  # noqa: A001
+def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001
     """End another process, from any thread; return False if there is none.
 
     Its `run` is cancelled and its `terminate` runs with `reason`. If it traps exits, it is
@@ -148,7 +151,10 @@ def exit(pid: PID | str, reason: str = "shutdown") -> bool:  # noqa: A001
     process = _process_of(pid)
     if process is None:
         return False
-    why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
+    if reason is USUAL:
+        why = _USUAL
+    else:
+        why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
     if reason == "kill":
         process.kill(why)
     elif process.actor.trap_exit:
@@ -190,6 +196,10 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     limit, process = seconds(timeout), _process_of(pid)
     if process is None:
         return ExitReason("noproc")
+    if process.exit_request is not None and process.family is not None:
+        process.family.hurry()
+    if process.phase is Phase.DEAD:
+        return process.reason or ExitReason("noproc")
     ref, waiter = Ref(), new_waiter()
     if process.watch(ref, lambda _, __: waiter.wake()):
         try:

@@ -61,10 +61,6 @@ class Waiter(Protocol):
         """
         ...
 
-    def renew(self) -> None:
-        """Make ready for another wait, which a late `wake` of this one may end."""
-        ...
-
     def time(self) -> float:
         """Return the seconds on the clock by which timeouts are measured."""
         ...
@@ -94,6 +90,10 @@ class Home(Protocol):
 
     def new_waiter(self) -> Waiter:
         """Return a waiter for a task of this loop, which is the running one."""
+        ...
+
+    def new_sleep(self) -> Waiter:
+        """Return a waiter for a process that is idle, and waits for a message or its end."""
         ...
 
 

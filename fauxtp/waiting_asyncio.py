@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary, ref
 from fauxtp.stack import TO_WAKE, insist_on_room
 from fauxtp.waiting import Waiter
 
-__all__ = ["AsyncioHome", "home_of"]
+__all__ = ["AsyncioHome", "Sleep", "home_of"]
 
 TIMEOUTS: Final = 32  # different timeouts on one loop that have a queue of their own
 
@@ -38,14 +38,15 @@ def home_of(loop: asyncio.AbstractEventLoop) -> AsyncioHome:
 class AsyncioHome:
     """An asyncio loop, as the place where something must be done."""
 
-    __slots__ = ("__weakref__", "deadlines", "depth", "hosts", "loop", "starts")
+    __slots__ = ("__weakref__", "deadlines", "depth", "hosts", "loop", "turns")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.deadlines: dict[float, _Deadlines] = {}  # by timeout
         self.hosts: dict[object, Any] = {}  # by task group: see hosting_asyncio.py
-        self.starts = 0  # of processes so far: see starting_asyncio.py
-        self.depth = 0  # how many processes are in their first step
+        # Of tasks, given by other tasks: see turns_asyncio.py
+        self.turns = 0  # so far
+        self.depth = 0  # each in the one before, now
 
     def is_here(self) -> bool:
         return _get_running_loop() is self.loop
@@ -68,6 +69,9 @@ class AsyncioHome:
 
     def new_waiter(self) -> Waiter:
         return _AsyncioWaiter(self)
+
+    def new_sleep(self) -> Waiter:
+        return Sleep(self)
 
     def new_deadlines(self, timeout: float) -> _Deadlines | None:
         """Return a new queue of the waits that have this timeout, if there can be one."""
@@ -102,10 +106,6 @@ class _AsyncioWaiter:
         self.woken = True
         return True
 
-    def renew(self) -> None:
-        self._future = Future(loop=self._home.loop)
-        self.woken = False
-
     def time(self) -> float:
         return self._home.loop.time()
 
@@ -126,6 +126,72 @@ class _AsyncioWaiter:
     def _expire(self) -> None:
         if not self._future.done():
             self._future.set_result(False)
+
+
+class Sleep(Future[Any]):
+    """The waiter of an idle process, and what its task waits for, in one.
+
+    A future has the event loop give its task a turn. This one knows which turn that will be,
+    so somebody who waits for what the task is to do can give it one at once: see
+    `fauxtp.turns_asyncio`.
+    """
+
+    __slots__ = ("_context", "_home", "_next", "_turn", "woken")
+
+    def __init__(self, home: AsyncioHome) -> None:
+        super().__init__(loop=home.loop)
+        self._home = home
+        self._turn: Callable[[Sleep], object] | None = None  # of the task, by its own function
+        self._context: Context | None = None
+        self._next: asyncio.Handle | None = None  # the event loop is to give it
+        self.woken = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing has ended the wait so far."""
+        return not self.done()
+
+    def time(self) -> float:
+        return self._home.loop.time()
+
+    def wait(self, timeout: float | None, *, common: bool = False) -> Awaitable[bool]:
+        assert timeout is None, "an idle process waits for as long as it takes"
+        return self
+
+    def add_done_callback(
+        self, fn: Callable[[Any], object], /, *, context: Context | None = None
+    ) -> None:
+        """Learn from the task that waits how to give it a turn; nobody else is told."""
+        self._turn, self._context = fn, context
+
+    def wake(self) -> bool:
+        if _get_running_loop() is not self._home.loop:
+            return self._home.run_soon(self.wake)
+        if not self.done():
+            insist_on_room(TO_WAKE)
+            self.set_result(True)
+            self._schedule()
+        self.woken = True
+        return True
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        if not super().cancel(msg):
+            return False
+        self._schedule()
+        return True
+
+    def _schedule(self) -> None:
+        if self._turn is not None:
+            self._next = self._home.loop.call_soon(self._turn, self, context=self._context)
+
+    def take_turn(self) -> Callable[[], object] | None:
+        """Return what gives the task the turn that it would have soon, and no more has."""
+        turn, context, planned = self._turn, self._context, self._next
+        if turn is None or context is None or planned is None:
+            return None
+        planned.cancel()
+        self._next = None
+        return lambda: context.run(turn, self)
 
 
 class _Deadlines:

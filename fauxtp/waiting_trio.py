@@ -36,6 +36,8 @@ class TrioHome:
     def new_waiter(self) -> Waiter:
         return _TrioWaiter(self)
 
+    new_sleep = new_waiter
+
 
 class _TrioWaiter:
     __slots__ = ("_event", "_home", "woken")
@@ -52,10 +54,6 @@ class _TrioWaiter:
     def _end(self) -> None:
         self._event.set()
         self.woken = True
-
-    def renew(self) -> None:
-        self._event = trio.Event()
-        self.woken = False
 
     def time(self) -> float:
         return trio.current_time()

@@ -258,6 +258,7 @@ async def test_a_scope_that_init_leaves_open_is_a_crash_and_nobody_elses_affair(
         async def init(self) -> Any:
             self.scope = anyio.CancelScope()
             self.scope.__enter__()
+            await anyio.lowlevel.checkpoint()
 
     async with running() as task_group:
         process = process_of(await Open.start(task_group=task_group))
@@ -265,6 +266,26 @@ async def test_a_scope_that_init_leaves_open_is_a_crash_and_nobody_elses_affair(
         reason = await end_of(process)
         assert isinstance(reason.exception, RuntimeError)
         await anyio.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("actor", [Idle, Puppet])
+async def test_a_scope_that_an_init_leaves_open_which_does_not_wait_harms_nobody(
+    actor: type[Actor],
+) -> None:
+    class Open(actor):  # type: ignore[misc, valid-type]
+        async def init(self) -> Any:
+            self.scope = anyio.CancelScope()
+            self.scope.__enter__()
+
+    async with running() as task_group:
+        first = process_of(await Open.start(task_group=task_group))
+        second = process_of(await Open.start(task_group=task_group))
+        for process in (first, second):
+            exit(process.pid)
+            assert await end_of(process)
+        await anyio.wait_all_tasks_blocked()
+        assert not anyio.get_current_task().has_pending_cancellation()
 
 
 async def test_an_actor_that_never_waits_lets_others_run() -> None:

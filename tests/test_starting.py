@@ -198,6 +198,21 @@ async def test_an_init_that_is_no_coroutine_function_fails_as_what_it_does_fails
             await prepared(group)
 
 
+async def test_what_comes_after_init_need_not_be_over_before_start_is() -> None:
+    diary: list[str] = []
+
+    async def write(server: Server) -> None:
+        await send(server.pid, "handled")
+
+    async with task_group() as group:
+        await prepared(group)
+        await Worker.start(diary, task_group=group)
+        pid = await Server.start(write, diary, task_group=group)
+        assert diary == ["init"] or not handoff.enabled
+        await call(pid, None)
+        assert sorted(diary) == ["handled", "init", "run"]
+
+
 async def test_messages_come_in_the_order_in_which_they_were_sent() -> None:
     diary: list[str] = []
 

@@ -102,6 +102,7 @@ async def names() -> None:
         await together(lambda: seek(group), lambda: seek(group), lambda: seek(group), observe)
         while (pid := whereis("holder")) is not None:
             await end_of(pid)
+            assert whereis("holder") is not pid, "a name means a corpse"
     assert registered() == []
 
 

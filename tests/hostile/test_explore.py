@@ -153,7 +153,7 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (talk.messages, reads_the_newest_first, "a message overtook another"),
     (talk.messages, counts_no_dead_letters, "a message was lost"),
     (lives.names, keeps_names_a_little_longer, "a name means a corpse"),
-    (lives.deaths, tells_nobody_who_asks_while_it_stops, "TimeoutError"),
+    (lives.deaths, tells_nobody_who_asks_while_it_stops, "TimeoutError|nothing is left to run"),
     (lives.restarts, starts_the_next_before_the_last_has_ended, "MaxRestarts|in order|NameTaken"),
     (talk.circles, waits_for_itself, "nothing is left to run"),
 ]

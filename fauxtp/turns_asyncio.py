@@ -1,0 +1,103 @@
+"""Turns on asyncio: whoever waits for what a task does in its next turn gives it one at once.
+
+A trip through the event loop costs more than most `init`s and `terminate`s do. So who starts a
+process lets its task begin there and then; and who waits for the end of a server that sleeps,
+and was asked to end, lets its task wake there and then. The task has its turn as the event
+loop would give it one, as the current task and in its own context; only sooner.
+"""
+
+from __future__ import annotations
+
+import sys
+from asyncio import AbstractEventLoop, Task
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from functools import partial
+from typing import Any, Final
+
+from fauxtp import handoff
+from fauxtp.handoff import current_task
+from fauxtp.stack import is_free
+from fauxtp.waiting_asyncio import AsyncioHome
+
+__all__ = ["begun_task", "can_give_turns", "give_turn"]
+
+DEPTH: Final = 16  # turns, each given in the one before
+TURNS: Final = 64  # of which one is left to the event loop: others have a turn, too
+
+Turn = Callable[[], object]
+
+
+def can_give_turns(home: AsyncioHome) -> bool:
+    """Return whether the running task may give another its turn, here and now."""
+    home.turns += 1
+    return bool(
+        handoff.enabled
+        and home.depth < DEPTH
+        and home.turns % TURNS
+        and is_free()
+        and current_task(home.loop) is not None
+    )
+
+
+def begun_task(
+    home: AsyncioHome, work: Coroutine[Any, Any, None], name: str, context: Context
+) -> Task[None]:
+    """Return a task that does `work`, and has had its first turn."""
+    loop = home.loop
+    if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
+        home.depth += 1
+        try:
+            return Task(work, loop=loop, name=name, context=context, eager_start=True)
+        finally:
+            home.depth -= 1
+    task, turns = _with_its_turn(loop, work, name, context)
+    for turn in turns:  # none, where tasks begin by themselves
+        give_turn(home, partial(context.run, turn))
+    return task
+
+
+def _with_its_turn(
+    loop: AbstractEventLoop, work: Coroutine[Any, Any, None], name: str, context: Context
+) -> tuple[Task[None], list[Turn]]:
+    """Return a task with its first turn, which the event loop does not hear of."""
+    call_soon, before = loop.call_soon, vars(loop).get("call_soon")
+    turns: list[Turn] = []
+    task: Task[None] | None = None
+
+    def keep(callback: Turn, *arguments: Any, context: Context | None = None) -> object:
+        if task is None and isinstance(getattr(callback, "__self__", None), Task):
+            turns.append(callback)
+            return None
+        return call_soon(callback, *arguments, context=context)  # it is a finaliser's
+
+    vars(loop)["call_soon"] = keep
+    try:
+        task = loop.create_task(work, name=name, context=context)
+    finally:
+        if before is None:
+            del vars(loop)["call_soon"]
+        else:
+            vars(loop)["call_soon"] = before
+    return task, turns
+
+
+def give_turn(home: AsyncioHome, turn: Turn) -> None:
+    """Let another task have its turn now: `turn` is what the event loop would call for it."""
+    loop = home.loop
+    mine = current_task(loop)
+    assert mine is not None
+    home.depth += 1
+    _leave_task(loop, mine)
+    try:
+        turn()
+    except (KeyboardInterrupt, SystemExit) as error:  # which are for the event loop, and not me
+        loop.call_soon(_raise, error)
+    finally:
+        _enter_task(loop, mine)
+        home.depth -= 1
+
+
+def _raise(error: BaseException) -> None:
+    raise error
