@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from anyio import CancelScope, create_task_group
@@ -123,21 +122,18 @@ class AsyncioFamily:
     def over(self) -> None:
         self._leave_host(self._process)
 
-    async def __aenter__(self) -> None:
+    async def open(self) -> None:
         pass
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if kind is GeneratorExit:  # the event loop is gone: nothing can be awaited any more
+    async def close(self, error: BaseException | None) -> bool:
+        if isinstance(error, GeneratorExit):  # the loop is gone: nothing can be awaited any more
             return False
         after = error if self._nursery is None else await self._nursery.end(error)
-        kind = None if after is None else type(after)
-        if self._scope is not None and self._scope.__exit__(kind, after, traceback):
-            return True
+        if self._scope is not None:
+            kind = None if after is None else type(after)
+            traceback = None if error is None else error.__traceback__
+            if self._scope.__exit__(kind, after, traceback):
+                return True
         if after is not None and after is not error:
             raise after
         return False

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, final
 
 from anyio.lowlevel import checkpoint
 
-from fauxtp.actor import ROUNDS, Actor, ActorExit
+from fauxtp.actor import Actor
 from fauxtp.arguments import expect_callable
 from fauxtp.calls import NO_REPLY, Call, Cast, reply
+from fauxtp.life import ROUNDS, ActorExit
 from fauxtp.process import ExitReason, Process
 from fauxtp.registry import PID
 from fauxtp.task import Task, TaskEnd

@@ -7,7 +7,7 @@ asyncio, see `fauxtp.hosting_asyncio`, the same is had for a fraction of the tim
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from types import TracebackType, coroutine
+from types import coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, create_task_group
@@ -57,15 +57,15 @@ class Family(Protocol):
         """Note that the life of the process ends here, without an error."""
         ...
 
-    async def __aenter__(self) -> object: ...
+    async def open(self) -> None:
+        """Begin, as the task of the process."""
+        ...
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        """Wait for the end of the children, if there are any; raise what a task group would."""
+    async def close(self, error: BaseException | None) -> bool:
+        """Wait for the end of the children, after `error` if that has ended the process.
+
+        Raise what a task group would raise; return True if nothing has to be.
+        """
         ...
 
 
@@ -129,15 +129,12 @@ class _TrioFamily:
     def over(self) -> None:
         pass
 
-    async def __aenter__(self) -> None:
+    async def open(self) -> None:
         await self._group.__aenter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    async def close(self, error: BaseException | None) -> bool:
         if self._used:
             self.cancel()
-        return bool(await self._group.__aexit__(kind, error, traceback))
+        if error is None:
+            return bool(await self._group.__aexit__(None, None, None))
+        return bool(await self._group.__aexit__(type(error), error, error.__traceback__))

@@ -125,6 +125,7 @@ class Process:
         "context",
         "depth",
         "exit_request",
+        "failure",
         "family",
         "handed_over",
         "handled_since",
@@ -155,6 +156,7 @@ class Process:
         self.supervisor = supervisor
         self.phase = Phase.STARTING
         self.reason: ExitReason | None = None
+        self.failure: BaseException | None = None  # of init, for whoever started it
         self.starters: list[Callable[[], object]] | None = []  # who wait for the end of init
         self.task: Any = None
         self.family: Family | None = None  # from before init until after run

@@ -15,11 +15,11 @@ from anyio import (
 )
 from anyio.abc import TaskGroup
 
-from fauxtp.actor import launch
 from fauxtp.arguments import expect_text, unexpected
 from fauxtp.children import ChildInfo, ChildSpec, RestartStrategy, RestartType
 from fauxtp.errors import MaxRestartsExceeded, NoChild, ReceiveTimeout
 from fauxtp.genserver import GenServer
+from fauxtp.life import launch
 from fauxtp.logs import logger
 from fauxtp.messaging import call
 from fauxtp.monitors import wait_exit

@@ -8,10 +8,11 @@ from typing import Any, final
 
 from anyio.abc import TaskGroup
 
-from fauxtp.actor import Actor, launch
+from fauxtp.actor import Actor
 from fauxtp.addresses import find_pid
 from fauxtp.arguments import expect_callable
 from fauxtp.errors import ProcessExited
+from fauxtp.life import launch
 from fauxtp.messaging import send_nowait
 from fauxtp.monitors import wait_exit
 from fauxtp.process import ExitReason

@@ -22,7 +22,7 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
-from fauxtp.actor import launch
+from fauxtp.life import launch
 
 pytestmark = pytest.mark.anyio
 

@@ -33,7 +33,7 @@ from fauxtp import (
     unregister,
     wait_exit,
 )
-from fauxtp.actor import launch
+from fauxtp.life import launch
 
 pytestmark = pytest.mark.anyio
 

@@ -33,7 +33,7 @@ from fauxtp import (
     whereis,
     which_children,
 )
-from fauxtp.actor import launch
+from fauxtp.life import launch
 from fauxtp.process import living
 
 pytestmark = pytest.mark.anyio

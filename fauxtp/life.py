@@ -1,0 +1,252 @@
+"""A life: what happens to a process between its start and its death, in its own task."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope, get_cancelled_exc_class
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+
+from fauxtp import registry
+from fauxtp.arguments import expect_callable, unexpected
+from fauxtp.calls import Call
+from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
+from fauxtp.hosting import run_in, turn
+from fauxtp.logs import logger
+from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
+from fauxtp.registry import PID
+from fauxtp.stack import TO_END, insist_on_room
+from fauxtp.suspending import may_suspend
+from fauxtp.waiting import current_home
+
+if TYPE_CHECKING:
+    from fauxtp.actor import Actor
+
+__all__ = ["ROUNDS", "ActorExit", "OnExit", "launch"]
+
+ROUNDS = 64  # of `run`, before the event loop has a turn
+
+OnExit = Callable[[PID, str], Awaitable[object]]
+
+
+class ActorExit(BaseException):
+    """Ends the actor that raises it; `Actor.stop` does so."""
+
+    def __init__(self, reason: ExitReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+async def launch(
+    actor: Actor,
+    task_group: TaskGroup,
+    *,
+    on_exit: OnExit | None = None,
+    register_as: str | None = None,
+    supervisor: PID | None = None,
+) -> Process:
+    """Run `actor` in `task_group`, and return its process when its `init` has finished."""
+    if actor._process is not None:
+        raise RuntimeError(f"this {type(actor).__name__} was started before")
+    home = current_home()
+    if home is None:
+        raise RuntimeError("no event loop runs in this thread")
+    if not hasattr(type(task_group), "start_soon"):
+        raise unexpected("task_group", "a task group", task_group)
+    if on_exit is not None:
+        expect_callable("on_exit", on_exit)
+    insist_on_room(TO_END)  # to begin, and to end it again
+    actor._process = process = Process(actor, home, supervisor)
+    starter = current_process(own_task=True)
+    if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
+        starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
+        process.on_started(lambda: waiting.answer(None))
+    try:
+        life = partial(_live, process, on_exit, register_as)
+        run_in(task_group, process, life, actor._can_be_stepped)
+        if process.phase is Phase.STARTING:
+            ready = home.new_waiter()
+            process.on_started(ready.wake)
+            await ready.wait(None)
+    except BaseException:
+        _abandon(process)
+        raise
+    finally:
+        if starter is not None:
+            starter.waiting_for = None
+    if process.failure is not None:
+        raise process.failure
+    return process
+
+
+def _abandon(process: Process) -> None:
+    """End a process whose starter does not wait for it any more."""
+    if process.task is None:  # its task has not begun, and may never do so
+        process.bury(CANCELLED)
+    else:
+        process.request_exit(CANCELLED)
+
+
+async def _live(  # noqa: PLR0912, PLR0915
+    process: Process, on_exit: OnExit | None, name: str | None, begins: bool
+) -> None:
+    # What an idle process awaits is its `_work`, and that is all there is in between: each
+    # further coroutine would take as much memory as its mailbox and its PID. So would each
+    # object that is kept here, in part: even what `async with` keeps for the end.
+    actor, family = process.actor, process.family
+    if process.phase is Phase.DEAD or family is None:
+        return
+    enter(process)
+    reason: ExitReason | None = None
+    outer: BaseException | None = None
+    try:
+        try:
+            await family.open()
+            try:
+                try:
+                    if process.exit_request is not None or may_suspend(actor.init):
+                        family.enter()
+                    if name is not None and not registry.register(name, process.pid):
+                        raise NameTaken(name, registry.whereis(name))
+                    process.state = await actor.init()
+                    if process.step is not None:
+                        family.leave()
+                    process.started(Phase.RUNNING)
+                    if begins and (process.step is None or len(process.mailbox)):
+                        await turn()  # what comes now need not be over before `start` is
+                    if process.exit_request is None:
+                        if process.step is None:
+                            family.enter()
+                        work = actor._work(process)
+                        if work is not None:
+                            await work
+                        else:
+                            left = ROUNDS
+                            while True:
+                                process.state = await actor.run(process.state)
+                                left -= 1
+                                if not left:
+                                    left = ROUNDS
+                                    await checkpoint()  # others must run, too
+                except ActorExit as error:  # one name for all: each takes room in the frame
+                    reason = error.reason
+                except Exception as error:
+                    reason = ExitReason.error(error)
+                finally:
+                    await actor._leave()
+            except BaseException as error:
+                if not await family.close(error):
+                    raise
+            else:
+                await family.close(None)
+        except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
+            raise
+        except get_cancelled_exc_class() as error:
+            outer = error
+        except BaseExceptionGroup as error:
+            reason, outer = _sort_out(process, error, reason)
+        except Exception as error:  # a scope of its own is open, so the family's cannot end
+            reason = ExitReason.error(error)
+        except BaseException as error:
+            reason, outer = ExitReason.error(error), error
+        reason = reason or process.exit_request or CANCELLED
+        outer = await _stop(process, reason) or outer
+    finally:  # also if the event loop itself cancels `terminate`, which no shield prevents
+        process.bury(reason or CANCELLED)
+    if on_exit is not None:
+        outer = await _tell(process, on_exit, reason or CANCELLED) or outer
+    if outer is not None:
+        raise outer
+    family.over()
+
+
+async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
+    """Do what comes between `run` and death; return what the task group must hear of."""
+    if process.phase is not Phase.RUNNING:
+        process.failure = reason.exception or ProcessExited(process.pid, reason)
+        return None
+    process.phase = Phase.STOPPING
+    fatal = _crashed(process, reason)
+    terminate = process.actor.terminate
+    try:
+        if may_suspend(terminate):
+            with CancelScope(shield=True) as scope:
+                process.closing_scope = scope
+                if process.killed:
+                    scope.cancel()
+                await terminate(reason, process.state)
+        else:
+            await terminate(reason, process.state)
+    except ActorExit:
+        pass  # it ends already
+    except Exception:
+        logger().exception("terminate of %s failed", _who(process))
+    except (GeneratorExit, get_cancelled_exc_class()):
+        raise
+    except BaseException as error:
+        return error
+    return fatal
+
+
+async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseException | None:
+    with CancelScope(shield=True):
+        try:
+            await on_exit(process.pid, reason)
+        except Exception:
+            logger().exception("on_exit of %s failed", _who(process))
+        except (GeneratorExit, get_cancelled_exc_class()):
+            raise
+        except BaseException as fatal:
+            return fatal
+    return None
+
+
+def _crashed(process: Process, reason: ExitReason) -> BaseException | None:
+    """Log the crash, if it is one and its own; return what the task group must hear of."""
+    if reason.exception is None or reason is process.exit_request:
+        return None
+    # Before `terminate`, which may give up the name.
+    logger().error("%s crashed", _who(process), exc_info=reason.exception)
+    escalates = isinstance(reason.exception, MaxRestartsExceeded)
+    return reason.exception if escalates and process.supervisor is None else None
+
+
+def _sort_out(
+    process: Process, group: BaseExceptionGroup, reason: ExitReason | None
+) -> tuple[ExitReason, BaseException | None]:
+    """Return why the actor ended, and what of `group` is more than its own affair.
+
+    `reason` is what is known already; errors that came after it are logged.
+    """
+    stops, others = group.split(ActorExit)
+    errors, fatal = (None, None) if others is None else others.split(Exception)
+    if stops is not None:  # `stop` was called in a task group of the actor's own
+        reason = reason or _first(stops).reason
+    if errors is not None and reason is not None:
+        logger().error("%s failed as it ended", _who(process), exc_info=_plain(errors))
+    elif errors is not None:
+        reason = ExitReason.error(_plain(errors))
+    if fatal is None:
+        return reason or CANCELLED, None
+    return reason or ExitReason.error(_plain(fatal)), _plain(fatal)
+
+
+def _who(process: Process) -> str:
+    names = registry.default.names(process.pid)
+    called = f" {', '.join(map(repr, names))}" if names else ""
+    return f"{type(process.actor).__name__}{called} {process.pid!r}"
+
+
+def _plain(group: BaseExceptionGroup) -> BaseException:
+    return group.exceptions[0] if len(group.exceptions) == 1 else group
+
+
+def _first(stops: BaseExceptionGroup[ActorExit]) -> ActorExit:
+    first: BaseException = stops
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, ActorExit)
+    return first
