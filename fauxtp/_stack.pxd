@@ -1,1 +1,2 @@
 cpdef bint has_room(int calls)
+cpdef bint is_free()

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["has_room"]
+__all__ = ["has_room", "insist_on_room", "is_free"]
 
 
 def has_room(calls: int) -> bool:
     """Return whether so many calls, one within the other, are still to be had."""
     return not _has_frame(max(0, sys.getrecursionlimit() - calls))
+
+
+def is_free() -> bool:
+    """Return whether three quarters of the stack are left, as for code that somebody else runs."""
+    return has_room(sys.getrecursionlimit() * 3 // 4)
+
+
+def insist_on_room(calls: int) -> None:
+    """Raise `RecursionError` unless so many calls are still to be had.
+
+    What fails halfway, as it tells that something has happened, never tells it again.
+    """
+    if not has_room(calls):
+        raise RecursionError(f"expected room on the stack for {calls} calls")
 
 
 def _has_frame(depth: int) -> bool:

@@ -25,7 +25,7 @@ from fauxtp.waiting_asyncio import AsyncioHome
 
 from fauxtp._calls cimport Call
 from fauxtp._slots cimport Slot
-from fauxtp._stack cimport has_room
+from fauxtp._stack cimport is_free
 
 __all__ = ["Suspended", "advance", "step"]
 
@@ -39,7 +39,6 @@ cdef extern from "Python.h":
     PySendResult PyIter_Send(object iterator, object value, PyObject **result)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
-    int getrecursionlimit "Py_GetRecursionLimit" () noexcept
     bint PyCoro_CheckExact(object thing)
 
 cdef extern from *:
@@ -133,7 +132,7 @@ def step(process, Call call not None, caller, handler=None, /):
     if running_loop() is not loop or _inbox.of(mailbox) or _kept.of(mailbox):
         return declined
     depth = 1 if caller is None else <int>_depth.of(caller) + 1
-    if depth > deepest or not switches["enabled"] or not has_room(getrecursionlimit() * 3 // 4):
+    if depth > deepest or not switches["enabled"] or not is_free():
         return declined
     mine = swap(loop, _task.of(process))
     if mine is None:

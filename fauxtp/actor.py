@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,8 +140,9 @@ class Actor(ABC):
         """Whether others may handle a call to it on the spot."""
         return False
 
-    async def _leave(self) -> None:
-        """Do what must be done before the children are cancelled."""
+    def _leave(self) -> Awaitable[None] | None:
+        """Return what must be done before the children are cancelled, if there is anything."""
+        return None
 
     def _started(self) -> Process:
         if self._process is None:

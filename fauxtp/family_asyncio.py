@@ -111,8 +111,7 @@ class AsyncioFamily:
             self._nursery.group.cancel_scope.cancel()
 
     def hurry(self) -> None:
-        home = self._process.home
-        assert isinstance(home, AsyncioHome)
+        home: AsyncioHome = self._process.home  # type: ignore[assignment]
         if home.is_here() and can_give_turns(home):
             for waiter in self._process.mailbox._waiting:
                 turn = waiter.take_turn() if isinstance(waiter, Sleep) else None

@@ -115,7 +115,8 @@ async def _live(  # noqa: PLR0912, PLR0915
                     if process.step is not None:
                         family.leave()
                     process.started(Phase.RUNNING)
-                    if begins and (process.step is None or len(process.mailbox)):
+                    mailbox = process.mailbox
+                    if begins and (process.step is None or mailbox._inbox or mailbox._kept):
                         await turn()  # what comes now need not be over before `start` is
                     if process.exit_request is None:
                         if process.step is None:
@@ -136,7 +137,9 @@ async def _live(  # noqa: PLR0912, PLR0915
                 except Exception as error:
                     reason = ExitReason.error(error)
                 finally:
-                    await actor._leave()
+                    leaving = actor._leave()
+                    if leaving is not None:
+                        await leaving
             except BaseException as error:
                 if not await family.close(error):
                     raise
@@ -169,7 +172,7 @@ async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
         process.failure = reason.exception or ProcessExited(process.pid, reason)
         return None
     process.phase = Phase.STOPPING
-    fatal = _crashed(process, reason)
+    fatal = None if reason.exception is None else _crashed(process, reason)
     terminate = process.actor.terminate
     try:
         if may_suspend(terminate):
@@ -206,7 +209,7 @@ async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseEx
 
 def _crashed(process: Process, reason: ExitReason) -> BaseException | None:
     """Log the crash, if it is one and its own; return what the task group must hear of."""
-    if reason.exception is None or reason is process.exit_request:
+    if reason is process.exit_request:
         return None
     # Before `terminate`, which may give up the name.
     logger().error("%s crashed", _who(process), exc_info=reason.exception)

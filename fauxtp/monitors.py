@@ -148,7 +148,7 @@ def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001
     """
     if not isinstance(reason, str):
         raise unexpected("reason", "a str", reason)
-    process = _process_of(pid)
+    process = find_process(pid) if type(pid) is PID else _process_of(pid)
     if process is None:
         return False
     if reason is USUAL:
@@ -193,7 +193,8 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     >>> anyio.run(wait_exit, "nobody")
     'noproc'
     """
-    limit, process = seconds(timeout), _process_of(pid)
+    limit = None if timeout is None else seconds(timeout)
+    process = find_process(pid) if type(pid) is PID else _process_of(pid)
     if process is None:
         return ExitReason("noproc")
     if process.exit_request is not None and process.family is not None:

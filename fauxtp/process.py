@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from enum import Enum
@@ -286,17 +286,21 @@ class Process:
         self.mailbox.shut(why)
         self.started(Phase.DEAD)
         _processes.pop(pid, None)
-        for call in self._unanswered():
-            call.fail(why(call))
-        for ref, watched_pid in _drain(self.monitors):
-            watched = _processes.get(watched_pid)
-            if watched is not None:
-                watched.watchers.pop(ref, None)
-        for _, tell in _drain(self.watchers):
-            tell(pid, reason)
-        for _, other in _drain(self.links):
-            other.links.pop(pid, None)
-            other.linked_exit(pid, reason)
+        if self.calls is not None or self.handling is not None:
+            for call in self._unanswered():
+                call.fail(why(call))
+        if self.monitors:
+            for ref, watched_pid in _drain(self.monitors):
+                watched = _processes.get(watched_pid)
+                if watched is not None:
+                    watched.watchers.pop(ref, None)
+        if self.watchers:
+            for _, tell in _drain(self.watchers):
+                tell(pid, reason)
+        if self.links:
+            for _, other in _drain(self.links):
+                other.links.pop(pid, None)
+                other.linked_exit(pid, reason)
 
     def _unanswered(self) -> list[Call]:
         calls = [] if self.calls is None else list(self.calls)
@@ -315,12 +319,8 @@ def _wake_all(starters: list[Callable[[], object]]) -> None:
         wake()
 
 
-def _drain(items: dict[K, V]) -> Iterable[tuple[K, V]]:
+def _drain(items: dict[K, V]) -> Iterator[tuple[K, V]]:
     """Take out all items, while other threads may add some and take others."""
-    return _drained(items) if items else ()
-
-
-def _drained(items: dict[K, V]) -> Iterator[tuple[K, V]]:
     while items:
         try:
             item = items.popitem()
@@ -352,8 +352,7 @@ if hasattr(os, "register_at_fork"):
 
 def enter(process: Process) -> None:
     """Make `process` the one that the running task, and what it starts, works for."""
-    if process.task is None:  # else who started it has said
-        process.task = current_task()
+    process.task = process.home.running_task()
     _current.set(process)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, final
 
 from anyio import (
@@ -150,7 +150,10 @@ class Supervisor(GenServer[Any, Any]):
                 self._hosted.set()
                 await self._all_stopped.wait()
 
-    async def _leave(self) -> None:
+    def _leave(self) -> Awaitable[None]:
+        return self._end_children()
+
+    async def _end_children(self) -> None:
         with CancelScope(shield=True):
             await self._stop_all(list(getattr(self, "_by_id", {}).values()))
             if hasattr(self, "_all_stopped"):

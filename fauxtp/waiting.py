@@ -88,6 +88,10 @@ class Home(Protocol):
         """
         ...
 
+    def running_task(self) -> Any:
+        """Return the task that runs in the loop, which is the running one."""
+        ...
+
     def new_waiter(self) -> Waiter:
         """Return a waiter for a task of this loop, which is the running one."""
         ...

@@ -67,6 +67,9 @@ class AsyncioHome:
             return False
         return True
 
+    def running_task(self) -> asyncio.Task[Any] | None:
+        return asyncio.current_task(self.loop)
+
     def new_waiter(self) -> Waiter:
         return _AsyncioWaiter(self)
 
@@ -139,7 +142,7 @@ class Sleep(Future[Any]):
     __slots__ = ("_context", "_home", "_next", "_turn", "woken")
 
     def __init__(self, home: AsyncioHome) -> None:
-        super().__init__(loop=home.loop)
+        Future.__init__(self, loop=home.loop)
         self._home = home
         self._turn: Callable[[Sleep], object] | None = None  # of the task, by its own function
         self._context: Context | None = None

@@ -33,6 +33,9 @@ class TrioHome:
             return False
         return True
 
+    def running_task(self) -> trio.lowlevel.Task:
+        return trio.lowlevel.current_task()
+
     def new_waiter(self) -> Waiter:
         return _TrioWaiter(self)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ How = Callable[[PID], Awaitable[object]]
 
 @pytest.fixture(params=[twin.replace("registry", "stack") for twin in TWINS])
 def stack(request: pytest.FixtureRequest) -> Any:
-    """Each implementation: a module with has_room."""
+    """Each implementation: a module with has_room, is_free, insist_on_room."""
     return importlib.import_module(f"fauxtp.{request.param}")
 
 
@@ -38,10 +39,29 @@ def test_there_is_less_room_the_deeper_one_is(stack: Any) -> None:
         sys.setrecursionlimit(limit)
 
 
+def test_who_insists_on_more_room_than_there_is_gets_an_error(stack: Any) -> None:
+    stack.insist_on_room(50)
+    with pytest.raises(RecursionError, match="expected room on the stack for 1000000 calls"):
+        stack.insist_on_room(1_000_000)
+
+
+def test_it_is_free_until_a_quarter_is_taken(stack: Any) -> None:
+    def free(depth: int) -> bool:
+        return free(depth - 1) if depth else stack.is_free()
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    try:
+        assert (free(0), free(300)) == (True, False)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def test_how_much_room_is_a_number(stack: Any) -> None:
-    for attempt in calls(stack.has_room, lambda: stack.has_room("much")):
-        with pytest.raises(TypeError):
-            attempt()
+    for function in (stack.has_room, stack.insist_on_room):
+        for attempt in calls(function, partial(function, "much")):
+            with pytest.raises(TypeError):
+                attempt()
 
 
 class Server(GenServer[Any, int]):
