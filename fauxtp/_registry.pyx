@@ -533,7 +533,6 @@ cdef class Registry:
         cdef str key = _name(name)
         cdef PID owner = _pid(pid)
         cdef dict spare = None
-        cdef tuple callbacks
         cdef Outcome outcome
         fauxtp_make_shareable(<PyObject *>key, <PyObject *>owner)
         with _lock:
@@ -543,9 +542,11 @@ cdef class Registry:
             with _lock:
                 outcome = _enter(self, key, owner, spare)
         if outcome is DONE and self._watchers:
-            callbacks = self._watchers.get(key, NOBODY)
-            for callback in callbacks:
-                callback(owner)
+            # Not by `get`: Cython's has a moment without a reference, and others may unwatch.
+            callbacks = fauxtp_owned(fauxtp_find(<PyObject *>self._watchers, <PyObject *>key))
+            if callbacks is not None:
+                for callback in <tuple>callbacks:
+                    callback(owner)
         return _answer(outcome, owner)
 
     def unregister(self, name, /, pid=None):

@@ -112,6 +112,31 @@ def test_who_is_retired_keeps_no_name_that_it_gets_meanwhile(twin: Any, registry
         assert (registry.names(pid), registry.registered()) == ([], [])
 
 
+def test_who_watches_all_the_time_hears_of_all_while_others_come_and_go(
+    twin: Any, registry: Any
+) -> None:
+    heard: list[Any] = []
+    pid = twin.PID()
+
+    def come_and_go() -> None:
+        for _ in range(20_000):
+            one: Any = [].append  # another one each time
+            registry.watch("kvstore", one)
+            assert registry.unwatch("kvstore", one)
+
+    def name() -> int:
+        count = 0
+        for _ in range(20_000):
+            count += registry.register("kvstore", pid)
+            registry.unregister("kvstore", pid)
+        return count
+
+    registry.watch("kvstore", heard.append)
+    counts = in_threads([name, come_and_go, name, come_and_go])
+    assert len(heard) == counts[0] + counts[2]
+    assert set(heard) == {pid}
+
+
 def test_table_and_names_agree_after_a_storm(twin: Any, registry: Any) -> None:
     """Threads register, unregister, transfer, release and retire the same few names."""
     names = [f"name:{number}" for number in range(5)]
