@@ -4,12 +4,16 @@ A program, as a failure may take the interpreter along: `python -m hostile.nomem
 compiled registry keeps to all of it. The twin may do what it was told and lose its answer for
 lack of memory; but it does a thing or leaves it, and what it left can be done afterwards: who
 is retired may be known to have exited, and still have names until that is done again.
+
+A free-threaded CPython crashes by itself where a new list of some length gets no memory
+(python/cpython#152125), so what makes one in C is left out there.
 """
 
 from __future__ import annotations
 
 import _testcapi  # type: ignore[import-not-found]
 import sys
+import sysconfig
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +23,8 @@ from hostile.twins import find_twin
 
 SIZES = (1, 3, 4, 5, 8, 9, 10, 19, 20, 21)  # dicts of names and tables grow at some of these
 LIMIT = 1000  # no operation allocates more often
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+LISTING = ("iteration", "registered", "names", "release", "retire")
 
 
 def fails(operation: Callable[[Place], object], at: Place, failing: int) -> bool:
@@ -38,6 +44,8 @@ def try_all(twin: Any, strict: bool) -> Counter[str]:
     failures: Counter[str] = Counter()
     enough = 3 if strict else 6  # failures in a row that did not matter; Python makes up for some
     for title, operation in OPERATIONS.items():
+        if strict and FREE_THREADED and title.startswith(LISTING):
+            continue
         for size in SIZES:
             complete = Place(twin, size)
             operation(complete)

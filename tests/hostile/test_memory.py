@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import sysconfig
 import weakref
 from types import ModuleType
 from typing import Any
@@ -76,6 +77,8 @@ def valgrind(module: str, *arguments: object) -> programs.Ended:
     """Run a module of the tests under memcheck; values are its own business on 3.11."""
     if shutil.which("valgrind") is None:
         pytest.skip("there is no valgrind here")
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        pytest.skip("this interpreter has no allocator that valgrind could look into")
     options = ("--quiet", "--error-exitcode=99", "--undef-value-errors=no")
     return programs.run(module, *arguments, before=("valgrind", *options), PYTHONMALLOC="malloc")
 
