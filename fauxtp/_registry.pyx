@@ -434,7 +434,6 @@ cdef bint _copy_chunk(Registry registry, uint64_t seen, Py_ssize_t *at, list nam
     cdef Py_ssize_t room = CHUNK
     with _lock:
         if registry._changes != seen:
-            at[0] = 0
             return False
         while room and PyDict_Next(registry._table, at, &name, NULL):
             names.append(<object>name)
