@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib.machinery
+import platform
 import runpy
 import shutil
 import site
 import subprocess
 import sys
 import sysconfig
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from conftest import TWINS, Run
 
 import fauxtp
+from fauxtp import __main__
 
 SITES = site.getsitepackages()
 ALONE = ("-S",)  # an editable installation would find its own extension
@@ -236,9 +239,34 @@ def test_python_m_fauxtp_tells_what_is_in_use() -> None:
         [sys.executable, "-m", "fauxtp"], capture_output=True, text=True, check=True, timeout=60
     )
     version, interpreter, registry, cost = done.stdout.splitlines()
-    assert version.startswith("fauxtp 0.")
-    assert version.endswith(f" in {Path(fauxtp.__file__).parent}")
-    assert sys.version.split()[0] in interpreter
+    where = Path(fauxtp.__file__).parent
+    assert version == f"fauxtp {metadata.version('fauxtp')} in {where}"
+    kind, number = platform.python_implementation(), sys.version.split()[0]
+    assert interpreter == f"{kind} {number} on {platform.platform()}"
     assert registry == f"registry: {fauxtp.registry.implementation} ({fauxtp.registry.reason})"
     assert cost.startswith("a look-up by name: ")
     assert " ns; by dict.get: " in cost
+
+
+def test_what_a_look_up_costs_is_measured_where_it_finds_somebody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    costs = {"whereis": 50e-9, "dict.get": 40e-9}
+    interrupted = [1e-3]  # something else ran on that processor
+
+    class Timer:
+        def __init__(self, statement: str, **options: Any) -> None:
+            scope = options["globals"]
+            one = {**scope, "name": "pipeline:processor:1"}
+            assert eval(statement, one) is not eval(statement, scope) is not None
+            assert len(scope["plain"]) == len(scope["whereis"].__self__) == __main__.NAMES
+            kind = "dict.get" if "plain.get" in statement else scope["whereis"].__name__
+            self.cost = costs[kind]
+
+        def timeit(self, loops: int) -> float:
+            return loops * (interrupted.pop() if interrupted else self.cost)
+
+    monkeypatch.setattr("timeit.Timer", Timer)
+    assert __main__.look_up_costs() == pytest.approx((50, 40))
+    __main__.main()
+    assert "a look-up by name: 50 ns; by dict.get: 40 ns\n" in capsys.readouterr().out
