@@ -49,11 +49,14 @@ def try_all(twin: Any, strict: bool) -> Counter[str]:
         for size in SIZES:
             complete = Place(twin, size)
             operation(complete)
+            done, watched = complete.picture(), complete.watches()
             clean = 0
             for failing in range(LIMIT):
                 at = Place(twin, size)
                 before = at.picture()
                 if not fails(operation, at, failing):
+                    assert at.picture() == done, (title, size, failing)
+                    assert at.watches() == watched, (title, size, failing)
                     clean += 1
                     if clean == enough:  # there is no such allocation any more
                         break
@@ -72,7 +75,8 @@ def try_all(twin: Any, strict: bool) -> Counter[str]:
 
 
 def watches_after(title: str, size: int) -> tuple[int, ...]:
-    return {"watch": (size, size + 1), "unwatch": (size, size - 1)}.get(title, (size,))
+    step = {"watch": 1, "watch, first": 1, "unwatch": -1}.get(title, 0)
+    return size, size + step
 
 
 def check_whole(title: str, operation: Callable[[Place], object], at: Place) -> None:

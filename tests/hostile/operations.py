@@ -22,15 +22,16 @@ class Place:
         self.elsewhere.register("elsewhere", self.guest)
         self.registry.register("guest", self.guest)
         self.heard: list[Any] = []
-        for _ in range(size):
+        for number in range(size):
             self.registry.watch("watched", self.heard.append)
+            self.registry.watch(f"watched:{number}", print)
 
     def picture(self) -> Any:
-        """Return what is to be seen of it all."""
+        """Return what is to be seen of it all, alike in all places that are alike."""
         return [
             (
                 registry.registered(),
-                [registry.whereis(name) for name in registry],
+                [self.pids.index(registry.whereis(name)) for name in registry],
                 [registry.names(pid) for pid in self.pids],
             )
             for registry in (self.registry, self.elsewhere)
@@ -49,8 +50,9 @@ class Place:
     def watches(self) -> int:
         """Return how many watches there are, and end them."""
         count = 0
-        while self.registry.unwatch("watched", self.heard.append):
-            count += 1
+        for name in ("watched", "new"):
+            while self.registry.unwatch(name, self.heard.append):
+                count += 1
         return count
 
 
