@@ -695,6 +695,68 @@ def test_a_comparison_may_end_the_watch(twin: Any) -> None:
     assert registry.unwatch("kvstore", meddler) is False
 
 
+def test_a_watch_that_a_comparison_has_ended_is_not_ended_twice(twin: Any) -> None:
+    registry = twin.Registry()
+    ended: list[bool] = []
+
+    class Alike:
+        def __call__(self, pid: object) -> None:
+            pass
+
+        def __eq__(self, other: object) -> bool:
+            if not ended:
+                ended.append(registry.unwatch("kvstore", self))
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    registry.watch("kvstore", Alike())
+    assert registry.unwatch("kvstore", print) is False
+    assert ended == [True]
+    ended.clear()
+    registry.watch("kvstore", Alike())
+    registry.watch("kvstore", print)
+    assert registry.unwatch("kvstore", print) is True
+    assert ended == [True]
+    assert registry.unwatch("kvstore", print) is False
+
+
+@pytest.mark.parametrize("operation", ["watch", "unwatch"])
+def test_a_watch_that_comes_in_while_another_begins_or_ends_is_kept(
+    twin: Any, operation: str
+) -> None:
+    """A collection, which on CPython 3.11 may come at any allocation, brings it in."""
+    heard: list[str] = []
+    late: list[Any] = []
+
+    def one(pid: object) -> None:
+        heard.append("one")
+
+    def come_in(phase: str, info: object) -> None:
+        if phase == "start" and not late:
+            late.append(lambda pid: heard.append("late"))
+            registry.watch("kvstore", late[0])
+
+    threshold = gc.get_threshold()
+    for allocations in range(1, 20):
+        registry = twin.Registry()
+        many = [repr] * 30  # a tuple of so many is allocated each time
+        for callback in [*many, one, *many] if operation == "unwatch" else many:
+            registry.watch("kvstore", callback)
+        heard.clear()
+        late.clear()
+        gc.collect()
+        gc.callbacks.append(come_in)
+        gc.set_threshold(allocations)
+        try:
+            getattr(registry, operation)("kvstore", one)
+        finally:
+            gc.set_threshold(*threshold)
+            gc.callbacks.remove(come_in)
+        registry.register("kvstore", twin.PID())
+        assert sorted(heard) == ["late"] * len(late) + ["one"] * (operation == "watch")
+
+
 def test_a_callback_that_is_equal_to_nothing_is_known_again(twin: Any) -> None:
     class Lonely:
         def __call__(self, pid: object) -> None:

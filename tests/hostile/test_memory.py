@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import sys
 import sysconfig
 import weakref
 from types import ModuleType
@@ -42,6 +43,79 @@ def test_a_leak_is_found() -> None:
     done = programs.run("leaks", "Keeps", 4000)
     assert done.returncode == 1
     assert "Leak" in done.stderr
+
+
+def test_names_that_nobody_watches_any_more_take_no_memory(registry: Any) -> None:
+    def watch_and_unwatch() -> None:
+        names = [f"name:{number}" for number in range(200)]
+        for _ in range(2):
+            for name in names:
+                registry.watch(name, print)
+        for name in names * 2:
+            assert registry.unwatch(name, print)
+
+    watch_and_unwatch()  # what the table keeps is there by then
+    gc.collect()
+    before = sys.getallocatedblocks()
+    watch_and_unwatch()
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 100
+
+
+@pytest.mark.parametrize("way", ["unregister", "transfer", "release", "retire"])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("guests", [False, True])
+def test_who_has_lost_all_names_takes_what_it_took_before(
+    twin: Any, way: str, count: int, guests: bool
+) -> None:
+    registry, home, heir = twin.Registry(), twin.Registry(), twin.PID()
+    pids = [twin.PID() for _ in range(200)]
+    for number, pid in enumerate(pids if guests else []):
+        home.register(f"home:{number}", pid)
+
+    def come_and_go(pids: list[Any]) -> None:
+        for number, pid in enumerate(pids):
+            for name in [f"name:{number}:{letter}" for letter in "ab"[:count]]:
+                registry.register(name, pid)
+        for pid in pids:
+            for name in registry.names(pid):
+                if way == "unregister":
+                    registry.unregister(name)
+                elif way == "transfer":
+                    registry.transfer(name, pid, heir)
+            if way == "release":
+                registry.release(pid)
+            elif way == "retire":
+                twin.retire(pid)
+        registry.release(heir)
+
+    come_and_go([twin.PID() for _ in pids])  # what tables keep is there by then
+    gc.collect()
+    before = sys.getallocatedblocks()
+    come_and_go(pids)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < len(pids) / 2
+
+
+def test_while_a_registry_is_collected_a_pid_can_be_retired(twin: Any) -> None:
+    """By then it is still listed, and no longer there."""
+
+    class Owner:
+        pass
+
+    kept, pid = twin.Registry(), twin.PID()
+    assert kept.register("kvstore", pid)
+    retired: list[Any] = []
+
+    def make() -> weakref.ref[Any]:
+        owner: Any = Owner()
+        owner.itself, owner.registry = owner, twin.Registry()
+        return weakref.ref(owner, lambda _: retired.append(twin.retire(pid)))
+
+    watched = make()
+    gc.collect()
+    assert (watched(), retired) == (None, [None])
+    assert kept.registered() == []
 
 
 def test_a_registry_that_is_found_while_it_is_collected_can_be_used(compiled: Any) -> None:
