@@ -95,13 +95,21 @@ def test_without_a_word_it_is_auto(
     assert done.stdout == "python | this installation has no compiled registry\n"
 
 
-@pytest.mark.parametrize("problem", ["ModuleNotFoundError", "RuntimeError"])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "ModuleNotFoundError('broken')",
+        "ImportError('broken', name='fauxtp._registry')",
+        "RuntimeError('broken')",
+    ],
+)
 def test_whatever_goes_wrong_is_told(tmp_path: Path, run: Run, problem: str) -> None:
     path = a_copy_of_the_package(tmp_path, None)
-    Path(path, "fauxtp", "_registry.py").write_text(f"raise {problem}('broken')")
+    Path(path, "fauxtp", "_registry.py").write_text(f"raise {problem}")
     done = run(program(path), options=ALONE, FAUXTP_EXTENSIONS="auto")
-    assert done.stdout.startswith(f"python | the compiled registry cannot be loaded: {problem}: ")
-    assert "RuntimeWarning" in done.stderr
+    told = f"the compiled registry cannot be loaded: {problem.partition('(')[0]}: broken"
+    assert done.stdout == f"python | {told}\n"
+    assert f"RuntimeWarning: {told}; its twin in Python is used" in done.stderr
     assert f"{Path('fauxtp', 'registry.py')}:" not in done.stderr, "it is not its own fault"
     done = run(program(path), options=ALONE, FAUXTP_EXTENSIONS="always")
     assert "direct cause" in done.stderr

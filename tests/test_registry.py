@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 import gc
+import itertools
 import pickle
 import sys
 import weakref
@@ -482,6 +483,44 @@ def test_who_was_seen_with_a_name_was_given_it(twin: Any) -> None:
     finally:
         sys.settrace(tracing)
     assert given is True
+
+
+@pytest.mark.parametrize("operation", ["register", "transfer", "watch"])
+def test_who_loses_all_and_gets_another_meanwhile_has_both(twin: Any, operation: str) -> None:
+    """On each line, what was looked up before is empty, is dropped, and another has its place."""
+    heard: list[Any] = []
+    for moment in range(1, 30):
+        registry, old, new = twin.Registry(), twin.PID(), twin.PID()
+        passed = itertools.count(1)
+        if operation == "transfer":
+            registry.register("kvstore", old)
+
+        def see(*_: object) -> Any:
+            if next(passed) == moment:  # noqa: B023
+                for name in ("first", "second"):
+                    registry.unregister("first")  # noqa: B023
+                    registry.register(name, new)  # noqa: B023
+                    registry.unwatch("kvstore", repr)  # noqa: B023
+                    registry.watch("kvstore", repr)  # noqa: B023
+            return see
+
+        attempt = {
+            "register": partial(registry.register, "kvstore", new),
+            "transfer": partial(registry.transfer, "kvstore", old, new),
+            "watch": partial(registry.watch, "kvstore", heard.append),
+        }[operation]
+        tracing = sys.gettrace()
+        sys.settrace(see)
+        try:
+            attempt()
+        finally:
+            sys.settrace(tracing)
+        if operation == "watch":
+            registry.register("kvstore", new)
+            assert heard == [new]
+            heard.clear()
+        assert set(registry.names(new)) == set(registry)
+        assert "kvstore" in registry
 
 
 MEANWHILE: dict[str, Callable[[Any, Any, Any], Any]] = {
