@@ -173,6 +173,7 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
         "from fauxtp import _calls, _posting, _registry, _slots, _stack, _stepping\n"
         "assert not sys._is_gil_enabled()",
         options=("-W", "error"),
+        PYTHON_GIL="",  # as it was not said that it should do without
     )
     assert (done.returncode, done.stderr) == (0, "")
 
