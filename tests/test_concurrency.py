@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import itertools
 import operator
 import os
@@ -20,6 +21,9 @@ from conftest import Run
 from fauxtp.errors import NoProcess
 
 THREADS = 8
+GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
+STEPS = 20_000 if GIL else 200_000  # without it, each has to be quicker to meet another
+ERROR = OSError()
 
 
 def in_threads(works: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -80,15 +84,15 @@ def test_serial_numbers_are_unique_over_threads(twin: Any) -> None:
 def test_one_pid_is_named_in_many_threads(twin: Any, registry: Any) -> None:
     """From none to one to several names, and back, while others ask for them and free them."""
     pid = twin.PID()
-    names = ["a", "b", "c", "d"]
+    names = [f"name:{number}" for number in range(4)]
 
     def come_and_go(step: int) -> None:
-        for number in range(0, 20_000 * step, step):
-            registry.register(names[number % 4], pid)
-            registry.unregister(names[number // 2 % 4], pid)
+        for number in range(0, STEPS * step, step):
+            registry.register(f"name:{number % 4}", pid)  # which nobody else keeps
+            registry.unregister(f"name:{number // 2 % 4}", pid)
 
     def look(operation: Callable[[Any], list[str]]) -> None:
-        for _ in range(20_000):
+        for _ in range(STEPS):
             listed = operation(pid)
             assert len(set(listed)) == len(listed)
             assert set(listed) <= set(names)
@@ -135,6 +139,21 @@ def test_who_watches_all_the_time_hears_of_all_while_others_come_and_go(
     counts = in_threads([name, come_and_go, name, come_and_go])
     assert len(heard) == counts[0] + counts[2]
     assert set(heard) == {pid}
+
+
+def test_of_many_threads_one_decides_what_becomes_of_a_call(twin: Any) -> None:
+    tail = twin.__name__.removeprefix("fauxtp._registry")
+    kind = importlib.import_module(f"fauxtp._calls{tail}").Call
+    ways = [kind.take, kind.give_up, lambda call: call.answer(call), lambda call: call.fail(ERROR)]
+    for _ in range(50):
+        calls = [kind("request", None, None) for _ in range(1000)]
+        decided = in_threads([partial(list, map(way, calls)) for way in ways])
+        for call, taken, gave_up, answered, failed in zip(calls, *decided, strict=True):
+            assert [gave_up, answered, failed].count(True) == 1
+            assert taken or gave_up
+            assert call.settled
+            if answered:
+                assert call.result() is call
 
 
 def test_table_and_names_agree_after_a_storm(twin: Any, registry: Any) -> None:

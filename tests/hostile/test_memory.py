@@ -46,18 +46,18 @@ def test_a_leak_is_found() -> None:
 
 
 def test_names_that_nobody_watches_any_more_take_no_memory(registry: Any) -> None:
-    def watch_and_unwatch() -> None:
-        names = [f"name:{number}" for number in range(200)]
+    def watch_and_unwatch(group: str) -> None:
+        names = [f"{group}:{number}" for number in range(200)]
         for _ in range(2):
             for name in names:
                 registry.watch(name, print)
         for name in names * 2:
             assert registry.unwatch(name, print)
 
-    watch_and_unwatch()  # what the table keeps is there by then
+    watch_and_unwatch("before")  # what the table keeps is there by then
     gc.collect()
     before = sys.getallocatedblocks()
-    watch_and_unwatch()
+    watch_and_unwatch("now")
     gc.collect()
     assert sys.getallocatedblocks() - before < 100
 
