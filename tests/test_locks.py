@@ -128,3 +128,40 @@ def test_locks_held_by_another_thread_do_not_survive_fork(twin: Any, run: Run) -
         options=("-W", "ignore::DeprecationWarning"),
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# This may hang, too.
+
+COLLECTED = """
+import gc, importlib, sys
+twin = importlib.import_module(f"fauxtp.{sys.argv[1]}")
+gc.disable()
+gc.callbacks.append(lambda phase, info: registry.register("late", late))
+gc.set_threshold(1)
+kept = []
+for operation in ("register", "transfer"):
+    for guest in (False, True):
+        registry, elsewhere = twin.Registry(), twin.Registry()
+        old, new, late = twin.PID(), twin.PID(), twin.PID()
+        (elsewhere if guest else registry).register("first", new)
+        registry.register("kvstore", old)
+        kept.append([{} for _ in range(1000)])  # else a new dict is one that was thrown away
+        gc.enable()
+        if operation == "register":
+            registry.register("another", new)
+        else:
+            registry.transfer("kvstore", old, new)
+        gc.disable()
+        late_ones = ["late"] if registry.whereis("late") else []
+        assert registry.names(late) == late_ones
+        first = [] if guest else ["first"]
+        assert registry.names(new) == [*first, "another" if operation == "register" else "kvstore"]
+"""
+
+
+def test_a_collection_while_a_second_name_is_given_may_use_the_registry(
+    twin: Any, run: Run
+) -> None:
+    """On CPython 3.11 one may begin at any allocation; so nothing is allocated under the lock."""
+    done = run(COLLECTED, twin.__name__.rpartition(".")[2])
+    assert (done.returncode, done.stderr) == (0, "")
