@@ -426,6 +426,6 @@ class Mailbox:
         else:
             dead_letters.add(self.pid, message, "exited")
 
-    def __del__(self) -> None:
-        if (self._inbox or self._kept or self._owed) and not sys.is_finalizing():
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if (self._inbox or self._kept or self._owed) and not is_finalizing():
             self.close()  # at the interpreter's end, there is nobody to be told
