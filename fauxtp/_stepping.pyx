@@ -107,15 +107,12 @@ cpdef object advance(object context, object coroutine):
 
 
 cdef inline object swap(object loop, object task):
-    """Make `task` the current one of `loop`, and return which was; None if there was none."""
+    """Make `task` the current one of `loop`, and return which was; None is none."""
     if _SWAPS:
-        before = _swap(loop, task)
-        if before is None:
-            _swap(loop, None)
-    else:
-        before = _tasks.get(loop)
-        if before is not None:
-            _tasks[loop] = task
+        return _swap(loop, task)
+    before = _tasks.pop(loop, None)
+    if task is not None:
+        _tasks[loop] = task
     return before
 
 
@@ -135,7 +132,8 @@ def step(process, Call call not None, caller, handler=None, /):
     if depth > deepest or not switches["enabled"] or not is_free():
         return declined
     mine = swap(loop, _task.of(process))
-    if mine is None:
+    if mine is None and handler is None:  # whoever calls has a task
+        swap(loop, None)
         return declined
     failure = result = None
     try:

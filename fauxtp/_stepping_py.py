@@ -69,7 +69,7 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
     if depth > DEPTH or not handoff.enabled or not is_free():
         return DECLINED
     mine = current_task(loop)
-    if mine is None:
+    if mine is None and handler is None:  # whoever calls has a task
         return DECLINED
     result: Any = None
     failure: BaseException | None = None

@@ -19,7 +19,7 @@ from fauxtp.handoff import current_task, set_current_task
 from fauxtp.nursery_asyncio import Nursery
 from fauxtp.process import CANCELLED, Phase, Process
 from fauxtp.turns_asyncio import can_give_turns, give_turn
-from fauxtp.waiting_asyncio import AsyncioHome, Sleep
+from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 
 __all__ = ["AsyncioFamily"]
 
@@ -114,7 +114,7 @@ class AsyncioFamily:
         home: AsyncioHome = self._process.home  # type: ignore[assignment]
         if home.is_here() and can_give_turns(home):
             for waiter in self._process.mailbox._waiting:
-                turn = waiter.take_turn() if isinstance(waiter, Sleep) else None
+                turn = waiter.take_turn() if isinstance(waiter, AsyncioWaiter) else None
                 if turn is not None:
                     give_turn(home, turn)
 

@@ -144,7 +144,7 @@ class GenServer(Actor, Generic[R, S]):
             if not (mailbox._inbox or mailbox._kept):
                 process.handling = message = result = None  # nor are they kept here
                 interruption = None
-                waiter = process.home.new_sleep()
+                waiter = process.home.new_waiter()
                 must_wait = mailbox.listen(waiter)
                 try:
                     if must_wait:

@@ -21,6 +21,8 @@ import os
 import sys
 from asyncio import isfuture
 from collections.abc import Awaitable, Coroutine, Generator
+from contextvars import Context
+from functools import partial
 from types import coroutine
 from typing import Any, Final, final
 
@@ -28,6 +30,7 @@ from anyio import current_effective_deadline
 
 from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp.process import Process
+from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = [
     "HandedOver",
@@ -47,13 +50,18 @@ enabled = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
 """Whether calls are handed off at all. `FAUXTP_HANDOFF=never` turns it off."""
 
 # Which task runs is what a loop and its tasks know from one place. `current_task(loop)` tells,
-# `set_current_task(loop, task)` changes it; there must be one before and after.
+# `set_current_task(loop, task)` changes it; None is none.
 if sys.version_info >= (3, 12):
     current_task = asyncio.tasks.current_task
     set_current_task = asyncio.tasks._swap_current_task
 else:
     current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
-    set_current_task = asyncio.tasks._current_tasks.__setitem__  # type: ignore[attr-defined]
+
+    def set_current_task(loop: Any, task: asyncio.Task[Any] | None, /) -> None:
+        if task is None:
+            asyncio.tasks._current_tasks.pop(loop, None)  # type: ignore[attr-defined]
+        else:
+            asyncio.tasks._current_tasks[loop] = task  # type: ignore[attr-defined]
 
 
 @final
@@ -117,6 +125,21 @@ class HandedOver:
         process.mailbox.wake_receivers()
         return PENDING
 
+    def resume(self, process: Process, on: Any) -> None:
+        """Take the handler's next step, as what it waits for has come; then let its caller go on.
+
+        If a message or a cancellation has woken the server meanwhile, that goes on with it.
+        """
+        if process.handed_over is not self:
+            return  # that has gone on with it, and waits itself
+        answer = self._next_step(process, None)
+        if answer is DECLINED or answer is GAVE_WAY:
+            process.mailbox.wake_receivers()
+        elif answer is not PENDING:
+            wake: Any = self.call.wake
+            if wake is not None:  # that of an AsyncioWaiter; else the caller has yet to wait
+                wake.__self__.wake_at_once()
+
     def _next_step(self, process: Process, caller: Process | None) -> Any:
         assert process.step is not None
         if process.handed_over is not self or not _sleeps(process):
@@ -167,8 +190,13 @@ def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], o
     if on is None:
         process.handed_over = rest
         return GAVE_WAY  # and the server sleeps on, as the caller may go on itself
-    if isfuture(on):  # others may await it before the server does
-        on._asyncio_future_blocking = False
+    if isfuture(on):
+        on._asyncio_future_blocking = False  # others may await it before the server does
+        home: AsyncioHome = process.home  # type: ignore[assignment]
+        if not rest.was_woken and getattr(on, "get_loop", home.is_here)() is home.loop:
+            process.handed_over = rest
+            on.add_done_callback(partial(rest.resume, process), context=Context())
+            return PENDING  # the server sleeps on, as there is nothing to do
     return hand_over(process, rest)
 
 

@@ -25,7 +25,7 @@ def may_suspend(function: Callable[..., Any]) -> bool:
     >>> may_suspend(init)
     False
     """
-    if type(function) is MethodType:
+    if isinstance(function, MethodType):
         return _may_method(function.__func__)
     return _may(function)
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import sys
 from asyncio import AbstractEventLoop, Task
-from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
 from typing import Any, Final
 
 from fauxtp import handoff
-from fauxtp.handoff import current_task
+from fauxtp.handoff import current_task, set_current_task
 from fauxtp.stack import is_free
 from fauxtp.waiting_asyncio import AsyncioHome
 
@@ -87,15 +86,14 @@ def give_turn(home: AsyncioHome, turn: Turn) -> None:
     """Let another task have its turn now: `turn` is what the event loop would call for it."""
     loop = home.loop
     mine = current_task(loop)
-    assert mine is not None
     home.depth += 1
-    _leave_task(loop, mine)
+    set_current_task(loop, None)
     try:
         turn()
     except (KeyboardInterrupt, SystemExit) as error:  # which are for the event loop, and not me
         loop.call_soon(_raise, error)
     finally:
-        _enter_task(loop, mine)
+        set_current_task(loop, mine)
         home.depth -= 1
 
 

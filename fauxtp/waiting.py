@@ -96,10 +96,6 @@ class Home(Protocol):
         """Return a waiter for a task of this loop, which is the running one."""
         ...
 
-    def new_sleep(self) -> Waiter:
-        """Return a waiter for a process that is idle, and waits for a message or its end."""
-        ...
-
 
 class ThreadWaiter:
     """The waiter of a thread that runs no event loop."""

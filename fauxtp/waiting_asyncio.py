@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary, ref
 from fauxtp.stack import TO_WAKE, insist_on_room
 from fauxtp.waiting import Waiter
 
-__all__ = ["AsyncioHome", "Sleep", "home_of"]
+__all__ = ["AsyncioHome", "AsyncioWaiter", "home_of"]
 
 TIMEOUTS: Final = 32  # different timeouts on one loop that have a queue of their own
 
@@ -71,10 +71,7 @@ class AsyncioHome:
         return asyncio.current_task(self.loop)
 
     def new_waiter(self) -> Waiter:
-        return _AsyncioWaiter(self)
-
-    def new_sleep(self) -> Waiter:
-        return Sleep(self)
+        return AsyncioWaiter(self)
 
     def new_deadlines(self, timeout: float) -> _Deadlines | None:
         """Return a new queue of the waits that have this timeout, if there can be one."""
@@ -84,69 +81,23 @@ class AsyncioHome:
         return queue
 
 
-class _AsyncioWaiter:
-    __slots__ = ("_ends", "_future", "_home", "woken")
+class AsyncioWaiter(Future[Any]):
+    """What wakes a task, and what the task waits for, in one.
 
-    def __init__(self, home: AsyncioHome) -> None:
-        self._home = home
-        self._future: Future[bool] = Future(loop=home.loop)  # as the loop does, with a call less
-        self._ends: dict[Future[bool], float] | None = None  # where its deadline is
-        self.woken = False
-
-    @property
-    def waits(self) -> bool:
-        """Whether nothing has ended the wait so far."""
-        return not self._future.done()
-
-    def wake(self) -> bool:
-        if _get_running_loop() is not self._home.loop:
-            return self._home.run_soon(self.wake)
-        if self._ends is not None:
-            self._ends.pop(self._future, None)
-        if not self._future.done():
-            insist_on_room(TO_WAKE)
-            self._future.set_result(True)
-        self.woken = True
-        return True
-
-    def time(self) -> float:
-        return self._home.loop.time()
-
-    def wait(self, timeout: float | None, *, common: bool = False) -> Awaitable[bool]:
-        if timeout is None:
-            return self._future
-        home = self._home
-        deadlines = None
-        if common:
-            deadlines = home.deadlines.get(timeout) or home.new_deadlines(timeout)
-        if deadlines is not None:
-            self._ends = deadlines.add(self._future)
-        else:
-            timer = home.loop.call_later(timeout, self._expire, context=Context())
-            self._future.add_done_callback(lambda _: timer.cancel(), context=Context())
-        return self._future
-
-    def _expire(self) -> None:
-        if not self._future.done():
-            self._future.set_result(False)
-
-
-class Sleep(Future[Any]):
-    """The waiter of an idle process, and what its task waits for, in one.
-
-    A future has the event loop give its task a turn. This one knows which turn that will be,
-    so somebody who waits for what the task is to do can give it one at once: see
+    A plain future has the event loop give its task a turn. This one knows which turn that will
+    be, so somebody who waits for what the task is to do can give it one at once: see
     `fauxtp.turns_asyncio`.
     """
 
-    __slots__ = ("_context", "_home", "_next", "_turn", "woken")
+    __slots__ = ("_context", "_ends", "_home", "_next", "_turn", "woken")
 
     def __init__(self, home: AsyncioHome) -> None:
         Future.__init__(self, loop=home.loop)
         self._home = home
-        self._turn: Callable[[Sleep], object] | None = None  # of the task, by its own function
+        self._turn: Callable[[AsyncioWaiter], object] | None = None  # the task's own function
         self._context: Context | None = None
-        self._next: asyncio.Handle | None = None  # the event loop is to give it
+        self._next: asyncio.Handle | None = None  # the turn that the event loop is to give
+        self._ends: dict[AsyncioWaiter, float] | asyncio.TimerHandle | None = None  # in time
         self.woken = False
 
     @property
@@ -158,7 +109,15 @@ class Sleep(Future[Any]):
         return self._home.loop.time()
 
     def wait(self, timeout: float | None, *, common: bool = False) -> Awaitable[bool]:
-        assert timeout is None, "an idle process waits for as long as it takes"
+        if timeout is not None:
+            home = self._home
+            queue = None
+            if common:
+                queue = home.deadlines.get(timeout) or home.new_deadlines(timeout)
+            if queue is not None:
+                self._ends = queue.add(self)
+            else:
+                self._ends = home.loop.call_later(timeout, self.expire, context=Context())
         return self
 
     def add_done_callback(
@@ -166,6 +125,8 @@ class Sleep(Future[Any]):
     ) -> None:
         """Learn from the task that waits how to give it a turn; nobody else is told."""
         self._turn, self._context = fn, context
+        if self.done():
+            self._plan_turn()
 
     def wake(self) -> bool:
         if _get_running_loop() is not self._home.loop:
@@ -173,28 +134,56 @@ class Sleep(Future[Any]):
         if not self.done():
             insist_on_room(TO_WAKE)
             self.set_result(True)
-            self._schedule()
+            self._plan_turn()
         self.woken = True
         return True
+
+    def expire(self) -> None:
+        """End the wait, as its time is over."""
+        if not self.done():
+            self.set_result(False)
+            self._plan_turn()
 
     def cancel(self, msg: Any | None = None) -> bool:
         if not super().cancel(msg):
             return False
-        self._schedule()
+        self._plan_turn()
         return True
 
-    def _schedule(self) -> None:
+    def _plan_turn(self) -> None:
+        self._forget_time()
         if self._turn is not None:
             self._next = self._home.loop.call_soon(self._turn, self, context=self._context)
 
+    def _forget_time(self) -> None:
+        ends, self._ends = self._ends, None
+        if isinstance(ends, dict):
+            ends.pop(self, None)
+        elif ends is not None:
+            ends.cancel()
+
     def take_turn(self) -> Callable[[], object] | None:
-        """Return what gives the task the turn that it would have soon, and no more has."""
-        turn, context, planned = self._turn, self._context, self._next
-        if turn is None or context is None or planned is None:
+        """Return what gives the task the turn that is planned, and no more is; or None."""
+        if self._next is None:
             return None
-        planned.cancel()
+        self._next.cancel()
         self._next = None
-        return lambda: context.run(turn, self)
+        return self._turn_now
+
+    def wake_at_once(self) -> None:
+        """Do as `wake`, and give the task its turn now, where no other task has one."""
+        if self.done() or self._turn is None:
+            self.wake()
+            return
+        self.set_result(True)
+        self.woken = True
+        self._forget_time()
+        self._turn_now()
+
+    def _turn_now(self) -> None:
+        assert self._turn is not None
+        assert self._context is not None
+        self._context.run(self._turn, self)
 
 
 class _Deadlines:
@@ -209,12 +198,12 @@ class _Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self._loop = loop
         self._timeout = timeout
-        self._ends: dict[Future[bool], float] = {}
+        self._ends: dict[AsyncioWaiter, float] = {}
         self._timed = False
 
-    def add(self, future: Future[bool]) -> dict[Future[bool], float]:
-        """Let `future` end in time; return from what to remove it if it ends before."""
-        self._ends[future] = end = self._loop.time() + self._timeout
+    def add(self, waiter: AsyncioWaiter) -> dict[AsyncioWaiter, float]:
+        """Let `waiter` end in time; return from what to remove it if it ends before."""
+        self._ends[waiter] = end = self._loop.time() + self._timeout
         if not self._timed:
             self._timed = True
             self._loop.call_at(end, self._expire, context=Context())
@@ -223,11 +212,10 @@ class _Deadlines:
     def _expire(self) -> None:
         self._timed = False
         now = self._loop.time() + _CLOCK
-        for future, end in list(self._ends.items()):
+        for waiter, end in list(self._ends.items()):
             if end > now:
                 self._timed = True
                 self._loop.call_at(end, self._expire, context=Context())
                 return
-            del self._ends[future]
-            if not future.done():
-                future.set_result(False)
+            del self._ends[waiter]
+            waiter.expire()

@@ -39,8 +39,6 @@ class TrioHome:
     def new_waiter(self) -> Waiter:
         return _TrioWaiter(self)
 
-    new_sleep = new_waiter
-
 
 class _TrioWaiter:
     __slots__ = ("_event", "_home", "woken")
