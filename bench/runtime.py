@@ -32,8 +32,16 @@ STARTS = 500
 IDLE = 10_000
 
 
+def what_comes() -> asyncio.Future[None]:
+    """Return a future whose result comes with the next turn of the event loop."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.call_soon(future.set_result, None)
+    return future
+
+
 class Server(GenServer[Any, int]):
-    """Answers at once, or after one trip through the event loop."""
+    """Answers at once, or after one trip through the event loop, or after a wait."""
 
     async def init(self) -> int:
         return 0
@@ -41,6 +49,8 @@ class Server(GenServer[Any, int]):
     async def handle_call(self, request: Any, from_: Any, state: int) -> tuple[int, int]:
         if request == "suspend":
             await asyncio.sleep(0)
+        elif request == "wait":
+            await what_comes()
         return state, state
 
     async def handle_cast(self, request: Any, state: int) -> int:
@@ -57,6 +67,9 @@ class IdleActor(Actor):
     async def run(self, state: Any) -> Any:
         await self.receive((int, lambda number: number))
 
+
+HOW = {"gives way": "suspend", "waits": "wait"}
+"""How a handler suspends: for a turn of the event loop, or until something comes."""
 
 ENDS: dict[str, type[Actor]] = {
     "start and end of a server": IdleServer,
@@ -78,6 +91,8 @@ class Bare:
                 request, answer = self.requests.popleft()
                 if request == "suspend":
                     await asyncio.sleep(0)
+                elif request == "wait":
+                    await what_comes()
                 if not answer.done():
                     answer.set_result(0)
             self.idle = loop.create_future()
@@ -137,7 +152,13 @@ async def memory_of_one(kind: type[Actor], task_group: TaskGroup) -> float:
 
 
 async def measure() -> list[Figure]:
-    names = ("call", "bare", "call suspends", "bare suspends", "cast", *ENDS)
+    names = (
+        "call",
+        "bare",
+        *(f"{who} {how}" for who in ("call", "bare") for how in HOW),
+        "cast",
+        *ENDS,
+    )
     times: dict[str, list[float]] = {name: [] for name in names}
     async with anyio.create_task_group() as task_group:
         bare = Bare()
@@ -146,8 +167,9 @@ async def measure() -> list[Figure]:
         for _ in range(ROUNDS):
             times["call"].append(await timed(CALLS, lambda: call(server, None)))
             times["bare"].append(await timed(CALLS, lambda: bare.call(None)))
-            times["call suspends"].append(await timed(CALLS, lambda: call(server, "suspend")))
-            times["bare suspends"].append(await timed(CALLS, lambda: bare.call("suspend")))
+            for how, request in HOW.items():
+                times[f"call {how}"].append(await timed(CALLS, partial(call, server, request)))
+                times[f"bare {how}"].append(await timed(CALLS, partial(bare.call, request)))
             times["cast"].append(await cast_and_drain(server))
             for name, kind in ENDS.items():
                 work = partial(start_and_end, kind, task_group)
@@ -175,10 +197,10 @@ async def measure() -> list[Figure]:
         return Figure(name, f"{size:.0f} B", "", None, f"≤ {bar} B", size <= bar)
 
     return [
-        against_bare("call", "bare", 1.5),
-        against_bare("call suspends", "bare suspends", 1.5),
-        absolute("cast", 2),
-        *(absolute(name, 40) for name in ENDS),
+        against_bare("call", "bare", 0.2),
+        *(against_bare(f"call {how}", f"bare {how}", 1.3) for how in HOW),
+        absolute("cast", 0.5),
+        *(absolute(name, bar) for name, bar in zip(ENDS, (15, 40), strict=True)),
         memory("memory of an idle, named server", memories[IdleServer], 2560),
         memory("memory of a named actor that receives", memories[IdleActor], 4096),
     ]
