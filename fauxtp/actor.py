@@ -93,12 +93,14 @@ class Actor(ABC):
         Raises `RuntimeError` before the actor is started, and outside of its event loop.
         """
         process = self._process
-        if process is None or process.task is None or process.phase is Phase.DEAD:
+        family = None if process is None else process.family
+        if process is None or family is None or process.task is None:
             raise RuntimeError(f"this {type(self).__name__} is not running")
+        if process.phase is Phase.DEAD:
+            raise RuntimeError(f"this {type(self).__name__} has ended")
         if not process.home.is_here():
             raise RuntimeError(f"this {type(self).__name__} runs in another event loop")
-        assert process.family is not None
-        return process.family.children
+        return family.children
 
     def receive(
         self, *patterns: Pattern, timeout: float | None = None
@@ -180,8 +182,8 @@ class Actor(ABC):
         """
         actor = cls(*args, **kwargs)
         process = await launch(actor, task_group, on_exit=on_exit, register_as=register_as)
-        assert process.family is not None
-        return ActorHandle(process.pid, process.family.scope)
+        family = process.family  # None: it has ended already, and nothing can cancel it
+        return ActorHandle(process.pid, CancelScope() if family is None else family.scope)
 
 
 def expect_actor_class(parameter: str, came: type[Actor]) -> type[Actor]:

@@ -92,7 +92,7 @@ def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) 
         _host_of(task_group, process.home).take_in(process, live, can_step)  # type: ignore[arg-type]
         return
     process.family = _TrioFamily(process)
-    task_group.start_soon(live, False, name=type(process.actor).__name__)
+    task_group.start_soon(live, False, name=process.kind.__name__)
 
 
 class _TrioFamily:

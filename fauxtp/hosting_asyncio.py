@@ -61,7 +61,7 @@ class _Host:
             process.step = step
         # Not before the host waits: it could be cancelled still before it looks after anybody.
         begins = self._changed is not None and not self._ending and can_give_turns(self._home)
-        name = type(process.actor).__name__
+        name = process.kind.__name__
         if begins:
             task = begun_task(self._home, live(True), name, context)
         else:

@@ -66,7 +66,7 @@ def process_info(pid: PID | str) -> ProcessInfo:
     return ProcessInfo(
         pid=process.pid,
         names=default.names(process.pid),
-        actor_class=type(process.actor),
+        actor_class=process.kind,
         phase=process.phase,
         mailbox_length=len(process.mailbox),
         handling=handling,
@@ -103,7 +103,6 @@ def _branch(
         waiting = len(process.mailbox)
         queue = f" ({waiting} waiting)" if waiting else ""
         yield (
-            f"{indent}{type(process.actor).__name__}{names} {process.pid!r}"
-            f" {process.phase.value}{queue}"
+            f"{indent}{process.kind.__name__}{names} {process.pid!r} {process.phase.value}{queue}"
         )
         yield from _branch(below, process.pid, indent + "  ")

@@ -164,6 +164,7 @@ async def _live(  # noqa: PLR0912, PLR0915
     if outer is not None:
         raise outer
     family.over()
+    process.let_go()
 
 
 async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
@@ -240,7 +241,7 @@ def _sort_out(
 def _who(process: Process) -> str:
     names = registry.default.names(process.pid)
     called = f" {', '.join(map(repr, names))}" if names else ""
-    return f"{type(process.actor).__name__}{called} {process.pid!r}"
+    return f"{process.kind.__name__}{called} {process.pid!r}"
 
 
 def _plain(group: BaseExceptionGroup) -> BaseException:

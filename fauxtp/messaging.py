@@ -98,7 +98,7 @@ async def cast(to: PID | str, request: Any) -> None:
         await full.put(request)
 
 
-async def call(  # noqa: PLR0912, PLR0915  (in one piece, as each call goes through it)
+async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
     to: PID | str, request: Any, timeout: float | None = USUAL
 ) -> Any:
     """Hand `request` to a server's `handle_call`, and return its answer.
@@ -123,9 +123,7 @@ async def call(  # noqa: PLR0912, PLR0915  (in one piece, as each call goes thro
         pid, process, mailbox = _target(to)
     else:
         pid, mailbox = process.pid, process.mailbox
-    caller = current()
-    if caller is not None:
-        caller = current_process(own_task=True)
+    caller = None if current() is None else current_process(own_task=True)
     pending = Call(request, pid, None if caller is None else caller.pid)
     try:
         if caller is not None:

@@ -157,7 +157,7 @@ def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001
         why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
     if reason == "kill":
         process.kill(why)
-    elif process.actor.trap_exit:
+    elif process.traps_exits:
         process.mailbox.deliver(Exit(None, why))
     else:
         process.request_exit(why)
@@ -197,8 +197,9 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     process = find_process(pid) if type(pid) is PID else _process_of(pid)
     if process is None:
         return ExitReason("noproc")
-    if process.exit_request is not None and process.family is not None:
-        process.family.hurry()
+    family = process.family
+    if process.exit_request is not None and family is not None:
+        family.hurry()
     if process.phase is Phase.DEAD:
         return process.reason or ExitReason("noproc")
     ref, waiter = Ref(), new_waiter()

@@ -105,7 +105,7 @@ class Phase(Enum):
 
 
 _processes: dict[PID, Process] = {}
-_current: ContextVar[Process | None] = ContextVar("fauxtp_process", default=None)
+_current: ContextVar[PID | None] = ContextVar("fauxtp_process", default=None)
 
 Watcher = Callable[[PID, ExitReason], object]
 
@@ -133,6 +133,7 @@ class Process:
         "home",
         "idle",
         "killed",
+        "kind",
         "links",
         "mailbox",
         "monitors",
@@ -149,7 +150,8 @@ class Process:
     )
 
     def __init__(self, actor: Actor, home: Home, supervisor: PID | None) -> None:
-        self.actor = actor
+        self.actor: Actor = actor  # until it has ended
+        self.kind = type(actor)
         self.home = home
         self.pid = PID()
         self.mailbox = Mailbox(type(actor).mailbox_size, pid=self.pid)
@@ -180,7 +182,7 @@ class Process:
         _processes[self.pid] = self
 
     def __repr__(self) -> str:
-        return f"<Process {self.pid!r} {type(self.actor).__name__} {self.phase.value}>"
+        return f"<Process {self.pid!r} {self.kind.__name__} {self.phase.value}>"
 
     # Starting
 
@@ -228,10 +230,16 @@ class Process:
 
     def linked_exit(self, pid: PID | None, reason: ExitReason) -> None:
         """Hear that a linked process has ended."""
-        if self.actor.trap_exit:
+        if self.traps_exits:
             self.mailbox.deliver(Exit(pid, reason))
         elif reason.abnormal:
             self.request_exit(reason)
+
+    @property
+    def traps_exits(self) -> bool:
+        """Whether it is sent an `Exit` where it would be ended."""
+        actor = self.actor  # which another thread may see to its end just now
+        return actor is not None and actor.trap_exit
 
     # Asking to end
 
@@ -243,6 +251,8 @@ class Process:
             self.home.run(lambda: self._exit_now(reason))
 
     def _exit_now(self, reason: ExitReason) -> None:
+        if self.phase is Phase.DEAD:
+            return
         insist_on_room(TO_END)
         if self.exit_request is None:
             self.exit_request = reason
@@ -302,6 +312,10 @@ class Process:
                 other.links.pop(pid, None)
                 other.linked_exit(pid, reason)
 
+    def let_go(self) -> None:
+        """Forget what refers back to this, which then is freed at once and not by a collection."""
+        self.actor = self.family = self.state = None  # type: ignore[assignment]
+
     def _unanswered(self) -> list[Call]:
         calls = [] if self.calls is None else list(self.calls)
         if isinstance(self.handling, Call):
@@ -353,11 +367,11 @@ if hasattr(os, "register_at_fork"):
 def enter(process: Process) -> None:
     """Make `process` the one that the running task, and what it starts, works for."""
     process.task = process.home.running_task()
-    _current.set(process)
+    _current.set(process.pid)
 
 
 current = _current.get
-"""Return the process of the context, or None; it may be dead, and the task another's."""
+"""Return the PID that the context belongs to, or None; it may be dead, and the task another's."""
 
 
 def current_process(*, own_task: bool = False) -> Process | None:
@@ -365,8 +379,9 @@ def current_process(*, own_task: bool = False) -> Process | None:
 
     With `own_task`, only if it is the process's own task, and not one that it started.
     """
-    process = current()
-    if process is None or process.phase is Phase.DEAD:
+    pid = current()
+    process = None if pid is None else _processes.get(pid)
+    if process is None:
         return None
     if own_task and process.task is not current_task():
         return None

@@ -154,7 +154,7 @@ class TestActor(Actor):
             raise NoProcess(pid)
         if not isinstance(process.actor, cls):
             raise TypeError(
-                f"expected {pid!r} to be a {cls.__name__}, got {type(process.actor).__name__}"
+                f"expected {pid!r} to be a {cls.__name__}, got {process.kind.__name__}"
             )
         return process.actor
 

@@ -162,6 +162,11 @@ class AsyncioWaiter(Future[Any]):
         elif ends is not None:
             ends.cancel()
 
+    def result(self) -> Any:
+        """Tell the task that has its turn how the wait ended."""
+        self._next = None  # which refers to this: a collection would have to free the two
+        return Future.result(self)
+
     def take_turn(self) -> Callable[[], object] | None:
         """Return what gives the task the turn that is planned, and no more is; or None."""
         if self._next is None:

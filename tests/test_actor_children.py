@@ -255,9 +255,9 @@ async def test_children_that_are_cancelled_before_they_begin_end_the_actor_and_l
             puppet.start_soon_child(child)
             puppet.children.cancel_scope.cancel()
 
+        actor = weakref.ref(process.actor)
         await cast(process.pid, partial(cancel_at_once, process.actor))
         assert await wait_exit(process.pid) == "cancelled"
-        actor = weakref.ref(process.actor)
         del process
         await anyio.wait_all_tasks_blocked()
         gc.collect()

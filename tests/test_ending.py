@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
@@ -11,7 +13,7 @@ import anyio
 import pytest
 from conftest import ASYNCIO, task_group, turns
 
-from fauxtp import PID, GenServer, cast, exit, handoff, is_alive, monitor, wait_exit, whereis
+from fauxtp import PID, GenServer, call, cast, exit, handoff, is_alive, monitor, wait_exit, whereis
 from fauxtp.process import current_process, find_process
 
 pytestmark = pytest.mark.anyio
@@ -30,6 +32,10 @@ class Server(GenServer[Any, Any]):
 
     def __init__(self, last: Callable[[Server], Awaitable[object]] | None = None) -> None:
         self.last = last
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        await anyio.sleep(0)
+        return request, state
 
     async def handle_cast(self, request: Any, state: Any) -> Any:
         request()
@@ -176,6 +182,33 @@ async def test_servers_of_which_each_ends_the_next_are_as_many_as_one_likes() ->
         exit(pids[0])
         assert await wait_exit(pids[0]) == "shutdown"
         assert ended == pids[::-1]
+
+
+@pytest.mark.parametrize("hurried", [True, False])
+async def test_who_has_ended_is_freed_at_once_and_by_no_collection(hurried: bool) -> None:
+    async with task_group() as group:
+        await Server.start(task_group=group)
+        pid = await Server.start(task_group=group, register_as="server")
+        await call(pid, "anything")
+        process = find_process(pid)
+        assert process is not None
+        rests: list[Any] = [
+            weakref.ref(process),
+            weakref.ref(process.actor),
+            weakref.ref(process.task),
+        ]
+        gc.collect()
+        gc.disable()
+        try:
+            del process
+            exit(pid)
+            if not hurried:
+                await anyio.wait_all_tasks_blocked()
+            await wait_exit(pid)
+            await anyio.wait_all_tasks_blocked()
+            assert [rest() for rest in rests] == [None] * 3
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("last", [SystemExit, KeyboardInterrupt])
