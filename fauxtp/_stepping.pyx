@@ -166,6 +166,8 @@ def step(process, Call call not None, caller, handler=None, /):
     _handling.put(process, None)
     _idle.put(process, _exit_request.of(process) is None)
     if call.has_answered(answer):
+        if mine is not None and mine._must_cancel:
+            return pending  # the handler has cancelled its caller, who should have a turn
         return answer
     reply(call, answer)  # too late, which is noted there
     return pending

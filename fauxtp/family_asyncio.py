@@ -1,6 +1,6 @@
 """What ends with a process on asyncio: its own code, in a cancel scope, and its children.
 
-The scope is entered when the process's own code is about to run for the first time, and left
+The scope is entered when the process's own code is about to run and may wait, and left
 again after `init` if there is nothing to do yet: it takes more memory than all the rest of an
 idle server. The children get a task group when the process first asks for it.
 """
@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 from fauxtp.handoff import current_task, set_current_task
 from fauxtp.nursery_asyncio import Nursery
 from fauxtp.process import CANCELLED, Phase, Process
-from fauxtp.turns_asyncio import can_give_turns, give_turn
+from fauxtp.turns_asyncio import can_give_turns, give_turn, is_to_be_cancelled
 from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 
 __all__ = ["AsyncioFamily"]
@@ -110,13 +110,17 @@ class AsyncioFamily:
         if self._nursery is not None:
             self._nursery.group.cancel_scope.cancel()
 
-    def hurry(self) -> None:
+    def hurry(self) -> bool:
         home: AsyncioHome = self._process.home  # type: ignore[assignment]
-        if home.is_here() and can_give_turns(home):
-            for waiter in self._process.mailbox._waiting:
-                turn = waiter.take_turn() if isinstance(waiter, AsyncioWaiter) else None
-                if turn is not None:
-                    give_turn(home, turn)
+        if self._process.handling is not None:
+            return False  # its task sleeps, but somebody runs in its context: it is stepped
+        if not home.is_here() or not can_give_turns(home):
+            return False
+        for waiter in self._process.mailbox._waiting:
+            turn = waiter.take_turn() if isinstance(waiter, AsyncioWaiter) else None
+            if turn is not None:
+                give_turn(home, turn)
+        return is_to_be_cancelled(home)
 
     def over(self) -> None:
         self._leave_host(self._process)

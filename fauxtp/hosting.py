@@ -6,8 +6,7 @@ asyncio, see `fauxtp.hosting_asyncio`, the same is had for a fraction of the tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from types import coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, create_task_group
@@ -18,7 +17,7 @@ from fauxtp.waiting import running_asyncio_loop
 if TYPE_CHECKING:
     from fauxtp.process import Process
 
-__all__ = ["Family", "Life", "run_in", "turn"]
+__all__ = ["Family", "Life", "run_in"]
 
 Life = Callable[[bool], Coroutine[Any, Any, None]]
 """What a process does, told whether it begins in a turn of somebody else's."""
@@ -49,8 +48,12 @@ class Family(Protocol):
         """End `init`, `run` and the children."""
         ...
 
-    def hurry(self) -> None:
-        """Let the process, which was asked to end, do so now, if it can be done."""
+    def hurry(self) -> bool:
+        """Let the process, which was asked to end, do so now, if it can be done.
+
+        Return whether the running task, which might not wait any more, should wait for a turn:
+        see `fauxtp.turns_asyncio.is_to_be_cancelled`.
+        """
         ...
 
     def over(self) -> None:
@@ -72,16 +75,11 @@ class Family(Protocol):
 _host_of: Callable[[TaskGroup, Any], Any] | None = None
 
 
-@coroutine
-def turn() -> Generator[None, None, None]:
-    """Wait for the next turn of an asyncio task."""
-    yield
-
-
-def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) -> None:
+def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) -> bool:
     """Run `live`, the life of `process`, as a task that ends with `task_group`.
 
-    `can_step` tells whether others may handle calls to it on the spot.
+    `can_step` tells whether others may handle calls to it on the spot. Return whether the
+    running task should wait for a turn, as `Family.hurry` does.
     """
     global _host_of
     if running_asyncio_loop() is not None:
@@ -89,10 +87,11 @@ def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) 
             from fauxtp.hosting_asyncio import host_of  # noqa: PLC0415
 
             _host_of = host_of
-        _host_of(task_group, process.home).take_in(process, live, can_step)  # type: ignore[arg-type]
-        return
+        host = _host_of(task_group, process.home)  # type: ignore[arg-type]
+        return host.take_in(process, live, can_step)
     process.family = _TrioFamily(process)
     task_group.start_soon(live, False, name=process.kind.__name__)
+    return False
 
 
 class _TrioFamily:
@@ -123,8 +122,8 @@ class _TrioFamily:
         if self._group.cancel_scope is not None:  # else it is not entered yet
             self._group.cancel_scope.cancel()
 
-    def hurry(self) -> None:
-        pass
+    def hurry(self) -> bool:
+        return False
 
     def over(self) -> None:
         pass

@@ -17,7 +17,7 @@ from fauxtp.family_asyncio import AsyncioFamily
 from fauxtp.hosting import Life
 from fauxtp.process import CANCELLED, Phase, Process
 from fauxtp.stepping import step
-from fauxtp.turns_asyncio import begun_task, can_give_turns
+from fauxtp.turns_asyncio import begun_task, can_give_turns, is_to_be_cancelled
 from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["host_of"]
@@ -54,7 +54,7 @@ class _Host:
         self._ending = False
         self._forget, self._left = self._gone, self._leave  # one bound method for all the tasks
 
-    def take_in(self, process: Process, live: Life, can_step: bool) -> None:
+    def take_in(self, process: Process, live: Life, can_step: bool) -> bool:
         process.context = context = copy_context()
         process.family = AsyncioFamily(process, self._left)
         if can_step:
@@ -69,10 +69,11 @@ class _Host:
         self._guests[task] = process
         if task.done():  # its `init` has failed
             self._gone(task)
-            return
-        task.add_done_callback(self._forget, context=context)  # or it had a copy of its own
-        if self._ending:
-            process.request_exit(CANCELLED)
+        else:
+            task.add_done_callback(self._forget, context=context)  # or it had a copy of its own
+            if self._ending:
+                process.request_exit(CANCELLED)
+        return begins and is_to_be_cancelled(self._home)
 
     def _leave(self, process: Process) -> None:
         """Forget the task that runs, and is about to end well: it need not be told of it."""

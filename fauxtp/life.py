@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope, get_cancelled_exc_class
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
 from fauxtp import registry
 from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
-from fauxtp.hosting import run_in, turn
+from fauxtp.hosting import run_in
 from fauxtp.logs import logger
 from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
 from fauxtp.registry import PID
 from fauxtp.stack import TO_END, insist_on_room
 from fauxtp.suspending import may_suspend
-from fauxtp.waiting import current_home
+from fauxtp.waiting import current_home, turn
 
 if TYPE_CHECKING:
     from fauxtp.actor import Actor
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ROUNDS", "ActorExit", "OnExit", "launch"]
 
 ROUNDS = 64  # of `run`, before the event loop has a turn
+FOR_THE_LOOP = KeyboardInterrupt, SystemExit  # it ends with them, and nobody goes on
 
 OnExit = Callable[[PID, str], Awaitable[object]]
 
@@ -66,11 +68,13 @@ async def launch(
         process.on_started(lambda: waiting.answer(None))
     try:
         life = partial(_live, process, on_exit, register_as)
-        run_in(task_group, process, life, actor._can_be_stepped)
+        must_turn = run_in(task_group, process, life, actor._can_be_stepped)
         if process.phase is Phase.STARTING:
             ready = home.new_waiter()
             process.on_started(ready.wake)
             await ready.wait(None)
+        elif must_turn:
+            await turn()
     except BaseException:
         _abandon(process)
         raise
@@ -157,6 +161,8 @@ async def _live(  # noqa: PLR0912, PLR0915
             reason, outer = ExitReason.error(error), error
         reason = reason or process.exit_request or CANCELLED
         outer = await _stop(process, reason) or outer
+        if isinstance(outer, FOR_THE_LOOP):
+            await _own_turn()
     finally:  # also if the event loop itself cancels `terminate`, which no shield prevents
         process.bury(reason or CANCELLED)
     if on_exit is not None:
@@ -195,6 +201,12 @@ async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
     return fatal
 
 
+async def _own_turn() -> None:
+    """Wait for a turn of the event loop's own: what comes next is not for who gave this one."""
+    with suppress(get_cancelled_exc_class()):
+        await cancel_shielded_checkpoint()
+
+
 async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseException | None:
     with CancelScope(shield=True):
         try:
@@ -204,6 +216,8 @@ async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseEx
         except (GeneratorExit, get_cancelled_exc_class()):
             raise
         except BaseException as fatal:
+            if isinstance(fatal, FOR_THE_LOOP):
+                await _own_turn()
             return fatal
     return None
 

@@ -15,7 +15,7 @@ from fauxtp.mailbox import Mailbox, find_mailbox
 from fauxtp.posting import post
 from fauxtp.process import Process, current, current_process, find_process
 from fauxtp.registry import PID
-from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds
+from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds, turn
 
 __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
 
@@ -98,7 +98,7 @@ async def cast(to: PID | str, request: Any) -> None:
         await full.put(request)
 
 
-async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
+async def call(  # noqa: PLR0912, PLR0915  (in one piece, as each call goes through it)
     to: PID | str, request: Any, timeout: float | None = USUAL
 ) -> Any:
     """Hand `request` to a server's `handle_call`, and return its answer.
@@ -155,6 +155,8 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
             pending.wake = waiter.wake
             if not pending.settled:  # another thread may have been quick
                 await waiter.wait(limit, common=limit == timeout)
+        elif answer is PENDING:
+            await turn()
     except BaseException:
         pending.give_up()
         if pending.wake is not None:

@@ -11,7 +11,7 @@ from fauxtp.errors import ReceiveTimeout
 from fauxtp.mailbox import find_mailbox
 from fauxtp.process import Exit, ExitReason, Phase, Process, current_process, find_process
 from fauxtp.registry import PID, Ref
-from fauxtp.waiting import new_waiter, seconds
+from fauxtp.waiting import new_waiter, seconds, turn
 
 __all__ = [
     "Down",
@@ -26,8 +26,7 @@ __all__ = [
     "wait_exit",
 ]
 
-USUAL: Final = "shutdown"
-_USUAL: Final = ExitReason(USUAL, abnormal=True)
+USUAL: Final = ExitReason("shutdown", abnormal=True)
 
 
 @final
@@ -151,10 +150,7 @@ def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001
     process = find_process(pid) if type(pid) is PID else _process_of(pid)
     if process is None:
         return False
-    if reason is USUAL:
-        why = _USUAL
-    else:
-        why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
+    why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
     if reason == "kill":
         process.kill(why)
     elif process.traps_exits:
@@ -198,8 +194,8 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     if process is None:
         return ExitReason("noproc")
     family = process.family
-    if process.exit_request is not None and family is not None:
-        family.hurry()
+    if process.exit_request is not None and family is not None and family.hurry():
+        await turn()
     if process.phase is Phase.DEAD:
         return process.reason or ExitReason("noproc")
     ref, waiter = Ref(), new_waiter()

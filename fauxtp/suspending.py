@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from inspect import CO_COROUTINE
 from opcode import opmap
 from types import FunctionType, MethodType
 from typing import Any
+from weakref import ref
 
 __all__ = ["may_suspend"]
 
 _SEND = opmap.get("SEND")  # to what is awaited, of whichever kind
+
+_known: dict[ref[FunctionType], bool] = {}  # a WeakKeyDictionary takes twice as long
 
 
 def may_suspend(function: Callable[..., Any]) -> bool:
@@ -26,15 +28,12 @@ def may_suspend(function: Callable[..., Any]) -> bool:
     False
     """
     if isinstance(function, MethodType):
-        return _may_method(function.__func__)
-    return _may(function)
-
-
-def _may(function: Callable[..., Any]) -> bool:
+        function = function.__func__
     if type(function) is not FunctionType or _SEND is None:
         return True
-    code = function.__code__
-    return not code.co_flags & CO_COROUTINE or _SEND in code.co_code[::2]
-
-
-_may_method = lru_cache(maxsize=512)(_may)  # those of classes are few, and live long
+    known = _known.get(ref(function))
+    if known is None:
+        code = function.__code__
+        known = not code.co_flags & CO_COROUTINE or _SEND in code.co_code[::2]
+        _known[ref(function, _known.pop)] = known
+    return known

@@ -20,7 +20,7 @@ from fauxtp.handoff import current_task, set_current_task
 from fauxtp.stack import is_free
 from fauxtp.waiting_asyncio import AsyncioHome
 
-__all__ = ["begun_task", "can_give_turns", "give_turn"]
+__all__ = ["begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
 
 DEPTH: Final = 16  # turns, each given in the one before
 TURNS: Final = 64  # of which one is left to the event loop: others have a turn, too
@@ -51,25 +51,27 @@ def begun_task(
             return Task(work, loop=loop, name=name, context=context, eager_start=True)
         finally:
             home.depth -= 1
-    task, turns = _with_its_turn(loop, work, name, context)
-    for turn in turns:  # none, where tasks begin by themselves
+    task, turn = _with_its_turn(loop, work, name, context)
+    if turn is not None:  # else it has begun by itself
         give_turn(home, partial(context.run, turn))
     return task
 
 
 def _with_its_turn(
     loop: AbstractEventLoop, work: Coroutine[Any, Any, None], name: str, context: Context
-) -> tuple[Task[None], list[Turn]]:
+) -> tuple[Task[None], Turn | None]:
     """Return a task with its first turn, which the event loop does not hear of."""
     call_soon, before = loop.call_soon, vars(loop).get("call_soon")
-    turns: list[Turn] = []
-    task: Task[None] | None = None
+    turn: Turn | None = None
 
     def keep(callback: Turn, *arguments: Any, context: Context | None = None) -> object:
-        if task is None and isinstance(getattr(callback, "__self__", None), Task):
-            turns.append(callback)
+        nonlocal turn
+        task = getattr(callback, "__self__", None)
+        if isinstance(task, Task) and task.get_coro() is work and not arguments:
+            turn = callback
             return None
-        return call_soon(callback, *arguments, context=context)  # it is a finaliser's
+        # It is of a finaliser, a signal handler, a task factory, or of what has begun by itself.
+        return call_soon(callback, *arguments, context=context)
 
     vars(loop)["call_soon"] = keep
     try:
@@ -79,7 +81,7 @@ def _with_its_turn(
             del vars(loop)["call_soon"]
         else:
             vars(loop)["call_soon"] = before
-    return task, turns
+    return task, turn
 
 
 def give_turn(home: AsyncioHome, turn: Turn) -> None:
@@ -90,12 +92,16 @@ def give_turn(home: AsyncioHome, turn: Turn) -> None:
     set_current_task(loop, None)
     try:
         turn()
-    except (KeyboardInterrupt, SystemExit) as error:  # which are for the event loop, and not me
-        loop.call_soon(_raise, error)
     finally:
         set_current_task(loop, mine)
         home.depth -= 1
 
 
-def _raise(error: BaseException) -> None:
-    raise error
+def is_to_be_cancelled(home: AsyncioHome) -> bool:
+    """Return whether the running task is to be cancelled where it waits next.
+
+    Who has given a turn, and need not wait any more, should do so then: what had the turn may
+    have cancelled a scope of this task's, which would be left before it is noticed.
+    """
+    task: Any = current_task(home.loop)
+    return task is not None and task._must_cancel

@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from types import coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "running_asyncio_loop",
     "running_trio_token",
     "seconds",
+    "turn",
 ]
 
 
@@ -178,3 +180,9 @@ def current_task() -> Any:
     if running_trio_token() is not None:
         return sys.modules["trio"].lowlevel.current_task()
     return None
+
+
+@coroutine
+def turn() -> Generator[None, None, None]:
+    """Wait for the next turn of an asyncio task."""
+    yield

@@ -7,6 +7,7 @@ import gc
 import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ import pytest
 from conftest import ASYNCIO, task_group, turns
 
 from fauxtp import PID, GenServer, call, cast, exit, handoff, is_alive, monitor, wait_exit, whereis
+from fauxtp.errors import ProcessExited
 from fauxtp.process import current_process, find_process
 
 pytestmark = pytest.mark.anyio
@@ -33,13 +35,12 @@ class Server(GenServer[Any, Any]):
     def __init__(self, last: Callable[[Server], Awaitable[object]] | None = None) -> None:
         self.last = last
 
-    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
-        await anyio.sleep(0)
-        return request, state
-
     async def handle_cast(self, request: Any, state: Any) -> Any:
         request()
         return state
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        return await request(), state
 
     async def terminate(self, reason: str, state: Any) -> None:
         if self.last is not None:
@@ -142,6 +143,61 @@ async def test_the_task_is_cancelled_by_whoever_cancels_it_in_the_same_turn() ->
             assert process.task.done()
 
 
+async def test_who_is_cancelled_by_the_end_that_it_waits_for_is_cancelled_where_it_waits() -> None:
+    scope = anyio.CancelScope()
+
+    async def cancel(server: Server) -> None:
+        scope.cancel()
+
+    async with task_group() as group:
+        await Server.start(task_group=group)
+        pid = await Server.start(cancel, task_group=group)
+        with scope:
+            exit(pid)
+            await wait_exit(pid)
+            pytest.fail("it goes on")
+        await asyncio.sleep(0)  # nothing is left of the cancellation
+        assert scope.cancelled_caught
+
+
+async def test_a_server_whose_handler_runs_on_the_spot_is_not_given_a_turn_meanwhile() -> None:
+    ended: list[str] = []
+
+    async def end_the_caller() -> None:
+        exit(first, "by whom it calls")
+        ended.append(await wait_exit(first))
+
+    async def ask_the_second() -> None:
+        await call(second, end_the_caller)
+
+    async with task_group() as group:
+        first = await Server.start(task_group=group)
+        second = await Server.start(task_group=group)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(ProcessExited, match="by whom it calls"):
+            await call(first, ask_the_second)
+        await anyio.wait_all_tasks_blocked()
+        assert is_alive(second)
+    assert ended == ["by whom it calls"]
+
+
+@pytest.mark.usefixtures("quick_collections")
+async def test_a_server_that_is_woken_leaves_nothing_to_the_collector() -> None:
+    async with task_group() as group:
+        await Server.start(task_group=group)
+        pid = await Server.start(task_group=group)
+        await anyio.wait_all_tasks_blocked()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(100):
+                await cast(pid, int)
+                await asyncio.sleep(0)
+            assert gc.collect() < 100
+        finally:
+            gc.enable()
+
+
 async def test_messages_that_came_before_are_dead_letters_as_ever() -> None:
     handled: list[str] = []
     async with task_group() as group:
@@ -189,7 +245,7 @@ async def test_who_has_ended_is_freed_at_once_and_by_no_collection(hurried: bool
     async with task_group() as group:
         await Server.start(task_group=group)
         pid = await Server.start(task_group=group, register_as="server")
-        await call(pid, "anything")
+        await call(pid, partial(anyio.sleep, 0))
         process = find_process(pid)
         assert process is not None
         rests: list[Any] = [

@@ -1,4 +1,4 @@
-"""Processes whose first step is taken by their starter: nobody can tell, but by the time."""
+"""Processes that begin in the turn of their starter: nobody can tell, but by the time."""
 
 from __future__ import annotations
 
@@ -163,6 +163,45 @@ async def test_an_init_whose_starter_is_cancelled_is_cancelled() -> None:
     assert diary == ["init", "left"]
 
 
+async def test_a_starter_that_is_cancelled_by_init_is_cancelled_where_it_starts() -> None:
+    scope = anyio.CancelScope()
+    diary: list[str] = []
+
+    async def cancel(server: Server) -> None:
+        scope.cancel()
+
+    async with task_group() as group:
+        await prepared(group)
+        with scope:
+            await Server.start(cancel, diary, task_group=group)
+            diary.append("started")
+        await asyncio.sleep(0)  # nothing is left of the cancellation
+        await anyio.wait_all_tasks_blocked()
+    assert (diary, scope.cancelled_caught) == (["init", "cancelled"], True)
+
+
+@pytest.mark.parametrize("last", [SystemExit, KeyboardInterrupt])
+def test_what_ends_the_program_goes_to_the_event_loop_and_not_to_the_starter(
+    last: type[BaseException],
+) -> None:
+    harmed: list[BaseException] = []
+
+    async def give_up(server: Server) -> None:
+        raise last
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            await prepared(group)
+            try:
+                await Server.start(give_up, task_group=group)
+            except last as error:
+                harmed.append(error)
+
+    with pytest.raises(last):
+        asyncio.run(main())
+    assert not harmed
+
+
 async def test_a_future_that_others_wait_for_is_no_trouble() -> None:
     shared: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -286,3 +325,42 @@ async def test_tasks_that_begin_by_themselves_begin_once() -> None:
         exit(first)
         assert await wait_exit(first) == "shutdown"
     assert (answers, diary) == ([None, "waited"], ["init", "init", "shutdown", "cancelled"])
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # uvloop cannot have such tasks
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="all tasks of this Python are lazy")
+async def test_an_init_of_a_task_that_begins_by_itself_may_wake_others() -> None:
+    alarm = asyncio.Event()
+
+    async def wake(server: Server) -> None:
+        alarm.set()
+
+    async with task_group() as group:
+        loop = asyncio.get_running_loop()
+        sleeper = loop.create_task(alarm.wait())
+        await prepared(group)
+        loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+        try:
+            await Server.start(wake, task_group=group)
+        finally:
+            loop.set_task_factory(None)
+        assert await sleeper
+
+
+async def test_what_happens_while_the_task_is_made_is_not_taken_for_its_first_turn() -> None:
+    alarm = asyncio.Event()
+
+    def wake_and_make(loop: Any, work: Any, **options: Any) -> asyncio.Task[Any]:
+        alarm.set()  # as a signal handler or a finaliser may at this point
+        return asyncio.Task(work, loop=loop, **options)
+
+    async with task_group() as group:
+        loop = asyncio.get_running_loop()
+        sleeper = loop.create_task(alarm.wait())
+        await prepared(group)
+        loop.set_task_factory(wake_and_make)
+        try:
+            await Server.start(task_group=group)
+        finally:
+            loop.set_task_factory(None)
+        assert await sleeper

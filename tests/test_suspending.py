@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import coroutine
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -76,3 +77,14 @@ def yields() -> Iterator[None]:
 )
 def test_nothing_is_said_of_what_is_no_coroutine_function(thing: Any) -> None:
     assert may_suspend(thing)
+
+
+def test_a_function_that_was_asked_about_is_not_kept() -> None:
+    def made() -> Any:
+        async def function() -> None: ...
+
+        assert not may_suspend(function)
+        assert not may_suspend(function)
+        return ref(function)
+
+    assert made()() is None
