@@ -108,7 +108,7 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
     process.handling = None
     process.idle = process.exit_request is None
     if call.has_answered(answer):
-        if mine is not None and mine._must_cancel:  # type: ignore[attr-defined]
+        if mine is not None and mine._must_cancel:
             return PENDING  # the handler has cancelled its caller, who should have a turn
         return answer
     reply(call, answer)  # too late, which is noted there

@@ -509,17 +509,18 @@ async def test_a_server_that_has_ignored_its_exit_answers_nobody_more() -> None:
 
 
 async def test_who_is_cancelled_by_a_handler_is_so_in_the_call_and_not_later() -> None:
-    went_on = False
+    diary: list[str] = []
     async with task_group() as group:
         server = await Server.start(task_group=group)
+        await anyio.wait_all_tasks_blocked()
         with anyio.CancelScope() as scope:
 
             async def cancel_the_caller(_: Server, __: Call) -> str:
                 scope.cancel()
                 return "too late"
 
-            await call(server, cancel_the_caller)
-            went_on = True
-        await asyncio.sleep(0)  # nor is anything left of it
-        assert scope.cancelled_caught
-        assert not went_on
+            diary.append(await call(server, cancel_the_caller))
+        diary.append(f"cancelled: {scope.cancelled_caught}")
+        await asyncio.sleep(0)
+        diary.append("nothing is left of it")
+    assert diary == ["cancelled: True", "nothing is left of it"]
