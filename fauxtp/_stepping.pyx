@@ -110,9 +110,11 @@ cdef inline object swap(object loop, object task):
     """Make `task` the current one of `loop`, and return which was; None is none."""
     if _SWAPS:
         return _swap(loop, task)
-    before = _tasks.pop(loop, None)
+    before = _tasks.get(loop)
     if task is not None:
         _tasks[loop] = task
+    elif before is not None:
+        del _tasks[loop]
     return before
 
 
