@@ -30,7 +30,7 @@ from anyio import current_effective_deadline
 
 from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp.process import Process
-from fauxtp.waiting_asyncio import AsyncioHome
+from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 
 __all__ = [
     "HandedOver",
@@ -130,8 +130,11 @@ class HandedOver:
 
         If a message or a cancellation has woken the server meanwhile, that goes on with it.
         """
+        if type(on) is AsyncioWaiter:
+            on.had_turn()
         if process.handed_over is not self:
             return  # that has gone on with it, and waits itself
+        process.task._fut_waiter.instead = None
         answer = self._next_step(process, None)
         if answer is DECLINED or answer is GAVE_WAY:
             process.mailbox.wake_receivers()
@@ -193,8 +196,12 @@ def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], o
     if isfuture(on):
         on._asyncio_future_blocking = False  # others may await it before the server does
         home: AsyncioHome = process.home  # type: ignore[assignment]
-        if not rest.was_woken and getattr(on, "get_loop", home.is_here)() is home.loop:
+        task = process.task  # which must not wait for itself, and is told so if it tries
+        here = on is not task and getattr(on, "get_loop", home.is_here)() is home.loop
+        if here and not rest.was_woken:
             process.handed_over = rest
+            if isinstance(on, asyncio.Future):
+                task._fut_waiter.instead = on
             on.add_done_callback(partial(rest.resume, process), context=Context())
             return PENDING  # the server sleeps on, as there is nothing to do
     return hand_over(process, rest)

@@ -89,7 +89,7 @@ class AsyncioWaiter(Future[Any]):
     `fauxtp.turns_asyncio`.
     """
 
-    __slots__ = ("_context", "_ends", "_home", "_next", "_turn", "woken")
+    __slots__ = ("_context", "_ends", "_home", "_next", "_turn", "instead", "woken")
 
     def __init__(self, home: AsyncioHome) -> None:
         Future.__init__(self, loop=home.loop)
@@ -98,12 +98,17 @@ class AsyncioWaiter(Future[Any]):
         self._context: Context | None = None
         self._next: asyncio.Handle | None = None  # the turn that the event loop is to give
         self._ends: dict[AsyncioWaiter, float] | asyncio.TimerHandle | None = None  # in time
+        self.instead: Future[Any] | None = None  # what somebody else waits for, for the task
         self.woken = False
 
     @property
     def waits(self) -> bool:
         """Whether nothing has ended the wait so far."""
-        return not self.done()
+        return not Future.done(self)
+
+    def done(self) -> bool:
+        """Tell a cancel scope whether the task is about to go on, and not to be cancelled yet."""
+        return Future.done(self) or (self.instead is not None and self.instead.done())
 
     def time(self) -> float:
         return self._home.loop.time()
@@ -125,13 +130,13 @@ class AsyncioWaiter(Future[Any]):
     ) -> None:
         """Learn from the task that waits how to give it a turn; nobody else is told."""
         self._turn, self._context = fn, context
-        if self.done():
+        if not self.waits:
             self._plan_turn()
 
     def wake(self) -> bool:
         if _get_running_loop() is not self._home.loop:
             return self._home.run_soon(self.wake)
-        if not self.done():
+        if self.waits:
             insist_on_room(TO_WAKE)
             self.set_result(True)
             self._plan_turn()
@@ -140,7 +145,7 @@ class AsyncioWaiter(Future[Any]):
 
     def expire(self) -> None:
         """End the wait, as its time is over."""
-        if not self.done():
+        if self.waits:
             self.set_result(False)
             self._plan_turn()
 
@@ -164,8 +169,12 @@ class AsyncioWaiter(Future[Any]):
 
     def result(self) -> Any:
         """Tell the task that has its turn how the wait ended."""
-        self._next = None  # which refers to this: a collection would have to free the two
+        self.had_turn()
         return Future.result(self)
+
+    def had_turn(self) -> None:
+        """Forget what gives it, and may refer to this: a collection would have to free the two."""
+        self._turn = self._next = None
 
     def take_turn(self) -> Callable[[], object] | None:
         """Return what gives the task the turn that is planned, and no more is; or None."""
@@ -177,7 +186,7 @@ class AsyncioWaiter(Future[Any]):
 
     def wake_at_once(self) -> None:
         """Do as `wake`, and give the task its turn now, where no other task has one."""
-        if self.done() or self._turn is None:
+        if not self.waits or self._turn is None:
             self.wake()
             return
         self.set_result(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
@@ -345,3 +346,65 @@ async def test_the_waiter_of_a_call_that_was_answered_before_wakes_whoever_comes
         slot.future.set_result("from the last")
         await send(first, "meanwhile")
         assert await call(first, None) == ["from the last", "meanwhile"]
+
+
+async def test_what_has_come_is_not_lost_to_a_scope_that_is_cancelled_in_the_same_turn() -> None:
+    async with task_group() as group:
+        server, scope = await started(group), anyio.CancelScope()
+        sending, receiving = anyio.create_memory_object_stream[str]()
+
+        async def receive() -> str:
+            with scope:
+                return await receiving.receive()
+            return "nothing"
+
+        async def ask() -> None:
+            await call(server, receive)
+
+        for item in "first", "second":
+            scope = anyio.CancelScope()
+            group.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            sending.send_nowait(item)
+            scope.cancel()
+            await anyio.wait_all_tasks_blocked()
+        assert await call(server, None) == ["first", "second"]
+        exit(server)
+        await wait_exit(server)
+        sending.close()
+        receiving.close()
+
+
+async def test_a_handler_that_waits_for_its_own_task_is_told_so() -> None:
+    async def wait() -> None:
+        task: Any = asyncio.current_task()
+        await task
+
+    async with task_group() as group:
+        with pytest.raises(ProcessExited) as caught:
+            await call(await started(group), wait)
+        assert "Task cannot await on itself" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_calls_that_wait_within_a_call_leave_nothing_to_collect(at_once: bool) -> None:
+    async with task_group() as group:
+        first, last = await started(group), await started(group)
+
+        async def work() -> Any:
+            await soon(None)()
+            if not at_once:  # the server's own task goes on
+                await asyncio.sleep(0)
+            return "there"
+
+        async def pass_on() -> Any:
+            return await call(last, work)
+
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                assert await call(first, pass_on) == "there"
+            assert gc.collect() < 10
+        finally:
+            gc.enable()
