@@ -160,8 +160,10 @@ class GenServer(Actor, Generic[R, S]):
                 del waiter
                 rest, process.handed_over = process.handed_over, None
                 if rest is not None:
-                    await self._finish(process, rest, interruption)
-                    rest = interruption = None
+                    try:
+                        await self._finish(process, rest, interruption)
+                    finally:
+                        rest = interruption = None  # or that would know itself, by this frame
                 elif process.exit_request is not None:
                     return
                 process.depth = 0
@@ -209,6 +211,8 @@ class GenServer(Actor, Generic[R, S]):
                 raise interruption  # the handler has not, or for another of its own
         except Stop as stop:
             self._stop(stop)
+        finally:
+            interruption = None  # or it would know itself, by this frame
 
     async def _handle_other(self, message: Any, state: S) -> Any:
         if type(message) is TaskEnd:

@@ -173,6 +173,8 @@ def drive(
                 yielded = handler.send(value)
     except StopIteration as end:
         return end.value
+    finally:
+        interruption = None  # or it would know itself, by this frame
 
 
 def _cancelled(yielded: Any, interruption: BaseException) -> bool:

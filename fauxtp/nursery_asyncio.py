@@ -23,8 +23,7 @@ class Nursery:
 
     def __init__(self, on_failure: Callable[[], object]) -> None:
         loop = asyncio.get_running_loop()
-        self._on_failure = on_failure
-        self._ending = False
+        self._on_failure: Callable[[], object] | None = on_failure  # until it is to end
         self._over: asyncio.Future[None] = loop.create_future()
         work = _Begun(self._look_after())
         self._nurse = loop.create_task(work, name="children")
@@ -42,12 +41,12 @@ class Nursery:
             await self._over
 
     def _gone(self, nurse: asyncio.Task[None]) -> None:
-        if not self._ending:  # a child has failed, or somebody has cancelled the group
+        if self._on_failure is not None:  # a child has failed, or somebody has cancelled the group
             self._on_failure()
 
     async def end(self, error: BaseException | None) -> BaseException | None:
         """Return when all children have ended, with what to raise after `error`."""
-        self._ending = True
+        self._on_failure = None  # nor does a group that ends, and knows itself, know the process
         self.group.cancel_scope.cancel()
         if not self._over.done():
             self._over.set_result(None)

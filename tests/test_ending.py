@@ -267,6 +267,43 @@ async def test_who_has_ended_is_freed_at_once_and_by_no_collection(hurried: bool
             gc.enable()
 
 
+@pytest.mark.parametrize("at_work", [True, False])
+async def test_who_ended_with_children_or_where_a_handler_waits_is_freed_at_once(
+    at_work: bool,
+) -> None:
+    async with task_group() as group:
+        await Server.start(task_group=group)
+        pid = await Server.start(task_group=group)
+        process = find_process(pid)
+        assert process is not None
+
+        async def ask() -> None:
+            with anyio.CancelScope() as scope:
+                group.start_soon(give_up, scope)
+                await call(pid, anyio.sleep_forever)
+
+        async def give_up(scope: anyio.CancelScope) -> None:
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+
+        if at_work:
+            await ask()
+        else:
+            process.actor.start_soon_child(anyio.sleep_forever)
+            await anyio.wait_all_tasks_blocked()
+        rests: list[Any] = [weakref.ref(process), weakref.ref(process.actor)]
+        gc.collect()
+        gc.disable()
+        try:
+            del process
+            exit(pid)
+            await wait_exit(pid)
+            await anyio.wait_all_tasks_blocked()
+            assert [rest() for rest in rests] == [None] * 2
+        finally:
+            gc.enable()
+
+
 @pytest.mark.parametrize("last", [SystemExit, KeyboardInterrupt])
 def test_what_ends_the_program_goes_to_the_event_loop_and_not_to_who_waits(
     last: type[BaseException],
