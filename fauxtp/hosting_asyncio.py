@@ -111,6 +111,8 @@ class _Host:
                 await self._end_them()
         finally:
             del self._home.hosts[self._group]
+            if not self._guests:  # as there may be, if the event loop is gone
+                del self._forget, self._left  # which know this, and nobody needs any more
         if len(self._failures) == 1:
             raise self._failures[0]
         if self._failures:

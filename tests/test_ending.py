@@ -304,6 +304,25 @@ async def test_who_ended_with_children_or_where_a_handler_waits_is_freed_at_once
             gc.enable()
 
 
+async def test_what_has_looked_after_the_processes_of_a_group_is_freed_with_the_last() -> None:
+    async with task_group() as group:
+        pid = await Server.start(task_group=group)
+        process = find_process(pid)
+        assert process is not None
+        home = weakref.ref(process.home)
+        del process
+        await anyio.wait_all_tasks_blocked()
+        gc.collect()
+        gc.disable()
+        try:
+            exit(pid)
+            await wait_exit(pid)
+            await anyio.wait_all_tasks_blocked()
+            assert home() is None
+        finally:
+            gc.enable()
+
+
 @pytest.mark.parametrize("last", [SystemExit, KeyboardInterrupt])
 def test_what_ends_the_program_goes_to_the_event_loop_and_not_to_who_waits(
     last: type[BaseException],
