@@ -19,7 +19,7 @@ import asyncio.tasks
 import math
 import os
 import sys
-from asyncio import isfuture
+from asyncio import Future, isfuture
 from collections.abc import Awaitable, Coroutine, Generator
 from contextvars import Context
 from functools import partial
@@ -202,7 +202,7 @@ def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], o
         here = on is not task and getattr(on, "get_loop", home.is_here)() is home.loop
         if here and not rest.was_woken:
             process.handed_over = rest
-            if isinstance(on, asyncio.Future):
+            if isinstance(on, Future):
                 task._fut_waiter.instead = on
             on.add_done_callback(partial(rest.resume, process), context=Context())
             return PENDING  # the server sleeps on, as there is nothing to do

@@ -17,6 +17,7 @@ __all__ = ["AsyncioHome", "AsyncioWaiter", "home_of"]
 
 TIMEOUTS: Final = 32  # different timeouts on one loop that have a queue of their own
 
+_is_over = Future.done  # itself: see `AsyncioWaiter.done`
 _CLOCK = time.get_clock_info("monotonic").resolution
 
 _homes: WeakValueDictionary[int, AsyncioHome] = WeakValueDictionary()
@@ -104,11 +105,11 @@ class AsyncioWaiter(Future[Any]):
     @property
     def waits(self) -> bool:
         """Whether nothing has ended the wait so far."""
-        return not Future.done(self)
+        return not _is_over(self)
 
     def done(self) -> bool:
         """Tell a cancel scope whether the task is about to go on, and not to be cancelled yet."""
-        return Future.done(self) or (self.instead is not None and self.instead.done())
+        return _is_over(self) or (self.instead is not None and self.instead.done())
 
     def time(self) -> float:
         return self._home.loop.time()
@@ -130,13 +131,13 @@ class AsyncioWaiter(Future[Any]):
     ) -> None:
         """Learn from the task that waits how to give it a turn; nobody else is told."""
         self._turn, self._context = fn, context
-        if not self.waits:
+        if _is_over(self):
             self._plan_turn()
 
     def wake(self) -> bool:
         if _get_running_loop() is not self._home.loop:
             return self._home.run_soon(self.wake)
-        if self.waits:
+        if not _is_over(self):
             insist_on_room(TO_WAKE)
             self.set_result(True)
             self._plan_turn()
@@ -145,7 +146,7 @@ class AsyncioWaiter(Future[Any]):
 
     def expire(self) -> None:
         """End the wait, as its time is over."""
-        if self.waits:
+        if not _is_over(self):
             self.set_result(False)
             self._plan_turn()
 
@@ -169,7 +170,7 @@ class AsyncioWaiter(Future[Any]):
 
     def result(self) -> Any:
         """Tell the task that has its turn how the wait ended."""
-        self.had_turn()
+        self._turn = self._next = None  # as `had_turn` does
         return Future.result(self)
 
     def had_turn(self) -> None:
@@ -186,7 +187,7 @@ class AsyncioWaiter(Future[Any]):
 
     def wake_at_once(self) -> None:
         """Do as `wake`, and give the task its turn now, where no other task has one."""
-        if not self.waits or self._turn is None:
+        if _is_over(self) or self._turn is None:
             self.wake()
             return
         self.set_result(True)
