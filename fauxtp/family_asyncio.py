@@ -125,7 +125,7 @@ class AsyncioFamily:
     def over(self) -> None:
         self._leave_host(self._process)
 
-    async def open(self) -> None:
+    def open(self) -> None:
         pass
 
     async def close(self, error: BaseException | None) -> bool:

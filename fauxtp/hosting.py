@@ -6,13 +6,11 @@ asyncio, see `fauxtp.hosting_asyncio`, the same is had for a fraction of the tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
-
-from fauxtp.waiting import running_asyncio_loop
 
 if TYPE_CHECKING:
     from fauxtp.process import Process
@@ -60,8 +58,8 @@ class Family(Protocol):
         """Note that the life of the process ends here, without an error."""
         ...
 
-    async def open(self) -> None:
-        """Begin, as the task of the process."""
+    def open(self) -> Awaitable[object] | None:
+        """Begin, as the task of the process; return what has to be awaited, if anything has."""
         ...
 
     async def close(self, error: BaseException | None) -> bool:
@@ -82,7 +80,7 @@ def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) 
     running task should wait for a turn, as `Family.hurry` does.
     """
     global _host_of
-    if running_asyncio_loop() is not None:
+    if process.home.is_asyncio:
         if _host_of is None:
             from fauxtp.hosting_asyncio import host_of  # noqa: PLC0415
 
@@ -128,8 +126,8 @@ class _TrioFamily:
     def over(self) -> None:
         pass
 
-    async def open(self) -> None:
-        await self._group.__aenter__()
+    def open(self) -> Awaitable[object]:
+        return self._group.__aenter__()
 
     async def close(self, error: BaseException | None) -> bool:
         if self._used:

@@ -108,7 +108,9 @@ async def _live(  # noqa: PLR0912, PLR0915
     outer: BaseException | None = None
     try:
         try:
-            await family.open()
+            opening = family.open()
+            if opening is not None:
+                await opening
             try:
                 try:
                     if process.exit_request is not None or may_suspend(actor.init):

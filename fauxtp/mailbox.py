@@ -400,8 +400,10 @@ class Mailbox:
         if self._closed_because is not None:
             return
         self._closed_because = because
-        self._bury(because)
-        self.wake_receivers()
+        if self._inbox or self._kept or self._owed:
+            self._bury(because)
+        if self._waiting:
+            self.wake_receivers()
         while self._senders:
             try:
                 self._senders.pop(0).wake()

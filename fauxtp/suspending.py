@@ -13,7 +13,9 @@ __all__ = ["may_suspend"]
 
 _SEND = opmap.get("SEND")  # to what is awaited, of whichever kind
 
-_known: dict[ref[FunctionType], bool] = {}  # a WeakKeyDictionary takes twice as long
+# A WeakKeyDictionary takes twice as long. The reference in the value is the one that is asked
+# for next time, and would else be made anew.
+_known: dict[ref[FunctionType], tuple[bool, ref[FunctionType]]] = {}
 
 
 def may_suspend(function: Callable[..., Any]) -> bool:
@@ -31,9 +33,9 @@ def may_suspend(function: Callable[..., Any]) -> bool:
         function = function.__func__
     if type(function) is not FunctionType or _SEND is None:
         return True
-    known = _known.get(ref(function))
-    if known is None:
+    found = _known.get(ref(function))
+    if found is None:
         code = function.__code__
-        known = not code.co_flags & CO_COROUTINE or _SEND in code.co_code[::2]
-        _known[ref(function, _known.pop)] = known
-    return known
+        may = not code.co_flags & CO_COROUTINE or _SEND in code.co_code[::2]
+        found = _known[ref(function, _known.pop)] = may, ref(function)
+    return found[0]

@@ -27,6 +27,10 @@ TURNS: Final = 64  # of which one is left to the event loop: others have a turn,
 
 Turn = Callable[[], object]
 
+_eager_task: Callable[..., Task[None]] | None = None
+if sys.version_info >= (3, 12):
+    _eager_task = partial(Task, eager_start=True)
+
 
 def can_give_turns(home: AsyncioHome) -> bool:
     """Return whether the running task may give another its turn, here and now."""
@@ -45,10 +49,10 @@ def begun_task(
 ) -> Task[None]:
     """Return a task that does `work`, and has had its first turn."""
     loop = home.loop
-    if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
+    if _eager_task is not None and loop.get_task_factory() is None:
         home.depth += 1
         try:
-            return Task(work, loop=loop, name=name, context=context, eager_start=True)
+            return _eager_task(work, loop=loop, name=name, context=context)
         finally:
             home.depth -= 1
     task, turn = _with_its_turn(loop, work, name, context)

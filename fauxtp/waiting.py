@@ -79,6 +79,11 @@ class Waiter(Protocol):
 class Home(Protocol):
     """An event loop, as the place where something must be done."""
 
+    @property
+    def is_asyncio(self) -> bool:
+        """Whether it is one of asyncio."""
+        ...
+
     def is_here(self) -> bool:
         """Return whether the loop runs in this thread."""
         ...
@@ -147,7 +152,7 @@ _home_of: Callable[[asyncio.AbstractEventLoop], Home] | None = None
 def current_home() -> Home | None:
     """Return the event loop that runs in this thread, or None."""
     global _home_of
-    loop = running_asyncio_loop()
+    loop = running_asyncio_loop() if _asyncio_loop is None else _asyncio_loop()
     if loop is not None:
         if _home_of is None:
             from fauxtp.waiting_asyncio import home_of  # noqa: PLC0415

@@ -40,6 +40,7 @@ class AsyncioHome:
     """An asyncio loop, as the place where something must be done."""
 
     __slots__ = ("__weakref__", "deadlines", "depth", "hosts", "loop", "turns")
+    is_asyncio = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop

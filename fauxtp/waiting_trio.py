@@ -16,6 +16,7 @@ class TrioHome:
     """A trio loop, as the place where something must be done."""
 
     __slots__ = ("_token",)
+    is_asyncio = False
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
