@@ -228,10 +228,10 @@ class _Deadlines:
     def _expire(self) -> None:
         self._timed = False
         now = self._loop.time() + _CLOCK
-        for waiter, end in list(self._ends.items()):
+        for waiter, end in self._ends.copy().items():  # a finaliser may end some
             if end > now:
                 self._timed = True
                 self._loop.call_at(end, self._expire, context=Context())
                 return
-            del self._ends[waiter]
+            self._ends.pop(waiter, None)
             waiter.expire()

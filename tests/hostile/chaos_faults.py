@@ -40,7 +40,7 @@ def parent_of(name: str) -> str:
 def end_the_hung(world: World, after: float) -> None:
     """Kill those that hang for so many seconds."""
     now = time.monotonic()
-    for pid, since in list(world.hung.items()):
+    for pid, since in world.hung.copy().items():
         if now - since > after:
             world.inject("kill of a hung one")
             exit(pid, "kill")

@@ -57,7 +57,7 @@ class Warden(Server):
 
     async def account(self, bound: float) -> None:
         """See that it hears of everybody who is dead now."""
-        dead = [ref for ref, target in list(self.watched.items()) if not is_alive(target)]
+        dead = [ref for ref, target in self.watched.copy().items() if not is_alive(target)]
         with move_on_after(bound):
             while any(ref in self.watched for ref in dead):
                 await checkpoint()

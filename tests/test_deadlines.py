@@ -1,0 +1,38 @@
+"""Waits with the same timeout, which one timer ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import ASYNCIO
+
+from fauxtp.waiting import current_home
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=ASYNCIO)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Only asyncio has them."""
+    return request.param
+
+
+async def test_what_is_woken_while_others_time_out_does_not_stop_them() -> None:
+    home: Any = current_home()
+    waiters = [home.new_waiter() for _ in range(10)]
+    waiters[0].wait(3600.0, common=True)
+    queue = home.deadlines[3600.0]
+
+    class Finaliser:
+        """Wakes somebody, as a collection may at any allocation."""
+
+        def expire(self) -> None:
+            waiters[5].wake()
+
+    queue._timeout = -1.0
+    queue.add(Finaliser())
+    for waiter in waiters:
+        waiter._ends = queue.add(waiter)
+    queue._expire()
+    assert not any(waiter.waits for waiter in waiters)
