@@ -1,5 +1,7 @@
 """Processes with names, mailboxes, servers, monitors and supervisors, as in Erlang/OTP."""
 
+from typing import TYPE_CHECKING
+
 from fauxtp.actor import Actor, ActorHandle
 from fauxtp.calls import Call, Cast, reply
 from fauxtp.children import ChildInfo, ChildSpec, RestartStrategy, RestartType
@@ -17,7 +19,6 @@ from fauxtp.errors import (
     ReceiveTimeout,
 )
 from fauxtp.genserver import NO_REPLY, GenServer, Stop
-from fauxtp.inspection import ProcessInfo, process_info, processes, tree
 from fauxtp.mailbox import Mailbox
 from fauxtp.messaging import call, call_blocking, cast, cast_nowait, send, send_nowait
 from fauxtp.monitors import (
@@ -52,6 +53,9 @@ from fauxtp.supervisor import (
     which_children,
 )
 from fauxtp.task import Task, TaskHandle
+
+if TYPE_CHECKING:
+    from fauxtp.inspection import ProcessInfo, process_info, processes, tree
 
 __all__ = [
     "ANY",
@@ -121,3 +125,19 @@ __all__ = [
     "whereis",
     "which_children",
 ]
+
+_INSPECTION = frozenset({"ProcessInfo", "process_info", "processes", "tree"})
+
+
+def __getattr__(name: str) -> object:
+    """Import what looks into processes when it is first asked for: most programs never do."""
+    if name not in _INSPECTION:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fauxtp import inspection  # noqa: PLC0415
+
+    globals()[name] = value = getattr(inspection, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_INSPECTION})

@@ -226,6 +226,30 @@ def test_importing_brings_no_event_loop(run: Run) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_what_looks_into_processes_is_imported_when_it_is_asked_for(run: Run) -> None:
+    done = run(
+        """
+import sys
+import fauxtp
+print("fauxtp.inspection" in sys.modules, set(dir(fauxtp)) >= set(fauxtp.__all__))
+print(fauxtp.tree is fauxtp.tree, "fauxtp.inspection" in sys.modules)
+from fauxtp import *
+print(processes())
+try:
+    fauxtp.trees
+except AttributeError as error:
+    print(error)
+"""
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "False True",
+        "True True",
+        "[]",
+        "module 'fauxtp' has no attribute 'trees'",
+    ]
+
+
 def test_the_registry_alone_imports_little() -> None:
     """What the implementations and the chooser name in their imports is a handful."""
     allowed = set(sys.builtin_module_names) | {

@@ -285,7 +285,9 @@ def storm(number):
         registry.register(f"storm:{number}", own)
         registry.unregister(f"storm:{number}", own)
 
-threads = [threading.Thread(target=storm, args=(number,)) for number in range(3)]
+# Without the GIL, another thread may have locked any dict: in the child it stays so
+storms = 3 if getattr(sys, "_is_gil_enabled", lambda: True)() else 0
+threads = [threading.Thread(target=storm, args=(number,)) for number in range(storms)]
 for thread in threads:
     thread.start()
 try:
