@@ -1,16 +1,17 @@
-"""The way of a message into a mailbox: the twin in Python of `fauxtp._posting`."""
+"""The way of messages and calls to whom they are for: the twin of `fauxtp._posting`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, final
 
-from fauxtp.addresses import mailbox_of
+from fauxtp.addresses import mailbox_of, target_of
+from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp.dead_letters import dead_letters
 from fauxtp.mailbox import Mailbox
-from fauxtp.process import find_process
+from fauxtp.process import Process, current, current_process, find_process
 from fauxtp.registry import PID
 
-__all__ = ["post"]
+__all__ = ["Attempt", "attempt", "post"]
 
 
 def post(to: PID | str, message: Any, /) -> Mailbox | None:
@@ -26,3 +27,56 @@ def post(to: PID | str, message: Any, /) -> Mailbox | None:
     elif mailbox.max_size or not mailbox.deliver(message):
         return mailbox
     return None
+
+
+@final
+class Attempt:
+    """A call that was not answered on the spot, for its caller to go on with.
+
+    `outcome` tells how far it came: `PENDING`, `GAVE_WAY` or `DECLINED`.
+    """
+
+    __slots__ = ("call", "caller", "mailbox", "outcome", "process")
+
+    def __init__(
+        self,
+        call: Call,
+        outcome: object,
+        mailbox: Mailbox,
+        process: Process | None,
+        caller: Process | None,
+    ) -> None:
+        self.call, self.outcome, self.mailbox = call, outcome, mailbox
+        self.process, self.caller = process, caller
+
+
+def attempt(to: PID | str, request: Any, /) -> Any:
+    """Call `to`, and return the answer if it is there on the spot; else an `Attempt`.
+
+    A caller that is a process then waits for that call.
+
+    Raises `NoProcess` if there is nobody, and `TypeError` as `post` does.
+    """
+    process = find_process(to) if type(to) is PID else None
+    if process is None:
+        pid, process, mailbox = target_of(to)
+    else:
+        pid, mailbox = process.pid, process.mailbox
+    caller = None if current() is None else current_process(own_task=True)
+    call = Call(request, pid, None if caller is None else caller.pid)
+    outcome: Any = DECLINED
+    if caller is not None:
+        caller.waiting_for = call
+    if process is not None and process.idle and process.step is not None:
+        try:
+            outcome = process.step(process, call, caller)
+        except BaseException:
+            call.give_up()
+            if caller is not None:
+                caller.waiting_for = None
+            raise
+    if outcome is DECLINED or outcome is PENDING or outcome is GAVE_WAY:
+        return Attempt(call, outcome, mailbox, process, caller)
+    if caller is not None:
+        caller.waiting_for = None
+    return outcome

@@ -2,8 +2,9 @@
 # cython: binding=False, auto_pickle=False
 """The attributes in the `__slots__` of a class, for compiled code that is in a hurry.
 
-Each lies at a fixed place in its object, which a `Slot` knows. It goes there by the
-interpreter's own functions, which are safe beside other threads. Python finds them by itself.
+Each lies at a fixed place in its object, which a `Slot` knows. It goes there
+itself, where there is a GIL; else by the interpreter's own functions, which are safe beside
+other threads. Python finds them by itself.
 """
 
 cimport cython
@@ -12,11 +13,6 @@ from cpython.object cimport PyObject
 from types import MemberDescriptorType
 
 __all__ = ["Slot"]
-
-
-cdef extern from "structmember.h":
-    object PyMember_GetOne(const char *of, PyMemberDef *member)
-    int PyMember_SetOne(char *of, PyMemberDef *member, object value) except -1
 
 
 @cython.final
@@ -29,14 +25,3 @@ cdef class Slot:
             raise TypeError(f"{owner.__name__}.{name} is no slot")
         self._owner, self._name = owner, name
         self._member = (<PyMemberDescrObject *><PyObject *>descriptor).d_member
-
-    cdef object of(self, object it):
-        if type(it) is self._owner:
-            return PyMember_GetOne(<const char *><PyObject *>it, self._member)
-        return getattr(it, self._name)
-
-    cdef int put(self, object it, object value) except -1:
-        if type(it) is self._owner:
-            return PyMember_SetOne(<char *><PyObject *>it, self._member, value)
-        setattr(it, self._name, value)
-        return 0

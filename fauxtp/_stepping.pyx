@@ -18,7 +18,7 @@ from time import monotonic
 from fauxtp import handoff
 from fauxtp.calls import DECLINED, NO_REPLY, PENDING, reply
 from fauxtp.family_asyncio import AsyncioFamily
-from fauxtp.handoff import DEPTH, HandedOver, awaited, failed, hand_over, suspended
+from fauxtp.handoff import BUDGET, DEPTH, HandedOver, awaited, failed, hand_over, suspended
 from fauxtp.mailbox import Mailbox
 from fauxtp.process import Process
 from fauxtp.waiting_asyncio import AsyncioHome
@@ -48,6 +48,7 @@ cdef extern from *:
     object fauxtp_raise()  # what PyIter_Send has set
 
 
+cdef Slot _handled = Slot(AsyncioHome, "handled")
 cdef Slot _loop = Slot(AsyncioHome, "loop")
 cdef Slot _inbox = Slot(Mailbox, "_inbox")
 cdef Slot _kept = Slot(Mailbox, "_kept")
@@ -69,7 +70,7 @@ cdef Slot _task = Slot(Process, "task")
 # What would else be looked up in the module each time
 cdef object declined = DECLINED, no_reply = NO_REPLY, pending = PENDING
 cdef object now = monotonic, running_loop = _get_running_loop
-cdef int deepest = DEPTH
+cdef int budget = BUDGET, deepest = DEPTH
 cdef dict switches = handoff.__dict__
 
 cdef bint _SWAPS = sys.version_info >= (3, 12)
@@ -121,12 +122,15 @@ cdef inline object swap(object loop, object task):
 def step(process, Call call not None, caller, handler=None, /):
     """Begin to handle `call`, and return the answer if that takes one step.
 
-    If it takes more, return `PENDING`: the server goes on with it; or `GAVE_WAY`: somebody
+    If it takes more, return `PENDING`: the server goes on with it, or the caller, who has the
+    answer, should let others have a turn before it does; or `GAVE_WAY`: somebody
     should wake the server, or take the next step of the `handler`, which it has handed over.
     If the call cannot be handled on the spot, return `DECLINED`: nothing has happened.
     """
-    cdef int depth
-    loop = _loop.of(_home.of(process))
+    cdef int depth, handled
+    cdef bint first = handler is None
+    home = _home.of(process)
+    loop = _loop.of(home)
     mailbox = _mailbox.of(process)
     if running_loop() is not loop or _inbox.of(mailbox) or _kept.of(mailbox):
         return declined
@@ -169,7 +173,10 @@ def step(process, Call call not None, caller, handler=None, /):
     _idle.put(process, _exit_request.of(process) is None)
     if call.has_answered(answer):
         if mine is not None and mine._must_cancel:
-            return pending  # the handler has cancelled its caller, who should have a turn
-        return answer
+            return pending  # the handler has cancelled its caller
+        handled = <int>_handled.of(home)
+        handled = handled + 1 if handled < budget else 0
+        _handled.put(home, handled)
+        return pending if first and handled == 0 else answer
     reply(call, answer)  # too late, which is noted there
     return pending

@@ -12,6 +12,7 @@ from typing import Any, final
 from fauxtp import handoff
 from fauxtp.calls import DECLINED, NO_REPLY, PENDING, Call, reply
 from fauxtp.handoff import (
+    BUDGET,
     DEPTH,
     HandedOver,
     awaited,
@@ -23,6 +24,7 @@ from fauxtp.handoff import (
 )
 from fauxtp.process import Process
 from fauxtp.stack import is_free
+from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["Suspended", "advance", "step"]
 
@@ -57,11 +59,13 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
 ) -> Any:
     """Begin to handle `call`, and return the answer if that takes one step.
 
-    If it takes more, return `PENDING`: the server goes on with it; or `GAVE_WAY`: somebody
+    If it takes more, return `PENDING`: the server goes on with it, or the caller, who has the
+    answer, should let others have a turn before it does; or `GAVE_WAY`: somebody
     should wake the server, or take the next step of the `handler`, which it has handed over.
     If the call cannot be handled on the spot, return `DECLINED`: nothing has happened.
     """
-    loop = process.home.loop  # type: ignore[attr-defined]
+    home: AsyncioHome = process.home  # type: ignore[assignment]
+    loop, first = home.loop, handler is None
     mailbox = process.mailbox
     if _get_running_loop() is not loop or mailbox._inbox or mailbox._kept:
         return DECLINED
@@ -109,7 +113,8 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
     process.idle = process.exit_request is None
     if call.has_answered(answer):
         if mine is not None and mine._must_cancel:
-            return PENDING  # the handler has cancelled its caller, who should have a turn
-        return answer
+            return PENDING  # the handler has cancelled its caller
+        home.handled = handled = home.handled + 1 if home.handled < BUDGET else 0
+        return PENDING if first and not handled else answer
     reply(call, answer)  # too late, which is noted there
     return PENDING

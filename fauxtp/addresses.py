@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from fauxtp.errors import NoProcess
 from fauxtp.mailbox import Mailbox, find_mailbox
-from fauxtp.process import find_process
+from fauxtp.process import Process, find_process
 from fauxtp.registry import PID, whereis
 
-__all__ = ["find_pid", "mailbox_of"]
+__all__ = ["find_pid", "mailbox_of", "target_of"]
 
 
 def find_pid(to: PID | str) -> PID | None:
@@ -25,3 +26,17 @@ def mailbox_of(to: PID | str) -> Mailbox | None:
         return None
     process = find_process(pid)
     return find_mailbox(pid) if process is None else process.mailbox
+
+
+def target_of(to: PID | str) -> tuple[PID, Process | None, Mailbox]:
+    """Return the PID, the process and the mailbox of `to`; one that stands alone has no process.
+
+    Raises `NoProcess` if there is nobody.
+    """
+    pid = find_pid(to)
+    if pid is not None:
+        process = find_process(pid)
+        mailbox = find_mailbox(pid) if process is None else process.mailbox
+        if mailbox is not None:
+            return pid, process, mailbox
+    raise NoProcess(to)

@@ -43,6 +43,7 @@ __all__ = [
     "suspended",
 ]
 
+BUDGET: Final = 128  # calls handled on the spot, before the event loop has a turn
 DEPTH: Final = 16  # servers that one after the other call the next directly
 TURNS: Final = 4  # of the event loop, which a caller lets pass for a handler that gives way
 

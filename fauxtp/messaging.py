@@ -7,22 +7,22 @@ from typing import Any, Final
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
-from fauxtp.addresses import find_pid, mailbox_of
+from fauxtp.addresses import mailbox_of, target_of
 from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
-from fauxtp.mailbox import Mailbox, find_mailbox
-from fauxtp.posting import post
-from fauxtp.process import Process, current, current_process, find_process
+from fauxtp.mailbox import Mailbox
+from fauxtp.posting import Attempt, attempt, post
+from fauxtp.process import Process, find_process
 from fauxtp.registry import PID
 from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds, turn
 
 __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
 
 USUAL: Final = 5.0  # seconds until a call times out of which nothing else was said
-BUDGET: Final = 128  # messages sent, or calls handled on the spot, before the loop has a turn
+BUDGET: Final = 128  # messages sent, before the event loop has a turn
 
-_done = 0  # since it had one; several loops may share the count
+_sent = 0  # since it had one; several loops may share the count
 
 
 def send_nowait(to: PID | str, message: Any) -> None:
@@ -69,10 +69,10 @@ async def send(to: PID | str, message: Any) -> None:
     >>> len(mailbox)
     1
     """
-    global _done
-    _done += 1
-    if _done >= BUDGET:  # who only sends must not keep the readers from reading
-        _done = 0
+    global _sent
+    _sent += 1
+    if _sent >= BUDGET:  # who only sends must not keep the readers from reading
+        _sent = 0
         await checkpoint()  # before: whoever is cancelled here has sent nothing
     full = post(to, message)
     if full is not None:
@@ -87,10 +87,10 @@ async def cast(to: PID | str, request: Any) -> None:
     >>> import anyio
     >>> anyio.run(cast, "nobody", "reset")
     """
-    global _done
-    _done += 1
-    if _done >= BUDGET:
-        _done = 0
+    global _sent
+    _sent += 1
+    if _sent >= BUDGET:
+        _sent = 0
         await checkpoint()
     request = Cast(request)
     full = post(to, request)
@@ -98,9 +98,7 @@ async def cast(to: PID | str, request: Any) -> None:
         await full.put(request)
 
 
-async def call(  # noqa: PLR0912, PLR0915  (in one piece, as each call goes through it)
-    to: PID | str, request: Any, timeout: float | None = USUAL
-) -> Any:
+async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:
     """Hand `request` to a server's `handle_call`, and return its answer.
 
     `timeout` is in seconds; None waits for ever. A call that the server has not taken up by
@@ -118,44 +116,32 @@ async def call(  # noqa: PLR0912, PLR0915  (in one piece, as each call goes thro
     fauxtp.errors.NoProcess: no living process behind 'nobody'
     """
     limit = timeout if timeout is USUAL else seconds(timeout)
-    process = find_process(to) if type(to) is PID else None
-    if process is None:
-        pid, process, mailbox = _target(to)
-    else:
-        pid, mailbox = process.pid, process.mailbox
-    caller = None if current() is None else current_process(own_task=True)
-    pending = Call(request, pid, None if caller is None else caller.pid)
+    begun = attempt(to, request)
+    if type(begun) is not Attempt:
+        return begun
+    pending, caller, answer = begun.call, begun.caller, begun.outcome
+    process: Any = begun.process  # None only if it has declined
+    home = None
     try:
-        if caller is not None:
-            caller.waiting_for = pending
-        answer = DECLINED
-        if process is not None and process.idle and process.step is not None:
-            answer = process.step(process, pending, caller)
-            if answer is GAVE_WAY:
-                answer = await process.handed_over.go_on(process, caller)
-        if answer is not DECLINED:
-            global _done
-            _done += 1
-            if _done >= BUDGET:
-                _done = 0
-                await checkpoint()
-            if answer is not PENDING:
-                return answer
+        if answer is GAVE_WAY:
+            answer = await process.handed_over.go_on(process, caller)
+        if answer is PENDING:  # stepped by this event loop, which is that of the process
+            home = process.home
+        elif answer is not DECLINED:
+            return answer
         else:
-            if caller is not None:
-                _refuse_circle(caller, pid)
-            if mailbox.max_size:
-                limit = await _put_in_time(mailbox, pending, limit)
-            elif not mailbox.deliver(pending):
+            _refuse_circle(caller, pending.target)
+            if begun.mailbox.max_size:
+                limit = await _put_in_time(begun.mailbox, pending, limit)
+            elif not begun.mailbox.deliver(pending):
                 raise NoProcess(to)
-        del mailbox  # one that nobody else has would never be read
+        del begun  # a mailbox that nobody else has would never be read
         if not pending.settled:
-            stepped = answer is PENDING  # by this event loop, which is that of the process
-            waiter = process.home.new_waiter() if stepped else new_waiter()  # type: ignore[union-attr]
+            waiter = new_waiter() if home is None else home.new_waiter()
             pending.wake = waiter.wake
             if not pending.settled:  # another thread may have been quick
                 await waiter.wait(limit, common=limit == timeout)
-        elif answer is PENDING:
+        elif home is not None:
             await turn()
     except BaseException:
         pending.give_up()
@@ -184,7 +170,7 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) ->
     if current_home() is not None:
         raise RuntimeError("call_blocking would block the event loop; await call instead")
     limit = seconds(timeout)
-    pid, _, mailbox = _target(to)
+    pid, _, mailbox = target_of(to)
     waiter = ThreadWaiter()
     pending = Call(request, pid, None)
     pending.wake = waiter.wake
@@ -203,16 +189,6 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) ->
     return pending.result()
 
 
-def _target(to: PID | str) -> tuple[PID, Process | None, Mailbox]:
-    pid = to if type(to) is PID else find_pid(to)
-    if pid is not None:
-        process = find_process(pid)
-        mailbox = find_mailbox(pid) if process is None else process.mailbox
-        if mailbox is not None:
-            return pid, process, mailbox
-    raise NoProcess(to)
-
-
 async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -> float | None:
     """Put the call into a bounded mailbox; return how much of the timeout is left."""
     started = current_time()
@@ -221,8 +197,10 @@ async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -
     return None if timeout is None else max(0.0, timeout - (current_time() - started))
 
 
-def _refuse_circle(caller: Process, target: PID) -> None:
+def _refuse_circle(caller: Process | None, target: PID) -> None:
     """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
+    if caller is None:
+        return
     circle = [caller.pid]
     pid: PID | None = target
     while pid is not None:

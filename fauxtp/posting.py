@@ -1,4 +1,4 @@
-"""Chooses who puts messages into mailboxes: the compiled module, or its twin."""
+"""Chooses who brings messages and calls to whom they are for: the compiled module, or its twin."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from fauxtp.registry import implementation
 
 if TYPE_CHECKING or implementation == "python":
-    from fauxtp._posting_py import post
+    from fauxtp._posting_py import Attempt, attempt, post
 else:
-    from fauxtp._posting import post
+    from fauxtp._posting import Attempt, attempt, post
 
-__all__ = ["post"]
+__all__ = ["Attempt", "attempt", "post"]

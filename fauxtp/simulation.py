@@ -18,6 +18,7 @@ from fauxtp.isolation import empty_registry, free_names, left_running
 from fauxtp.process import CANCELLED, living
 from fauxtp.registry import PID
 from fauxtp.simulated_loop import SimulatedLoop, Stuck
+from fauxtp.waiting_asyncio import home_of
 
 __all__ = ["End", "Scenario", "Simulations", "leaves"]
 
@@ -46,13 +47,13 @@ class Simulations:
     @contextmanager
     def begun(cls) -> Iterator[Simulations]:
         """Put aside what a run may change, and afterwards put it back."""
-        chance, enabled, done = random.getstate(), handoff.enabled, messaging._done
+        chance, enabled, sent = random.getstate(), handoff.enabled, messaging._sent
         with empty_registry() as running, _Log().in_place_of_others() as log:
             try:
                 yield cls(running, log)
             finally:
                 random.setstate(chance)
-                handoff.enabled, messaging._done = enabled, done
+                handoff.enabled, messaging._sent = enabled, sent
 
     def run(self, scenario: Scenario, seed: int) -> End:
         """Run `scenario()` by the schedule of `seed`.
@@ -62,14 +63,16 @@ class Simulations:
         loop = SimulatedLoop(seed)
         random.seed(loop.random.getrandbits(64))
         handoff.enabled = self._handoff and loop.random.random() < 0.5
-        messaging._done = loop.random.randrange(messaging.BUDGET)
+        messaging._sent = loop.random.randrange(messaging.BUDGET)
+        home = home_of(loop)
+        home.handled = loop.random.randrange(handoff.BUDGET)
         with _no_collection():
             try:
                 error = self._play(loop, scenario)
                 trace, problems = loop.trace, loop.problems
             finally:
                 self._clear_away(loop)
-                del loop  # so that the collection finds its tasks
+                del home, loop  # so that the collection finds its tasks
         logged, failed = self._log.taken()
         for unheard in (*problems, *failed):
             error = error or unheard

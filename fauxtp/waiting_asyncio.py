@@ -39,13 +39,14 @@ def home_of(loop: asyncio.AbstractEventLoop) -> AsyncioHome:
 class AsyncioHome:
     """An asyncio loop, as the place where something must be done."""
 
-    __slots__ = ("__weakref__", "deadlines", "depth", "hosts", "loop", "turns")
+    __slots__ = ("__weakref__", "deadlines", "depth", "handled", "hosts", "loop", "turns")
     is_asyncio = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.deadlines: dict[float, _Deadlines] = {}  # by timeout
         self.hosts: dict[object, Any] = {}  # by task group: see hosting_asyncio.py
+        self.handled = 0  # calls, on the spot: see handoff.py
         # Of tasks, given by other tasks: see turns_asyncio.py
         self.turns = 0  # so far
         self.depth = 0  # each in the one before, now
