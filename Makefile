@@ -36,7 +36,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/stubtest fauxtp._registry fauxtp._calls fauxtp._posting fauxtp._stack fauxtp._stepping
+	$(BIN)/stubtest fauxtp._registry fauxtp._calls fauxtp._posting fauxtp._stack fauxtp._stepping fauxtp._turns
 	$(BIN)/pyright
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml

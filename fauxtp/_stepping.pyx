@@ -10,8 +10,6 @@ cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 
-import asyncio.tasks
-import sys
 from asyncio import _get_running_loop
 from time import monotonic
 
@@ -26,6 +24,7 @@ from fauxtp.waiting_asyncio import AsyncioHome
 from fauxtp._calls cimport Call
 from fauxtp._slots cimport Slot
 from fauxtp._stack cimport is_free
+from fauxtp._turns cimport swap
 
 __all__ = ["Suspended", "advance", "step"]
 
@@ -73,10 +72,6 @@ cdef object now = monotonic, running_loop = _get_running_loop
 cdef int budget = BUDGET, deepest = DEPTH
 cdef dict switches = handoff.__dict__
 
-cdef bint _SWAPS = sys.version_info >= (3, 12)
-cdef object _swap = asyncio.tasks._swap_current_task if _SWAPS else None
-cdef dict _tasks = None if _SWAPS else asyncio.tasks._current_tasks
-
 
 @cython.final
 cdef class Suspended:
@@ -105,18 +100,6 @@ cpdef object advance(object context, object coroutine):
     result = <object>answer
     Py_DECREF(result)  # it came with a reference of its own
     return Suspended(result) if how == PYGEN_NEXT else result
-
-
-cdef inline object swap(object loop, object task):
-    """Make `task` the current one of `loop`, and return which was; None is none."""
-    if _SWAPS:
-        return _swap(loop, task)
-    before = _tasks.get(loop)
-    if task is not None:
-        _tasks[loop] = task
-    elif before is not None:
-        del _tasks[loop]
-    return before
 
 
 def step(process, Call call not None, caller, handler=None, /):

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from fauxtp.arguments import unexpected
 from fauxtp.life import ActorExit, OnExit, launch
 from fauxtp.mailbox import Pattern
-from fauxtp.process import ExitReason, Phase, Process, current_process
+from fauxtp.process import DEAD, ExitReason, Process, current_process
 from fauxtp.registry import PID
 
 __all__ = ["Actor", "ActorHandle", "expect_actor_class"]
@@ -96,7 +96,7 @@ class Actor(ABC):
         family = None if process is None else process.family
         if process is None or family is None or process.task is None:
             raise RuntimeError(f"this {type(self).__name__} is not running")
-        if process.phase is Phase.DEAD:
+        if process.phase is DEAD:
             raise RuntimeError(f"this {type(self).__name__} has ended")
         if not process.home.is_here():
             raise RuntimeError(f"this {type(self).__name__} runs in another event loop")

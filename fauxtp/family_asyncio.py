@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from fauxtp.handoff import current_task, set_current_task
 from fauxtp.nursery_asyncio import Nursery
-from fauxtp.process import CANCELLED, Phase, Process
+from fauxtp.process import CANCELLED, STOPPING, Process
 from fauxtp.turns_asyncio import can_give_turns, give_turn, is_to_be_cancelled
 from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 
@@ -38,7 +38,7 @@ class AsyncioFamily:
     @property
     def children(self) -> TaskGroup:
         if self._nursery is None:
-            if self._process.phase is Phase.STOPPING:
+            if self._process.phase is STOPPING:
                 return create_task_group()  # one in which nothing can be started, as ended ones
             self._enter_from_outside()
             self._nursery = Nursery(self.cancel)
@@ -54,7 +54,7 @@ class AsyncioFamily:
         """
         process = self._process
         own = current_task(asyncio.get_running_loop()) is process.task
-        if own and process.phase is not Phase.STOPPING:
+        if own and process.phase is not STOPPING:
             raise asyncio.CancelledError("the children of this process have been cancelled")
         return create_task_group()
 

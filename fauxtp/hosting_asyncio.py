@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 
 from fauxtp.family_asyncio import AsyncioFamily
 from fauxtp.hosting import Life
-from fauxtp.process import CANCELLED, Phase, Process
+from fauxtp.process import CANCELLED, DEAD, Process
 from fauxtp.stepping import step
 from fauxtp.turns_asyncio import begun_task, can_give_turns, is_to_be_cancelled
 from fauxtp.waiting_asyncio import AsyncioHome
@@ -89,7 +89,7 @@ class _Host:
 
     def _gone(self, task: asyncio.Task[None]) -> None:
         process = self._guests.pop(task)
-        if process.phase is not Phase.DEAD:
+        if process.phase is not DEAD:
             process.bury(CANCELLED)  # the event loop itself has cancelled it before it began
         failure = None if task.cancelled() else task.exception()
         if failure is not None:

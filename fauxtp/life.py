@@ -17,7 +17,17 @@ from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
 from fauxtp.hosting import run_in
 from fauxtp.logs import logger
-from fauxtp.process import CANCELLED, ExitReason, Phase, Process, current_process, enter
+from fauxtp.process import (
+    CANCELLED,
+    DEAD,
+    RUNNING,
+    STARTING,
+    STOPPING,
+    ExitReason,
+    Process,
+    current_process,
+    enter,
+)
 from fauxtp.registry import PID
 from fauxtp.stack import TO_END, insist_on_room
 from fauxtp.suspending import may_suspend
@@ -69,7 +79,7 @@ async def launch(
     try:
         life = partial(_live, process, on_exit, register_as)
         must_turn = run_in(task_group, process, life, actor._can_be_stepped)
-        if process.phase is Phase.STARTING:
+        if process.phase is STARTING:
             ready = home.new_waiter()
             process.on_started(ready.wake)
             await ready.wait(None)
@@ -101,7 +111,7 @@ async def _live(  # noqa: PLR0912, PLR0915
     # further coroutine would take as much memory as its mailbox and its PID. So would each
     # object that is kept here, in part: even what `async with` keeps for the end.
     actor, family = process.actor, process.family
-    if process.phase is Phase.DEAD or family is None:
+    if process.phase is DEAD or family is None:
         return
     enter(process)
     reason: ExitReason | None = None
@@ -120,7 +130,7 @@ async def _live(  # noqa: PLR0912, PLR0915
                     process.state = await actor.init()
                     if process.step is not None:
                         family.leave()
-                    process.started(Phase.RUNNING)
+                    process.started(RUNNING)
                     mailbox = process.mailbox
                     if begins and (process.step is None or mailbox._inbox or mailbox._kept):
                         await turn()  # what comes now need not be over before `start` is
@@ -177,10 +187,10 @@ async def _live(  # noqa: PLR0912, PLR0915
 
 async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
     """Do what comes between `run` and death; return what the task group must hear of."""
-    if process.phase is not Phase.RUNNING:
+    if process.phase is not RUNNING:
         process.failure = reason.exception or ProcessExited(process.pid, reason)
         return None
-    process.phase = Phase.STOPPING
+    process.phase = STOPPING
     fatal = None if reason.exception is None else _crashed(process, reason)
     terminate = process.actor.terminate
     try:

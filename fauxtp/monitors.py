@@ -9,7 +9,7 @@ from fauxtp.addresses import find_pid
 from fauxtp.arguments import unexpected
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.mailbox import find_mailbox
-from fauxtp.process import Exit, ExitReason, Phase, Process, current_process, find_process
+from fauxtp.process import DEAD, Exit, ExitReason, Process, current_process, find_process
 from fauxtp.registry import PID, Ref
 from fauxtp.waiting import new_waiter, seconds, turn
 
@@ -196,7 +196,7 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     family = process.family
     if process.exit_request is not None and family is not None and family.hurry():
         await turn()
-    if process.phase is Phase.DEAD:
+    if process.phase is DEAD:
         return process.reason or ExitReason("noproc")
     ref, waiter = Ref(), new_waiter()
     if process.watch(ref, lambda _, __: waiter.wake()):

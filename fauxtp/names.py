@@ -8,7 +8,7 @@ from anyio.abc import TaskGroup
 
 from fauxtp.actor import Actor, expect_actor_class
 from fauxtp.errors import NameTaken, ReceiveTimeout
-from fauxtp.process import Phase, Process, find_process
+from fauxtp.process import DEAD, Process, find_process
 from fauxtp.registry import PID, default, whereis
 from fauxtp.waiting import new_waiter, seconds
 
@@ -80,4 +80,4 @@ async def _has_started(process: Process) -> bool:
     waiter = new_waiter()
     process.on_started(waiter.wake)
     await waiter.wait(None)
-    return process.phase is not Phase.DEAD
+    return process.phase is not DEAD

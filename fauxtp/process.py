@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CANCELLED",
+    "DEAD",
+    "RUNNING",
+    "STARTING",
+    "STOPPING",
     "Exit",
     "ExitReason",
     "Phase",
@@ -104,6 +108,9 @@ class Phase(Enum):
     DEAD = "dead"
 
 
+STARTING, RUNNING, STOPPING, DEAD = Phase  # each look into the class takes long before 3.12
+
+
 _processes: dict[PID, Process] = {}
 _current: ContextVar[PID | None] = ContextVar("fauxtp_process", default=None)
 
@@ -156,7 +163,7 @@ class Process:
         self.pid = PID()
         self.mailbox = Mailbox(type(actor).mailbox_size, pid=self.pid)
         self.supervisor = supervisor
-        self.phase = Phase.STARTING
+        self.phase = STARTING
         self.reason: ExitReason | None = None
         self.failure: BaseException | None = None  # of init, for whoever started it
         self.starters: list[Callable[[], object]] | None = []  # who wait for the end of init
@@ -193,7 +200,7 @@ class Process:
             wake()
             return
         starters.append(wake)
-        if self.phase is not Phase.STARTING:
+        if self.phase is not STARTING:
             _wake_all(starters)
 
     def started(self, phase: Phase) -> None:
@@ -208,7 +215,7 @@ class Process:
     def watch(self, ref: Ref, watcher: Watcher) -> bool:
         """Call `watcher` at the death, in its thread; return False if that was before."""
         self._own("watchers")[ref] = watcher
-        return self.phase is not Phase.DEAD or self.watchers.pop(ref, None) is None
+        return self.phase is not DEAD or self.watchers.pop(ref, None) is None
 
     def add_monitor(self, ref: Ref, pid: PID) -> None:
         """Note that this process is to hear of the end of `pid`."""
@@ -251,7 +258,7 @@ class Process:
             self.home.run(lambda: self._exit_now(reason))
 
     def _exit_now(self, reason: ExitReason) -> None:
-        if self.phase is Phase.DEAD:
+        if self.phase is DEAD:
             return
         insist_on_room(TO_END)
         if self.exit_request is None:
@@ -294,7 +301,7 @@ class Process:
 
         retire(pid)  # before anybody hears of it, as `shut` fails the callers
         self.mailbox.shut(why)
-        self.started(Phase.DEAD)
+        self.started(DEAD)
         _processes.pop(pid, None)
         if self.calls is not None or self.handling is not None:
             for call in self._unanswered():
@@ -355,7 +362,7 @@ def living() -> list[Process]:
 def _after_fork_in_child() -> None:
     # The event loops are not here, and so none of the processes is alive. Nobody can be told.
     for process in living():
-        process.phase, process.reason = Phase.DEAD, CANCELLED
+        process.phase, process.reason = DEAD, CANCELLED
         retire(process.pid)
     _processes.clear()
 

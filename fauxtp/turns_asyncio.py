@@ -1,111 +1,14 @@
-"""Turns on asyncio: whoever waits for what a task does in its next turn gives it one at once.
-
-A trip through the event loop costs more than most `init`s and `terminate`s do. So who starts a
-process lets its task begin there and then; and who waits for the end of a server that sleeps,
-and was asked to end, lets its task wake there and then. The task has its turn as the event
-loop would give it one, as the current task and in its own context; only sooner.
-"""
+"""Chooses who gives turns to tasks: the compiled module, or its twin."""
 
 from __future__ import annotations
 
-import sys
-from asyncio import AbstractEventLoop, Task
-from collections.abc import Callable, Coroutine
-from contextvars import Context
-from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
-from fauxtp import handoff
-from fauxtp.handoff import current_task, set_current_task
-from fauxtp.stack import is_free
-from fauxtp.waiting_asyncio import AsyncioHome
+from fauxtp.registry import implementation
+
+if TYPE_CHECKING or implementation == "python":
+    from fauxtp._turns_py import begun_task, can_give_turns, give_turn, is_to_be_cancelled
+else:
+    from fauxtp._turns import begun_task, can_give_turns, give_turn, is_to_be_cancelled
 
 __all__ = ["begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
-
-DEPTH: Final = 16  # turns, each given in the one before
-TURNS: Final = 64  # of which one is left to the event loop: others have a turn, too
-
-Turn = Callable[[], object]
-
-_eager_task: Callable[..., Task[None]] | None = None
-if sys.version_info >= (3, 12):
-    _eager_task = partial(Task, eager_start=True)
-
-
-def can_give_turns(home: AsyncioHome) -> bool:
-    """Return whether the running task may give another its turn, here and now."""
-    home.turns += 1
-    return bool(
-        handoff.enabled
-        and home.depth < DEPTH
-        and home.turns % TURNS
-        and is_free()
-        and current_task(home.loop) is not None
-    )
-
-
-def begun_task(
-    home: AsyncioHome, work: Coroutine[Any, Any, None], name: str, context: Context
-) -> Task[None]:
-    """Return a task that does `work`, and has had its first turn."""
-    loop = home.loop
-    if _eager_task is not None and loop.get_task_factory() is None:
-        home.depth += 1
-        try:
-            return _eager_task(work, loop=loop, name=name, context=context)
-        finally:
-            home.depth -= 1
-    task, turn = _with_its_turn(loop, work, name, context)
-    if turn is not None:  # else it has begun by itself
-        give_turn(home, partial(context.run, turn))
-    return task
-
-
-def _with_its_turn(
-    loop: AbstractEventLoop, work: Coroutine[Any, Any, None], name: str, context: Context
-) -> tuple[Task[None], Turn | None]:
-    """Return a task with its first turn, which the event loop does not hear of."""
-    call_soon, before = loop.call_soon, vars(loop).get("call_soon")
-    turn: Turn | None = None
-
-    def keep(callback: Turn, *arguments: Any, context: Context | None = None) -> object:
-        nonlocal turn
-        task = getattr(callback, "__self__", None)
-        if isinstance(task, Task) and task.get_coro() is work and not arguments:
-            turn = callback
-            return None
-        # It is of a finaliser, a signal handler, a task factory, or of what has begun by itself.
-        return call_soon(callback, *arguments, context=context)
-
-    vars(loop)["call_soon"] = keep
-    try:
-        task = loop.create_task(work, name=name, context=context)
-    finally:
-        if before is None:
-            del vars(loop)["call_soon"]
-        else:
-            vars(loop)["call_soon"] = before
-    return task, turn
-
-
-def give_turn(home: AsyncioHome, turn: Turn) -> None:
-    """Let another task have its turn now: `turn` is what the event loop would call for it."""
-    loop = home.loop
-    mine = current_task(loop)
-    home.depth += 1
-    set_current_task(loop, None)
-    try:
-        turn()
-    finally:
-        set_current_task(loop, mine)
-        home.depth -= 1
-
-
-def is_to_be_cancelled(home: AsyncioHome) -> bool:
-    """Return whether the running task is to be cancelled where it waits next.
-
-    Who has given a turn, and need not wait any more, should do so then: what had the turn may
-    have cancelled a scope of this task's, which would be left before it is noticed.
-    """
-    task: Any = current_task(home.loop)
-    return task is not None and task._must_cancel

@@ -159,7 +159,8 @@ class AsyncioWaiter(Future[Any]):
         return True
 
     def _plan_turn(self) -> None:
-        self._forget_time()
+        if self._ends is not None:
+            self._forget_time()
         if self._turn is not None:
             self._next = self._home.loop.call_soon(self._turn, self, context=self._context)
 

@@ -147,7 +147,7 @@ def test_building_makes_all_extensions_and_always_insists(
     word: str | None, optional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = extensions_built(word, monkeypatch)
-    names = ("_registry", "_calls", "_posting", "_slots", "_stack", "_stepping")
+    names = ("_registry", "_calls", "_posting", "_slots", "_stack", "_stepping", "_turns")
     assert built == [(f"fauxtp.{name}", optional) for name in names]
 
 
@@ -170,7 +170,7 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
         pytest.skip("this interpreter always has its lock")
     done = run(
         "import sys, fauxtp\n"
-        "from fauxtp import _calls, _posting, _registry, _slots, _stack, _stepping\n"
+        "from fauxtp import _calls, _posting, _registry, _slots, _stack, _stepping, _turns\n"
         "assert not sys._is_gil_enabled()",
         options=("-W", "error"),
         PYTHON_GIL="",  # as it was not said that it should do without

@@ -11,7 +11,7 @@ import pytest
 
 import fauxtp
 
-COMPILED = ("_registry", "_calls", "_posting", "_slots", "_stack", "_stepping")
+COMPILED = ("_registry", "_calls", "_posting", "_slots", "_stack", "_stepping", "_turns")
 MODULES = [
     module.name
     for module in pkgutil.iter_modules(fauxtp.__path__, "fauxtp.")

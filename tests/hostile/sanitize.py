@@ -25,6 +25,8 @@ TESTS = [
         "requests",
         "stepping",
         "handoff",
+        "starting",
+        "ending",
     )
 ]
 FAULTS = {

@@ -1,0 +1,143 @@
+# cython: language_level=3, freethreading_compatible=True
+# cython: binding=False, auto_pickle=False
+"""Turns on asyncio: whoever waits for what a task does next gives it its turn at once.
+
+`_turns_py.py` says the same in Python, and why.
+"""
+
+cimport cython
+
+import asyncio.tasks
+import sys
+from asyncio import Task
+from functools import partial
+
+from fauxtp import handoff
+from fauxtp.waiting_asyncio import AsyncioHome
+
+from fauxtp._slots cimport Slot
+from fauxtp._stack cimport is_free
+
+__all__ = ["begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
+
+cdef enum:
+    DEPTH = 16  # turns, each given in the one before
+    TURNS = 64  # of which one is left to the event loop: others have a turn, too
+
+cdef Slot _depth = Slot(AsyncioHome, "depth")
+cdef Slot _loop = Slot(AsyncioHome, "loop")
+cdef Slot _turns = Slot(AsyncioHome, "turns")
+
+# What would else be looked up in the module each time
+cdef object any_task = Task
+cdef dict switches = handoff.__dict__
+
+# Which task runs is what a loop and its tasks know from one place.
+cdef bint _SWAPS = sys.version_info >= (3, 12)
+cdef object _swap = asyncio.tasks._swap_current_task if _SWAPS else None
+cdef object _current = asyncio.tasks.current_task if _SWAPS else None
+cdef dict _tasks = None if _SWAPS else asyncio.tasks._current_tasks
+cdef object _eager_task = partial(Task, eager_start=True) if _SWAPS else None
+
+
+cdef object current_task(object loop):
+    """Return the running task of `loop`, or None."""
+    return _current(loop) if _SWAPS else _tasks.get(loop)
+
+
+cdef object swap(object loop, object task):
+    """Make `task` the current one of `loop`, and return which was; None is none."""
+    if _SWAPS:
+        return _swap(loop, task)
+    before = _tasks.get(loop)
+    if task is not None:
+        _tasks[loop] = task
+    elif before is not None:
+        del _tasks[loop]
+    return before
+
+
+def can_give_turns(home, /):
+    """Return whether the running task may give another its turn, here and now."""
+    cdef int turns = <int>_turns.of(home)
+    turns = turns + 1 if turns < TURNS - 1 else 0
+    _turns.put(home, turns)
+    if turns == 0 or not switches["enabled"] or <int>_depth.of(home) >= DEPTH or not is_free():
+        return False
+    return current_task(_loop.of(home)) is not None
+
+
+def begun_task(home, work, name, context, /):
+    """Return a task that does `work`, and has had its first turn."""
+    cdef int depth
+    cdef _FirstTurn first
+    cdef dict shadowed
+    loop = _loop.of(home)
+    plain = loop.get_task_factory() is None
+    if plain and _eager_task is not None:
+        depth = <int>_depth.of(home)
+        _depth.put(home, depth + 1)
+        try:
+            return _eager_task(work, loop=loop, name=name, context=context)
+        finally:
+            _depth.put(home, depth)
+    first = _FirstTurn(work, loop.call_soon)
+    shadowed = loop.__dict__
+    before = shadowed.get("call_soon")
+    shadowed["call_soon"] = first
+    try:
+        if plain:
+            task = any_task(work, loop=loop, name=name, context=context)
+        else:
+            task = loop.create_task(work, name=name, context=context)
+    finally:
+        if before is None:
+            del shadowed["call_soon"]
+        else:
+            shadowed["call_soon"] = before
+    if first.turn is not None:  # else it has begun by itself
+        give_turn(home, partial(context.run, first.turn))
+    return task
+
+
+@cython.final
+@cython.internal
+@cython.freelist(8)
+cdef class _FirstTurn:
+    """In place of a loop's `call_soon`: keeps the first turn of the task that does `work`."""
+
+    cdef object work, call_soon, turn
+
+    def __cinit__(self, work, call_soon):
+        self.work, self.call_soon = work, call_soon
+
+    def __call__(self, callback, *arguments, context=None):
+        task = getattr(callback, "__self__", None)
+        if isinstance(task, any_task) and task.get_coro() is self.work and not arguments:
+            self.turn = callback
+            return None
+        # It is of a finaliser, a signal handler, a task factory, or of what has begun by itself.
+        return self.call_soon(callback, *arguments, context=context)
+
+
+cpdef give_turn(home, turn):
+    """Let another task have its turn now: `turn` is what the event loop would call for it."""
+    cdef int depth = <int>_depth.of(home)
+    loop = _loop.of(home)
+    mine = swap(loop, None)
+    _depth.put(home, depth + 1)
+    try:
+        turn()
+    finally:
+        swap(loop, mine)
+        _depth.put(home, depth)
+
+
+def is_to_be_cancelled(home, /):
+    """Return whether the running task is to be cancelled where it waits next.
+
+    Who has given a turn, and need not wait any more, should do so then: what had the turn may
+    have cancelled a scope of this task's, which would be left before it is noticed.
+    """
+    task = current_task(_loop.of(home))
+    return task is not None and task._must_cancel
