@@ -16,14 +16,13 @@ from fauxtp.handoff import (
     DEPTH,
     HandedOver,
     awaited,
-    current_task,
     failed,
     hand_over,
-    set_current_task,
     suspended,
 )
 from fauxtp.process import Process
 from fauxtp.stack import is_free
+from fauxtp.tasks_asyncio import current_task, set_current_task
 from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["Suspended", "advance", "step"]
@@ -112,7 +111,7 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
     process.handling = None
     process.idle = process.exit_request is None
     if call.has_answered(answer):
-        if mine is not None and mine._must_cancel:
+        if mine is not None and mine._must_cancel:  # type: ignore[attr-defined]
             return PENDING  # the handler has cancelled its caller
         home.handled = handled = home.handled + 1 if home.handled < BUDGET else 0
         return PENDING if first and not handled else answer

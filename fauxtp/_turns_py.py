@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any, Final, final
 
 from fauxtp import handoff
-from fauxtp.handoff import current_task, set_current_task
 from fauxtp.stack import is_free
+from fauxtp.tasks_asyncio import current_task, set_current_task
 from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]

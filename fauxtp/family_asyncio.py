@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
 
-from fauxtp.handoff import current_task, set_current_task
 from fauxtp.nursery_asyncio import Nursery
 from fauxtp.process import CANCELLED, STOPPING, Process
+from fauxtp.tasks_asyncio import current_task, set_current_task
 from fauxtp.turns_asyncio import can_give_turns, give_turn, is_to_be_cancelled
 from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 
@@ -128,7 +128,12 @@ class AsyncioFamily:
     def open(self) -> None:
         pass
 
-    async def close(self, error: BaseException | None) -> bool:
+    def close(self) -> Awaitable[object] | None:
+        if self._nursery is None and self._scope is None:
+            return None
+        return self.close_after(None)
+
+    async def close_after(self, error: BaseException | None) -> bool:
         if isinstance(error, GeneratorExit):  # the loop is gone: nothing can be awaited any more
             return False
         after = error if self._nursery is None else await self._nursery.end(error)

@@ -15,11 +15,10 @@ the mailbox, with the same results.
 
 from __future__ import annotations
 
-import asyncio.tasks
 import math
 import os
 import sys
-from asyncio import Future, isfuture
+from asyncio import CancelledError, Future, isfuture
 from collections.abc import Awaitable, Coroutine, Generator
 from contextvars import Context
 from functools import partial
@@ -35,11 +34,9 @@ from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 __all__ = [
     "HandedOver",
     "awaited",
-    "current_task",
     "drive",
     "failed",
     "hand_over",
-    "set_current_task",
     "suspended",
 ]
 
@@ -49,20 +46,6 @@ TURNS: Final = 4  # of the event loop, which a caller lets pass for a handler th
 
 enabled = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
 """Whether calls are handed off at all. `FAUXTP_HANDOFF=never` turns it off."""
-
-# Which task runs is what a loop and its tasks know from one place. `current_task(loop)` tells,
-# `set_current_task(loop, task)` changes it; None is none.
-if sys.version_info >= (3, 12):
-    current_task = asyncio.tasks.current_task
-    set_current_task = asyncio.tasks._swap_current_task
-else:
-    current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
-
-    def set_current_task(loop: Any, task: asyncio.Task[Any] | None, /) -> None:
-        if task is None:
-            asyncio.tasks._current_tasks.pop(loop, None)  # type: ignore[attr-defined]
-        else:
-            asyncio.tasks._current_tasks[loop] = task  # type: ignore[attr-defined]
 
 
 @final
@@ -180,7 +163,7 @@ def drive(
 
 def _cancelled(yielded: Any, interruption: BaseException) -> bool:
     """Cancel what the handler waits for, as a task does first; return False if it cannot be."""
-    if not isinstance(interruption, asyncio.CancelledError) or not isfuture(yielded):
+    if not isinstance(interruption, CancelledError) or not isfuture(yielded):
         return False
     return yielded.cancel(*interruption.args[:1])
 

@@ -62,7 +62,11 @@ class Family(Protocol):
         """Begin, as the task of the process; return what has to be awaited, if anything has."""
         ...
 
-    async def close(self, error: BaseException | None) -> bool:
+    def close(self) -> Awaitable[object] | None:
+        """Do as `close_after` without an error, which has to be awaited if this is not None."""
+        ...
+
+    async def close_after(self, error: BaseException | None) -> bool:
         """Wait for the end of the children, after `error` if that has ended the process.
 
         Raise what a task group would raise; return True if nothing has to be.
@@ -129,7 +133,10 @@ class _TrioFamily:
     def open(self) -> Awaitable[object]:
         return self._group.__aenter__()
 
-    async def close(self, error: BaseException | None) -> bool:
+    def close(self) -> Awaitable[object]:
+        return self.close_after(None)
+
+    async def close_after(self, error: BaseException | None) -> bool:
         if self._used:
             self.cancel()
         if error is None:

@@ -157,10 +157,12 @@ async def _live(  # noqa: PLR0912, PLR0915
                     if leaving is not None:
                         await leaving
             except BaseException as error:
-                if not await family.close(error):
+                if not await family.close_after(error):
                     raise
             else:
-                await family.close(None)
+                closing = family.close()
+                if closing is not None:
+                    await closing
         except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
             raise
         except get_cancelled_exc_class() as error:

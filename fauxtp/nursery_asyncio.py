@@ -13,7 +13,7 @@ from typing import Any
 
 from anyio import CancelScope, create_task_group
 
-from fauxtp.handoff import current_task, set_current_task
+from fauxtp.tasks_asyncio import current_task, set_current_task
 
 __all__ = ["Nursery"]
 

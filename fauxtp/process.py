@@ -21,7 +21,7 @@ from fauxtp.errors import ProcessExited
 from fauxtp.mailbox import Mailbox
 from fauxtp.registry import PID, Ref, retire
 from fauxtp.stack import TO_END, insist_on_room
-from fauxtp.waiting import Home, current_task
+from fauxtp.waiting import Home
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -301,7 +301,9 @@ class Process:
 
         retire(pid)  # before anybody hears of it, as `shut` fails the callers
         self.mailbox.shut(why)
-        self.started(DEAD)
+        if self.phase is STARTING:
+            self.started(DEAD)
+        self.phase = DEAD
         _processes.pop(pid, None)
         if self.calls is not None or self.handling is not None:
             for call in self._unanswered():
@@ -390,6 +392,6 @@ def current_process(*, own_task: bool = False) -> Process | None:
     process = None if pid is None else _processes.get(pid)
     if process is None:
         return None
-    if own_task and process.task is not current_task():
+    if own_task and not process.home.runs(process.task):
         return None
     return process

@@ -24,7 +24,6 @@ __all__ = [
     "ThreadWaiter",
     "Waiter",
     "current_home",
-    "current_task",
     "new_waiter",
     "running_asyncio_loop",
     "running_trio_token",
@@ -97,6 +96,10 @@ class Home(Protocol):
 
     def running_task(self) -> Any:
         """Return the task that runs in the loop, which is the running one."""
+        ...
+
+    def runs(self, task: object) -> bool:
+        """Return whether `task` is the one that runs, in this thread."""
         ...
 
     def new_waiter(self) -> Waiter:
@@ -176,15 +179,6 @@ def new_waiter() -> Waiter:
     if home is None:
         raise RuntimeError("no event loop runs in this thread")
     return home.new_waiter()
-
-
-def current_task() -> Any:
-    """Return the running task as its event loop knows it, or None outside of any."""
-    if running_asyncio_loop() is not None:
-        return sys.modules["asyncio"].current_task()
-    if running_trio_token() is not None:
-        return sys.modules["trio"].lowlevel.current_task()
-    return None
 
 
 @coroutine

@@ -11,6 +11,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary, ref
 
 from fauxtp.stack import TO_WAKE, insist_on_room
+from fauxtp.tasks_asyncio import current_task
 from fauxtp.waiting import Waiter
 
 __all__ = ["AsyncioHome", "AsyncioWaiter", "home_of"]
@@ -71,7 +72,10 @@ class AsyncioHome:
         return True
 
     def running_task(self) -> asyncio.Task[Any] | None:
-        return asyncio.current_task(self.loop)
+        return current_task(self.loop)
+
+    def runs(self, task: object) -> bool:
+        return _get_running_loop() is self.loop and current_task(self.loop) is task
 
     def new_waiter(self) -> Waiter:
         return AsyncioWaiter(self)

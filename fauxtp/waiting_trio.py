@@ -37,6 +37,9 @@ class TrioHome:
     def running_task(self) -> trio.lowlevel.Task:
         return trio.lowlevel.current_task()
 
+    def runs(self, task: object) -> bool:
+        return self.is_here() and trio.lowlevel.current_task() is task
+
     def new_waiter(self) -> Waiter:
         return _TrioWaiter(self)
 
