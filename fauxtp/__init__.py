@@ -1,5 +1,6 @@
 """Processes with names, mailboxes, servers, monitors and supervisors, as in Erlang/OTP."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fauxtp.actor import Actor, ActorHandle
@@ -126,16 +127,17 @@ __all__ = [
     "which_children",
 ]
 
-_INSPECTION = frozenset({"ProcessInfo", "process_info", "processes", "tree"})
+_INSPECTION = frozenset({"ProcessInfo", "inspection", "process_info", "processes", "tree"})
 
 
 def __getattr__(name: str) -> object:
     """Import what looks into processes when it is first asked for: most programs never do."""
     if name not in _INSPECTION:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fauxtp import inspection  # noqa: PLC0415
-
-    globals()[name] = value = getattr(inspection, name)
+    module = import_module("fauxtp.inspection")
+    if name == "inspection":
+        return module
+    globals()[name] = value = getattr(module, name)
     return value
 
 

@@ -65,7 +65,8 @@ cdef bint deliver(object mailbox, object message) except -1:
 cdef class Attempt:
     """A call that was not answered on the spot, for its caller to go on with.
 
-    `outcome` tells how far it came: `PENDING`, `GAVE_WAY` or `DECLINED`.
+    `outcome` tells how far it came: `PENDING`, `GAVE_WAY` or `DECLINED`. Only if it is
+    `DECLINED`, there may be no process, but a mailbox that stands alone.
     """
 
     cdef readonly Call call
@@ -79,7 +80,7 @@ cdef class Attempt:
 def attempt(to, request, /):
     """Call `to`, and return the answer if it is there on the spot; else an `Attempt`.
 
-    A caller that is a process then waits for that call.
+    A caller that is a process then waits for that call; also if this raises something.
 
     Raises `NoProcess` if there is nobody, and `TypeError` as `post` does.
     """
@@ -97,13 +98,7 @@ def attempt(to, request, /):
     if process is not None and _idle.of(process):
         step = _step.of(process)
     if step is not None:
-        try:
-            outcome = step(process, call, caller)
-        except BaseException:
-            call.give_up()
-            if caller is not None:
-                caller.waiting_for = None
-            raise
+        outcome = step(process, call, caller)
     if outcome is declined or outcome is pending or outcome is gave_way:
         if mailbox is None:
             mailbox = _mailbox.of(process)

@@ -33,7 +33,8 @@ def post(to: PID | str, message: Any, /) -> Mailbox | None:
 class Attempt:
     """A call that was not answered on the spot, for its caller to go on with.
 
-    `outcome` tells how far it came: `PENDING`, `GAVE_WAY` or `DECLINED`.
+    `outcome` tells how far it came: `PENDING`, `GAVE_WAY` or `DECLINED`. Only if it is
+    `DECLINED`, there may be no process, but a mailbox that stands alone.
     """
 
     __slots__ = ("call", "caller", "mailbox", "outcome", "process")
@@ -53,7 +54,7 @@ class Attempt:
 def attempt(to: PID | str, request: Any, /) -> Any:
     """Call `to`, and return the answer if it is there on the spot; else an `Attempt`.
 
-    A caller that is a process then waits for that call.
+    A caller that is a process then waits for that call; also if this raises something.
 
     Raises `NoProcess` if there is nobody, and `TypeError` as `post` does.
     """
@@ -68,13 +69,7 @@ def attempt(to: PID | str, request: Any, /) -> Any:
     if caller is not None:
         caller.waiting_for = call
     if process is not None and process.idle and process.step is not None:
-        try:
-            outcome = process.step(process, call, caller)
-        except BaseException:
-            call.give_up()
-            if caller is not None:
-                caller.waiting_for = None
-            raise
+        outcome = process.step(process, call, caller)
     if outcome is DECLINED or outcome is PENDING or outcome is GAVE_WAY:
         return Attempt(call, outcome, mailbox, process, caller)
     if caller is not None:

@@ -2,9 +2,9 @@
 # cython: binding=False, auto_pickle=False
 """The attributes in the `__slots__` of a class, for compiled code that is in a hurry.
 
-Each lies at a fixed place in its object, which a `Slot` knows. It goes there
-itself, where there is a GIL; else by the interpreter's own functions, which are safe beside
-other threads. Python finds them by itself.
+Each lies at a fixed place in its object, which a `Slot` knows. Where there is a GIL, it reads
+and writes there itself; else by the interpreter's own functions, which are safe beside other
+threads. Python code finds them as it finds all attributes.
 """
 
 cimport cython

@@ -158,7 +158,7 @@ def step(process, Call call not None, caller, handler=None, /):
         if mine is not None and mine._must_cancel:
             return pending  # the handler has cancelled its caller
         handled = <int>_handled.of(home)
-        handled = handled + 1 if handled < budget else 0
+        handled = handled + 1 if handled < budget - 1 else 0
         _handled.put(home, handled)
         return pending if first and handled == 0 else answer
     reply(call, answer)  # too late, which is noted there

@@ -113,7 +113,7 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
     if call.has_answered(answer):
         if mine is not None and mine._must_cancel:  # type: ignore[attr-defined]
             return PENDING  # the handler has cancelled its caller
-        home.handled = handled = home.handled + 1 if home.handled < BUDGET else 0
+        home.handled = handled = home.handled + 1 if home.handled < BUDGET - 1 else 0
         return PENDING if first and not handled else answer
     reply(call, answer)  # too late, which is noted there
     return PENDING

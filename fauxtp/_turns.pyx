@@ -73,8 +73,7 @@ def begun_task(home, work, name, context, /):
     cdef _FirstTurn first
     cdef dict shadowed
     loop = _loop.of(home)
-    plain = loop.get_task_factory() is None
-    if plain and _eager_task is not None:
+    if _eager_task is not None and loop.get_task_factory() is None:
         depth = <int>_depth.of(home)
         _depth.put(home, depth + 1)
         try:
@@ -86,16 +85,13 @@ def begun_task(home, work, name, context, /):
     before = shadowed.get("call_soon")
     shadowed["call_soon"] = first
     try:
-        if plain:
-            task = any_task(work, loop=loop, name=name, context=context)
-        else:
-            task = loop.create_task(work, name=name, context=context)
+        task = loop.create_task(work, name=name, context=context)
     finally:
         if before is None:
             del shadowed["call_soon"]
         else:
             shadowed["call_soon"] = before
-    if first.turn is not None:  # else it has begun by itself
+    if first.turn is not None:  # else it has begun, or begins by itself
         give_turn(home, partial(context.run, first.turn))
     return task
 
@@ -116,7 +112,7 @@ cdef class _FirstTurn:
         if isinstance(task, any_task) and task.get_coro() is self.work and not arguments:
             self.turn = callback
             return None
-        # It is of a finaliser, a signal handler, a task factory, or of what has begun by itself.
+        # It is of a finaliser, a signal handler, or a task factory, whose tasks may be others.
         return self.call_soon(callback, *arguments, context=context)
 
 

@@ -50,8 +50,7 @@ def begun_task(
 ) -> Task[None]:
     """Return a task that does `work`, and has had its first turn."""
     loop = home.loop
-    plain = loop.get_task_factory() is None
-    if plain and _eager_task is not None:
+    if _eager_task is not None and loop.get_task_factory() is None:
         home.depth += 1
         try:
             return _eager_task(work, loop=loop, name=name, context=context)
@@ -62,16 +61,13 @@ def begun_task(
     before = shadowed.get("call_soon")
     shadowed["call_soon"] = first
     try:
-        if plain:
-            task = Task(work, loop=loop, name=name, context=context)
-        else:
-            task = loop.create_task(work, name=name, context=context)
+        task = loop.create_task(work, name=name, context=context)
     finally:
         if before is None:
             del shadowed["call_soon"]
         else:
             shadowed["call_soon"] = before
-    if first.turn is not None:  # else it has begun by itself
+    if first.turn is not None:  # else it has begun, or begins by itself
         give_turn(home, partial(context.run, first.turn))
     return task
 
@@ -91,7 +87,7 @@ class _FirstTurn:
         if isinstance(task, Task) and task.get_coro() is self._work and not arguments:
             self.turn = callback
             return None
-        # It is of a finaliser, a signal handler, a task factory, or of what has begun by itself.
+        # It is of a finaliser, a signal handler, or a task factory, whose tasks may be others.
         return self._call_soon(callback, *arguments, context=context)
 
 

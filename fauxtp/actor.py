@@ -19,7 +19,7 @@ from fauxtp.registry import PID
 __all__ = ["Actor", "ActorHandle", "expect_actor_class"]
 
 
-@dataclass(slots=True, eq=False)  # frozen would take thrice as long to import
+@dataclass(frozen=True, slots=True)
 class ActorHandle:
     """A started actor: its PID, and the cancel scope that ends it."""
 

@@ -31,7 +31,8 @@ class _NoReply:
 NO_REPLY: Final = _NoReply()
 
 PENDING: Final = object()
-"""In place of an answer: the call is being handled."""
+"""In place of an answer: the call is being handled; or, if it has its answer, it is for its
+caller to let others have a turn."""
 
 GAVE_WAY: Final = object()
 """In place of an answer: the handler lets others have a turn, and so should the caller."""

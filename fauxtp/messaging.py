@@ -13,7 +13,7 @@ from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
 from fauxtp.mailbox import Mailbox
 from fauxtp.posting import Attempt, attempt, post
-from fauxtp.process import Process, find_process
+from fauxtp.process import Process, current_process, find_process
 from fauxtp.registry import PID
 from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds, turn
 
@@ -116,13 +116,14 @@ async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> An
     fauxtp.errors.NoProcess: no living process behind 'nobody'
     """
     limit = timeout if timeout is USUAL else seconds(timeout)
-    begun = attempt(to, request)
-    if type(begun) is not Attempt:
-        return begun
-    pending, caller, answer = begun.call, begun.caller, begun.outcome
-    process: Any = begun.process  # None only if it has declined
-    home = None
+    pending: Call | None = None
+    caller = home = None
     try:
+        begun = attempt(to, request)
+        if type(begun) is not Attempt:
+            return begun
+        pending, caller, answer = begun.call, begun.caller, begun.outcome
+        process: Any = begun.process
         if answer is GAVE_WAY:
             answer = await process.handed_over.go_on(process, caller)
         if answer is PENDING:  # stepped by this event loop, which is that of the process
@@ -144,9 +145,7 @@ async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> An
         elif home is not None:
             await turn()
     except BaseException:
-        pending.give_up()
-        if pending.wake is not None:
-            pending.wake()  # nobody waits any more
+        _give_up(pending)
         raise
     finally:
         if caller is not None:
@@ -195,6 +194,21 @@ async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -
     with move_on_after(timeout):
         await mailbox.put(pending)
     return None if timeout is None else max(0.0, timeout - (current_time() - started))
+
+
+def _give_up(pending: Call | None) -> None:
+    """Wait no more for `pending`, or, with None, for what `attempt` has begun.
+
+    That has failed itself, or a signal handler has, just as it returned.
+    """
+    if pending is None:
+        caller = current_process(own_task=True)
+        if caller is None or caller.waiting_for is None:
+            return
+        pending, caller.waiting_for = caller.waiting_for, None
+    pending.give_up()
+    if pending.wake is not None:
+        pending.wake()  # nobody waits any more
 
 
 def _refuse_circle(caller: Process | None, target: PID) -> None:

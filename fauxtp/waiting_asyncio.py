@@ -47,10 +47,10 @@ class AsyncioHome:
         self.loop = loop
         self.deadlines: dict[float, _Deadlines] = {}  # by timeout
         self.hosts: dict[object, Any] = {}  # by task group: see hosting_asyncio.py
-        self.handled = 0  # calls, on the spot: see handoff.py
-        # Of tasks, given by other tasks: see turns_asyncio.py
-        self.turns = 0  # so far
-        self.depth = 0  # each in the one before, now
+        # Since the event loop had its turn, in a way
+        self.handled = 0  # calls, on the spot: see _stepping_py.py
+        self.turns = 0  # of tasks, given by other tasks: see _turns_py.py
+        self.depth = 0  # of those, each in the one before
 
     def is_here(self) -> bool:
         return _get_running_loop() is self.loop
@@ -225,19 +225,22 @@ class _Deadlines:
 
     def add(self, waiter: AsyncioWaiter) -> dict[AsyncioWaiter, float]:
         """Let `waiter` end in time; return from what to remove it if it ends before."""
-        self._ends[waiter] = end = self._loop.time() + self._timeout
+        end = self._loop.time() + self._timeout
         if not self._timed:
-            self._timed = True
-            self._loop.call_at(end, self._expire, context=Context())
+            self._set_timer(end)
+        self._ends[waiter] = end
         return self._ends
+
+    def _set_timer(self, end: float) -> None:
+        self._loop.call_at(end, self._expire, context=Context())
+        self._timed = True  # not before: what fails here must not leave the others without one
 
     def _expire(self) -> None:
         self._timed = False
         now = self._loop.time() + _CLOCK
         for waiter, end in self._ends.copy().items():  # a finaliser may end some
             if end > now:
-                self._timed = True
-                self._loop.call_at(end, self._expire, context=Context())
+                self._set_timer(end)
                 return
             self._ends.pop(waiter, None)
             waiter.expire()

@@ -23,10 +23,12 @@ from fauxtp import (
     call_blocking,
     cast,
     exit,
+    messaging,
     process_info,
     reply,
     wait_exit,
 )
+from fauxtp.posting import attempt
 from fauxtp.registry import PID
 
 pytestmark = pytest.mark.anyio
@@ -221,6 +223,27 @@ async def test_a_process_that_calls_itself_is_told_at_once() -> None:
         assert isinstance(cycle, CallCycle)
         assert cycle.circle == [pid, pid]
         assert str(cycle) == f"a call in a circle: {pid!r} -> {pid!r}"
+
+
+async def test_who_was_interrupted_as_a_call_began_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As by a signal handler that raises, just when `attempt` has returned."""
+
+    def interrupted(to: PID | str, request: Any) -> Any:
+        attempt(to, request)
+        raise Boom
+
+    class Busy(GenServer[Any, Any]):
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            with monkeypatch.context() as context:
+                context.setattr(messaging, "attempt", interrupted)
+                with pytest.raises(Boom):
+                    await call(self.pid, request)
+            return self._started().waiting_for, state
+
+    async with task_group() as group:
+        assert await call(await Busy.start(task_group=group), "anything") is None
 
 
 @pytest.mark.parametrize("length", [2, 3])

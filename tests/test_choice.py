@@ -232,7 +232,7 @@ def test_what_looks_into_processes_is_imported_when_it_is_asked_for(run: Run) ->
 import sys
 import fauxtp
 print("fauxtp.inspection" in sys.modules, set(dir(fauxtp)) >= set(fauxtp.__all__))
-print(fauxtp.tree is fauxtp.tree, "fauxtp.inspection" in sys.modules)
+print(fauxtp.tree is fauxtp.inspection.tree, "fauxtp.inspection" in sys.modules)
 from fauxtp import *
 print(processes())
 try:

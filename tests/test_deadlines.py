@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,3 +37,18 @@ async def test_what_is_woken_while_others_time_out_does_not_stop_them() -> None:
         waiter._ends = queue.add(waiter)
     queue._expire()
     assert not any(waiter.waits for waiter in waiters)
+
+
+async def test_a_timer_that_could_not_be_set_is_set_for_the_next() -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RecursionError
+
+    home: Any = current_home()
+    first, second = home.new_waiter(), home.new_waiter()
+    queue = home.new_deadlines(0.001)
+    queue._loop = SimpleNamespace(time=home.loop.time, call_at=fail)
+    with pytest.raises(RecursionError):
+        first.wait(0.001, common=True)
+    queue._loop = home.loop
+    assert await second.wait(0.001, common=True) is False
+    assert first.waits  # it has failed already
