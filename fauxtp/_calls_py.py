@@ -28,7 +28,7 @@ class Cast:
     __match_args__ = ("request",)
 
     def __init__(self, request: Any) -> None:
-        self.request = request
+        self.request: Any = request
 
     def __repr__(self) -> str:
         return f"Cast({self.request!r})"
@@ -47,10 +47,10 @@ class Call:
     __match_args__ = ("request",)
 
     def __init__(self, request: Any, target: PID, caller: PID | None) -> None:
-        self.request = request
-        self.target = target
-        self.caller = caller
-        self.deferred = False  # the target has promised an answer, and does other things
+        self.request: Any = request
+        self.target: PID = target
+        self.caller: PID | None = caller
+        self.deferred: bool = False  # the target has promised an answer, and does other things
         self.wake: Callable[[], object] | None = None  # the caller, if it waits
         self._cell: dict[str, Any] = {}  # whoever sets a key first has decided
 

@@ -47,8 +47,11 @@ class Attempt:
         process: Process | None,
         caller: Process | None,
     ) -> None:
-        self.call, self.outcome, self.mailbox = call, outcome, mailbox
-        self.process, self.caller = process, caller
+        self.call: Call = call
+        self.outcome: object = outcome
+        self.mailbox: Mailbox = mailbox
+        self.process: Process | None = process
+        self.caller: Process | None = caller
 
 
 def attempt(to: PID | str, request: Any, /) -> Any:

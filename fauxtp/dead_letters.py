@@ -83,7 +83,7 @@ class DeadLetters:
                 self._observers = tuple(remaining)
 
 
-dead_letters = DeadLetters()
+dead_letters: DeadLetters = DeadLetters()
 """The dead letters of this interpreter."""
 
 

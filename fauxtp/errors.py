@@ -41,7 +41,8 @@ class ProcessExited(FauxtpError):
 
     def __init__(self, pid: object, reason: str) -> None:
         super().__init__(f"{pid!r} exited: {reason}")
-        self.pid, self.reason = pid, reason
+        self.pid: object = pid
+        self.reason: str = reason
 
 
 class CallCycle(FauxtpError):
@@ -52,7 +53,7 @@ class CallCycle(FauxtpError):
 
     def __init__(self, circle: Sequence[object]) -> None:
         super().__init__(f"a call in a circle: {' -> '.join(map(repr, circle))}")
-        self.circle = list(circle)
+        self.circle: list[object] = list(circle)
 
 
 class NameTaken(FauxtpError):
@@ -63,7 +64,8 @@ class NameTaken(FauxtpError):
 
     def __init__(self, name: str, holder: object) -> None:
         super().__init__(f"{name!r} is registered to {holder!r}")
-        self.name, self.holder = name, holder
+        self.name: str = name
+        self.holder: object = holder
 
 
 class ReceiveTimeout(FauxtpError, TimeoutError):
@@ -78,7 +80,8 @@ class MailboxFull(FauxtpError):
 
     def __init__(self, pid: object, max_size: int) -> None:
         super().__init__(f"the mailbox of {pid!r} is full: {max_size} messages")
-        self.pid, self.max_size = pid, max_size
+        self.pid: object = pid
+        self.max_size: int = max_size
 
 
 class MailboxClosed(FauxtpError):
@@ -89,7 +92,7 @@ class MailboxClosed(FauxtpError):
 
     def __init__(self, pid: object) -> None:
         super().__init__(f"the mailbox of {pid!r} is closed")
-        self.pid = pid
+        self.pid: object = pid
 
 
 class NoChild(FauxtpError, LookupError):
@@ -100,7 +103,8 @@ class NoChild(FauxtpError, LookupError):
 
     def __init__(self, supervisor: object, id: str) -> None:  # noqa: A002
         super().__init__(f"{supervisor!r} has no child {id!r}")
-        self.supervisor, self.id = supervisor, id
+        self.supervisor: object = supervisor
+        self.id: str = id
 
 
 class MaxRestartsExceeded(FauxtpError):
@@ -115,4 +119,6 @@ class MaxRestartsExceeded(FauxtpError):
             f"child {child!r} would be restarted more than {max_restarts} times"
             f" in {max_seconds:g} s"
         )
-        self.child, self.max_restarts, self.max_seconds = child, max_restarts, max_seconds
+        self.child: str = child
+        self.max_restarts: int = max_restarts
+        self.max_seconds: float = max_seconds

@@ -44,7 +44,7 @@ BUDGET: Final = 128  # calls handled on the spot, before the event loop has a tu
 DEPTH: Final = 16  # servers that one after the other call the next directly
 TURNS: Final = 4  # of the event loop, which a caller lets pass for a handler that gives way
 
-enabled = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
+enabled: bool = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
 """Whether calls are handed off at all. `FAUXTP_HANDOFF=never` turns it off."""
 
 
@@ -63,8 +63,8 @@ class HandedOver:
         error: BaseException | None = None,
         was_woken: bool = False,
     ) -> None:
-        self.call = call
-        self.was_woken = was_woken  # the server, before: by what is not for the handler alone
+        self.call: Call = call
+        self.was_woken: bool = was_woken  # the server: by what is not for the handler alone
         self._coroutine = coroutine
         self._yielded = yielded
         self._result = result

@@ -98,7 +98,7 @@ class Mailbox:
             raise unexpected("max_size", "an int", max_size)
         if max_size < 0:
             raise ValueError(f"expected max_size to be at least 0, got {max_size}")
-        self.max_size = max_size
+        self.max_size: int = max_size
         if max_size:
             self._inbox = deque()
         self._waiting: tuple[Waiter, ...] = ()
@@ -111,7 +111,7 @@ class Mailbox:
             _mailboxes[pid] = self
         elif type(pid) is not PID:
             raise unexpected("pid", "a PID", pid)
-        self.pid = pid
+        self.pid: PID = pid
 
     def __repr__(self) -> str:
         return f"<Mailbox of {self.pid!r}: {len(self)} messages>"

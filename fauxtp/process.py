@@ -158,12 +158,12 @@ class Process:
 
     def __init__(self, actor: Actor, home: Home, supervisor: PID | None) -> None:
         self.actor: Actor = actor  # until it has ended
-        self.kind = type(actor)
-        self.home = home
-        self.pid = PID()
-        self.mailbox = Mailbox(type(actor).mailbox_size, pid=self.pid)
-        self.supervisor = supervisor
-        self.phase = STARTING
+        self.kind: type[Actor] = type(actor)
+        self.home: Home = home
+        self.pid: PID = PID()
+        self.mailbox: Mailbox = Mailbox(type(actor).mailbox_size, pid=self.pid)
+        self.supervisor: PID | None = supervisor
+        self.phase: Phase = STARTING
         self.reason: ExitReason | None = None
         self.failure: BaseException | None = None  # of init, for whoever started it
         self.starters: list[Callable[[], object]] | None = []  # who wait for the end of init
@@ -171,16 +171,16 @@ class Process:
         self.family: Family | None = None  # from before init until after run
         self.closing_scope: CancelScope | None = None  # ends terminate
         self.exit_request: ExitReason | None = None
-        self.killed = False
+        self.killed: bool = False
         self.waiting_for: Call | None = None
         self.state: Any = None
         self.handling: Any = None
-        self.handled_since = 0.0
+        self.handled_since: float = 0.0
         # Of servers that others may step: see handoff.py
         self.context: Context | None = None
         self.step: Callable[..., Any] | None = None  # see `fauxtp.stepping`
-        self.idle = False  # waits for a message, and can be stepped
-        self.depth = 0
+        self.idle: bool = False  # waits for a message, and can be stepped
+        self.depth: int = 0
         self.handed_over: Any = None
         self.calls: OwedCalls | None = None  # taken up, and to be answered later
         self.watchers: dict[Ref, Watcher] = _NONE
@@ -379,7 +379,7 @@ def enter(process: Process) -> None:
     _current.set(process.pid)
 
 
-current = _current.get
+current: Callable[[], PID | None] = _current.get
 """Return the PID that the context belongs to, or None; it may be dead, and the task another's."""
 
 

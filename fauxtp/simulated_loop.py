@@ -39,7 +39,7 @@ class SimulatedTask(Task[Any]):
         self, coro: Coroutine[Any, Any, Any], *, loop: SimulatedLoop, **options: Any
     ) -> None:
         loop.tasks += 1
-        self.number = loop.tasks
+        self.number: int = loop.tasks
         self.turns = 0
         super().__init__(coro, loop=loop, **options)
 
@@ -76,10 +76,10 @@ class SimulatedLoop(BaseEventLoop):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self.random = Random(seed)
+        self.random: Random = Random(seed)
         self.tasks = 0
-        self.steps = 0
-        self.trace = 0
+        self.steps: int = 0
+        self.trace: int = 0
         """The way that was taken, as a number: two loops with the same one took the same."""
         self.problems: list[Exception] = []
         """What went wrong where nobody in the loop hears of it."""

@@ -44,13 +44,13 @@ class AsyncioHome:
     is_asyncio = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self.deadlines: dict[float, _Deadlines] = {}  # by timeout
         self.hosts: dict[object, Any] = {}  # by task group: see hosting_asyncio.py
         # Since the event loop had its turn, in a way
-        self.handled = 0  # calls, on the spot: see _stepping_py.py
-        self.turns = 0  # of tasks, given by other tasks: see _turns_py.py
-        self.depth = 0  # of those, each in the one before
+        self.handled: int = 0  # calls, on the spot: see _stepping_py.py
+        self.turns: int = 0  # of tasks, given by other tasks: see _turns_py.py
+        self.depth: int = 0  # of those, each in the one before
 
     def is_here(self) -> bool:
         return _get_running_loop() is self.loop
@@ -106,7 +106,7 @@ class AsyncioWaiter(Future[Any]):
         self._next: asyncio.Handle | None = None  # the turn that the event loop is to give
         self._ends: dict[AsyncioWaiter, float] | asyncio.TimerHandle | None = None  # in time
         self.instead: Future[Any] | None = None  # what somebody else waits for, for the task
-        self.woken = False
+        self.woken: bool = False
 
     @property
     def waits(self) -> bool:
