@@ -73,10 +73,10 @@ async def launch(
     insist_on_room(TO_END)  # to begin, and to end it again
     actor._process = process = Process(actor, home, supervisor)
     starter = current_process(own_task=True)
-    if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
-        starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
-        process.on_started(lambda: waiting.answer(None))
     try:
+        if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
+            starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
+            process.on_started(lambda: waiting.answer(None))
         life = partial(_live, process, on_exit, register_as)
         must_turn = run_in(task_group, process, life, actor._can_be_stepped)
         if process.phase is STARTING:
