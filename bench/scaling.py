@@ -5,6 +5,7 @@ python -m bench.scaling
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import threading
@@ -15,10 +16,12 @@ from bench.figures import Figure, interpreter, median_ratio, show
 from fauxtp._registry import PID, register, whereis
 
 NAMES = 1_000
-PASSES = 2_000  # of a thread over its names
+PASSES = 10_000  # of a thread over its names: it takes time until a thread has its core
 TURNS = 15
 SCALING_BAR = 0.85
 TWO_CORES = 1.7  # what an empty loop reaches at least where two cores are free
+
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 Names = Sequence[str]
 
@@ -53,9 +56,19 @@ def by_own_dict(names: Names) -> None:
             own_get(name)
 
 
+def on_its_core(number: int, loop: Callable[[Names], None], names: Names) -> None:
+    """Run `loop` where no other thread of ours runs, if that can be chosen here."""
+    if CORES:
+        os.sched_setaffinity(0, {CORES[number % len(CORES)]})
+    loop(names)
+
+
 def seconds(loop: Callable[[Names], None], shares: Sequence[Names]) -> float:
     """Return how long `loop` takes in as many threads as there are shares of the names."""
-    threads = [threading.Thread(target=loop, args=[share]) for share in shares]
+    threads = [
+        threading.Thread(target=on_its_core, args=[number, loop, share])
+        for number, share in enumerate(shares)
+    ]
     start = perf_counter()
     for thread in threads:
         thread.start()

@@ -91,6 +91,19 @@ cdef extern from *:
     #endif
     }
 
+    /* A dict that only ever had str for keys keeps no hashes beside them. Where there is no GIL, a
+       look-up that meets another name on its way takes a reference to it, so as to compare, and
+       fights for its count with whoever looks that one up. So let the dict have had another. */
+    static inline int fauxtp_keep_hashes(PyObject *table) {
+    #ifdef Py_GIL_DISABLED
+        if (PyDict_SetItem(table, Py_None, Py_None) < 0) return -1;
+        return PyDict_DelItem(table, Py_None);
+    #else
+        (void)table;
+        return 0;
+    #endif
+    }
+
     /* Threads that use one object fight for its reference count; defer the counting. */
     static inline void fauxtp_defer_refcount(PyObject *shared) {
     #if PY_VERSION_HEX >= 0x030E0000
@@ -105,6 +118,7 @@ cdef extern from *:
     PyObject *fauxtp_find(PyObject *table, PyObject *name) noexcept
     object fauxtp_owned(PyObject *reference)  # from now on counted as every other object
     void fauxtp_make_shareable(PyObject *name, PyObject *pid) noexcept
+    int fauxtp_keep_hashes(object table) except -1
     void fauxtp_defer_refcount(PyObject *shared) noexcept
 
 
@@ -506,6 +520,7 @@ cdef class Registry:
     def __cinit__(self):
         self._serial = fauxtp_next(&_serials)
         self._table = {}
+        fauxtp_keep_hashes(self._table)
         self._guests = {}
         self._watchers = {}
         _registries[self._serial] = self
