@@ -226,13 +226,15 @@ def test_importing_brings_no_event_loop(run: Run) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_what_looks_into_processes_is_imported_when_it_is_asked_for(run: Run) -> None:
+def test_what_many_never_need_is_imported_when_it_is_asked_for(run: Run) -> None:
     done = run(
         """
 import sys
 import fauxtp
-print("fauxtp.inspection" in sys.modules, set(dir(fauxtp)) >= set(fauxtp.__all__))
-print(fauxtp.tree is fauxtp.inspection.tree, "fauxtp.inspection" in sys.modules)
+later = ("fauxtp.children", "fauxtp.inspection", "fauxtp.supervisor")
+print(*(name in sys.modules for name in later), set(dir(fauxtp)) >= set(fauxtp.__all__))
+print(fauxtp.tree is fauxtp.inspection.tree, fauxtp.Supervisor is fauxtp.supervisor.Supervisor)
+print(fauxtp.children.ChildSpec is fauxtp.ChildSpec, *(name in sys.modules for name in later))
 from fauxtp import *
 print(processes())
 try:
@@ -243,8 +245,9 @@ except AttributeError as error:
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
-        "False True",
+        "False False False True",
         "True True",
+        "True True True True",
         "[]",
         "module 'fauxtp' has no attribute 'trees'",
     ]
