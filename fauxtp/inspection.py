@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, final
 
 from fauxtp.addresses import find_pid
 from fauxtp.errors import NoProcess
-from fauxtp.process import Phase, Process, find_process, living
+from fauxtp.process import DEAD, Phase, Process, find_process, living
 from fauxtp.registry import PID, default
 
-__all__ = ["ProcessInfo", "process_info", "processes", "tree"]
+__all__ = ["ProcessInfo", "process_info", "process_infos", "processes", "tree"]
 
 
 @final
@@ -62,6 +61,22 @@ def process_info(pid: PID | str) -> ProcessInfo:
     process = None if found is None else find_process(found)
     if process is None:
         raise NoProcess(pid)
+    return _info(process)
+
+
+def process_infos() -> list[ProcessInfo]:
+    """Return what there is to tell of each living process, the oldest first.
+
+    It takes as long as `process_info` of all of them, and the event loop does nothing else.
+
+    >>> process_infos()
+    []
+    """
+    infos = (_info(process) for process in living())
+    return [info for info in infos if info.phase is not DEAD]
+
+
+def _info(process: Process) -> ProcessInfo:
     handling, waiting_for = process.handling, process.waiting_for
     return ProcessInfo(
         pid=process.pid,
@@ -76,7 +91,7 @@ def process_info(pid: PID | str) -> ProcessInfo:
         monitors=sorted({*process.monitors.copy().values()}),
         monitored_by=len(process.watchers),
         supervisor=process.supervisor,
-        children=[one.pid for one in living() if one.supervisor is process.pid],
+        children=list(process.children),
     )
 
 
@@ -92,17 +107,17 @@ def tree() -> str:
     for process in everyone:
         above = process.supervisor if process.supervisor in alive else None
         below.setdefault(above, []).append(process)
-    return "\n".join(_branch(below, None, ""))
+    lines = []
+    left = [(process, "") for process in reversed(below.get(None, ()))]
+    while left:
+        process, indent = left.pop()
+        lines.append(f"{indent}{_line(process)}")
+        left += [(child, indent + "  ") for child in reversed(below.get(process.pid, ()))]
+    return "\n".join(lines)
 
 
-def _branch(
-    below: dict[PID | None, list[Process]], above: PID | None, indent: str
-) -> Iterable[str]:
-    for process in below.get(above, ()):
-        names = "".join(f" {name!r}" for name in default.names(process.pid))
-        waiting = len(process.mailbox)
-        queue = f" ({waiting} waiting)" if waiting else ""
-        yield (
-            f"{indent}{process.kind.__name__}{names} {process.pid!r} {process.phase.value}{queue}"
-        )
-        yield from _branch(below, process.pid, indent + "  ")
+def _line(process: Process) -> str:
+    names = "".join(f" {name!r}" for name in default.names(process.pid))
+    waiting = len(process.mailbox)
+    queue = f" ({waiting} waiting)" if waiting else ""
+    return f"{process.kind.__name__}{names} {process.pid!r} {process.phase.value}{queue}"

@@ -128,6 +128,7 @@ class Process:
         "__weakref__",
         "actor",
         "calls",
+        "children",
         "closing_scope",
         "context",
         "depth",
@@ -186,7 +187,10 @@ class Process:
         self.watchers: dict[Ref, Watcher] = _NONE
         self.links: dict[PID, Process] = _NONE
         self.monitors: dict[Ref, PID] = _NONE  # whom this one watches
+        self.children: dict[PID, Process] = _NONE  # whom this one supervises
         _processes[self.pid] = self
+        if supervisor is not None and (above := _processes.get(supervisor)) is not None:
+            above._own("children")[self.pid] = self
 
     def __repr__(self) -> str:
         return f"<Process {self.pid!r} {self.kind.__name__} {self.phase.value}>"
@@ -305,6 +309,8 @@ class Process:
             self.started(DEAD)
         self.phase = DEAD
         _processes.pop(pid, None)
+        if self.supervisor is not None and (above := _processes.get(self.supervisor)) is not None:
+            above.children.pop(pid, None)
         if self.calls is not None or self.handling is not None:
             for call in self._unanswered():
                 call.fail(why(call))

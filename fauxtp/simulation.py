@@ -151,9 +151,15 @@ class _Log(logging.Handler):
 
 def leaves(error: BaseException | None) -> list[BaseException]:
     """Return the errors in a group, and in the groups in it; or the error that is no group."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
-    return [] if error is None else [error]
+    found: list[BaseException] = []
+    left = [error]
+    while left:
+        one = left.pop()
+        if isinstance(one, BaseExceptionGroup):
+            left += reversed(one.exceptions)
+        elif one is not None:
+            found.append(one)
+    return found
 
 
 async def _wait_for(scene: Awaitable[object]) -> None:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
-from crew import Idle, Puppet, pid_of, running, supervisor
+from crew import Idle, Puppet, crash, pid_of, running, supervisor
 
 from fauxtp import (
     PID,
     ChildSpec,
     NoProcess,
     Phase,
+    Supervisor,
     call,
     exit,
     link,
     monitor,
     process_info,
+    process_infos,
     processes,
     register,
     send,
+    start_child,
+    terminate_child,
     tree,
     wait_exit,
 )
 from fauxtp.calls import Call
+
+inspection: Any = importlib.import_module("fauxtp.inspection")
 
 pytestmark = pytest.mark.anyio
 
@@ -132,6 +140,68 @@ async def test_the_tree_shows_each_process_below_its_supervisor() -> None:
     assert tree() == ""
 
 
+async def test_the_children_are_those_that_start_or_live() -> None:
+    class Looks(Puppet):
+        async def init(self) -> None:
+            assert process_info("top").children[-1:] == [self.pid]
+
+    specs = [ChildSpec(name, Looks, register_as=name) for name in ("a", "b")]
+    async with running() as task_group:
+        top = await supervisor(*specs).start(task_group=task_group, register_as="top")
+        assert process_info(top).children == [pid_of("a"), pid_of("b")]
+        again = await crash("a")
+        assert process_info(top).children == [pid_of("b"), again]
+        await start_child(top, ChildSpec("c", Looks))
+        assert len(process_info(top).children) == 3
+        await terminate_child(top, "c")
+        await terminate_child(top, "b")
+        assert process_info(top).children == [again]
+
+
+async def test_what_one_process_does_is_told_without_a_look_at_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def all_of_them() -> Any:
+        raise AssertionError("looks at all processes")
+
+    async with running() as task_group:
+        top = await supervisor(ChildSpec("leaf", Idle)).start(task_group=task_group)
+        (leaf,) = process_info(top).children
+        monkeypatch.setattr(inspection, "living", all_of_them)
+        assert process_info(top).children == [leaf]
+        assert process_info(leaf).supervisor is top
+
+
+async def test_all_processes_are_told_of_at_once() -> None:
+    leaf = ChildSpec("leaf", Idle, register_as="leaf")
+    async with running() as task_group:
+        await supervisor(leaf).start(task_group=task_group)
+        await Puppet.start(task_group=task_group)
+        assert process_infos() == [process_info(pid) for pid in processes()]
+        assert len(process_infos()) == 3
+    assert process_infos() == []
+
+
+async def test_a_tree_may_be_as_deep_as_it_likes() -> None:
+    depth = sys.getrecursionlimit() + 100
+
+    class Link(Supervisor):
+        def __init__(self, left: int) -> None:
+            self.left = left
+
+        def child_specs(self) -> list[ChildSpec]:
+            return [ChildSpec("next", Link, (self.left - 1,))] if self.left else []
+
+    async with running() as task_group:
+        top = await Link.start(depth, task_group=task_group)
+        lines = tree().splitlines()
+        assert [len(line) - len(line.lstrip()) for line in lines] == list(
+            range(0, 2 * depth + 1, 2)
+        )
+        exit(top)
+        await wait_exit(top)
+
+
 async def test_other_threads_may_look_in_while_processes_come_and_go() -> None:
     over, failures = threading.Event(), []
 
@@ -139,6 +209,7 @@ async def test_other_threads_may_look_in_while_processes_come_and_go() -> None:
         try:
             while not over.is_set():
                 tree()
+                process_infos()
                 for pid in processes():
                     try:
                         process_info(pid)

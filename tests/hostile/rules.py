@@ -362,6 +362,7 @@ RULES: dict[str, list[Rule]] = {
         inside(lambda server, pid: fauxtp.demonitor(fauxtp.monitor(pid)), HERE),
     ],
     "process_info": [plain(fauxtp.process_info, TO)],
+    "process_infos": [plain(fauxtp.process_infos)],
     "processes": [plain(fauxtp.processes)],
     "reason": RECORD,
     "register": [plain(fauxtp.register, NAME, PID)],
