@@ -9,19 +9,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fauxtp.arguments import expect_callable
 from fauxtp.logs import logger
+
+if TYPE_CHECKING:
+    from fauxtp.registry import PID
 
 __all__ = ["DeadLetter", "DeadLetters", "dead_letters"]
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that nobody will read: to whom it went, what it was, and why not."""
+    """A message that nobody will read: to whom it went, what it was, and why not.
 
-    to: object
+    `to` is a PID or a name; None for an answer to a caller that is no process.
+    """
+
+    to: PID | str | None
     message: Any
     reason: str
 
@@ -45,7 +51,7 @@ class DeadLetters:
         self._observers: tuple[Callable[[DeadLetter], object], ...] = ()
         self._lock = threading.RLock()  # a finaliser may send while this is counting
 
-    def add(self, to: object, message: Any, reason: str) -> None:
+    def add(self, to: PID | str | None, message: Any, reason: str) -> None:
         with self._free_lock():
             self._counts[reason] += 1
             observers = self._observers

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fauxtp.process import ExitReason
+    from fauxtp.registry import PID
 
 __all__ = [
     "CallCycle",
@@ -28,9 +33,9 @@ class NoProcess(FauxtpError):
     `to` is the PID, or the name, that was meant.
     """
 
-    def __init__(self, to: object) -> None:
+    def __init__(self, to: PID | str) -> None:
         super().__init__(f"no living process behind {to!r}")
-        self.to = to
+        self.to: PID | str = to
 
 
 class ProcessExited(FauxtpError):
@@ -39,10 +44,10 @@ class ProcessExited(FauxtpError):
     `pid` is the process, `reason` its exit reason.
     """
 
-    def __init__(self, pid: object, reason: str) -> None:
+    def __init__(self, pid: PID, reason: ExitReason) -> None:
         super().__init__(f"{pid!r} exited: {reason}")
-        self.pid: object = pid
-        self.reason: str = reason
+        self.pid: PID = pid
+        self.reason: ExitReason = reason
 
 
 class CallCycle(FauxtpError):
@@ -51,21 +56,21 @@ class CallCycle(FauxtpError):
     `circle` is the processes that wait for each other, the caller first and last.
     """
 
-    def __init__(self, circle: Sequence[object]) -> None:
+    def __init__(self, circle: Sequence[PID]) -> None:
         super().__init__(f"a call in a circle: {' -> '.join(map(repr, circle))}")
-        self.circle: list[object] = list(circle)
+        self.circle: list[PID] = list(circle)
 
 
 class NameTaken(FauxtpError):
     """A process was to start under a name that another has.
 
-    `name` is the name, `holder` the PID that has it.
+    `name` is the name, `holder` the PID that has it, or None if it has let go of it meanwhile.
     """
 
-    def __init__(self, name: str, holder: object) -> None:
+    def __init__(self, name: str, holder: PID | None) -> None:
         super().__init__(f"{name!r} is registered to {holder!r}")
         self.name: str = name
-        self.holder: object = holder
+        self.holder: PID | None = holder
 
 
 class ReceiveTimeout(FauxtpError, TimeoutError):
@@ -78,9 +83,9 @@ class MailboxFull(FauxtpError):
     `pid` is the mailbox's address, `max_size` how many messages it takes.
     """
 
-    def __init__(self, pid: object, max_size: int) -> None:
+    def __init__(self, pid: PID, max_size: int) -> None:
         super().__init__(f"the mailbox of {pid!r} is full: {max_size} messages")
-        self.pid: object = pid
+        self.pid: PID = pid
         self.max_size: int = max_size
 
 
@@ -90,9 +95,9 @@ class MailboxClosed(FauxtpError):
     `pid` is the mailbox's address.
     """
 
-    def __init__(self, pid: object) -> None:
+    def __init__(self, pid: PID) -> None:
         super().__init__(f"the mailbox of {pid!r} is closed")
-        self.pid: object = pid
+        self.pid: PID = pid
 
 
 class NoChild(FauxtpError, LookupError):
@@ -101,9 +106,9 @@ class NoChild(FauxtpError, LookupError):
     `supervisor` is the PID or name that was asked, `id` the child's.
     """
 
-    def __init__(self, supervisor: object, id: str) -> None:  # noqa: A002
+    def __init__(self, supervisor: PID | str, id: str) -> None:  # noqa: A002
         super().__init__(f"{supervisor!r} has no child {id!r}")
-        self.supervisor: object = supervisor
+        self.supervisor: PID | str = supervisor
         self.id: str = id
 
 

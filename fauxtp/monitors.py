@@ -10,7 +10,7 @@ from fauxtp.arguments import unexpected
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.mailbox import find_mailbox
 from fauxtp.process import DEAD, Exit, ExitReason, Process, current_process, find_process
-from fauxtp.registry import PID, Ref
+from fauxtp.registry import PID, Ref, retire
 from fauxtp.waiting import new_waiter, seconds, turn
 
 __all__ = [
@@ -35,12 +35,14 @@ class Down:
     """The message that a monitored process has ended.
 
     `ref` is what `monitor` returned, `pid` the process, `reason` its exit reason; that of a
-    process which was gone already is `"noproc"`.
+    process which was gone already is `"noproc"`. `name` is the name that was monitored, or None
+    if it was a PID. A name that meant nobody has a `pid` of its own, which was never alive.
     """
 
     ref: Ref
-    pid: PID | str
+    pid: PID
     reason: ExitReason
+    name: str | None = None
 
 
 def _me(what: str) -> Process:
@@ -64,19 +66,28 @@ def monitor(pid: PID | str) -> Ref:
     Raises `RuntimeError` outside of an actor, and `TypeError` if `pid` is neither a PID nor
     a name.
     """
-    me, watched, ref = _me("monitor"), _process_of(pid), Ref()
+    me, found, ref = _me("monitor"), find_pid(pid), Ref()
+    name = None if type(pid) is PID else str(pid)
+    watched = None if found is None else find_process(found)
 
     def tell(gone: PID, reason: ExitReason) -> None:
         if me.monitors.pop(ref, None) is not None:
-            me.mailbox.deliver(Down(ref, gone, reason))
+            me.mailbox.deliver(Down(ref, gone, reason, name))
 
     if watched is not None:
         me.add_monitor(ref, watched.pid)
         if watched.watch(ref, tell):
             return ref
         me.monitors.pop(ref, None)
-    me.mailbox.deliver(Down(ref, pid, ExitReason("noproc")))
+    me.mailbox.deliver(Down(ref, found or _nobody(), ExitReason("noproc"), name))
     return ref
+
+
+def _nobody() -> PID:
+    """Return a PID that has no process, and never gets a name."""
+    pid = PID()
+    retire(pid)
+    return pid
 
 
 def demonitor(ref: Ref) -> bool:

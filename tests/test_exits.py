@@ -17,6 +17,7 @@ from fauxtp import (
     Exit,
     ExitReason,
     Mailbox,
+    NoProcess,
     ReceiveTimeout,
     Ref,
     call,
@@ -74,10 +75,37 @@ async def test_a_monitor_of_what_is_gone_tells_at_once() -> None:
         exit(gone)
         await wait_exit(gone)
         refs = [await call(watcher, lambda to=to: monitor(to)) for to in (gone, "nobody")]
-        assert await heard(outside) == [
-            Down(refs[0], gone, ExitReason("noproc")),
-            Down(refs[1], "nobody", ExitReason("noproc")),
+        first, second = await heard(outside)
+        assert first == Down(refs[0], gone, ExitReason("noproc"))
+        assert second == Down(refs[1], second.pid, ExitReason("noproc"), "nobody")
+
+
+async def test_a_monitor_tells_a_pid_and_the_name_if_it_was_told_one() -> None:
+    outside = Mailbox()
+    async with running() as task_group:
+        watcher = await Puppet.start(outside=outside, task_group=task_group)
+        watched = await Puppet.start(task_group=task_group, register_as="watched")
+        for to in (watched, "watched", "nobody"):
+            await call(watcher, lambda to=to: monitor(to))
+        exit(watched)
+        downs = sorted(await heard(outside), key=lambda down: str(down.name))
+        assert [(type(down.pid), down.name) for down in downs] == [
+            (PID, None),
+            (PID, "nobody"),
+            (PID, "watched"),
         ]
+        assert [down.pid is watched for down in downs] == [True, False, True]
+
+
+async def test_nobody_is_no_process_and_never_will_be_one() -> None:
+    outside = Mailbox()
+    async with running() as task_group:
+        watcher = await Puppet.start(outside=outside, task_group=task_group)
+        await call(watcher, lambda: monitor("nobody"))
+        [down] = await heard(outside)
+        assert not is_alive(down.pid)
+        with pytest.raises(NoProcess):
+            register("nobody", down.pid)
 
 
 async def test_who_comes_too_late_to_watch_is_told_so() -> None:
