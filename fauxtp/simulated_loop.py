@@ -8,13 +8,14 @@ from __future__ import annotations
 import heapq
 import threading
 from asyncio import AbstractEventLoop, BaseEventLoop, Future, Handle, Task, TimerHandle
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
 from itertools import groupby
 from math import inf
 from random import Random
+from types import MethodType
 from typing import Any, TypeVar, TypeVarTuple
 
 __all__ = ["SimulatedLoop", "Stuck"]
@@ -25,6 +26,9 @@ Ts = TypeVarTuple("Ts")
 STEPS = 100_000  # of one loop; what takes more goes round in a circle
 LATEST = 256  # steps by which something is late at most
 PACES = 0.0, 1e-6, 1e-3  # seconds that a step takes at most
+IN_VAIN = 8  # times that a callback comes back and changes nothing, before the time passes
+BUSY = 10_000  # steps without a pause, before they take longer and longer
+DOUBLED = 1_000  # steps after which they take twice as long, then
 ONE_THREAD = "a simulated loop has one thread: what another one does cannot be replayed"
 
 
@@ -65,7 +69,10 @@ class SimulatedLoop(BaseEventLoop):
     tasks; and of that, trio and therefore anyio promise nothing.
 
     As the seed says, a step takes no time, or up to a microsecond, or up to a millisecond. When
-    there is nothing to run, the clock jumps to the next timer.
+    there is nothing to run, the clock jumps to the next timer; so it does when there is nothing
+    but callbacks that come back again and again: anyio delivers a cancellation to who does not
+    heed it in every round. Who keeps the loop busy for long finds that its steps take longer
+    and longer: it may be waiting for a timer, or look at the clock.
     """
 
     # The base class has these, and its stub has not.
@@ -91,6 +98,8 @@ class SimulatedLoop(BaseEventLoop):
         self._running = 0  # the number of the task whose turn it is
         self._callbacks = 0  # that were next so far
         self._callback_due: float | None = None  # if there is a next one
+        self._busy = 0  # steps since the last pause
+        self._in_vain: Counter[Callable[..., object]] = Counter()  # since the time has passed
         self._thread = threading.get_ident()
         self.set_task_factory(_new_task)
         self.set_exception_handler(_note)
@@ -121,6 +130,7 @@ class SimulatedLoop(BaseEventLoop):
     def close(self) -> None:
         super().close()
         self._turns.clear()
+        self._in_vain.clear()
 
     def _run_once(self) -> None:
         """Run until the loop is stopped: one step here, and not a round, as in the base class."""
@@ -132,12 +142,20 @@ class SimulatedLoop(BaseEventLoop):
             self.steps += 1
             if self.steps > STEPS:
                 raise Stuck(f"not done after {STEPS:,} steps")
-            self._now += self._pace * self.random.random()
+            self._now += self._takes()
             self.trace = hash((self.trace, self._running, self._now))
             before = len(self._ready)
             handle._run()
             if len(self._ready) > before + 1:
                 self._sort(len(self._ready) - before)
+
+    def _takes(self) -> float:
+        """Return how many seconds the next step takes."""
+        self._busy += 1
+        pace = self._pace
+        if self._busy > BUSY:
+            pace = PACES[-1] * 2.0 ** min((self._busy - BUSY) // DOUBLED, 64)
+        return pace * self.random.random()
 
     def _let_timers_go_off(self) -> None:
         timers = self._scheduled
@@ -145,6 +163,7 @@ class SimulatedLoop(BaseEventLoop):
             timer = heapq.heappop(timers)
             if not timer.cancelled():
                 self._ready.append(timer)
+                self._in_vain.clear()
 
     def _sort(self, fresh: int) -> None:
         """Put in order what a step has scheduled, where that was cancelled at once.
@@ -173,12 +192,29 @@ class SimulatedLoop(BaseEventLoop):
                 self._callback_due = self._due(0, self._callbacks)
             if turns and turns[0][0] < self._callback_due:
                 break
+            if not turns and self._all_in_vain():
+                return self._jump()
             self._callback_due, self._running = None, 0
             return ready.popleft()
         if not turns:
             return self._jump()
         _, self._running, handle = heapq.heappop(turns)
         return handle
+
+    def _all_in_vain(self) -> bool:
+        """Return whether all that is left has come back often since the time has last passed."""
+        callback = self._ready[0]._callback  # type: ignore[attr-defined]
+        if type(callback) is not MethodType:
+            return False
+        self._in_vain[callback] += 1
+        return self._has_timers() and all(
+            type(handle._callback) is MethodType  # type: ignore[attr-defined]
+            and self._in_vain[handle._callback] > IN_VAIN  # type: ignore[attr-defined]
+            for handle in self._ready
+        )
+
+    def _has_timers(self) -> bool:
+        return bool(self._scheduled) and self._scheduled[0].when() != inf
 
     def _due(self, number: int, turn: int) -> float:
         """Return at which step that turn of that task is due, or that callback of none."""
@@ -188,11 +224,12 @@ class SimulatedLoop(BaseEventLoop):
 
     def _jump(self) -> Handle:
         """Let the time pass until the next timer goes off."""
-        timers = self._scheduled
-        if not timers or timers[0].when() == inf:
+        if not self._has_timers():
             raise Stuck("nothing is left to run")
-        self._now, self._running = timers[0].when(), 0
-        return heapq.heappop(timers)
+        timer = heapq.heappop(self._scheduled)
+        self._now, self._running, self._busy = timer.when(), 0, 0
+        self._in_vain.clear()
+        return timer
 
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
         """Do nothing: a cancelled timer is thrown away when it would be next."""
