@@ -1,10 +1,11 @@
 # What a newcomer needs: `make demo`, `make test`. The rest is for who changes fauxtp.
 #
 # Each target makes the virtual environment .venv if it is not there, and installs into it
-# what the target needs; the second time there is nothing left to do.
+# what the target needs; the second time there is nothing left to do. Another interpreter has
+# an environment of its own, if it is named as in `make test PYTHON=python3.14`.
 
 PYTHON ?= python3
-VENV := .venv
+VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.pyx fauxtp/*.pxd)
 

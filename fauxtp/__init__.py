@@ -3,6 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fauxtp.installation import __version__ as __version__
+from fauxtp.installation import keep as _keep
+
+# isort: split
+# Above all else, as it decides what all else imports.
 from fauxtp.actor import Actor, ActorHandle
 from fauxtp.calls import Call, Cast, reply
 from fauxtp.dead_letters import DeadLetter, dead_letters
@@ -158,3 +163,6 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})
+
+
+_keep(__name__)

@@ -6,6 +6,7 @@ cimport cython
 
 from fauxtp.stack import TO_ANSWER, insist_on_room
 
+from fauxtp._build cimport fauxtp_build
 from fauxtp._stack cimport has_room
 
 __all__ = ["Call", "Cast"]
@@ -129,3 +130,8 @@ cdef class Call:
         if error is not None:
             raise error
         return value
+
+
+cpdef object _build():
+    """Return of which version and build this is. It is called before the module is executed."""
+    return fauxtp_build()

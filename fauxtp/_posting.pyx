@@ -11,6 +11,7 @@ from fauxtp.dead_letters import dead_letters
 from fauxtp.mailbox import _NOTHING, Mailbox
 from fauxtp.process import Process, _current, current_process, find_process
 
+from fauxtp._build cimport fauxtp_build
 from fauxtp._calls cimport Call
 from fauxtp._registry cimport PID
 from fauxtp._slots cimport Slot
@@ -106,3 +107,8 @@ def attempt(to, request, /):
     if caller is not None:
         caller.waiting_for = None
     return outcome
+
+
+cpdef object _build():
+    """Return of which version and build this is. It is called before the module is executed."""
+    return fauxtp_build()

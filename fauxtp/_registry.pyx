@@ -37,6 +37,8 @@ import weakref
 
 from fauxtp.errors import NoProcess
 
+from fauxtp._build cimport fauxtp_build
+
 __all__ = [
     "PID",
     "Ref",
@@ -787,3 +789,8 @@ cdef list _living():
 for _shared in (default, register, unregister, whereis, registered):
     fauxtp_defer_refcount(<PyObject *>_shared)
 del _shared
+
+
+cpdef object _build():
+    """Return of which version and build this is. It is called before the module is executed."""
+    return fauxtp_build()

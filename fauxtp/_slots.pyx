@@ -12,6 +12,8 @@ from cpython.object cimport PyObject
 
 from types import MemberDescriptorType
 
+from fauxtp._build cimport fauxtp_build
+
 __all__ = ["Slot"]
 
 
@@ -25,3 +27,8 @@ cdef class Slot:
             raise TypeError(f"{owner.__name__}.{name} is no slot")
         self._owner, self._name = owner, name
         self._member = (<PyMemberDescrObject *><PyObject *>descriptor).d_member
+
+
+cpdef object _build():
+    """Return of which version and build this is. It is called before the module is executed."""
+    return fauxtp_build()

@@ -2,6 +2,8 @@
 # cython: binding=False
 """How much of the stack of Python calls is left. `_stack_py.py` finds it in another way."""
 
+from fauxtp._build cimport fauxtp_build
+
 __all__ = ["has_room", "insist_on_room", "is_free"]
 
 cdef extern from *:
@@ -38,3 +40,8 @@ def insist_on_room(int calls):
     """
     if not has_room(calls):
         raise RecursionError(f"expected room on the stack for {calls} calls")
+
+
+cpdef object _build():
+    """Return of which version and build this is. It is called before the module is executed."""
+    return fauxtp_build()

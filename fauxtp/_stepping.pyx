@@ -21,6 +21,7 @@ from fauxtp.mailbox import Mailbox
 from fauxtp.process import Process
 from fauxtp.waiting_asyncio import AsyncioHome
 
+from fauxtp._build cimport fauxtp_build
 from fauxtp._calls cimport Call
 from fauxtp._slots cimport Slot
 from fauxtp._stack cimport is_free
@@ -163,3 +164,8 @@ def step(process, Call call not None, caller, handler=None, /):
         return pending if first and handled == 0 else answer
     reply(call, answer)  # too late, which is noted there
     return pending
+
+
+cpdef object _build():
+    """Return of which version and build this is. It is called before the module is executed."""
+    return fauxtp_build()

@@ -15,6 +15,7 @@ from functools import partial
 from fauxtp import handoff
 from fauxtp.waiting_asyncio import AsyncioHome
 
+from fauxtp._build cimport fauxtp_build
 from fauxtp._slots cimport Slot
 from fauxtp._stack cimport is_free
 
@@ -137,3 +138,8 @@ def is_to_be_cancelled(home, /):
     """
     task = current_task(_loop.of(home))
     return task is not None and task._must_cancel
+
+
+cpdef object _build():
+    """Return of which version and build this is. It is called before the module is executed."""
+    return fauxtp_build()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp.dead_letters import dead_letters
-from fauxtp.registry import implementation
+from fauxtp.installation import implementation
 
 if TYPE_CHECKING or implementation == "python":
     from fauxtp._calls_py import Call, Cast

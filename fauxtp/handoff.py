@@ -16,7 +16,6 @@ the mailbox, with the same results.
 from __future__ import annotations
 
 import math
-import os
 import sys
 from asyncio import CancelledError, Future, isfuture
 from collections.abc import Awaitable, Coroutine, Generator
@@ -28,6 +27,7 @@ from typing import Any, Final, final
 from anyio import current_effective_deadline
 
 from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call
+from fauxtp.installation import hands_off
 from fauxtp.process import Process
 from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 
@@ -44,7 +44,7 @@ BUDGET: Final = 128  # calls handled on the spot, before the event loop has a tu
 DEPTH: Final = 16  # servers that one after the other call the next directly
 TURNS: Final = 4  # of the event loop, which a caller lets pass for a handler that gives way
 
-enabled: bool = os.environ.get("FAUXTP_HANDOFF", "auto") != "never"
+enabled: bool = hands_off
 """Whether calls are handed off at all. `FAUXTP_HANDOFF=never` turns it off."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fauxtp.registry import implementation
+from fauxtp.installation import implementation
 
 if TYPE_CHECKING or implementation == "python":
     from fauxtp._posting_py import Attempt, attempt, post

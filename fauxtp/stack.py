@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fauxtp.registry import implementation
+from fauxtp.installation import implementation
 
 if TYPE_CHECKING or implementation == "python":
     from fauxtp._stack_py import has_room, insist_on_room, is_free

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fauxtp.registry import implementation
+from fauxtp.installation import implementation
 
 if TYPE_CHECKING or implementation == "python":
     from fauxtp._turns_py import begun_task, can_give_turns, give_turn, is_to_be_cancelled

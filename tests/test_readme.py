@@ -6,12 +6,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from conftest import PATIENCE
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+
+SOURCES = "https://github.com/fizzAI/fauxtp/blob/main/"
 
 BLOCK = re.compile(
     r"^```python\n(?P<program>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?",
@@ -60,9 +63,24 @@ def test_every_python_block_is_run() -> None:
 
 
 def test_what_the_readme_links_to_is_there() -> None:
+    """Also on PyPI, which shows the README without the files beside it."""
     here = Path(__file__).parent.parent
-    for target in re.findall(r"\]\(((?:examples)/[^)]+)\)", README):
-        assert (here / target).is_file(), target
+    found = re.findall(r"^\[[^]]+\]: (\S+)$|\]\(([^)]+)\)", README, re.MULTILINE)
+    targets = [inside or below for below, inside in found]
+    links = [target for target in targets if not target.startswith(SOURCES)]
+    assert len(links) < len(targets)
+    assert all(link.startswith("https://") for link in links), links
+    for target in targets:
+        path = here / target.removeprefix(SOURCES)
+        if target not in links and path.parent.is_dir():  # an installation has no docs to test
+            assert path.is_file(), target
+
+
+def test_the_project_and_the_readme_name_one_place() -> None:
+    project = Path(__file__).parent.parent / "pyproject.toml"
+    urls = tomllib.loads(project.read_text("utf-8"))["project"]["urls"]
+    assert f"{urls['Repository']}/blob/main/" == SOURCES
+    assert all(url.startswith(urls["Repository"]) for url in urls.values())
 
 
 def test_the_readme_says_the_problem_first() -> None:

@@ -40,12 +40,12 @@ def fauxtp_here() -> Any:
         try:
             return importlib.import_module("fauxtp")
         except RuntimeWarning as warning:
-            if not str(warning).endswith("; its twin in Python is used"):
+            if not str(warning).endswith("; the twins in Python are used"):
                 raise
             warnings.simplefilter("ignore", RuntimeWarning)
             return importlib.import_module("fauxtp")
         except ImportError as error:
-            told = "FAUXTP_EXTENSIONS is always, but the compiled registry cannot be loaded: "
+            told = "FAUXTP_EXTENSIONS is always, but fauxtp._registry cannot be loaded: "
             if not str(error).startswith(told):
                 raise
             return None
