@@ -13,10 +13,15 @@ from conftest import PATIENCE
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
-# Runs an example in the other kind of event loop.
+# Runs an example in the other kind of event loop. It is imported, as what `runpy` executes has no
+# loader in its `__spec__`, which CPython 3.15 warns of when it looks for lines of a traceback.
 ON_TRIO = """
-import runpy, sys, anyio
-anyio.run(runpy.run_path(sys.argv[1])["main"], backend="trio")
+import sys, anyio
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("example", sys.argv[1])
+module = sys.modules["example"] = module_from_spec(spec)
+spec.loader.exec_module(module)
+anyio.run(module.main, backend="trio")
 """
 
 
