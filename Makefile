@@ -36,7 +36,9 @@ lint: $(VENV)/dev
 	@echo "== style, types, workflows =="
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/readme_programs.py build/readme
 	$(BIN)/mypy
+	$(BIN)/mypy build/readme
 	$(BIN)/stubtest fauxtp._registry fauxtp._calls fauxtp._posting fauxtp._stack fauxtp._stepping fauxtp._turns
 	$(BIN)/pyright
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

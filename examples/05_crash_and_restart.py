@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 
 from fauxtp import (
+    PID,
     Call,
     ChildSpec,
     GenServer,
@@ -70,6 +71,7 @@ class Client:
 
 async def main() -> None:
     clients = [Client() for _ in range(CLIENTS)]
+    third: PID | None = None
     async with anyio.create_task_group() as task_group:
         await Keeper.start(task_group=task_group, register_as="keeper")
         async with anyio.create_task_group() as load:

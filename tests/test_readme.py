@@ -11,22 +11,13 @@ from pathlib import Path
 
 import pytest
 from conftest import PATIENCE
-
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+from readme_programs import README, programs
 
 SOURCES = "https://github.com/fizzAI/fauxtp/blob/main/"
 
-BLOCK = re.compile(
-    r"^```python\n(?P<program>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?",
-    re.MULTILINE | re.DOTALL,
-)
 PROGRAMS = [
-    pytest.param(
-        found["program"],
-        found["output"] or "",
-        id=re.findall(r"^#+ (.*)", README[: found.start()], re.MULTILINE)[-1].replace(" ", "-"),
-    )
-    for found in BLOCK.finditer(README)
+    pytest.param(program.text, program.output, id=program.heading.replace(" ", "-"))
+    for program in programs()
 ]
 
 # Plugins that import Hypothesis, which takes longer than all the rest.
