@@ -15,6 +15,7 @@ from fauxtp.life import ActorExit, OnExit, launch
 from fauxtp.mailbox import Pattern
 from fauxtp.process import DEAD, ExitReason, Process, current_process
 from fauxtp.registry import PID
+from fauxtp.waiting import give_way
 
 __all__ = ["Actor", "ActorHandle", "expect_actor_class"]
 
@@ -129,9 +130,13 @@ class Actor(ABC):
         self, actor_cls: type[Actor], *args: Any, on_exit: OnExit | None = None, **kwargs: Any
     ) -> ActorHandle:
         """Start an actor that ends with this one; see `start_link`."""
-        return await expect_actor_class("actor_cls", actor_cls).start_link(
-            *args, task_group=self.children, on_exit=on_exit, **kwargs
-        )
+        try:
+            children = self.children
+            expect_actor_class("actor_cls", actor_cls)
+        except Exception:
+            await give_way()
+            raise
+        return await actor_cls.start_link(*args, task_group=children, on_exit=on_exit, **kwargs)
 
     def _work(self, process: Process) -> Coroutine[Any, Any, None] | None:
         """Return what does all the work, or None if `run` does it round by round."""
@@ -164,7 +169,11 @@ class Actor(ABC):
 
         Raises what the constructor or `init` raises, and `NameTaken` if the name is taken.
         """
-        actor = cls(*args, **kwargs)
+        try:
+            actor = cls(*args, **kwargs)
+        except Exception:
+            await give_way()
+            raise
         return (await launch(actor, task_group, register_as=register_as)).pid
 
     @classmethod
@@ -180,7 +189,11 @@ class Actor(ABC):
 
         At the very end, `on_exit(pid, reason)` is awaited.
         """
-        actor = cls(*args, **kwargs)
+        try:
+            actor = cls(*args, **kwargs)
+        except Exception:
+            await give_way()
+            raise
         process = await launch(actor, task_group, on_exit=on_exit, register_as=register_as)
         family = process.family  # None: it has ended already, and nothing can cancel it
         return ActorHandle(process.pid, CancelScope() if family is None else family.scope)

@@ -17,6 +17,7 @@ from fauxtp.life import ROUNDS, ActorExit
 from fauxtp.process import ExitReason, Process
 from fauxtp.registry import PID
 from fauxtp.task import Task, TaskEnd
+from fauxtp.waiting import give_way
 
 __all__ = ["NO_REPLY", "GenServer", "Stop"]
 
@@ -104,14 +105,18 @@ class GenServer(Actor, Generic[R, S]):
         It ends with the server. Its own end is told to `handle_task_end`.
         """
 
-        expect_callable("func", func)
-
         async def work() -> Any:
             result = func(*args, **kwargs)
             return await result if inspect.isawaitable(result) else result
 
-        task = Task(work, notify=self._started().mailbox.deliver)
-        handle = await task.launch(self.children)
+        try:
+            expect_callable("func", func)
+            task = Task(work, notify=self._started().mailbox.deliver)
+            children = self.children
+        except Exception:
+            await give_way()
+            raise
+        handle = await task.launch(children)
         return handle.pid
 
     # The loop

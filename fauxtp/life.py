@@ -31,7 +31,7 @@ from fauxtp.process import (
 from fauxtp.registry import PID
 from fauxtp.stack import TO_END, insist_on_room
 from fauxtp.suspending import may_suspend
-from fauxtp.waiting import current_home, turn
+from fauxtp.waiting import Home, current_home, give_way, turn
 
 if TYPE_CHECKING:
     from fauxtp.actor import Actor
@@ -61,16 +61,11 @@ async def launch(
     supervisor: PID | None = None,
 ) -> Process:
     """Run `actor` in `task_group`, and return its process when its `init` has finished."""
-    if actor._process is not None:
-        raise RuntimeError(f"this {type(actor).__name__} was started before")
-    home = current_home()
-    if home is None:
-        raise RuntimeError("no event loop runs in this thread")
-    if not hasattr(type(task_group), "start_soon"):
-        raise unexpected("task_group", "a task group", task_group)
-    if on_exit is not None:
-        expect_callable("on_exit", on_exit)
-    insist_on_room(TO_END)  # to begin, and to end it again
+    try:
+        home = _home_for(actor, task_group, on_exit)
+    except Exception:
+        await give_way()
+        raise
     actor._process = process = Process(actor, home, supervisor)
     starter = current_process(own_task=True)
     try:
@@ -85,15 +80,33 @@ async def launch(
             await ready.wait(None)
         elif must_turn:
             await turn()
-    except BaseException:
+    except BaseException as error:
         _abandon(process)
+        if isinstance(error, Exception):
+            await give_way()
         raise
     finally:
         if starter is not None:
             starter.waiting_for = None
     if process.failure is not None:
+        await give_way()  # or who tries again and again would keep others from helping
         raise process.failure
     return process
+
+
+def _home_for(actor: Actor, task_group: TaskGroup, on_exit: OnExit | None) -> Home:
+    """Return the event loop in which `actor` can be started as it is to be, or say why not."""
+    if actor._process is not None:
+        raise RuntimeError(f"this {type(actor).__name__} was started before")
+    home = current_home()
+    if home is None:
+        raise RuntimeError("no event loop runs in this thread")
+    if not hasattr(type(task_group), "start_soon"):
+        raise unexpected("task_group", "a task group", task_group)
+    if on_exit is not None:
+        expect_callable("on_exit", on_exit)
+    insist_on_room(TO_END)  # to begin, and to end it again
+    return home
 
 
 def _abandon(process: Process) -> None:

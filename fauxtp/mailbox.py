@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from fauxtp.arguments import unexpected
@@ -17,7 +17,7 @@ from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import MailboxClosed, MailboxFull, NoProcess, ReceiveTimeout
 from fauxtp.patterns import match_pattern
 from fauxtp.registry import PID
-from fauxtp.waiting import ThreadWaiter, Waiter, new_waiter, seconds
+from fauxtp.waiting import ThreadWaiter, Waiter, give_way, new_waiter, seconds
 
 __all__ = ["Mailbox", "find_mailbox"]
 
@@ -28,6 +28,9 @@ Pattern = tuple[Any, Callable[..., Any]]
 _NOTHING: deque[Any] = deque(maxlen=0)
 _NONE: list[Any] = []  # never put anything in here
 _first_message = threading.RLock()
+
+BUDGET: Final = 128  # messages put in or taken out, before the event loop has a turn
+_moved = 0  # since it had one; several loops may share the count
 
 _mailboxes: WeakValueDictionary[PID, Mailbox] = WeakValueDictionary()
 
@@ -51,9 +54,12 @@ def find_mailbox(pid: PID) -> Mailbox | None:
     return _mailboxes.get(pid)
 
 
-def _expect_pair(pattern: Pattern) -> None:
-    if not (isinstance(pattern, (tuple, list)) and len(pattern) == 2 and callable(pattern[1])):
-        raise unexpected("each pattern", "(matcher, handler)", pattern)
+def _expect_pairs(patterns: tuple[Pattern, ...]) -> None:
+    if not patterns:
+        raise ValueError("expected at least one pattern")
+    for pattern in patterns:
+        if not (isinstance(pattern, (tuple, list)) and len(pattern) == 2 and callable(pattern[1])):
+            raise unexpected("each pattern", "(matcher, handler)", pattern)
 
 
 class Mailbox:
@@ -131,6 +137,11 @@ class Mailbox:
 
         In a closed mailbox it is a dead letter.
         """
+        global _moved
+        _moved += 1
+        if _moved >= BUDGET:  # who only puts in must not keep the readers from reading
+            _moved = 0
+            await give_way()  # before: whoever is cancelled here has put nothing in
         while not self._admit(message):
             waiter = new_waiter()
             self._senders.append(waiter)
@@ -264,14 +275,16 @@ class Mailbox:
         >>> anyio.run(main)
         4
         """
-        if not patterns:
-            raise ValueError("expected at least one pattern")
-        for pattern in patterns:  # before a message is taken out
-            _expect_pair(pattern)
-        limit, deadline = seconds(timeout), None
-        late, seen, removals = False, 0, self._removals
+        global _moved
+        _moved += 1
+        if _moved >= BUDGET:  # whose handler sends to itself must not keep others from running
+            _moved = 0
+            await give_way()  # before: whoever is cancelled here has taken nothing out
+        deadline, late, seen, removals = None, False, 0, self._removals
         self._receivers += 1
         try:
+            _expect_pairs(patterns)  # before a message is taken out
+            limit = seconds(timeout)
             while True:
                 if self._closed_because is not None:
                     raise MailboxClosed(self.pid)
@@ -297,6 +310,9 @@ class Mailbox:
                         late = not woken or waiter.time() >= deadline
                 finally:
                     self._stop_waiting(waiter)
+        except Exception:
+            await give_way()
+            raise
         finally:
             self._receivers -= 1
             if self._closed_because is not None:

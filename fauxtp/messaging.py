@@ -15,7 +15,7 @@ from fauxtp.mailbox import Mailbox
 from fauxtp.posting import Attempt, attempt, post
 from fauxtp.process import Process, current_process, find_process
 from fauxtp.registry import PID
-from fauxtp.waiting import ThreadWaiter, current_home, new_waiter, seconds, turn
+from fauxtp.waiting import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
 
 __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
 
@@ -98,7 +98,9 @@ async def cast(to: PID | str, request: Any) -> None:
         await full.put(request)
 
 
-async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:
+async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
+    to: PID | str, request: Any, timeout: float | None = USUAL
+) -> Any:
     """Hand `request` to a server's `handle_call`, and return its answer.
 
     `timeout` is in seconds; None waits for ever. A call that the server has not taken up by
@@ -115,10 +117,10 @@ async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> An
         ...
     fauxtp.errors.NoProcess: no living process behind 'nobody'
     """
-    limit = timeout if timeout is USUAL else seconds(timeout)
     pending: Call | None = None
     caller = home = None
     try:
+        limit = timeout if timeout is USUAL else seconds(timeout)
         begun = attempt(to, request)
         if type(begun) is not Attempt:
             return begun
@@ -144,8 +146,12 @@ async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> An
                 await waiter.wait(limit, common=limit == timeout)
         elif home is not None:
             await turn()
-    except BaseException:
-        _give_up(pending)
+        else:
+            await give_way()
+    except BaseException as error:
+        _give_up(pending, caller)
+        if isinstance(error, Exception):
+            await give_way()
         raise
     finally:
         if caller is not None:
@@ -196,8 +202,8 @@ async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -
     return None if timeout is None else max(0.0, timeout - (current_time() - started))
 
 
-def _give_up(pending: Call | None) -> None:
-    """Wait no more for `pending`, or, with None, for what `attempt` has begun.
+def _give_up(pending: Call | None, caller: Process | None) -> None:
+    """Let `caller` wait no more for `pending`, or, with None, for what `attempt` has begun.
 
     That has failed itself, or a signal handler has, just as it returned.
     """
@@ -205,7 +211,9 @@ def _give_up(pending: Call | None) -> None:
         caller = current_process(own_task=True)
         if caller is None or caller.waiting_for is None:
             return
-        pending, caller.waiting_for = caller.waiting_for, None
+        pending = caller.waiting_for
+    if caller is not None:
+        caller.waiting_for = None
     pending.give_up()
     if pending.wake is not None:
         pending.wake()  # nobody waits any more

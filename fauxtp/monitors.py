@@ -11,7 +11,7 @@ from fauxtp.errors import ReceiveTimeout
 from fauxtp.mailbox import find_mailbox
 from fauxtp.process import DEAD, Exit, ExitReason, Process, current_process, find_process
 from fauxtp.registry import PID, Ref, retire
-from fauxtp.waiting import new_waiter, seconds, turn
+from fauxtp.waiting import give_way, new_waiter, seconds, turn
 
 __all__ = [
     "Down",
@@ -200,9 +200,14 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     >>> anyio.run(wait_exit, "nobody")
     'noproc'
     """
-    limit = None if timeout is None else seconds(timeout)
-    process = find_process(pid) if type(pid) is PID else _process_of(pid)
+    try:
+        limit = None if timeout is None else seconds(timeout)
+        process = find_process(pid) if type(pid) is PID else _process_of(pid)
+    except Exception:
+        await give_way()
+        raise
     if process is None:
+        await give_way()
         return ExitReason("noproc")
     family = process.family
     if process.exit_request is not None and family is not None and family.hurry():
@@ -215,6 +220,8 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
             await waiter.wait(limit)
         finally:
             process.watchers.pop(ref, None)
+    else:
+        await give_way()
     if process.reason is None:
         raise ReceiveTimeout(f"{pid!r} has not ended within {timeout:g} s")
     return process.reason

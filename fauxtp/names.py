@@ -10,7 +10,7 @@ from fauxtp.actor import Actor, expect_actor_class
 from fauxtp.errors import NameTaken, ReceiveTimeout
 from fauxtp.process import DEAD, Process, find_process
 from fauxtp.registry import PID, default, whereis
-from fauxtp.waiting import new_waiter, seconds
+from fauxtp.waiting import give_way, new_waiter, seconds
 
 __all__ = ["start_or_find", "wait_registered"]
 
@@ -23,6 +23,7 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
     Raises `ReceiveTimeout` if nobody has done so by then, and for a bad name what `whereis`
     raises.
     """
+    await give_way()
     limit, pid = seconds(timeout), whereis(name)
     if pid is not None:
         return pid
@@ -55,6 +56,7 @@ async def start_or_find(
 
     Raises what `actor_class.start` raises, to the one who started it.
     """
+    await give_way()
     expect_actor_class("actor_class", actor_class)
     while True:
         pid = whereis(name)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from fauxtp import handoff, messaging
+from fauxtp import handoff, mailbox, messaging
 from fauxtp.isolation import empty_registry, free_names, left_running
 from fauxtp.process import CANCELLED, living
 from fauxtp.registry import PID
@@ -47,13 +47,14 @@ class Simulations:
     @contextmanager
     def begun(cls) -> Iterator[Simulations]:
         """Put aside what a run may change, and afterwards put it back."""
-        chance, enabled, sent = random.getstate(), handoff.enabled, messaging._sent
+        chance, enabled = random.getstate(), handoff.enabled
+        sent, moved = messaging._sent, mailbox._moved
         with empty_registry() as running, _Log().in_place_of_others() as log:
             try:
                 yield cls(running, log)
             finally:
                 random.setstate(chance)
-                handoff.enabled, messaging._sent = enabled, sent
+                handoff.enabled, messaging._sent, mailbox._moved = enabled, sent, moved
 
     def run(self, scenario: Scenario, seed: int) -> End:
         """Run `scenario()` by the schedule of `seed`.
@@ -64,6 +65,7 @@ class Simulations:
         random.seed(loop.random.getrandbits(64))
         handoff.enabled = self._handoff and loop.random.random() < 0.5
         messaging._sent = loop.random.randrange(messaging.BUDGET)
+        mailbox._moved = loop.random.randrange(mailbox.BUDGET)
         home = home_of(loop)
         home.handled = loop.random.randrange(handoff.BUDGET)
         with _no_collection():

@@ -25,6 +25,7 @@ from fauxtp.messaging import call
 from fauxtp.monitors import wait_exit
 from fauxtp.process import ExitReason, Process
 from fauxtp.registry import PID, Ref
+from fauxtp.waiting import give_way
 
 __all__ = [
     "Supervisor",
@@ -345,12 +346,14 @@ async def which_children(supervisor: PID | str) -> list[ChildInfo]:
 
     This and the other questions to a supervisor raise what `call` raises.
     """
+    await give_way()
     children: list[ChildInfo] = await _ask(supervisor, ("$which_children",))
     return children
 
 
 async def count_children(supervisor: PID | str) -> dict[str, int]:
     """Return how many `"specs"`, `"active"`, `"supervisors"` and `"workers"` there are."""
+    await give_way()
     counts: dict[str, int] = await _ask(supervisor, ("$count_children",))
     return counts
 
@@ -361,6 +364,7 @@ async def start_child(supervisor: PID | str, spec: ChildSpec) -> PID:
     Raises `ValueError` if there is a child of that id, `TypeError` if `spec` is no
     `ChildSpec`, and what its `init` raises.
     """
+    await give_way()
     if not isinstance(spec, ChildSpec):
         raise unexpected("spec", "a ChildSpec", spec)
     pid: PID = await _ask(supervisor, ("$start_child", spec))
@@ -372,6 +376,7 @@ async def terminate_child(supervisor: PID | str, id: str) -> None:  # noqa: A002
 
     Raises `NoChild` if there is none of that id.
     """
+    await give_way()
     await _ask(supervisor, ("$terminate_child", expect_text("id", id)))
 
 
@@ -381,6 +386,7 @@ async def restart_child(supervisor: PID | str, id: str) -> PID:  # noqa: A002
     Raises `NoChild` if there is none of that id, `ValueError` if it runs, and what its
     `init` raises.
     """
+    await give_way()
     pid: PID = await _ask(supervisor, ("$restart_child", expect_text("id", id)))
     return pid
 
@@ -390,4 +396,5 @@ async def delete_child(supervisor: PID | str, id: str) -> None:  # noqa: A002
 
     Raises `NoChild` if there is none of that id, and `ValueError` if it runs.
     """
+    await give_way()
     await _ask(supervisor, ("$delete_child", expect_text("id", id)))

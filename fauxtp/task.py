@@ -17,6 +17,7 @@ from fauxtp.messaging import send_nowait
 from fauxtp.monitors import wait_exit
 from fauxtp.process import ExitReason
 from fauxtp.registry import PID
+from fauxtp.waiting import give_way
 
 __all__ = ["Task", "TaskEnd", "TaskHandle"]
 
@@ -80,7 +81,12 @@ class Task(Actor):
     @classmethod
     async def spawn(cls, func: Callable[[], Awaitable[Any]], task_group: TaskGroup) -> TaskHandle:
         """Run `func()` as a process in `task_group`; return the handle to its result."""
-        return await cls(func).launch(task_group)
+        try:
+            task = cls(func)
+        except Exception:
+            await give_way()
+            raise
+        return await task.launch(task_group)
 
     @classmethod
     async def spawn_and_notify(
@@ -95,13 +101,18 @@ class Task(Actor):
 
         It is `(success_message_name, pid, value)` or `(failure_message_name, pid, reason)`.
         """
-        find_pid(parent_pid)  # or it would be known to be none only at the end
         names = {"success": success_message_name, "failure": failure_message_name}
 
         def notify(end: TaskEnd) -> None:
             send_nowait(parent_pid, (names[end.status], end.pid, end.result))
 
-        return await cls(func, notify=notify).launch(task_group)
+        try:
+            find_pid(parent_pid)  # or it would be known to be none only at the end
+            task = cls(func, notify=notify)
+        except Exception:
+            await give_way()
+            raise
+        return await task.launch(task_group)
 
 
 class TaskHandle:

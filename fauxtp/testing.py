@@ -21,7 +21,7 @@ from fauxtp.mailbox import Pattern
 from fauxtp.patterns import ANY
 from fauxtp.process import find_process
 from fauxtp.registry import PID
-from fauxtp.waiting import seconds
+from fauxtp.waiting import give_way, seconds
 
 __all__ = [
     "SeedFailed",
@@ -49,6 +49,12 @@ async def with_timeout(coro: Awaitable[T], timeout: float = 1.0) -> T:
     >>> anyio.run(lambda: with_timeout(answer()))
     42
     """
+    try:
+        await give_way()
+    except BaseException:
+        if inspect.iscoroutine(coro):
+            coro.close()  # or it would be said that nobody awaited it
+        raise
     if not inspect.isawaitable(coro):
         raise unexpected("coro", "awaitable", coro)
     with anyio.move_on_after(_seconds("timeout", timeout)):
@@ -72,6 +78,7 @@ async def assert_receives(actor: _Receiver, *patterns: Pattern, timeout: float =
     >>> anyio.run(main)
     3
     """
+    await give_way()
     if not hasattr(type(actor), "receive"):
         raise unexpected("actor", "an actor or a Mailbox", actor)
     return await actor.receive(*patterns, timeout=timeout)
@@ -89,6 +96,7 @@ async def wait_for(
 
     >>> anyio.run(wait_for, lambda: True)
     """
+    await give_way()
     expect_callable("condition", condition)
     interval = _seconds("interval", interval)
     deadline = anyio.current_time() + _seconds("timeout", timeout)

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Generator
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from anyio.lowlevel import checkpoint
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -24,6 +26,7 @@ __all__ = [
     "ThreadWaiter",
     "Waiter",
     "current_home",
+    "give_way",
     "new_waiter",
     "running_asyncio_loop",
     "running_trio_token",
@@ -185,3 +188,13 @@ def new_waiter() -> Waiter:
 def turn() -> Generator[None, None, None]:
     """Wait for the next turn of an asyncio task."""
     yield
+
+
+async def give_way() -> None:
+    """Let others have a turn, and notice a cancellation; do nothing where no event loop runs.
+
+    Whoever tries again and again what fails at once, or asks again and again for what is there
+    already, would else keep everybody from changing it.
+    """
+    if current_home() is not None:
+        await checkpoint()
