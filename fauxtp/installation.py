@@ -57,10 +57,16 @@ def _switch(name: str, *words: str) -> str:
 
 
 def _find(name: str) -> ModuleSpec | None:
-    """Return where the compiled module is, or None."""
+    """Return where the compiled module is; None if there is none, or it may not be imported."""
+    if sys.modules.get(name, sys) is None:
+        return None
     path = sys.modules[__name__.rpartition(".")[0]].__path__
     for finder in sys.meta_path:
-        spec = finder.find_spec(name, path)
+        find = getattr(finder, "find_spec", None)  # of old, finders had another method
+        try:
+            spec: ModuleSpec | None = find and find(name, path)
+        except ImportError:  # somebody does not want it to be imported
+            return None
         if spec is not None:
             return spec
     return None
@@ -137,15 +143,18 @@ class Keeper:
             if (module := sys.modules.get(self._prefix + name)) is not None
         }
 
+    def _module(self, name: str) -> ModuleType | None:
+        """Return the module of that full name, if it was imported before."""
+        if name == self._name:
+            return self._package
+        part = name.removeprefix(self._prefix)
+        module = self._hidden.get(part) or vars(self._package).get(part)
+        return module if getattr(module, "__name__", None) == name else None
+
     def _modules(self) -> dict[str, ModuleType]:
         """Return all that was imported of the package, by their full names."""
-        parts = {**vars(self._package), **self._hidden}
-        found = {
-            self._prefix + name: part
-            for name, part in parts.items()
-            if isinstance(part, ModuleType) and part.__name__ == self._prefix + name
-        }
-        return {self._name: self._package, **found}
+        names = [self._name, *(self._prefix + part for part in vars(self._package))]
+        return {name: module for name in names if (module := self._module(name)) is not None}
 
     def _gone(self, modules: dict[str, ModuleType]) -> str | None:
         """Return which of the modules that they rest on is another now, or None."""
@@ -163,11 +172,12 @@ class Keeper:
         """Return how to import `name` again; None if it is new, or is to be executed anew."""
         if target is not None or not (name == self._name or name.startswith(self._prefix)):
             return None
-        modules = self._modules()
-        if name not in modules:
+        module = self._module(name)
+        if module is None:
             return None
         if name != self._name and sys.modules.get(self._name) is not self._package:
             return None
+        modules = self._modules()
         gone = self._gone(modules)
         if gone is not None:
             if name == self._name:
@@ -175,14 +185,14 @@ class Keeper:
             raise ImportError(f"{name} was imported with another {gone} than this", name=name)
         for other in modules.keys() - {name}:
             sys.modules.setdefault(other, modules[other])
-        known = modules[name].__spec__
-        is_package = name == self._name
         loader: Any = self
+        is_package = name == self._name
+        known = module.__spec__
         return ModuleSpec(name, loader, origin=name, loader_state=known, is_package=is_package)
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Return the module as it is."""
-        return self._modules()[spec.name]
+        return self._module(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         """Leave the module as it is."""

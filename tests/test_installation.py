@@ -137,6 +137,42 @@ def test_one_that_is_not_as_it_should_be_is_named_and_none_is_used(
     assert registry.startswith(f"registry: python ({expected}")
 
 
+BLOCKED = """
+import sys
+names = sys.argv[1].split()
+if sys.argv[2] == "modules":
+    sys.modules.update(dict.fromkeys(names))
+class Old:
+    def find_module(self, name, path=None): "as it was done before there was find_spec"
+class Blocks:
+    def find_spec(self, name, path=None, target=None):
+        if name in names:
+            raise ModuleNotFoundError(f"no {name}", name=name)
+sys.meta_path[:0] = [Old(), Blocks()] if sys.argv[2] == "finder" else [Old()]
+from fauxtp import registry
+import fauxtp.hosting_asyncio
+print(registry.implementation, "|", registry.reason)
+"""
+
+
+@pytest.mark.parametrize("how", ["modules", "finder"])
+def test_what_may_not_be_imported_is_missing(how: str, run: Run, compiled: object) -> None:
+    """As in a test of what a program does without it."""
+    for name in EXTENSIONS:
+        done = run(BLOCKED, f"fauxtp.{name}", how, FAUXTP_EXTENSIONS="auto")
+        assert done.stdout == f"python | fauxtp.{name} is missing\n", done.stderr
+        assert "RuntimeWarning" in done.stderr
+    names = " ".join(f"fauxtp.{name}" for name in EXTENSIONS)
+    done = run(
+        BLOCKED,
+        names,
+        how,
+        options=("-W", "error::RuntimeWarning"),
+        FAUXTP_EXTENSIONS="auto",
+    )
+    assert done.stdout == "python | this installation has no compiled modules\n", done.stderr
+
+
 @pytest.mark.parametrize("name", EXTENSIONS[1:])
 def test_those_of_two_builds_are_not_mixed(
     name: str, tmp_path: Path, run: Run, compiled: object
