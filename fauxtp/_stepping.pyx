@@ -25,7 +25,7 @@ from fauxtp._build cimport fauxtp_build
 from fauxtp._calls cimport Call
 from fauxtp._slots cimport Slot
 from fauxtp._stack cimport is_free
-from fauxtp._turns cimport swap
+from fauxtp._turns cimport is_to_end, swap
 
 __all__ = ["Suspended", "advance", "step"]
 
@@ -63,6 +63,7 @@ cdef Slot _handled_since = Slot(Process, "handled_since")
 cdef Slot _handling = Slot(Process, "handling")
 cdef Slot _home = Slot(Process, "home")
 cdef Slot _idle = Slot(Process, "idle")
+cdef Slot _interrupted = Slot(Process, "interrupted")
 cdef Slot _mailbox = Slot(Process, "mailbox")
 cdef Slot _state = Slot(Process, "state")
 cdef Slot _task = Slot(Process, "task")
@@ -154,10 +155,15 @@ def step(process, Call call not None, caller, handler=None, /):
     answer = (<tuple>result)[0]
     _state.put(process, (<tuple>result)[1])
     _handling.put(process, None)
-    _idle.put(process, _exit_request.of(process) is None)
+    if _interrupted.of(process):
+        _idle.put(process, False)
+        if not _inbox.of(mailbox):
+            _interrupted.put(process, False)  # there is nothing to do before it waits
+    else:
+        _idle.put(process, _exit_request.of(process) is None)
     if call.has_answered(answer):
-        if mine is not None and mine._must_cancel:
-            return pending  # the handler has cancelled its caller
+        if mine is not None and is_to_end(home, mine):
+            return pending  # it may be the handler that has cancelled its caller
         handled = <int>_handled.of(home)
         handled = handled + 1 if handled < budget - 1 else 0
         _handled.put(home, handled)

@@ -23,6 +23,7 @@ from fauxtp.handoff import (
 from fauxtp.process import Process
 from fauxtp.stack import is_free
 from fauxtp.tasks_asyncio import current_task, set_current_task
+from fauxtp.turns_asyncio import is_to_be_cancelled
 from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["Suspended", "advance", "step"]
@@ -53,7 +54,7 @@ def advance(context: Context, coroutine: Coroutine[Any, Any, Any], /) -> Any:
         return end.value
 
 
-def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
+def step(  # noqa: PLR0911, PLR0912  (in one piece, as each call goes through it)
     process: Process, call: Call, caller: Process | None, handler: Any = None, /
 ) -> Any:
     """Begin to handle `call`, and return the answer if that takes one step.
@@ -109,10 +110,12 @@ def step(  # noqa: PLR0911  (in one piece, as each call goes through it)
         return hand_over(process, HandedOver(call, result=result))
     answer, process.state = result
     process.handling = None
-    process.idle = process.exit_request is None
+    process.idle = process.exit_request is None and not process.interrupted
+    if process.interrupted and not mailbox._inbox:
+        process.interrupted = False  # there is nothing to do before it waits
     if call.has_answered(answer):
-        if mine is not None and mine._must_cancel:  # type: ignore[attr-defined]
-            return PENDING  # the handler has cancelled its caller
+        if mine is not None and is_to_be_cancelled(home):
+            return PENDING  # it may be the handler that has cancelled its caller
         home.handled = handled = home.handled + 1 if home.handled < BUDGET - 1 else 0
         return PENDING if first and not handled else answer
     reply(call, answer)  # too late, which is noted there

@@ -11,8 +11,13 @@ import asyncio.tasks
 import sys
 from asyncio import Task
 from functools import partial
+from types import GetSetDescriptorType
+from weakref import ref
+
+from cpython.object cimport PyObject
 
 from fauxtp import handoff
+from fauxtp.scopes_asyncio import is_in_cancelled_scope, slots_of_anyio, states
 from fauxtp.waiting_asyncio import AsyncioHome
 
 from fauxtp._build cimport fauxtp_build
@@ -21,16 +26,51 @@ from fauxtp._stack cimport is_free
 
 __all__ = ["begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
 
+cdef extern from *:
+    '''
+    /* Whether `reference`, a weak one or None, is one to `it`, which lives. */
+    static inline int fauxtp_refers(PyObject *reference, PyObject *it) {
+        if (reference == Py_None)
+            return 0;
+    #if PY_VERSION_HEX >= 0x030D0000
+        PyObject *found = NULL;
+        if (PyWeakref_GetRef(reference, &found) < 0)
+            return -1;
+        Py_XDECREF(found);
+        return found == it;
+    #else
+        return PyWeakref_GET_OBJECT(reference) == it;
+    #endif
+    }
+
+    /* What a getter in C, `descriptor`, says of `it`: to find it by its name takes longer. */
+    static inline PyObject *fauxtp_get(PyObject *it, PyObject *descriptor) {
+        PyGetSetDef *how = ((PyGetSetDescrObject *)descriptor)->d_getset;
+        return how->get(it, how->closure);
+    }
+    '''
+    int fauxtp_refers(object reference, object it) except -1
+    object fauxtp_get(object it, object descriptor)
+
 cdef enum:
+    PLACES = 8
     DEPTH = 16  # turns, each given in the one before
     TURNS = 64  # of which one is left to the event loop: others have a turn, too
 
 cdef Slot _depth = Slot(AsyncioHome, "depth")
+cdef Slot _known = Slot(AsyncioHome, "known")
 cdef Slot _loop = Slot(AsyncioHome, "loop")
 cdef Slot _turns = Slot(AsyncioHome, "turns")
 
+cdef Slot _cancel_scope, _cancel_called, _parent_scope, _shield
+_cancel_scope, _cancel_called, _parent_scope, _shield = slots_of_anyio(Slot)
+
+cdef object _must_cancel = vars(Task).get("_must_cancel")
+if type(_must_cancel) is not GetSetDescriptorType:
+    _must_cancel = None  # that of a task in Python
+
 # What would else be looked up in the module each time
-cdef object any_task = Task
+cdef object any_task = Task, in_scope = is_in_cancelled_scope
 cdef dict switches = handoff.__dict__
 
 # Which task runs is what a loop and its tasks know from one place.
@@ -137,7 +177,58 @@ def is_to_be_cancelled(home, /):
     have cancelled a scope of this task's, which would be left before it is noticed.
     """
     task = current_task(_loop.of(home))
-    return task is not None and task._must_cancel
+    return task is not None and is_to_end(home, task)
+
+
+cdef bint is_to_end(home, task) except -1:
+    if type(task) is any_task and _must_cancel is not None:
+        if fauxtp_get(task, _must_cancel) is True:
+            return True
+    elif task._must_cancel:
+        return True
+    if _cancel_scope is None:  # another anyio than the one that is known here
+        return in_scope(task)
+    known = _known.of(home)
+    if known is None:
+        known = _Known()
+        _known.put(home, known)
+    state = (<_Known>known).state_of(task)
+    if state is None:
+        return False
+    scope = _cancel_scope.of(state)
+    while scope is not None:
+        if _cancel_called.of(scope):
+            return True
+        if _shield.of(scope):
+            return False
+        scope = _parent_scope.of(scope)
+    return False
+
+
+@cython.final
+@cython.internal
+cdef class _Known:
+    """What anyio knows of some tasks of one loop: of each that has asked last at its place.
+
+    To find it anew takes 400 instructions. It is the same as long as the task lives.
+    """
+
+    cdef list tasks, states
+
+    def __cinit__(self):
+        self.tasks, self.states = [None] * PLACES, [None] * PLACES
+
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
+    cdef inline object state_of(self, task):
+        cdef Py_ssize_t place = (<size_t><PyObject *>task >> 6) % PLACES
+        if fauxtp_refers(self.tasks[place], task):
+            return self.states[place]
+        reference = ref(task)
+        state = states.get(reference)
+        if state is not None:
+            self.tasks[place], self.states[place] = reference, state
+        return state
 
 
 cpdef object _build():

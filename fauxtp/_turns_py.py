@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final, final
 
 from fauxtp import handoff
+from fauxtp.scopes_asyncio import is_in_cancelled_scope
 from fauxtp.stack import is_free
 from fauxtp.tasks_asyncio import current_task, set_current_task
 from fauxtp.waiting_asyncio import AsyncioHome
@@ -111,4 +112,4 @@ def is_to_be_cancelled(home: AsyncioHome, /) -> bool:
     have cancelled a scope of this task's, which would be left before it is noticed.
     """
     task: Any = current_task(home.loop)
-    return task is not None and task._must_cancel
+    return task is not None and (task._must_cancel or is_in_cancelled_scope(task))

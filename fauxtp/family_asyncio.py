@@ -110,6 +110,16 @@ class AsyncioFamily:
         if self._nursery is not None:
             self._nursery.group.cancel_scope.cancel()
 
+    def put_off(self, error: BaseException) -> bool:
+        process = self._process
+        if not process.interrupted or not isinstance(error, asyncio.CancelledError):
+            return False
+        if process.handed_over is not None and not process.handed_over.is_over:
+            return False  # the handler still waits
+        process.task.cancel(*error.args[:1])
+        process.task.uncancel()  # it was counted before
+        return True
+
     def hurry(self) -> bool:
         home: AsyncioHome = self._process.home  # type: ignore[assignment]
         if self._process.handling is not None:

@@ -149,16 +149,17 @@ class GenServer(Actor, Generic[R, S]):
             if not (mailbox._inbox or mailbox._kept):
                 process.handling = message = result = None  # nor are they kept here
                 interruption = None
-                waiter = process.home.new_waiter()
+                waiter = process.home.new_waiter(process)
                 must_wait = mailbox.listen(waiter)
                 try:
                     if must_wait:
                         process.idle = process.step is not None and process.exit_request is None
                         await waiter.wait(None)
                 except BaseException as error:
-                    if process.handed_over is None:
-                        raise
-                    interruption = error
+                    if not family.put_off(error):
+                        if process.handed_over is None:
+                            raise
+                        interruption = error
                 finally:
                     process.idle = False
                     mailbox.stop_listening(waiter)
@@ -169,8 +170,9 @@ class GenServer(Actor, Generic[R, S]):
                         await self._finish(process, rest, interruption)
                     finally:
                         rest = interruption = None  # or that would know itself, by this frame
-                elif process.exit_request is not None:
+                elif process.exit_request is not None and not process.interrupted:
                     return
+                process.interrupted = False
                 process.depth = 0
                 if mailbox._inbox or mailbox._kept:
                     family.enter()
@@ -212,8 +214,8 @@ class GenServer(Actor, Generic[R, S]):
         try:
             result = rest.outcome() if rest.is_over else await rest.finish(interruption)
             self._answer(process, rest.call, result)
-            if interruption and (rest.is_over or (rest.was_woken and process.task.cancelling())):
-                raise interruption  # the handler has not, or for another of its own
+            if interruption and rest.is_over:
+                raise interruption  # the handler could not
         except Stop as stop:
             self._stop(stop)
         finally:

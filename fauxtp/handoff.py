@@ -52,7 +52,7 @@ enabled: bool = hands_off
 class HandedOver:
     """What is left of a call that somebody else has begun to handle."""
 
-    __slots__ = ("_coroutine", "_error", "_result", "_yielded", "call", "was_woken")
+    __slots__ = ("_coroutine", "_error", "_result", "_yielded", "call")
 
     def __init__(
         self,
@@ -61,10 +61,8 @@ class HandedOver:
         yielded: Any = None,
         result: Any = None,
         error: BaseException | None = None,
-        was_woken: bool = False,
     ) -> None:
         self.call: Call = call
-        self.was_woken: bool = was_woken  # the server: by what is not for the handler alone
         self._coroutine = coroutine
         self._yielded = yielded
         self._result = result
@@ -74,6 +72,11 @@ class HandedOver:
     def is_over(self) -> bool:
         """Whether the handler has ended, and cannot be interrupted any more."""
         return self._coroutine is None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether what the handler waits for is there, and it is not to be cancelled before."""
+        return isinstance(self._yielded, Future) and self._yielded.done()
 
     def outcome(self) -> Any:
         """Return what the handler has returned, or raise what it has raised."""
@@ -118,7 +121,6 @@ class HandedOver:
             on.had_turn()
         if process.handed_over is not self:
             return  # that has gone on with it, and waits itself
-        process.task._fut_waiter.instead = None
         answer = self._next_step(process, None)
         if answer is DECLINED or answer is GAVE_WAY:
             process.mailbox.wake_receivers()
@@ -175,7 +177,7 @@ async def awaited(awaitable: Awaitable[Any]) -> Any:
 
 def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], on: Any) -> object:
     """Let the server go on with `handler`, which waits for `on`; None lets others have a turn."""
-    rest = HandedOver(call, handler, on, was_woken=not _sleeps(process))
+    rest = HandedOver(call, handler, on)
     if on is None:
         process.handed_over = rest
         return GAVE_WAY  # and the server sleeps on, as the caller may go on itself
@@ -184,10 +186,8 @@ def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], o
         home: AsyncioHome = process.home  # type: ignore[assignment]
         task = process.task  # which must not wait for itself, and is told so if it tries
         here = on is not task and getattr(on, "get_loop", home.is_here)() is home.loop
-        if here and not rest.was_woken:
+        if here and _sleeps(process):
             process.handed_over = rest
-            if isinstance(on, Future):
-                task._fut_waiter.instead = on
             on.add_done_callback(partial(rest.resume, process), context=Context())
             return PENDING  # the server sleeps on, as there is nothing to do
     return hand_over(process, rest)

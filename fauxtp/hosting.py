@@ -46,6 +46,13 @@ class Family(Protocol):
         """End `init`, `run` and the children."""
         ...
 
+    def put_off(self, error: BaseException) -> bool:
+        """Let it come again where the process waits next; return False if that is not needed.
+
+        It is if a cancellation has come while others ran as the process: see handoff.py.
+        """
+        ...
+
     def hurry(self) -> bool:
         """Let the process, which was asked to end, do so now, if it can be done.
 
@@ -123,6 +130,9 @@ class _TrioFamily:
     def cancel(self) -> None:
         if self._group.cancel_scope is not None:  # else it is not entered yet
             self._group.cancel_scope.cancel()
+
+    def put_off(self, error: BaseException) -> bool:
+        return False
 
     def hurry(self) -> bool:
         return False

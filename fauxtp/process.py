@@ -140,6 +140,7 @@ class Process:
         "handling",
         "home",
         "idle",
+        "interrupted",
         "killed",
         "kind",
         "links",
@@ -181,6 +182,7 @@ class Process:
         self.context: Context | None = None
         self.step: Callable[..., Any] | None = None  # see `fauxtp.stepping`
         self.idle: bool = False  # waits for a message, and can be stepped
+        self.interrupted: bool = False  # its task was cancelled while somebody stepped it
         self.depth: int = 0
         self.handed_over: Any = None
         self.calls: OwedCalls | None = None  # taken up, and to be answered later

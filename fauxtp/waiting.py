@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import trio
 
+    from fauxtp.process import Process
+
 __all__ = [
     "Home",
     "ThreadWaiter",
@@ -105,8 +107,11 @@ class Home(Protocol):
         """Return whether `task` is the one that runs, in this thread."""
         ...
 
-    def new_waiter(self) -> Waiter:
-        """Return a waiter for a task of this loop, which is the running one."""
+    def new_waiter(self, server: Process | None = None) -> Waiter:
+        """Return a waiter for a task of this loop, which is the running one.
+
+        If it waits for the messages to a `server`, others may step that one meanwhile.
+        """
         ...
 
 

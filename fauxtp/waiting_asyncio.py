@@ -7,12 +7,15 @@ import time
 from asyncio import Future, _get_running_loop
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary, ref
 
 from fauxtp.stack import TO_WAKE, insist_on_room
 from fauxtp.tasks_asyncio import current_task
 from fauxtp.waiting import Waiter
+
+if TYPE_CHECKING:
+    from fauxtp.process import Process
 
 __all__ = ["AsyncioHome", "AsyncioWaiter", "home_of"]
 
@@ -40,13 +43,14 @@ def home_of(loop: asyncio.AbstractEventLoop) -> AsyncioHome:
 class AsyncioHome:
     """An asyncio loop, as the place where something must be done."""
 
-    __slots__ = ("__weakref__", "deadlines", "depth", "handled", "hosts", "loop", "turns")
+    __slots__ = ("__weakref__", "deadlines", "depth", "handled", "hosts", "known", "loop", "turns")
     is_asyncio = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.deadlines: dict[float, _Deadlines] = {}  # by timeout
         self.hosts: dict[object, Any] = {}  # by task group: see hosting_asyncio.py
+        self.known: Any = None  # of its tasks: see _turns.pyx
         # Since the event loop had its turn, in a way
         self.handled: int = 0  # calls, on the spot: see _stepping_py.py
         self.turns: int = 0  # of tasks, given by other tasks: see _turns_py.py
@@ -77,8 +81,8 @@ class AsyncioHome:
     def runs(self, task: object) -> bool:
         return _get_running_loop() is self.loop and current_task(self.loop) is task
 
-    def new_waiter(self) -> Waiter:
-        return AsyncioWaiter(self)
+    def new_waiter(self, server: Process | None = None) -> Waiter:
+        return AsyncioWaiter(self, server)
 
     def new_deadlines(self, timeout: float) -> _Deadlines | None:
         """Return a new queue of the waits that have this timeout, if there can be one."""
@@ -91,21 +95,24 @@ class AsyncioHome:
 class AsyncioWaiter(Future[Any]):
     """What wakes a task, and what the task waits for, in one.
 
+    While a server's task waits for messages, others may run as that task: see handoff.py. Then
+    it counts as running, for whoever cancels it.
+
     A plain future has the event loop give its task a turn. This one knows which turn that will
     be, so somebody who waits for what the task is to do can give it one at once: see
     `fauxtp.turns_asyncio`.
     """
 
-    __slots__ = ("_context", "_ends", "_home", "_next", "_turn", "instead", "woken")
+    __slots__ = ("_context", "_ends", "_home", "_next", "_turn", "server", "woken")
 
-    def __init__(self, home: AsyncioHome) -> None:
+    def __init__(self, home: AsyncioHome, server: Process | None = None) -> None:
         Future.__init__(self, loop=home.loop)
         self._home = home
         self._turn: Callable[[AsyncioWaiter], object] | None = None  # the task's own function
         self._context: Context | None = None
         self._next: asyncio.Handle | None = None  # the turn that the event loop is to give
         self._ends: dict[AsyncioWaiter, float] | asyncio.TimerHandle | None = None  # in time
-        self.instead: Future[Any] | None = None  # what somebody else waits for, for the task
+        self.server: Process | None = server  # whose task waits for messages
         self.woken: bool = False
 
     @property
@@ -115,7 +122,13 @@ class AsyncioWaiter(Future[Any]):
 
     def done(self) -> bool:
         """Tell a cancel scope whether the task is about to go on, and not to be cancelled yet."""
-        return _is_over(self) or (self.instead is not None and self.instead.done())
+        server = self.server
+        if server is None or server.handling is None:
+            return _is_over(self)
+        rest = server.handed_over
+        if rest is None:
+            return False
+        return _is_over(self) if rest.is_over else rest.can_go_on
 
     def time(self) -> float:
         return self._home.loop.time()
@@ -157,9 +170,24 @@ class AsyncioWaiter(Future[Any]):
             self._plan_turn()
 
     def cancel(self, msg: Any | None = None) -> bool:
+        if self.server is not None and self._is_for(self.server):
+            return False
         if not super().cancel(msg):
             return False
         self._plan_turn()
+        return True
+
+    def _is_for(self, server: Process) -> bool:
+        """Let nobody step the server that is cancelled; return whether somebody does so now.
+
+        Then its task notes that it is to be cancelled where it waits next, as it would if it
+        ran itself; and takes it back if it is told to. It has its turn soon, in either case.
+        """
+        server.idle = False
+        if server.handling is None or server.handed_over is not None:
+            return False
+        server.interrupted = True
+        self.expire()
         return True
 
     def _plan_turn(self) -> None:

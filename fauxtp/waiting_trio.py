@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
 from fauxtp.stack import TO_WAKE, insist_on_room
 from fauxtp.waiting import Waiter, running_trio_token
+
+if TYPE_CHECKING:
+    from fauxtp.process import Process
 
 __all__ = ["TrioHome"]
 
@@ -40,7 +44,7 @@ class TrioHome:
     def runs(self, task: object) -> bool:
         return self.is_here() and trio.lowlevel.current_task() is task
 
-    def new_waiter(self) -> Waiter:
+    def new_waiter(self, server: Process | None = None) -> Waiter:
         return _TrioWaiter(self)
 
 
