@@ -15,8 +15,9 @@ from typing import Self
 from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
 
+from fauxtp.hosting import is_closed
 from fauxtp.nursery_asyncio import Nursery
-from fauxtp.process import CANCELLED, STOPPING, Process
+from fauxtp.process import CANCELLED, STARTING, STOPPING, Process
 from fauxtp.tasks_asyncio import current_task, set_current_task
 from fauxtp.turns_asyncio import can_give_turns, give_turn, is_to_be_cancelled
 from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
@@ -79,6 +80,8 @@ class AsyncioFamily:
         mine = current_task(loop)
         if mine is None:
             raise RuntimeError("only a task can have children started")
+        if self._process.phase is STARTING:
+            return  # `init` may be in a scope of its own, which ends before this one: see `leave`
         set_current_task(loop, self._process.task)
         try:
             self.enter()
@@ -87,7 +90,10 @@ class AsyncioFamily:
 
     def leave(self) -> None:
         """Leave the scope, as the task of the process, if that can be done."""
-        if self._scope is None or self._nursery is not None or self._scope.cancel_called:
+        if self._nursery is not None:
+            self.enter()  # as the end of its children may be its own
+            return
+        if self._process.step is None or self._scope is None or self._scope.cancel_called:
             return
         try:
             self._scope.__exit__(None, None, None)
@@ -144,7 +150,7 @@ class AsyncioFamily:
         return self.close_after(None)
 
     async def close_after(self, error: BaseException | None) -> bool:
-        if isinstance(error, GeneratorExit):  # the loop is gone: nothing can be awaited any more
+        if error is not None and is_closed(self._process, error):
             return False
         after = error if self._nursery is None else await self._nursery.end(error)
         if self._scope is not None:

@@ -199,6 +199,9 @@ class GenServer(Actor, Generic[R, S]):
                     process.state = result
             except Stop as stop:
                 self._stop(stop)
+            except BaseExceptionGroup as group:  # of a task group that the handler was in
+                self._reply(group)
+                raise
             left -= 1
             if not left:
                 process.handling = message = result = None
@@ -218,6 +221,9 @@ class GenServer(Actor, Generic[R, S]):
                 raise interruption  # the handler could not
         except Stop as stop:
             self._stop(stop)
+        except BaseExceptionGroup as group:
+            self._reply(group)
+            raise
         finally:
             interruption = None  # or it would know itself, by this frame
 
@@ -245,7 +251,18 @@ class GenServer(Actor, Generic[R, S]):
         )
 
     def _stop(self, stop: Stop) -> None:
-        handling = self._started().handling
-        if isinstance(handling, Call) and stop.reply is not NO_REPLY:
-            reply(handling, stop.reply)
+        self._reply(stop)
         self.stop(stop.reason)
+
+    def _reply(self, end: Stop | BaseExceptionGroup) -> None:
+        """Answer the call that is being handled as `end` says, or the first in it that does."""
+        handling, first = self._started().handling, _first_answer(end)
+        if isinstance(handling, Call) and first is not NO_REPLY:
+            reply(handling, first)
+
+
+def _first_answer(end: BaseException) -> Any:
+    if isinstance(end, BaseExceptionGroup):
+        answers = (_first_answer(error) for error in end.exceptions)
+        return next((answer for answer in answers if answer is not NO_REPLY), NO_REPLY)
+    return end.reply if isinstance(end, Stop) else NO_REPLY

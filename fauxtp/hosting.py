@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 if TYPE_CHECKING:
     from fauxtp.process import Process
 
-__all__ = ["Family", "Life", "run_in"]
+__all__ = ["Family", "Life", "is_closed", "run_in"]
 
 Life = Callable[[bool], Coroutine[Any, Any, None]]
 """What a process does, told whether it begins in a turn of somebody else's."""
@@ -39,7 +39,7 @@ class Family(Protocol):
         ...
 
     def leave(self) -> None:
-        """Prepare for the process to be idle, perhaps for all its life."""
+        """Prepare for what comes after `init`: to be idle, perhaps for all its life."""
         ...
 
     def cancel(self) -> None:
@@ -101,6 +101,14 @@ def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) 
     process.family = _TrioFamily(process)
     task_group.start_soon(live, False, name=process.kind.__name__)
     return False
+
+
+def is_closed(process: Process, error: BaseException) -> bool:
+    """Return whether the event loop of `process` is gone, so that nothing can be awaited.
+
+    Its own code may raise the same exception: that is an error like any other.
+    """
+    return isinstance(error, GeneratorExit) and not process.home.runs(process.task)
 
 
 class _TrioFamily:

@@ -15,7 +15,7 @@ from fauxtp import registry
 from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
-from fauxtp.hosting import run_in
+from fauxtp.hosting import is_closed, run_in
 from fauxtp.logs import logger
 from fauxtp.process import (
     CANCELLED,
@@ -141,8 +141,7 @@ async def _live(  # noqa: PLR0912, PLR0915
                     if name is not None and not registry.register(name, process.pid):
                         raise NameTaken(name, registry.whereis(name))
                     process.state = await actor.init()
-                    if process.step is not None:
-                        family.leave()
+                    family.leave()
                     process.started(RUNNING)
                     mailbox = process.mailbox
                     if begins and (process.step is None or mailbox._inbox or mailbox._kept):
@@ -176,8 +175,10 @@ async def _live(  # noqa: PLR0912, PLR0915
                 closing = family.close()
                 if closing is not None:
                     await closing
-        except GeneratorExit:  # the event loop is gone: nothing can be awaited any more
-            raise
+        except GeneratorExit as error:
+            if is_closed(process, error):
+                raise
+            reason, outer = ExitReason.error(error), error
         except get_cancelled_exc_class() as error:
             outer = error
         except BaseExceptionGroup as error:
@@ -221,9 +222,9 @@ async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
         pass  # it ends already
     except Exception:
         logger().exception("terminate of %s failed", _who(process))
-    except (GeneratorExit, get_cancelled_exc_class()):
-        raise
     except BaseException as error:
+        if is_closed(process, error) or isinstance(error, get_cancelled_exc_class()):
+            raise
         return error
     return fatal
 
@@ -240,9 +241,9 @@ async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseEx
             await on_exit(process.pid, reason)
         except Exception:
             logger().exception("on_exit of %s failed", _who(process))
-        except (GeneratorExit, get_cancelled_exc_class()):
-            raise
         except BaseException as fatal:
+            if is_closed(process, fatal) or isinstance(fatal, get_cancelled_exc_class()):
+                raise
             if isinstance(fatal, FOR_THE_LOOP):
                 await _own_turn()
             return fatal
