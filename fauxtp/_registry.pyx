@@ -34,8 +34,10 @@ import os
 import sys
 import threading
 import weakref
+from types import BuiltinMethodType, FunctionType, MethodType
 
 from fauxtp.errors import NoProcess
+from fauxtp.telling import tell_all
 
 from fauxtp._build cimport fauxtp_build
 
@@ -82,6 +84,18 @@ cdef extern from *:
 
     #define fauxtp_owned(reference) (reference)
 
+    /* What stands under `key`, or None, as a new reference. */
+    static inline PyObject *fauxtp_get(PyObject *table, PyObject *key) {
+        PyObject *found;
+    #ifdef Py_GIL_DISABLED
+        if (PyDict_GetItemRef(table, key, &found) > 0) return found;
+    #else
+        found = PyDict_GetItemWithError(table, key);
+        if (found != NULL) return Py_NewRef(found);
+    #endif
+        Py_RETURN_NONE;
+    }
+
     /* On a free-threaded build a look-up takes a reference to the key that it compares with and
        to the value. Unless they are told so, a thread that did not make them locks the dict. */
     static inline void fauxtp_make_shareable(PyObject *name, PyObject *pid) {
@@ -119,6 +133,7 @@ cdef extern from *:
     uint64_t fauxtp_next(uint64_t *counter) noexcept
     PyObject *fauxtp_find(PyObject *table, PyObject *name) noexcept
     object fauxtp_owned(PyObject *reference)  # from now on counted as every other object
+    object fauxtp_get(object table, object key)
     void fauxtp_make_shareable(PyObject *name, PyObject *pid) noexcept
     int fauxtp_keep_hashes(object table) except -1
     void fauxtp_defer_refcount(PyObject *shared) noexcept
@@ -132,6 +147,7 @@ cdef extern from "Python.h":
     int PyDict_DelItem(object table, object key) noexcept
     bint PyDict_Next(object table, Py_ssize_t *at, PyObject **key, PyObject **value) noexcept
     list PyDict_Keys(object table)
+    list PyDict_Values(object table)
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     void PyErr_Clear() noexcept
 
@@ -141,7 +157,6 @@ cdef uint64_t _serials = 0
 cdef uint64_t _created = 0  # registries, ever
 cdef Py_ssize_t CHUNK = 1 << 15  # names that are copied in one go, in well under a millisecond
 cdef Py_ssize_t ALL = -1
-cdef tuple NOBODY = ()
 _watch_lock = threading.RLock()  # of those who watch and unwatch, who may run Python code
 _registries = weakref.WeakValueDictionary()  # every living Registry, for retire()
 
@@ -477,31 +492,59 @@ cdef list _listed(names):
     return PyDict_Keys(names) if type(names) is dict else [names]
 
 
-cdef Outcome _rewatch(dict watchers, str name, known, bint watch) except *:
-    """Add `known` to those who watch `name`, or take it out.
+cdef object _number(callback):
+    """Return by what `callback` is found again: methods that are equal have the same."""
+    kind = type(callback)
+    if kind is BuiltinMethodType or (
+        kind is MethodType and type(callback.__func__) is FunctionType
+    ):
+        return hash(callback)
+    return id(callback)
+
+
+cdef inline object _watching(dict watchers, str name):
+    """Return those who watch `name`, a dict in their order, or None."""
+    # Not by `get`: Cython's has a moment without a reference, and others may unwatch.
+    return fauxtp_owned(fauxtp_find(<PyObject *>watchers, <PyObject *>name))
+
+
+cdef Outcome _begin_watch(dict watchers, str name, callback) except *:
+    """Add `callback` to those who watch `name`, under what it is; a second time, by a number.
 
     What is prepared is stored only if nothing came in between. On CPython 3.11 a collection can,
-    at an allocation; else nothing can, as whatever loses its references does so at the end.
+    at an allocation; else nothing can.
     """
-    cdef tuple before = watchers.get(name, NOBODY)
-    cdef tuple after
-    cdef Py_ssize_t at = 0
-    if watch:
-        after = (*before, known)
-    else:
-        while at < len(before) and before[at] is not known:
-            at += 1
-        if at == len(before):
-            return REFUSED
-        after = before[:at] + before[at + 1 :]
-    if watchers.get(name, NOBODY) is not before:
+    cdef dict fresh
+    number = _number(callback)
+    known = _watching(watchers, name)
+    if known is None:
+        fresh = {number: callback}
+        if PyDict_Contains(watchers, name):
+            return AGAIN
+        return _stored(watchers, name, fresh)
+    if PyDict_Contains(known, number):
+        number = (<object>fauxtp_next(&_serials)) << 64
+    if PyDict_Contains(known, number) or _watching(watchers, name) is not known:
         return AGAIN
-    if not after:
-        PyDict_DelItem(watchers, name)
-    elif PyDict_SetItem(watchers, name, after) < 0:
+    return _stored(known, number, callback)
+
+
+cdef Outcome _stored(dict table, key, value) except *:
+    if PyDict_SetItem(table, key, value) < 0:
         PyErr_Clear()
         raise MemoryError()
     return DONE
+
+
+cdef bint _end_watch(dict watchers, str name, dict known, number, callback):
+    """Take `callback` out of those who watch `name`, if it has that number there."""
+    cdef PyObject *found = PyDict_GetItemWithError(known, number)
+    if found is not <PyObject *>callback:
+        return False
+    PyDict_DelItem(known, number)
+    if not known and _watching(watchers, name) is known:
+        PyDict_DelItem(watchers, name)
+    return True
 
 
 @cython.no_gc_clear  # while it is collected, who lists all objects may find and use it
@@ -558,11 +601,9 @@ cdef class Registry:
             with _lock:
                 outcome = _enter(self, key, owner, spare)
         if outcome is DONE and self._watchers:
-            # Not by `get`: Cython's has a moment without a reference, and others may unwatch.
-            callbacks = fauxtp_owned(fauxtp_find(<PyObject *>self._watchers, <PyObject *>key))
-            if callbacks is not None:
-                for callback in <tuple>callbacks:
-                    callback(owner)
+            known = _watching(self._watchers, key)
+            if known is not None:
+                tell_all(PyDict_Values(known), owner)
         return _answer(outcome, owner)
 
     def unregister(self, name, /, pid=None):
@@ -684,7 +725,8 @@ cdef class Registry:
         """Call `callback(pid)` each time that `name` is registered, until `unwatch`.
 
         The call comes after the fact, in the thread that registered; by then, the name may
-        mean another or nobody. What the callback raises goes to whoever registered.
+        mean another or nobody. An error of the callback is logged; what is more than an error,
+        as a `KeyboardInterrupt`, goes to whoever registered, when all have been called.
 
         Raises `TypeError` if `name` is no str or `callback` cannot be called, `ValueError` if
         `name` is empty.
@@ -699,7 +741,7 @@ cdef class Registry:
         if not callable(callback):
             raise _unexpected("callback", "function", callback)
         with _left_by_nobody(_watch_lock):
-            while _rewatch(self._watchers, key, callback, True) is AGAIN:
+            while _begin_watch(self._watchers, key, callback) is AGAIN:
                 pass
 
     def unwatch(self, name, callback, /):
@@ -711,14 +753,18 @@ cdef class Registry:
         False
         """
         cdef str key = _name(name)
-        cdef Outcome outcome
         with _left_by_nobody(_watch_lock):
-            for known in <tuple>self._watchers.get(key, NOBODY):
-                if known is callback or known == callback:  # which may run Python code
-                    outcome = AGAIN
-                    while outcome is AGAIN:
-                        outcome = _rewatch(self._watchers, key, known, False)
-                    if outcome is DONE:
+            known = _watching(self._watchers, key)
+            if known is None:
+                return False
+            number = _number(callback)
+            other = fauxtp_get(known, number)
+            if other is callback or other == callback:
+                if _end_watch(self._watchers, key, known, number, other):
+                    return True
+            for number, other in list((<dict>known).items()):
+                if other is callback or other == callback:  # which may run Python code
+                    if _end_watch(self._watchers, key, known, number, other):
                         return True
         return False
 

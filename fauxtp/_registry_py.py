@@ -22,9 +22,11 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from itertools import chain, compress, repeat
+from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any, NoReturn, Self, final
 
 from fauxtp.errors import NoProcess
+from fauxtp.telling import tell_all
 
 __all__ = [
     "PID",
@@ -178,6 +180,16 @@ def _pid(pid: object, parameter: str = "pid") -> PID:
     return pid
 
 
+def _number(callback: Callable[[PID], object]) -> int:
+    """Return by what `callback` is found again: methods that are equal have the same."""
+    kind = type(callback)
+    if kind is BuiltinMethodType or (
+        kind is MethodType and type(callback.__func__) is FunctionType  # type: ignore[attr-defined]
+    ):
+        return hash(callback)
+    return id(callback)
+
+
 class Registry:
     """A table of names, each meaning one PID. Any thread may use it.
 
@@ -195,7 +207,7 @@ class Registry:
     __slots__ = ("__weakref__", "_names", "_table", "_watchers")
     _table: dict[str, PID]
     _names: dict[PID, dict[str, None]]  # in order
-    _watchers: dict[str, dict[int, Callable[[PID], object]]]  # in order
+    _watchers: dict[str, dict[int, Callable[[PID], object]]]  # in order, by what they are
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = object.__new__(cls)
@@ -231,8 +243,7 @@ class Registry:
         if not done and pid._exited:
             raise NoProcess(pid)
         if done and name in self._watchers:
-            for callback in list(self._watchers.get(name, {}).values()):
-                callback(pid)
+            tell_all(list(self._watchers.get(name, {}).values()), pid)
         return done
 
     def unregister(self, name: str, /, pid: PID | None = None) -> bool:
@@ -356,7 +367,8 @@ class Registry:
         """Call `callback(pid)` each time that `name` is registered, until `unwatch`.
 
         The call comes after the fact, in the thread that registered; by then, the name may
-        mean another or nobody. What the callback raises goes to whoever registered.
+        mean another or nobody. An error of the callback is logged; what is more than an error,
+        as a `KeyboardInterrupt`, goes to whoever registered, when all have been called.
 
         Raises `TypeError` if `name` is no str or `callback` cannot be called, `ValueError` if
         `name` is empty.
@@ -370,11 +382,11 @@ class Registry:
         name = _name(name)
         if not callable(callback):
             raise _unexpected("callback", "function", callback)
-        watchers, number, done = self._watchers, next(_serials), False
+        watchers, me, again, done = self._watchers, _number(callback), next(_serials) << 64, False
         with _left_by_nobody(_watch_lock):
             while not done:
                 mine = watchers.setdefault(name, {})
-                if name in watchers and watchers[name] is mine: mine[number] = callback; done = True  # fmt: skip # noqa: E501, E701, E702
+                if name in watchers and watchers[name] is mine: mine[again if me in mine else me] = callback; done = True  # fmt: skip # noqa: E501, E701, E702
 
     def unwatch(self, name: str, callback: Callable[[PID], object], /) -> bool:
         """End a `watch` of `name` by `callback`; return False if there is none.
@@ -387,10 +399,12 @@ class Registry:
         name = _name(name)
         watchers, done = self._watchers, False
         with _left_by_nobody(_watch_lock):
-            mine = watchers.get(name, {})
-            for number in list(mine):
+            mine, me = watchers.get(name, {}), _number(callback)
+            known = mine.get(me)
+            if (known is callback or known == callback) and me in mine and mine[me] is known: del mine[me]; done = True  # fmt: skip # noqa: E501, E701, E702
+            for number in () if done else list(mine):
                 known = mine.get(number)  # None, if that watch has ended meanwhile
-                if (known is callback or known == callback) and number in mine: del mine[number]; done = True; break  # fmt: skip # noqa: E501, E701, E702
+                if (known is callback or known == callback) and number in mine and mine[number] is known: del mine[number]; done = True; break  # fmt: skip # noqa: E501, E701, E702
             if name in watchers and not watchers[name]: del watchers[name]  # fmt: skip # noqa: E701
         return done
 

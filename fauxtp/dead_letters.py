@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fauxtp.arguments import expect_callable
-from fauxtp.logs import logger
+from fauxtp.telling import tell_all
 
 if TYPE_CHECKING:
     from fauxtp.registry import PID
@@ -55,11 +55,8 @@ class DeadLetters:
         with self._free_lock():
             self._counts[reason] += 1
             observers = self._observers
-        for observer in observers:
-            try:
-                observer(DeadLetter(to, message, reason))
-            except Exception:
-                logger().exception("an observer of dead letters failed")
+        if observers:
+            tell_all(observers, DeadLetter(to, message, reason))
 
     def _free_lock(self) -> threading.RLock:
         # At the interpreter's end no other thread runs: one that has the lock is frozen.

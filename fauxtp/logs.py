@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from logging import Logger
 
-__all__ = ["logger"]
+__all__ = ["logger", "report"]
 
 
 def logger() -> Logger:
@@ -15,3 +15,16 @@ def logger() -> Logger:
     import logging  # noqa: PLC0415
 
     return logging.getLogger("fauxtp")
+
+
+def report(text: str, *arguments: object) -> None:
+    """Log the error that is being handled, where nothing may come in between.
+
+    If a handler or a filter of the log fails itself, that is printed to stderr.
+    """
+    try:
+        logger().exception(text, *arguments)
+    except Exception:
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exc()

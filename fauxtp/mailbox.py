@@ -7,7 +7,8 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -17,6 +18,7 @@ from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import MailboxClosed, MailboxFull, NoProcess, ReceiveTimeout
 from fauxtp.patterns import match_pattern
 from fauxtp.registry import PID
+from fauxtp.telling import tell_all
 from fauxtp.waiting import ThreadWaiter, Waiter, give_way, new_waiter, seconds
 
 __all__ = ["Mailbox", "find_mailbox"]
@@ -416,8 +418,13 @@ class Mailbox:
         if self._closed_because is not None:
             return
         self._closed_because = because
-        if self._inbox or self._kept or self._owed:
-            self._bury(because)
+        try:
+            if self._inbox or self._kept or self._owed:
+                self._bury(because)
+        finally:
+            self._wake_everybody()
+
+    def _wake_everybody(self) -> None:
         if self._waiting:
             self.wake_receivers()
         while self._senders:
@@ -428,15 +435,18 @@ class Mailbox:
 
     def _bury(self, because: Callable[[Call], BaseException]) -> None:
         """Clear away every message; each is had by one thread only."""
+        tell_all(self._burials(because))
+
+    def _burials(self, because: Callable[[Call], BaseException]) -> Iterator[Callable[[], object]]:
         kept = [] if self._receivers else self._kept
         while kept or self._inbox:
             try:
                 message = kept.pop(0) if kept else self._inbox.popleft()
             except IndexError:
                 continue  # another thread was quicker
-            self._lose(message, because)
+            yield partial(self._lose, message, because)
         for call in self._owed or ():
-            call.fail(because(call))
+            yield partial(call.fail, because(call))
 
     def _lose(self, message: Any, because: Callable[[Call], BaseException]) -> None:
         if isinstance(message, Call):

@@ -80,6 +80,10 @@ async def start_or_find(
 async def _has_started(process: Process) -> bool:
     """Wait for the end of its `init`; return False if that was its own end too."""
     waiter = new_waiter()
-    process.on_started(waiter.wake)
-    await waiter.wait(None)
+    wake = waiter.wake
+    process.on_started(wake)
+    try:
+        await waiter.wait(None)
+    finally:
+        process.not_awaited(wake)
     return process.phase is not DEAD

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
 from fauxtp.arguments import expect_text
@@ -21,6 +22,7 @@ from fauxtp.errors import ProcessExited
 from fauxtp.mailbox import Mailbox
 from fauxtp.registry import PID, Ref, retire
 from fauxtp.stack import TO_END, insist_on_room
+from fauxtp.telling import tell_all
 from fauxtp.waiting import Home
 
 if TYPE_CHECKING:
@@ -168,7 +170,8 @@ class Process:
         self.phase: Phase = STARTING
         self.reason: ExitReason | None = None
         self.failure: BaseException | None = None  # of init, for whoever started it
-        self.starters: list[Callable[[], object]] | None = []  # who wait for the end of init
+        # Who wait for the end of init
+        self.starters: dict[Callable[[], object], None] | None = {}
         self.task: Any = None
         self.family: Family | None = None  # from before init until after run
         self.closing_scope: CancelScope | None = None  # ends terminate
@@ -205,9 +208,14 @@ class Process:
         if starters is None:
             wake()
             return
-        starters.append(wake)
+        starters[wake] = None
         if self.phase is not STARTING:
             _wake_all(starters)
+
+    def not_awaited(self, wake: Callable[[], object]) -> None:
+        """Forget what `on_started` was given."""
+        if self.starters is not None:
+            self.starters.pop(wake, None)
 
     def started(self, phase: Phase) -> None:
         """Note that `init` is over."""
@@ -306,28 +314,40 @@ class Process:
             return error
 
         retire(pid)  # before anybody hears of it, as `shut` fails the callers
-        self.mailbox.shut(why)
+        try:
+            self.mailbox.shut(why)
+        finally:
+            self._be_dead(why, reason)
+
+    def _be_dead(self, why: Callable[[Call], ProcessExited], reason: ExitReason) -> None:
+        """Tell everybody else, whatever one of them raises."""
+        pid = self.pid
         if self.phase is STARTING:
             self.started(DEAD)
         self.phase = DEAD
         _processes.pop(pid, None)
         if self.supervisor is not None and (above := _processes.get(self.supervisor)) is not None:
             above.children.pop(pid, None)
-        if self.calls is not None or self.handling is not None:
-            for call in self._unanswered():
-                call.fail(why(call))
         if self.monitors:
             for ref, watched_pid in _drain(self.monitors):
                 watched = _processes.get(watched_pid)
                 if watched is not None:
                     watched.watchers.pop(ref, None)
-        if self.watchers:
-            for _, tell in _drain(self.watchers):
-                tell(pid, reason)
-        if self.links:
-            for _, other in _drain(self.links):
-                other.links.pop(pid, None)
-                other.linked_exit(pid, reason)
+        if self.calls is not None or self.handling is not None or self.watchers or self.links:
+            tell_all(self._tellings(why, reason))
+
+    def _tellings(
+        self, why: Callable[[Call], ProcessExited], reason: ExitReason
+    ) -> Iterator[Callable[[], object]]:
+        """Yield what tells one after the other: callers first, then monitors, then links."""
+        pid = self.pid
+        for call in self._unanswered():
+            yield partial(call.fail, why(call))
+        for _, tell in _drain(self.watchers):
+            yield partial(tell, pid, reason)
+        for _, other in _drain(self.links):
+            other.links.pop(pid, None)
+            yield partial(other.linked_exit, pid, reason)
 
     def let_go(self) -> None:
         """Forget what refers back to this, which then is freed at once and not by a collection."""
@@ -341,13 +361,8 @@ class Process:
         return calls
 
 
-def _wake_all(starters: list[Callable[[], object]]) -> None:
-    while starters:
-        try:
-            wake = starters.pop()
-        except IndexError:
-            return  # another thread was quicker
-        wake()
+def _wake_all(starters: dict[Callable[[], object], None]) -> None:
+    tell_all(wake for wake, _ in _drain(starters))
 
 
 def _drain(items: dict[K, V]) -> Iterator[tuple[K, V]]:

@@ -708,13 +708,25 @@ class Meddler:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Same:
+    """A callback that is equal to every other of its kind."""
+
+    def __call__(self, pid: object) -> None:
+        pass
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Same
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def test_a_watch_is_not_lost_to_a_comparison(twin: Any) -> None:
     registry = twin.Registry()
     heard: list[Any] = []
-    meddler = Meddler(lambda: registry.watch("kvstore", heard.append))
+    meddler, other = Meddler(lambda: registry.watch("kvstore", heard.append)), Same()
     registry.watch("kvstore", meddler)
-    registry.watch("kvstore", print)
-    assert registry.unwatch("kvstore", print) is True
+    registry.watch("kvstore", other)
+    assert registry.unwatch("kvstore", Same()) is True
     registry.register("kvstore", twin.PID())
     assert len(heard) == 1
 
@@ -755,10 +767,10 @@ def test_a_watch_that_a_comparison_has_ended_is_not_ended_twice(twin: Any) -> No
     assert ended == [True]
     ended.clear()
     registry.watch("kvstore", Alike())
-    registry.watch("kvstore", print)
-    assert registry.unwatch("kvstore", print) is True
+    registry.watch("kvstore", Same())
+    assert registry.unwatch("kvstore", Same()) is True
     assert ended == [True]
-    assert registry.unwatch("kvstore", print) is False
+    assert registry.unwatch("kvstore", Same()) is False
 
 
 @pytest.mark.usefixtures("quick_collections")
