@@ -125,6 +125,8 @@ def begun_task(home, work, name, context, /):
     shadowed = loop.__dict__
     before = shadowed.get("call_soon")
     shadowed["call_soon"] = first
+    depth = <int>_depth.of(home)
+    _depth.put(home, depth + 1)  # as a task factory may let it begin there
     try:
         task = loop.create_task(work, name=name, context=context)
     finally:
@@ -132,6 +134,7 @@ def begun_task(home, work, name, context, /):
             del shadowed["call_soon"]
         else:
             shadowed["call_soon"] = before
+        _depth.put(home, depth)
     if first.turn is not None:  # else it has begun, or begins by itself
         give_turn(home, partial(context.run, first.turn))
     return task
@@ -150,10 +153,12 @@ cdef class _FirstTurn:
 
     def __call__(self, callback, *arguments, context=None):
         task = getattr(callback, "__self__", None)
-        if isinstance(task, any_task) and task.get_coro() is self.work and not arguments:
+        is_its = isinstance(task, any_task) and task.get_coro() is self.work and not arguments
+        if is_its and not self.work.cr_suspended:
             self.turn = callback
             return None
-        # It is of a finaliser, a signal handler, or a task factory, whose tasks may be others.
+        # It is of a finaliser, a signal handler, or a task factory, whose tasks may be others;
+        # or the second turn of a task that has begun by itself.
         return self.call_soon(callback, *arguments, context=context)
 
 

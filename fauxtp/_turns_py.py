@@ -61,6 +61,7 @@ def begun_task(
     shadowed = vars(loop)
     before = shadowed.get("call_soon")
     shadowed["call_soon"] = first
+    home.depth += 1  # as a task factory may let it begin there
     try:
         task = loop.create_task(work, name=name, context=context)
     finally:
@@ -68,6 +69,7 @@ def begun_task(
             del shadowed["call_soon"]
         else:
             shadowed["call_soon"] = before
+        home.depth -= 1
     if first.turn is not None:  # else it has begun, or begins by itself
         give_turn(home, partial(context.run, first.turn))
     return task
@@ -85,10 +87,12 @@ class _FirstTurn:
 
     def __call__(self, callback: Turn, *arguments: Any, context: Context | None = None) -> object:
         task = getattr(callback, "__self__", None)
-        if isinstance(task, Task) and task.get_coro() is self._work and not arguments:
+        is_its = isinstance(task, Task) and task.get_coro() is self._work and not arguments
+        if is_its and not self._work.cr_suspended:  # type: ignore[attr-defined]
             self.turn = callback
             return None
-        # It is of a finaliser, a signal handler, or a task factory, whose tasks may be others.
+        # It is of a finaliser, a signal handler, or a task factory, whose tasks may be others;
+        # or the second turn of a task that has begun by itself.
         return self._call_soon(callback, *arguments, context=context)
 
 

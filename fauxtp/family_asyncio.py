@@ -20,6 +20,7 @@ from fauxtp.nursery_asyncio import Nursery
 from fauxtp.process import CANCELLED, STARTING, STOPPING, Process
 from fauxtp.tasks_asyncio import current_task, set_current_task
 from fauxtp.turns_asyncio import can_give_turns, give_turn, is_to_be_cancelled
+from fauxtp.waiting import turn
 from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 
 __all__ = ["AsyncioFamily"]
@@ -141,8 +142,15 @@ class AsyncioFamily:
     def over(self) -> None:
         self._leave_host(self._process)
 
-    def open(self) -> None:
-        pass
+    def open(self) -> Awaitable[object] | None:
+        home: AsyncioHome = self._process.home  # type: ignore[assignment]
+        # A task factory may let tasks begin where they are made, and this one is to begin later.
+        return self._begin_later() if home.making is self._process else None
+
+    async def _begin_later(self) -> None:
+        await turn()
+        if self._process.exit_request is not None:
+            raise asyncio.CancelledError("this process was to end before it began")
 
     def close(self) -> Awaitable[object] | None:
         if self._nursery is None and self._scope is None:

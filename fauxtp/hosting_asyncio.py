@@ -65,7 +65,11 @@ class _Host:
         if begins:
             task = begun_task(self._home, live(True), name, context)
         else:
-            task = self._home.loop.create_task(live(False), name=name, context=context)
+            self._home.making = process
+            try:
+                task = self._home.loop.create_task(live(False), name=name, context=context)
+            finally:
+                self._home.making = None
         self._guests[task] = process
         if task.done():  # its `init` has failed
             self._gone(task)

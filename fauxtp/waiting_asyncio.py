@@ -43,13 +43,24 @@ def home_of(loop: asyncio.AbstractEventLoop) -> AsyncioHome:
 class AsyncioHome:
     """An asyncio loop, as the place where something must be done."""
 
-    __slots__ = ("__weakref__", "deadlines", "depth", "handled", "hosts", "known", "loop", "turns")
+    __slots__ = (
+        "__weakref__",
+        "deadlines",
+        "depth",
+        "handled",
+        "hosts",
+        "known",
+        "loop",
+        "making",
+        "turns",
+    )
     is_asyncio = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.deadlines: dict[float, _Deadlines] = {}  # by timeout
         self.hosts: dict[object, Any] = {}  # by task group: see hosting_asyncio.py
+        self.making: Process | None = None  # whose task is made, to begin later
         self.known: Any = None  # of its tasks: see _turns.pyx
         # Since the event loop had its turn, in a way
         self.handled: int = 0  # calls, on the spot: see _stepping_py.py

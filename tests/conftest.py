@@ -28,6 +28,19 @@ ASYNCIO = [
     pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
 ]
 
+
+def eager_loop() -> asyncio.AbstractEventLoop:
+    """Make an event loop whose tasks all begin where they are made."""
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+    return loop
+
+
+# uvloop cannot have such tasks, nor can asyncio before CPython 3.12.
+EAGER = [pytest.param(("asyncio", {"loop_factory": eager_loop}), id="eager")]
+if sys.version_info < (3, 12):
+    EAGER = []
+
 # Under `never` there is one twin. Else there are two, and a missing one is a failure.
 TWINS = ["_registry_py"]
 if os.environ.get("FAUXTP_EXTENSIONS") != "never":

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import TaskGroup
-from conftest import ASYNCIO, task_group
+from conftest import ASYNCIO, EAGER, eager_loop, task_group
 
 from fauxtp import ANY, PID, Actor, GenServer, Mailbox, call, exit, handoff, send, wait_exit
 from fauxtp.process import current_process, find_process
@@ -23,7 +23,7 @@ Init = Callable[["Server"], Awaitable[Any]]
 setting: ContextVar[str] = ContextVar("setting", default="unset")
 
 
-@pytest.fixture(params=ASYNCIO)
+@pytest.fixture(params=ASYNCIO + EAGER)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Only asyncio can do it."""
     return request.param
@@ -180,9 +180,10 @@ async def test_a_starter_that_is_cancelled_by_init_is_cancelled_where_it_starts(
     assert (diary, scope.cancelled_caught) == (["init", "cancelled"], True)
 
 
+@pytest.mark.parametrize("factory", [None, *([eager_loop] if EAGER else [])])
 @pytest.mark.parametrize("last", [SystemExit, KeyboardInterrupt])
 def test_what_ends_the_program_goes_to_the_event_loop_and_not_to_the_starter(
-    last: type[BaseException],
+    last: type[BaseException], factory: Any
 ) -> None:
     harmed: list[BaseException] = []
 
@@ -197,8 +198,8 @@ def test_what_ends_the_program_goes_to_the_event_loop_and_not_to_the_starter(
             except last as error:
                 harmed.append(error)
 
-    with pytest.raises(last):
-        asyncio.run(main())
+    with pytest.raises(last), asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
     assert not harmed
 
 
@@ -267,6 +268,22 @@ async def test_messages_come_in_the_order_in_which_they_were_sent() -> None:
         await send(pid, "second")
         await call(pid, None)
     assert diary[:3] == ["init", "first", "second"]
+
+
+async def test_an_init_that_gives_way_lets_others_run_before_it_goes_on() -> None:
+    async def give_way(server: Server) -> list[int]:
+        turns: list[int] = []
+        for number in range(3):
+            asyncio.get_running_loop().call_soon(turns.append, number)
+            await asyncio.sleep(0)
+            turns.append(-number)
+        return turns
+
+    async with task_group() as group:
+        for _ in range(2):
+            pid = await Server.start(give_way, task_group=group)
+            assert await call(pid, None) == [0, 0, 1, -1, 2, -2]
+            await asyncio.sleep(0)
 
 
 async def test_who_only_starts_others_lets_them_run() -> None:
