@@ -48,17 +48,19 @@ def start(
     *arguments: object,
     before: tuple[str, ...] = (),
     options: tuple[str, ...] = (),
+    stdin: int = subprocess.DEVNULL,
     **environment: str,
 ) -> Program:
     """Start `python -m hostile.<module>` beside the test.
 
-    `before` is what runs the interpreter, and `options` are the interpreter's.
+    `before` is what runs the interpreter, and `options` are the interpreter's. `stdin` is what
+    `subprocess.Popen` takes.
     """
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     python = [*before, sys.executable, "-W", "error", *options]
     return subprocess.Popen(
         [*python, "-m", f"hostile.{module}", *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -90,6 +92,12 @@ def run(
     **environment: str,
 ) -> Ended:
     """Run `python -m hostile.<module>` to its end."""
-    return end_of(
-        start(module, *arguments, before=before, options=options, **environment), patience
+    program = start(
+        module,
+        *arguments,
+        before=before,
+        options=options,
+        stdin=subprocess.DEVNULL,
+        **environment,
     )
+    return end_of(program, patience)

@@ -1,0 +1,56 @@
+"""Faults of the runtime that a comparison of plays must find. They are planted in the twins."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from fauxtp import Down
+from fauxtp.mailbox import Mailbox
+from fauxtp.process import Process
+
+
+def does_not_notice_that_it_is_cancelled() -> None:
+    for name in ("fauxtp._stepping_py", "fauxtp.hosting_asyncio", "fauxtp.family_asyncio"):
+        module: Any = importlib.import_module(name)
+        module.is_to_be_cancelled = lambda home: False
+
+
+def does_not_notice_that_it_is_ended() -> None:
+    family: Any = importlib.import_module("fauxtp.family_asyncio").AsyncioFamily
+    cancel = family.cancel
+
+    def idle_ones_only(self: Any) -> None:
+        if self._process.handling is None:
+            cancel(self)
+
+    family.cancel = idle_ones_only
+
+
+def hears_of_an_end_twice() -> None:
+    deliver: Any = Mailbox.deliver
+
+    def twice(mailbox: Mailbox, message: Any) -> Any:
+        if isinstance(message, Down):
+            deliver(mailbox, message)
+        return deliver(mailbox, message)
+
+    Mailbox.deliver = twice  # type: ignore[method-assign, assignment]
+
+
+def forgets_whom_it_is_linked_with() -> None:
+    def hear_nothing(*_: Any) -> None: ...
+
+    Process.linked_exit = hear_nothing  # type: ignore[method-assign, assignment]
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    plant.__name__: plant
+    for plant in (
+        does_not_notice_that_it_is_cancelled,
+        does_not_notice_that_it_is_ended,
+        hears_of_an_end_twice,
+        forgets_whom_it_is_linked_with,
+    )
+}
