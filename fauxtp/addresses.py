@@ -16,7 +16,7 @@ def find_pid(to: PID | str) -> PID | None:
         return to
     if isinstance(to, str):
         return whereis(to)
-    raise TypeError(f"expected to to be a PID or a name, got {type(to).__name__}")
+    raise TypeError(f"expected a PID or a name, got {type(to).__name__}")
 
 
 def mailbox_of(to: PID | str) -> Mailbox | None:

@@ -102,7 +102,8 @@ def _home_for(actor: Actor, task_group: TaskGroup, on_exit: OnExit | None) -> Ho
     if home is None:
         raise RuntimeError("no event loop runs in this thread")
     if not hasattr(type(task_group), "start_soon"):
-        raise unexpected("task_group", "a task group", task_group)
+        expected = "a task group of anyio, which asyncio's is not"
+        raise unexpected("task_group", expected, task_group)
     if on_exit is not None:
         expect_callable("on_exit", on_exit)
     insist_on_room(TO_END)  # to begin, and to end it again

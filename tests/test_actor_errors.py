@@ -372,8 +372,8 @@ async def test_a_reason_is_a_text() -> None:
 
 
 async def test_an_actor_starts_in_a_task_group() -> None:
-    for group in (None, 5, "group", TaskGroup):
-        with pytest.raises(TypeError, match="expected task_group to be a task group, got "):
+    for group in (None, 5, "group", TaskGroup, asyncio.TaskGroup()):
+        with pytest.raises(TypeError, match="expected task_group to be a task group of anyio, "):
             await Idle.start(task_group=group)  # type: ignore[arg-type]
     assert processes() == []
 

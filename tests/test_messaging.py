@@ -212,7 +212,7 @@ EVERY: list[Callable[[Any], Awaitable[Any]]] = [
 @pytest.mark.parametrize("attempt", EVERY)
 @pytest.mark.parametrize("to", [None, 1, b"name", ["name"], object()])
 async def test_whoever_is_neither_a_pid_nor_a_name_is_refused(attempt: Any, to: Any) -> None:
-    text = f"^expected to to be a PID or a name, got {type(to).__name__}$"
+    text = f"^expected a PID or a name, got {type(to).__name__}$"
     before = dead_letters.total()
     with pytest.raises(TypeError, match=text):
         await attempt(to)

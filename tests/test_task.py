@@ -198,5 +198,5 @@ async def test_what_cannot_be_called_or_told_is_no_task() -> None:
         with pytest.raises(TypeError, match="expected func to be callable, got coroutine"):
             await Task.spawn(coroutine, group)  # type: ignore[arg-type]
         coroutine.close()
-        with pytest.raises(TypeError, match="expected to to be a PID or a name, got int"):
+        with pytest.raises(TypeError, match="expected a PID or a name, got int"):
             await Task.spawn_and_notify(forever, group, 5)  # type: ignore[arg-type]
