@@ -177,7 +177,7 @@ class GenServer(Actor, Generic[R, S]):
                 if mailbox._inbox or mailbox._kept:
                     family.enter()
                 continue
-            if mailbox._kept or mailbox._senders:
+            if mailbox._kept or mailbox.max_size:
                 message = mailbox.take_nowait()
             else:
                 message = mailbox._inbox.popleft()
@@ -189,6 +189,8 @@ class GenServer(Actor, Generic[R, S]):
                     if message.take():
                         result = await self.handle_call(message.request, message, process.state)
                         self._answer(process, message, result)
+                    else:
+                        mailbox.forget(message)
                 else:
                     if kind is Cast:
                         result = await self.handle_cast(message.request, process.state)

@@ -195,7 +195,7 @@ def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], o
 
 def _sleeps(process: Process) -> bool:
     for waiter in process.mailbox._waiting:  # noqa: SIM110  (a generator takes twice as long)
-        if not waiter.waits:  # type: ignore[attr-defined]
+        if not waiter.waits:
             return False
     return True
 

@@ -19,6 +19,9 @@ __all__ = ["ProcessInfo", "process_info", "process_infos", "processes", "tree"]
 class ProcessInfo:
     """What there is to tell of a living process, at one moment.
 
+    `mailbox_length` is how many messages lie in its mailbox; calls that were given up there do
+    not count: how many there have been is `calls_given_up`.
+
     `handling` is the message that a server handles now, or None; `handling_for` for how many
     seconds it has done so. `waiting_for` is the process whose answer it waits for.
     """
@@ -28,6 +31,7 @@ class ProcessInfo:
     actor_class: type
     phase: Phase
     mailbox_length: int
+    calls_given_up: int
     handling: Any
     handling_for: float
     waiting_for: PID | None
@@ -84,6 +88,7 @@ def _info(process: Process) -> ProcessInfo:
         actor_class=process.kind,
         phase=process.phase,
         mailbox_length=len(process.mailbox),
+        calls_given_up=process.mailbox.given_up,
         handling=handling,
         handling_for=0.0 if handling is None else time.monotonic() - process.handled_since,
         waiting_for=None if waiting_for is None else waiting_for.target,

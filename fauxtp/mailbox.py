@@ -8,14 +8,18 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from fauxtp.arguments import unexpected
 from fauxtp.calls import Call, OwedCalls
+from fauxtp.crowd import Crowd
 from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import MailboxClosed, MailboxFull, NoProcess, ReceiveTimeout
+from fauxtp.given_up import NONE_GIVEN_UP, GivenUp
+from fauxtp.line import NO_LINE, Line
 from fauxtp.patterns import match_pattern
 from fauxtp.registry import PID
 from fauxtp.telling import tell_all
@@ -29,7 +33,9 @@ Pattern = tuple[Any, Callable[..., Any]]
 # mailboxes to which nothing has been sent yet.
 _NOTHING: deque[Any] = deque(maxlen=0)
 _NONE: list[Any] = []  # never put anything in here
+_NO_GATE: AbstractContextManager[None] = nullcontext()
 _first_message = threading.RLock()
+_sweeping = threading.RLock()
 
 BUDGET: Final = 128  # messages put in or taken out, before the event loop has a turn
 _moved = 0  # since it had one; several loops may share the count
@@ -39,12 +45,12 @@ _mailboxes: WeakValueDictionary[PID, Mailbox] = WeakValueDictionary()
 
 def _after_fork_in_child() -> None:
     # The threads that held the locks, and those who wait, are not here.
-    global _first_message
-    _first_message = threading.RLock()
+    global _first_message, _sweeping
+    _first_message, _sweeping = threading.RLock(), threading.RLock()
     for mailbox in list(_mailboxes.values()):
-        mailbox._waiting, mailbox._senders = (), []
+        mailbox._waiting = ()
         if mailbox._gate is not None:
-            mailbox._gate = threading.RLock()
+            mailbox._gate, mailbox._senders = threading.RLock(), Line()
 
 
 if hasattr(os, "register_at_fork"):
@@ -86,6 +92,7 @@ class Mailbox:
         "__weakref__",
         "_closed_because",
         "_gate",
+        "_given_up",
         "_inbox",
         "_kept",
         "_owed",
@@ -101,6 +108,7 @@ class Mailbox:
         self._inbox = _NOTHING  # new ones
         self._kept: list[Any] = _NONE  # older ones, that no pattern has matched so far
         self._removals = 0  # from the older ones
+        self._given_up: GivenUp = NONE_GIVEN_UP
         self._owed: OwedCalls | None = None  # received by pattern, and to be answered
         if not isinstance(max_size, int):
             raise unexpected("max_size", "an int", max_size)
@@ -109,8 +117,8 @@ class Mailbox:
         self.max_size: int = max_size
         if max_size:
             self._inbox = deque()
-        self._waiting: tuple[Waiter, ...] = ()
-        self._senders: list[Waiter | ThreadWaiter] = [] if max_size else _NONE
+        self._waiting: tuple[Any, ...] = ()  # one waiter at most, or the crowd of them
+        self._senders: Line = Line() if max_size else NO_LINE
         self._receivers = 0
         self._closed_because: Callable[[Call], BaseException] | None = None
         self._gate = threading.RLock() if max_size else None
@@ -125,7 +133,13 @@ class Mailbox:
         return f"<Mailbox of {self.pid!r}: {len(self)} messages>"
 
     def __len__(self) -> int:
-        return len(self._kept) + len(self._inbox)
+        """Return how many messages lie here: calls that were given up do not count."""
+        return max(0, len(self._kept) + len(self._inbox) - len(self._given_up))
+
+    @property
+    def given_up(self) -> int:
+        """How many calls have been given up while they lay here."""
+        return self._given_up.total
 
     @property
     def closed(self) -> bool:
@@ -144,48 +158,42 @@ class Mailbox:
         if _moved >= BUDGET:  # who only puts in must not keep the readers from reading
             _moved = 0
             await give_way()  # before: whoever is cancelled here has put nothing in
-        while not self._admit(message):
-            waiter = new_waiter()
-            self._senders.append(waiter)
-            try:
-                if len(self) >= self.max_size and not self.closed:
-                    await waiter.wait(None)
-            except BaseException:
-                self._leave_queue(waiter, pass_on=True)
-                raise
-            self._leave_queue(waiter)
-            if self._closed_because is not None:
-                self._lose(message, self._closed_because)
-                return
+        if self._admit(message):
+            return
+        waiter = new_waiter()
+        self._senders.join(waiter)
+        try:
+            self._made_room()  # as there may be some since
+            if self._closed_because is None:
+                await waiter.wait(None)
+        except BaseException:
+            self._leave_line(waiter)
+            raise
+        self._use_room(waiter, message)
 
     def put_nowait(self, message: Any) -> None:
         """Put `message` in, from any thread.
 
-        Raises `MailboxFull` if there is no room. In a closed mailbox it is a dead letter.
+        Raises `MailboxFull` if there is no room, or others wait for what there is. In a closed
+        mailbox it is a dead letter.
         """
         if not self._admit(message):
             raise MailboxFull(self.pid, self.max_size)
 
     def put_blocking(self, message: Any, timeout: float | None) -> bool:
         """Put `message` in, from a thread without an event loop; return whether in time."""
-        deadline = None if timeout is None else ThreadWaiter().time() + timeout
-        while not self._admit(message):
-            waiter, in_time = ThreadWaiter(), True
-            self._senders.append(waiter)
-            try:
-                if len(self) >= self.max_size and not self.closed:
-                    left = None if deadline is None else max(0.0, deadline - waiter.time())
-                    in_time = waiter.wait_blocking(left)
-            except BaseException:
-                self._leave_queue(waiter, pass_on=True)
-                raise
-            self._leave_queue(waiter, pass_on=not in_time)
-            if self._closed_because is not None:
-                self._lose(message, self._closed_because)
-                return True
-            if not in_time:
-                return False
-        return True
+        if self._admit(message):
+            return True
+        waiter, in_time = ThreadWaiter(), True
+        self._senders.join(waiter)
+        try:
+            self._made_room()
+            if self._closed_because is None:
+                in_time = waiter.wait_blocking(timeout)
+        except BaseException:
+            self._leave_line(waiter)
+            raise
+        return self._use_room(waiter, message, in_time)
 
     def _admit(self, message: Any) -> bool:
         """Put `message` in if there is room; bury it in a closed mailbox."""
@@ -196,7 +204,8 @@ class Mailbox:
         with self._gate:
             closed = self.closed
             if not closed:
-                if len(self) >= self.max_size:
+                # Nobody overtakes those who wait, nor takes the room that is kept for them.
+                if self._senders or len(self) + self._senders.kept >= self.max_size:
                     return False
                 self._inbox.append(message)
         if closed:
@@ -237,21 +246,41 @@ class Mailbox:
             if self._inbox is _NOTHING:
                 self._inbox = deque()
 
-    def _leave_queue(self, waiter: Waiter | ThreadWaiter, pass_on: bool = False) -> None:
-        """Stop waiting for room; with `pass_on`, if it was this one's turn, it is the next's."""
-        try:
-            self._senders.remove(waiter)
-        except ValueError:
-            if pass_on:
-                self._made_room()
+    def _leave_line(self, waiter: Waiter | ThreadWaiter) -> bool:
+        """Wait for room no more; the room that was kept, if it was, is the next one's."""
+        with self._gate or _NO_GATE:
+            had_room = self._senders.leave(waiter)
+        if self._senders:
+            self._made_room()
+        return had_room
+
+    def _use_room(self, waiter: Waiter | ThreadWaiter, message: Any, in_time: bool = True) -> bool:
+        """Put `message` in where room is kept for it; return False if none is."""
+        with self._gate or _NO_GATE:
+            has_room = self._senders.leave(waiter) or in_time
+            because = self._closed_because
+            if has_room and because is None:
+                self._inbox.append(message)
+        if because is not None:
+            self._lose(message, because)
+        elif has_room:
+            self._arrived()
+        return has_room or because is not None
 
     def _made_room(self) -> None:
-        while self._senders and len(self) < self.max_size:
+        """Keep the room that there is for the first who wait for some, and wake them."""
+        while True:
+            with self._gate or _NO_GATE:
+                waiter = self._senders.call_up(self.max_size - len(self))
+            if waiter is None:
+                return
             try:
-                if self._senders.pop(0).wake():
-                    return  # else its event loop has ended: it is the next one's turn
-            except IndexError:
-                return  # another thread was quicker
+                there = waiter.wake()
+            except BaseException:
+                self._senders.call_back(waiter)
+                raise
+            if not there:  # its event loop has ended: it is the next one's turn
+                self._senders.leave(waiter)
 
     # Taking out
 
@@ -290,6 +319,8 @@ class Mailbox:
             while True:
                 if self._closed_because is not None:
                     raise MailboxClosed(self.pid)
+                if self._given_up.due:
+                    self.sweep()
                 if removals != self._removals:
                     seen = 0  # another receiver has taken one out
                 found, seen = self._scan(patterns, seen)
@@ -301,7 +332,7 @@ class Mailbox:
                 waiter = new_waiter()
                 if limit is not None and deadline is None:
                     deadline = waiter.time() + limit
-                self._waiting += (waiter,)
+                self._start_waiting(waiter)
                 try:
                     if self._inbox or self._closed_because is not None:
                         continue
@@ -326,10 +357,8 @@ class Mailbox:
     def take_nowait(self) -> Any:
         """Take out the oldest message, whatever it is; raise `IndexError` if there is none."""
         if self._kept:
-            message = self._kept.pop(0)
-            self._removals += 1
-        else:
-            message = self._inbox.popleft()
+            self._put_back()
+        message = self._inbox.popleft()
         if self._senders:
             self._made_room()
         return message
@@ -338,7 +367,10 @@ class Mailbox:
         """Let `waiter` be woken by the next message; return False if there is one already."""
         if self._closed_because is not None:
             raise MailboxClosed(self.pid)
-        self._waiting += (waiter,)
+        if self._waiting:
+            self._start_waiting(waiter)
+        else:
+            self._waiting = (waiter,)
         self._receivers += 1
         return not self._inbox and self._closed_because is None
 
@@ -349,10 +381,22 @@ class Mailbox:
             self._stop_waiting(waiter)
         self._receivers -= 1
 
-    def _stop_waiting(self, waiter: Waiter) -> None:
-        if self._receivers > 1:
-            self._waiting = tuple(other for other in self._waiting if other is not waiter)
+    def _start_waiting(self, waiter: Waiter) -> None:
+        waiting = self._waiting
+        if not waiting:
+            self._waiting = (waiter,)
+        elif type(waiting[0]) is Crowd:
+            waiting[0].join(waiter)
         else:
+            self._waiting = (Crowd(*waiting, waiter),)
+
+    def _stop_waiting(self, waiter: Waiter) -> None:
+        waiting = self._waiting
+        if waiting and type(waiting[0]) is Crowd:
+            waiting[0].leave(waiter)
+            if not waiting[0]:
+                self._waiting = ()
+        elif waiting and waiting[0] is waiter:
             self._waiting = ()
 
     def _scan(
@@ -361,16 +405,21 @@ class Mailbox:
         """Look for a match from the message number `seen` on; take it out."""
         while seen < len(self._kept) or self._keep_next():
             message = self._kept[seen]
+            removals = self._removals
             for matcher, handler in patterns:
                 extracted = match_pattern(message, matcher)
+                if removals != self._removals:
+                    seen = 0  # the matcher itself has taken one out
+                    break
                 if extracted is None:
                     continue
-                del self._kept[seen]
-                self._removals += 1
+                self._put_back(seen + 1)
+                self._kept.pop()
                 if self._senders:
                     self._made_room()
                 if type(message) is Call:
                     if not message.take():
+                        self.forget(message)
                         break  # its caller has given up: it counts as never sent
                     self._owe(message)
                 return (handler, extracted), seen
@@ -394,10 +443,73 @@ class Mailbox:
             return False
         return True
 
+    def _put_back(self, number: int = 0) -> None:
+        """Keep that `number` of the older messages; the others are new ones again, in order.
+
+        So whatever is taken out is the last of its kind, or the first: else to take out one
+        after the other would take the square of their number. Nobody moves more messages than
+        were scanned before.
+        """
+        with self._gate or _NO_GATE:
+            while len(self._kept) > number:
+                try:
+                    self._inbox.appendleft(self._kept.pop())
+                except IndexError:
+                    break  # another thread was quicker: the mailbox is closed
+            self._removals += 1
+
     def _owe(self, call: Call) -> None:
         if self._owed is None:
             self._owed = OwedCalls()
         self._owed.add(call)
+
+    # What nobody waits for any more
+
+    def give_up(self, call: Call) -> bool:
+        """Note that nobody waits for `call`, which lies here; return whether to `sweep` now."""
+        if self._given_up is NONE_GIVEN_UP:
+            with _first_message:
+                if self._given_up is NONE_GIVEN_UP:
+                    self._given_up = GivenUp()
+        due = self._given_up.add(call, len(self))
+        if self._senders:
+            self._made_room()
+        return due
+
+    def forget(self, call: Call) -> None:
+        """Note that `call`, which may have been given up, lies here no more."""
+        if self._given_up:
+            self._given_up.forget({call})
+
+    def sweep(self) -> None:
+        """Throw away the calls that were given up, while nobody reads this mailbox."""
+        with _sweeping:
+            gone = self._given_up.known()
+            with self._gate or _NO_GATE:
+                self._put_back()
+                left: list[Any] = []
+                try:
+                    for _ in range(len(self._inbox)):
+                        message = self._inbox.popleft()
+                        if type(message) is not Call or message not in gone:
+                            left.append(message)
+                except IndexError:
+                    pass  # another thread has closed the mailbox
+                finally:
+                    self._inbox.extendleft(reversed(left))
+            self._given_up.forget(gone)
+            self._given_up.due = False
+        if self._closed_because is not None:
+            self._bury(self._closed_because)
+
+    def sweep_soon(self) -> None:
+        """Let whoever reads this mailbox sweep it; do it here if that is nobody."""
+        if self._receivers:
+            self.wake_receivers()
+            return
+        with _sweeping:  # whoever begins to read waits for it
+            if not self._receivers:
+                self.sweep()
 
     def wake_receivers(self) -> None:
         """Let whoever waits for a message look again."""
@@ -422,26 +534,21 @@ class Mailbox:
             if self._inbox or self._kept or self._owed:
                 self._bury(because)
         finally:
-            self._wake_everybody()
-
-    def _wake_everybody(self) -> None:
-        if self._waiting:
-            self.wake_receivers()
-        while self._senders:
-            try:
-                self._senders.pop(0).wake()
-            except IndexError:
-                break
+            if self._waiting:
+                self.wake_receivers()
+            if self._senders:
+                self._senders.dissolve()
 
     def _bury(self, because: Callable[[Call], BaseException]) -> None:
         """Clear away every message; each is had by one thread only."""
         tell_all(self._burials(because))
 
     def _burials(self, because: Callable[[Call], BaseException]) -> Iterator[Callable[[], object]]:
-        kept = [] if self._receivers else self._kept
-        while kept or self._inbox:
+        if self._kept and not self._receivers:
+            self._put_back()
+        while self._inbox:
             try:
-                message = kept.pop(0) if kept else self._inbox.popleft()
+                message = self._inbox.popleft()
             except IndexError:
                 continue  # another thread was quicker
             yield partial(self._lose, message, because)
@@ -450,6 +557,7 @@ class Mailbox:
 
     def _lose(self, message: Any, because: Callable[[Call], BaseException]) -> None:
         if isinstance(message, Call):
+            self.forget(message)
             message.fail(because(message))
         else:
             dead_letters.add(self.pid, message, "exited")

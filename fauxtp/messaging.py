@@ -11,7 +11,7 @@ from fauxtp.addresses import mailbox_of, target_of
 from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp.dead_letters import dead_letters
 from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
-from fauxtp.mailbox import Mailbox
+from fauxtp.mailbox import Mailbox, find_mailbox
 from fauxtp.posting import Attempt, attempt, post
 from fauxtp.process import Process, current_process, find_process
 from fauxtp.registry import PID
@@ -119,6 +119,7 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
     """
     pending: Call | None = None
     caller = home = None
+    lies_there = False
     try:
         limit = timeout if timeout is USUAL else seconds(timeout)
         begun = attempt(to, request)
@@ -136,8 +137,11 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
             _refuse_circle(caller, pending.target)
             if begun.mailbox.max_size:
                 limit = await _put_in_time(begun.mailbox, pending, limit)
+                if limit is not None and limit < 0:
+                    raise _too_late(to, timeout)
             elif not begun.mailbox.deliver(pending):
                 raise NoProcess(to)
+            lies_there = True
         del begun  # a mailbox that nobody else has would never be read
         if not pending.settled:
             waiter = new_waiter() if home is None else home.new_waiter()
@@ -149,7 +153,7 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
         else:
             await give_way()
     except BaseException as error:
-        _give_up(pending, caller)
+        _give_up(pending, caller, lies_there)
         if isinstance(error, Exception):
             await give_way()
         raise
@@ -157,8 +161,14 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
         if caller is not None:
             caller.waiting_for = None
     if pending.give_up():
-        raise ReceiveTimeout(f"no answer from {to!r} within {timeout:g} s")
+        if lies_there:
+            _withdraw(pending)
+        raise _too_late(to, timeout)
     return pending.result()
+
+
+def _too_late(to: PID | str, timeout: float | None) -> ReceiveTimeout:
+    return ReceiveTimeout(f"no answer from {to!r} within {timeout:g} s")
 
 
 def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:
@@ -187,22 +197,43 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) ->
         left = None if limit is None else max(0.0, limit - (waiter.time() - started))
         waiter.wait_blocking(left)
     except BaseException:
-        pending.give_up()
+        if pending.give_up():
+            _withdraw(pending)
         raise
     if pending.give_up():
-        raise ReceiveTimeout(f"no answer from {to!r} within {timeout:g} s")
+        _withdraw(pending)
+        raise _too_late(to, timeout)
     return pending.result()
 
 
 async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -> float | None:
-    """Put the call into a bounded mailbox; return how much of the timeout is left."""
+    """Put the call into a bounded mailbox; return how much of the timeout is left.
+
+    That is less than nothing if there was no room in time.
+    """
+    if mailbox._admit(pending):
+        return timeout
     started = current_time()
     with move_on_after(timeout):
         await mailbox.put(pending)
-    return None if timeout is None else max(0.0, timeout - (current_time() - started))
+        return None if timeout is None else max(0.0, timeout - (current_time() - started))
+    return -1.0
 
 
-def _give_up(pending: Call | None, caller: Process | None) -> None:
+def _withdraw(pending: Call) -> None:
+    """Let nothing of a call that was given up stay in the mailbox that it lies in."""
+    if pending.take():
+        return  # no, it has been taken up
+    process = find_process(pending.target)
+    mailbox = find_mailbox(pending.target) if process is None else process.mailbox
+    if mailbox is not None and mailbox.give_up(pending):
+        if process is None:
+            mailbox.sweep_soon()
+        else:
+            process.home.run(mailbox.sweep)
+
+
+def _give_up(pending: Call | None, caller: Process | None, lies_there: bool) -> None:
     """Let `caller` wait no more for `pending`, or, with None, for what `attempt` has begun.
 
     That has failed itself, or a signal handler has, just as it returned.
@@ -214,7 +245,8 @@ def _give_up(pending: Call | None, caller: Process | None) -> None:
         pending = caller.waiting_for
     if caller is not None:
         caller.waiting_for = None
-    pending.give_up()
+    if pending.give_up() and lies_there:
+        _withdraw(pending)
     if pending.wake is not None:
         pending.wake()  # nobody waits any more
 

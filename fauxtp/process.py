@@ -316,25 +316,21 @@ class Process:
         retire(pid)  # before anybody hears of it, as `shut` fails the callers
         try:
             self.mailbox.shut(why)
-        finally:
-            self._be_dead(why, reason)
-
-    def _be_dead(self, why: Callable[[Call], ProcessExited], reason: ExitReason) -> None:
-        """Tell everybody else, whatever one of them raises."""
-        pid = self.pid
-        if self.phase is STARTING:
-            self.started(DEAD)
-        self.phase = DEAD
-        _processes.pop(pid, None)
-        if self.supervisor is not None and (above := _processes.get(self.supervisor)) is not None:
-            above.children.pop(pid, None)
-        if self.monitors:
-            for ref, watched_pid in _drain(self.monitors):
-                watched = _processes.get(watched_pid)
-                if watched is not None:
-                    watched.watchers.pop(ref, None)
-        if self.calls is not None or self.handling is not None or self.watchers or self.links:
-            tell_all(self._tellings(why, reason))
+        finally:  # whatever somebody raises who hears of it
+            if self.phase is STARTING:
+                self.started(DEAD)
+            self.phase = DEAD
+            _processes.pop(pid, None)
+            chief = None if self.supervisor is None else _processes.get(self.supervisor)
+            if chief is not None:
+                chief.children.pop(pid, None)
+            if self.monitors:
+                for ref, watched_pid in _drain(self.monitors):
+                    watched = _processes.get(watched_pid)
+                    if watched is not None:
+                        watched.watchers.pop(ref, None)
+            if self.calls is not None or self.handling is not None or self.watchers or self.links:
+                tell_all(self._tellings(why, reason))
 
     def _tellings(
         self, why: Callable[[Call], ProcessExited], reason: ExitReason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from asyncio import Future, _get_running_loop
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
@@ -259,7 +260,8 @@ class _Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self._loop = loop
         self._timeout = timeout
-        self._ends: dict[AsyncioWaiter, float] = {}
+        # Of a plain dict, the first is found only behind all that were first before.
+        self._ends: OrderedDict[AsyncioWaiter, float] = OrderedDict()
         self._timed = False
 
     def add(self, waiter: AsyncioWaiter) -> dict[AsyncioWaiter, float]:
@@ -277,7 +279,11 @@ class _Deadlines:
     def _expire(self) -> None:
         self._timed = False
         now = self._loop.time() + _CLOCK
-        for waiter, end in self._ends.copy().items():  # a finaliser may end some
+        while self._ends:
+            try:
+                waiter, end = next(iter(self._ends.items()))
+            except (RuntimeError, StopIteration):
+                continue  # a finaliser has ended some
             if end > now:
                 self._set_timer(end)
                 return
