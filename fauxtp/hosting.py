@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
 
+from fauxtp.task_groups import refuse_foreign
+
 if TYPE_CHECKING:
     from fauxtp.process import Process
 
@@ -98,6 +100,8 @@ def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) 
             _host_of = host_of
         host = _host_of(task_group, process.home)  # type: ignore[arg-type]
         return host.take_in(process, live, can_step)
+    running: Any = process.home.running_task()
+    refuse_foreign(task_group, getattr(running, "_runner", None))
     process.family = _TrioFamily(process)
     task_group.start_soon(live, False, name=process.kind.__name__)
     return False

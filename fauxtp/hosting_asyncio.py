@@ -17,6 +17,7 @@ from fauxtp.family_asyncio import AsyncioFamily
 from fauxtp.hosting import Life
 from fauxtp.process import CANCELLED, DEAD, Process
 from fauxtp.stepping import step
+from fauxtp.task_groups import refuse_foreign
 from fauxtp.turns_asyncio import begun_task, can_give_turns, is_to_be_cancelled
 from fauxtp.waiting_asyncio import AsyncioHome
 
@@ -27,6 +28,7 @@ def host_of(task_group: TaskGroup, home: AsyncioHome) -> _Host:
     """Return the host of the processes in `task_group`."""
     host = home.hosts.get(task_group)
     if host is None:
+        refuse_foreign(task_group, home.loop)
         host = _Host(task_group, home)
         task_group.start_soon(host.look_after_them, name="the host of processes")
         home.hosts[task_group] = host

@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio.lowlevel import checkpoint
 
+try:
+    from sniffio import thread_local as innermost
+except ModuleNotFoundError:  # then there is no trio either, which rests on it
+    innermost = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -29,6 +34,7 @@ __all__ = [
     "Waiter",
     "current_home",
     "give_way",
+    "is_trio_innermost",
     "new_waiter",
     "running_asyncio_loop",
     "running_trio_token",
@@ -142,29 +148,42 @@ def running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
     global _asyncio_loop
     running = _asyncio_loop
     if running is None:
-        asyncio = sys.modules.get("asyncio")
-        if asyncio is None:
+        # Another thread may be about to import it, and then there is no more than a part yet.
+        running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+        if running is None:
             return None
-        _asyncio_loop = running = asyncio._get_running_loop
+        _asyncio_loop = running
     return running()
 
 
 def running_trio_token() -> trio.lowlevel.TrioToken | None:
-    """Return the token of the trio loop that runs in this thread, or None."""
-    trio = sys.modules.get("trio")
-    if trio is None or not trio.lowlevel.in_trio_run():
+    """Return the token of the trio loop that runs in this thread, or None.
+
+    If that is the guest of another loop, it counts as running in between, too.
+    """
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    in_trio_run = getattr(lowlevel, "in_trio_run", None)
+    if in_trio_run is None or not in_trio_run():
         return None
-    return trio.lowlevel.current_trio_token()  # type: ignore[no-any-return]
+    return lowlevel.current_trio_token()  # type: ignore[no-any-return, union-attr]
+
+
+def is_trio_innermost() -> bool:
+    """Return whether trio runs what runs here: perhaps as the guest of an asyncio loop.
+
+    It tells so itself, as anyio asks for it.
+    """
+    return innermost is not None and innermost.name == "trio"
 
 
 _home_of: Callable[[asyncio.AbstractEventLoop], Home] | None = None
 
 
 def current_home() -> Home | None:
-    """Return the event loop that runs in this thread, or None."""
+    """Return the event loop that runs in this thread, or None; the innermost, if there are two."""
     global _home_of
     loop = running_asyncio_loop() if _asyncio_loop is None else _asyncio_loop()
-    if loop is not None:
+    if loop is not None and not is_trio_innermost():
         if _home_of is None:
             from fauxtp.waiting_asyncio import home_of  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from fauxtp.stack import TO_WAKE, insist_on_room
-from fauxtp.waiting import Waiter, running_trio_token
+from fauxtp.waiting import Waiter, is_trio_innermost, running_trio_token
 
 if TYPE_CHECKING:
     from fauxtp.process import Process
@@ -26,7 +26,7 @@ class TrioHome:
         self._token = token
 
     def is_here(self) -> bool:
-        return running_trio_token() is self._token
+        return is_trio_innermost() and running_trio_token() is self._token
 
     def run(self, function: Callable[[], object]) -> bool:
         if self.is_here():
