@@ -27,6 +27,9 @@ class _NoReply:
     def __repr__(self) -> str:
         return "NO_REPLY"
 
+    def __reduce__(self) -> str:
+        return "NO_REPLY"
+
 
 NO_REPLY: Final = _NoReply()
 

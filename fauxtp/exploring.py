@@ -7,13 +7,14 @@ import traceback
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from fauxtp.errors import Travels
 from fauxtp.simulation import End, Scenario, Simulations, leaves
 from fauxtp.waiting import current_home
 
 __all__ = ["SeedFailed", "explore"]
 
 
-class SeedFailed(AssertionError):
+class SeedFailed(Travels, AssertionError):
     """A scenario fails under the schedule of a seed. What it raised is `__cause__`.
 
     `seed` is the number that brings the schedule back.

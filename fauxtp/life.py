@@ -14,7 +14,7 @@ from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 from fauxtp import registry
 from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
-from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited
+from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited, Travels
 from fauxtp.hosting import is_closed, run_in
 from fauxtp.logs import logger
 from fauxtp.process import (
@@ -44,7 +44,7 @@ FOR_THE_LOOP = KeyboardInterrupt, SystemExit  # it ends with them, and nobody go
 OnExit = Callable[[PID, str], Awaitable[object]]
 
 
-class ActorExit(BaseException):
+class ActorExit(Travels, BaseException):
     """Ends the actor that raises it; `Actor.stop` does so."""
 
     def __init__(self, reason: ExitReason) -> None:

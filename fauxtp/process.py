@@ -85,6 +85,23 @@ class ExitReason(str):
             text = f"error: {type(exception).__name__}"
         return cls(text, exception=exception)
 
+    def __reduce__(self) -> Any:
+        from fauxtp.travelling import pack  # noqa: PLC0415  (seldom needed)
+
+        return _exit_reason, (type(self), str(self), pack(self.exception), self.abnormal)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+def _exit_reason(
+    kind: type[ExitReason], text: str, exception: BaseException | None, abnormal: bool
+) -> ExitReason:
+    return kind(text, exception=exception, abnormal=abnormal)
+
 
 CANCELLED = ExitReason("cancelled", abnormal=True)
 

@@ -18,6 +18,8 @@ from random import Random
 from types import MethodType
 from typing import Any, TypeVar, TypeVarTuple
 
+from fauxtp.errors import Travels
+
 __all__ = ["SimulatedLoop", "Stuck"]
 
 T = TypeVar("T")
@@ -32,7 +34,7 @@ DOUBLED = 1_000  # steps after which they take twice as long, then
 ONE_THREAD = "a simulated loop has one thread: what another one does cannot be replayed"
 
 
-class Stuck(AssertionError):
+class Stuck(Travels, AssertionError):
     """What the loop is to run will never be done."""
 
 

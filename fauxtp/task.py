@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, final
 
 from anyio.abc import TaskGroup
@@ -120,6 +121,9 @@ class TaskHandle:
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        self._first: tuple[TracebackType | None, BaseException | None] | None = (
+            None  # of the error
+        )
 
     @property
     def pid(self) -> PID:
@@ -135,8 +139,15 @@ class TaskHandle:
         await wait_exit(process.pid)
         reason = process.reason
         assert reason is not None
-        if reason.exception is not None:
-            raise reason.exception
+        error = reason.exception
+        if error is not None:
+            if self._first is None:
+                self._first = error.__traceback__, error.__context__
+            traceback, context = self._first
+            try:
+                raise error.with_traceback(traceback)
+            finally:  # it carries nothing of those who were told, however many they are
+                error.__context__ = context
         if reason.abnormal:
             raise ProcessExited(process.pid, reason)
         return self._task._value

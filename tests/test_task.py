@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import anyio
@@ -52,6 +53,32 @@ async def test_join_raises_the_real_exception_as_often_as_it_is_asked() -> None:
             with pytest.raises(Boom) as caught:
                 await handle.join()
             assert caught.value is error
+
+
+async def test_an_error_carries_nothing_of_those_who_joined_before() -> None:
+    """Neither their frames, with all that is in them, nor what they were about to handle."""
+
+    async def fails() -> None:
+        try:
+            raise KeyError("before")
+        except KeyError:
+            raise Boom  # noqa: B904
+
+    async def join() -> tuple[int, object]:
+        try:
+            raise LookupError("of whoever joins")
+        except LookupError:
+            with pytest.raises(Boom) as caught:
+                await handle.join()
+        frames = traceback.walk_tb(caught.value.__traceback__)
+        return sum(1 for _ in frames), caught.value.__context__
+
+    async with running() as task_group:
+        handle = await Task.spawn(fails, task_group)
+        first, context = await join()
+        assert repr(context) == "KeyError('before')"
+        for _ in range(3):
+            assert await join() == (first, context)
 
 
 async def test_any_number_may_join_while_it_runs() -> None:
