@@ -70,10 +70,10 @@ class Actor(ABC):
         return {}
 
     @abstractmethod
-    async def run(self, state: Any) -> Any:
+    async def run(self, state: Any, /) -> Any:
         """Do one round of work, and return the state for the next."""
 
-    async def terminate(self, reason: str, state: Any) -> None:
+    async def terminate(self, reason: ExitReason, state: Any, /) -> None:
         """Clean up. It runs once, at whatever end, if `init` had finished.
 
         `reason` is the exit reason, `state` what `run` returned last. The names of the actor

@@ -72,7 +72,7 @@ class GenServer(Actor, Generic[R, S]):
 
     # To be defined by subclasses
 
-    async def handle_call(self, request: R, from_: Any, state: S) -> Any:
+    async def handle_call(self, request: R, from_: Call, state: S, /) -> Any:
         """Answer a call: return `(reply, state)`.
 
         To answer later, return `(NO_REPLY, state)` and call `reply(from_, value)` when the
@@ -81,15 +81,15 @@ class GenServer(Actor, Generic[R, S]):
         """
         raise NotImplementedError(f"{type(self).__name__} has no handle_call for {request!r}")
 
-    async def handle_cast(self, request: R, state: S) -> S:
+    async def handle_cast(self, request: R, state: S, /) -> S:
         """Handle a request that nobody waits for; return the state."""
         return state
 
-    async def handle_info(self, message: Any, state: S) -> S:
+    async def handle_info(self, message: Any, state: S, /) -> S:
         """Handle any other message; return the state."""
         return state
 
-    async def handle_task_end(self, pid: PID, status: str, result: Any, state: S) -> S:
+    async def handle_task_end(self, pid: PID, status: str, result: Any, state: S, /) -> S:
         """Handle the end of a task that `spawn_task` started; return the state.
 
         `status` is `"success"`, and `result` what the task returned; or `"failure"`, and
@@ -121,7 +121,7 @@ class GenServer(Actor, Generic[R, S]):
 
     # The loop
 
-    async def run(self, state: S) -> S:
+    async def run(self, state: S, /) -> S:
         """Handle one message."""
         process = self._started()
         process.state = state

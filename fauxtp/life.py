@@ -41,7 +41,7 @@ __all__ = ["ROUNDS", "ActorExit", "OnExit", "launch"]
 ROUNDS = 64  # of `run`, before the event loop has a turn
 FOR_THE_LOOP = KeyboardInterrupt, SystemExit  # it ends with them, and nobody goes on
 
-OnExit = Callable[[PID, str], Awaitable[object]]
+OnExit = Callable[[PID, ExitReason], Awaitable[object]]
 
 
 class ActorExit(Travels, BaseException):

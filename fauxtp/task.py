@@ -58,11 +58,11 @@ class Task(Actor):
         self._notify = notify
         self._value: Any = None
 
-    async def run(self, state: Any) -> Any:
+    async def run(self, state: Any, /) -> Any:
         self._value = await self._func()
         self.stop()
 
-    async def terminate(self, reason: str, state: Any) -> None:
+    async def terminate(self, reason: str, state: Any, /) -> None:
         """Tell the outcome; a failure is told by a text with the error as `.exception`."""
         if self._notify is None:
             return

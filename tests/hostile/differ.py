@@ -118,4 +118,6 @@ def all_stages() -> list[Stage]:
     ]
     if sys.platform != "win32":
         stages.append(Stage("uvloop", "uvloop", FAUXTP_HANDOFF="auto"))
+    if sys.version_info >= (3, 12):
+        stages.append(Stage("eager tasks", "eager", FAUXTP_HANDOFF="auto"))
     return stages
