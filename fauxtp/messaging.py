@@ -255,14 +255,14 @@ def _refuse_circle(caller: Process | None, target: PID) -> None:
     """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
     if caller is None:
         return
-    circle = [caller.pid]
+    circle: dict[PID, None] = {caller.pid: None}  # in order
     pid: PID | None = target
     while pid is not None:
-        circle.append(pid)
         if pid is caller.pid:
-            raise CallCycle(circle)
-        if pid in circle[:-1]:
+            raise CallCycle([*circle, pid])
+        if pid in circle:
             return  # a circle of others, who are told themselves
+        circle[pid] = None
         process = find_process(pid)
         waiting = None if process is None else process.waiting_for
         if waiting is None or waiting.deferred or waiting.settled:
