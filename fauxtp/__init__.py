@@ -12,6 +12,7 @@ from fauxtp.actor import Actor, ActorHandle
 from fauxtp.calls import Call, Cast, reply
 from fauxtp.dead_letters import DeadLetter, dead_letters
 from fauxtp.errors import (
+    AlreadyStarted,
     CallCycle,
     FauxtpError,
     MailboxClosed,
@@ -70,6 +71,7 @@ __all__ = [
     "PID",
     "Actor",
     "ActorHandle",
+    "AlreadyStarted",
     "Call",
     "CallCycle",
     "Cast",

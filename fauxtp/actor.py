@@ -11,13 +11,15 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from fauxtp.arguments import unexpected
+from fauxtp.classes import check_class
 from fauxtp.life import ActorExit, OnExit, launch
 from fauxtp.mailbox import Pattern
+from fauxtp.ports import Behaviour
 from fauxtp.process import DEAD, ExitReason, Process, current_process
 from fauxtp.registry import PID
 from fauxtp.waiting import give_way
 
-__all__ = ["Actor", "ActorHandle", "expect_actor_class"]
+__all__ = ["Actor", "ActorHandle", "children_of", "expect_actor_class", "start_link", "started"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Actor(ABC):
     Subclass it and define `run`, which is called again and again with the state that it
     returned before. `init` makes the first state, `terminate` cleans up. An error in `init`
     or `run` ends the actor, and nobody else: whoever wants to know monitors it.
+
+    Attributes may have any names but those that begin with `_fauxtp`, which are fauxtp's own:
+    a class that defines one is refused with a `TypeError`.
 
     >>> import anyio
     >>> class Echo(Actor):
@@ -57,7 +62,12 @@ class Actor(ABC):
     trap_exit: bool = False
     """Whether the actor is sent an `Exit` where it would be ended by a link or by `exit`."""
 
-    _process: Process | None = None
+    _fauxtp_process: Process | None = None
+    _fauxtp_keeps: tuple[str, ...] = ()  # what no subclass may define
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_class(cls, cls._fauxtp_keeps)
 
     # To be defined by subclasses
 
@@ -85,7 +95,7 @@ class Actor(ABC):
     @property
     def pid(self) -> PID:
         """The PID of the actor. Raises `RuntimeError` before it is started."""
-        return self._started().pid
+        return started(self).pid
 
     @property
     def children(self) -> TaskGroup:
@@ -93,28 +103,20 @@ class Actor(ABC):
 
         Raises `RuntimeError` before the actor is started, and outside of its event loop.
         """
-        process = self._process
-        family = None if process is None else process.family
-        if process is None or family is None or process.task is None:
-            raise RuntimeError(f"this {type(self).__name__} is not running")
-        if process.phase is DEAD:
-            raise RuntimeError(f"this {type(self).__name__} has ended")
-        if not process.home.is_here():
-            raise RuntimeError(f"this {type(self).__name__} runs in another event loop")
-        return family.children
+        return children_of(self)
 
     def receive(
         self, *patterns: Pattern, timeout: float | None = None
     ) -> Coroutine[Any, Any, Any]:
         """Take the first message that matches out of the mailbox: see `Mailbox.receive`."""
-        return self._started().mailbox.receive(*patterns, timeout=timeout)
+        return started(self).mailbox.receive(*patterns, timeout=timeout)
 
     def stop(self, reason: str = "normal") -> None:
         """End the actor. Called by the actor itself, this does not return.
 
         It counts as a normal end, whatever the words of `reason`.
         """
-        process = self._started()
+        process = started(self)
         why = ExitReason(reason)
         if current_process(own_task=True) is process:
             raise ActorExit(why)
@@ -124,37 +126,39 @@ class Actor(ABC):
         self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any, name: str | None = None
     ) -> None:
         """Run `fn(*args)` in a task that ends with the actor, as `children.start_soon`."""
-        self.children.start_soon(fn, *args, name=name)
+        children_of(self).start_soon(fn, *args, name=name)
 
     async def spawn_child_actor(
-        self, actor_cls: type[Actor], *args: Any, on_exit: OnExit | None = None, **kwargs: Any
+        self,
+        actor_cls: type[Actor],
+        *args: Any,
+        on_exit: OnExit | None = None,
+        register_as: str | None = None,
+        **kwargs: Any,
     ) -> ActorHandle:
         """Start an actor that ends with this one; see `start_link`."""
         try:
-            children = self.children
-            expect_actor_class("actor_cls", actor_cls)
+            children = children_of(self)
+            actor = expect_actor_class("actor_cls", actor_cls)(*args, **kwargs)
         except Exception:
             await give_way()
             raise
-        return await actor_cls.start_link(*args, task_group=children, on_exit=on_exit, **kwargs)
+        return await start_link(actor, children, on_exit=on_exit, register_as=register_as)
 
-    def _work(self, process: Process) -> Coroutine[Any, Any, None] | None:
-        """Return what does all the work, or None if `run` does it round by round."""
+    # What the runtime asks: see `fauxtp.ports.Behaviour`
+
+    def _fauxtp_behaviour(self) -> Behaviour:
+        return self
+
+    def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None] | None:
+        return None
+
+    def _fauxtp_leave(self) -> Awaitable[None] | None:
         return None
 
     @property
-    def _can_be_stepped(self) -> bool:
-        """Whether others may handle a call to it on the spot."""
+    def _fauxtp_can_be_stepped(self) -> bool:
         return False
-
-    def _leave(self) -> Awaitable[None] | None:
-        """Return what must be done before the children are cancelled, if there is anything."""
-        return None
-
-    def _started(self) -> Process:
-        if self._process is None:
-            raise RuntimeError(f"this {type(self).__name__} is not started")
-        return self._process
 
     # Starting
 
@@ -194,9 +198,41 @@ class Actor(ABC):
         except Exception:
             await give_way()
             raise
-        process = await launch(actor, task_group, on_exit=on_exit, register_as=register_as)
-        family = process.family  # None: it has ended already, and nothing can cancel it
-        return ActorHandle(process.pid, CancelScope() if family is None else family.scope)
+        return await start_link(actor, task_group, on_exit=on_exit, register_as=register_as)
+
+
+async def start_link(
+    actor: Actor,
+    task_group: TaskGroup,
+    *,
+    on_exit: OnExit | None = None,
+    register_as: str | None = None,
+) -> ActorHandle:
+    """Do as `Actor.start_link` does, whatever the class of `actor` has of that name."""
+    process = await launch(actor, task_group, on_exit=on_exit, register_as=register_as)
+    family = process.family  # None: it has ended already, and nothing can cancel it
+    return ActorHandle(process.pid, CancelScope() if family is None else family.scope)
+
+
+def started(actor: Actor) -> Process:
+    """Return the process of `actor`, or raise `RuntimeError` if it was not started yet."""
+    process = actor._fauxtp_process
+    if process is None:
+        raise RuntimeError(f"this {type(actor).__name__} is not started")
+    return process
+
+
+def children_of(actor: Actor) -> TaskGroup:
+    """Do as `Actor.children` does, whatever the class of `actor` has of that name."""
+    process = actor._fauxtp_process
+    family = None if process is None else process.family
+    if process is None or family is None or process.task is None:
+        raise RuntimeError(f"this {type(actor).__name__} is not running")
+    if process.phase is DEAD:
+        raise RuntimeError(f"this {type(actor).__name__} has ended")
+    if not process.home.is_here():
+        raise RuntimeError(f"this {type(actor).__name__} runs in another event loop")
+    return family.children
 
 
 def expect_actor_class(parameter: str, came: type[Actor]) -> type[Actor]:

@@ -83,9 +83,14 @@ class ChildSpec:
 @final
 @dataclass(frozen=True, slots=True)
 class ChildInfo:
-    """What a supervisor tells of a child. `pid` is None while it does not run."""
+    """What a supervisor tells of a child.
+
+    `pid` is None while it does not run. `restarts` is how often its supervisor has started it
+    again.
+    """
 
     id: str
     pid: PID | None
     actor_class: type[Actor]
     restart: RestartType
+    restarts: int = 0

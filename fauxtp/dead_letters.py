@@ -36,7 +36,8 @@ class DeadLetters:
     """Count what cannot be delivered, by reason, and tell whoever wants to know.
 
     The reasons are `"noproc"` (there is no such process), `"exited"` (it ended before it
-    read the message) and `"late reply"` (the caller had given up).
+    read the message), `"late reply"` (the caller had given up) and `"unhandled"` (the server
+    has no handler for it).
 
     >>> letters = DeadLetters()
     >>> with letters.observed_by(print):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fauxtp.registry import PID
 
 __all__ = [
+    "AlreadyStarted",
     "CallCycle",
     "FauxtpError",
     "MailboxClosed",
@@ -137,18 +138,36 @@ class NoChild(FauxtpError, LookupError):
         self.id: str = id
 
 
+class AlreadyStarted(FauxtpError, ValueError):
+    """A supervisor has a child of that id already.
+
+    `supervisor` is the PID that was asked, `id` the child's, `pid` the child, or None if it
+    does not run.
+    """
+
+    def __init__(self, supervisor: object, id: str, pid: object) -> None:  # noqa: A002
+        which = "does not run" if pid is None else f"is running as {pid!r}"
+        super().__init__(f"{supervisor!r} has a child {id!r} already, which {which}")
+        self.supervisor: object = supervisor
+        self.id: str = id
+        self.pid: object = pid
+
+
 class MaxRestartsExceeded(FauxtpError):
     """A supervisor gave up: its children crash too often. The last crash is `__cause__`.
 
     `child` is the id of the child that crashed last; `max_restarts` were allowed within
-    `max_seconds`.
+    `max_seconds`. `supervisor` is its class, names and PID in words.
     """
 
-    def __init__(self, child: str, max_restarts: int, max_seconds: float) -> None:
+    def __init__(
+        self, child: str, max_restarts: int, max_seconds: float, supervisor: str = "a supervisor"
+    ) -> None:
         super().__init__(
-            f"child {child!r} would be restarted more than {max_restarts} times"
-            f" in {max_seconds:g} s"
+            f"{supervisor} gives up: child {child!r} would be restarted more than"
+            f" {max_restarts} times in {max_seconds:g} s"
         )
+        self.supervisor: str = supervisor
         self.child: str = child
         self.max_restarts: int = max_restarts
         self.max_seconds: float = max_seconds

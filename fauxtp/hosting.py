@@ -6,10 +6,11 @@ asyncio, see `fauxtp.hosting_asyncio`, the same is had for a fraction of the tim
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
-from anyio import CancelScope, create_task_group
+from anyio import CancelScope, create_task_group, current_effective_deadline
 from anyio.abc import TaskGroup
 
 from fauxtp.task_groups import refuse_foreign
@@ -17,7 +18,7 @@ from fauxtp.task_groups import refuse_foreign
 if TYPE_CHECKING:
     from fauxtp.process import Process
 
-__all__ = ["Family", "Life", "is_closed", "run_in"]
+__all__ = ["Family", "Life", "is_cancelled_by_loop", "is_closed", "is_stray", "run_in"]
 
 Life = Callable[[bool], Coroutine[Any, Any, None]]
 """What a process does, told whether it begins in a turn of somebody else's."""
@@ -113,6 +114,21 @@ def is_closed(process: Process, error: BaseException) -> bool:
     Its own code may raise the same exception: that is an error like any other.
     """
     return isinstance(error, GeneratorExit) and not process.home.runs(process.task)
+
+
+def is_stray(process: Process) -> bool:
+    """Return whether a cancellation was asked for by nobody who may end the process.
+
+    Then its own code has raised it, as it waited for something that was cancelled.
+    """
+    if process.exit_request is not None or is_cancelled_by_loop(process):
+        return False
+    return process.home.is_asyncio or current_effective_deadline() != -math.inf
+
+
+def is_cancelled_by_loop(process: Process) -> bool:
+    """Return whether somebody has cancelled the task of `process` itself, as asyncio can."""
+    return process.home.is_asyncio and bool(process.task.cancelling())
 
 
 class _TrioFamily:

@@ -14,9 +14,8 @@ from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 from fauxtp import registry
 from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
-from fauxtp.errors import MaxRestartsExceeded, NameTaken, ProcessExited, Travels
-from fauxtp.hosting import is_closed, run_in
-from fauxtp.logs import logger
+from fauxtp.errors import MaxRestartsExceeded, NameTaken, Travels
+from fauxtp.hosting import is_cancelled_by_loop, is_closed, is_stray, run_in
 from fauxtp.process import (
     CANCELLED,
     DEAD,
@@ -26,9 +25,11 @@ from fauxtp.process import (
     ExitReason,
     Process,
     current_process,
+    ended,
     enter,
 )
 from fauxtp.registry import PID
+from fauxtp.reports import crashed, failed_as_it_ended
 from fauxtp.stack import TO_END, insist_on_room
 from fauxtp.suspending import may_suspend
 from fauxtp.waiting import Home, current_home, give_way, turn
@@ -66,14 +67,14 @@ async def launch(
     except Exception:
         await give_way()
         raise
-    actor._process = process = Process(actor, home, supervisor)
+    actor._fauxtp_process = process = Process(actor, home, supervisor)
     starter = current_process(own_task=True)
     try:
         if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
             starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
             process.on_started(lambda: waiting.answer(None))
         life = partial(_live, process, on_exit, register_as)
-        must_turn = run_in(task_group, process, life, actor._can_be_stepped)
+        must_turn = run_in(task_group, process, life, process.actor._fauxtp_can_be_stepped)
         if process.phase is STARTING:
             ready = home.new_waiter()
             process.on_started(ready.wake)
@@ -96,7 +97,7 @@ async def launch(
 
 def _home_for(actor: Actor, task_group: TaskGroup, on_exit: OnExit | None) -> Home:
     """Return the event loop in which `actor` can be started as it is to be, or say why not."""
-    if actor._process is not None:
+    if actor._fauxtp_process is not None:
         raise RuntimeError(f"this {type(actor).__name__} was started before")
     home = current_home()
     if home is None:
@@ -150,7 +151,7 @@ async def _live(  # noqa: PLR0912, PLR0915
                     if process.exit_request is None:
                         if process.step is None:
                             family.enter()
-                        work = actor._work(process)
+                        work = actor._fauxtp_work(process)
                         if work is not None:
                             await work
                         else:
@@ -166,7 +167,7 @@ async def _live(  # noqa: PLR0912, PLR0915
                 except Exception as error:
                     reason = ExitReason.error(error)
                 finally:
-                    leaving = actor._leave()
+                    leaving = actor._fauxtp_leave()
                     if leaving is not None:
                         await leaving
             except BaseException as error:
@@ -181,7 +182,10 @@ async def _live(  # noqa: PLR0912, PLR0915
                 raise
             reason, outer = ExitReason.error(error), error
         except get_cancelled_exc_class() as error:
-            outer = error
+            if is_stray(process):
+                reason = reason or ExitReason.error(error)
+            else:
+                outer = error
         except BaseExceptionGroup as error:
             reason, outer = _sort_out(process, error, reason)
         except Exception as error:  # a scope of its own is open, so the family's cannot end
@@ -190,6 +194,8 @@ async def _live(  # noqa: PLR0912, PLR0915
             reason, outer = ExitReason.error(error), error
         reason = reason or process.exit_request or CANCELLED
         outer = await _stop(process, reason) or outer
+        if process.killed is not None and reason.exception is None:
+            reason = process.killed
         if isinstance(outer, FOR_THE_LOOP):
             await _own_turn()
     finally:  # also if the event loop itself cancels `terminate`, which no shield prevents
@@ -205,7 +211,7 @@ async def _live(  # noqa: PLR0912, PLR0915
 async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
     """Do what comes between `run` and death; return what the task group must hear of."""
     if process.phase is not RUNNING:
-        process.failure = reason.exception or ProcessExited(process.pid, reason)
+        process.failure = ended(process.pid, reason)
         return None
     process.phase = STOPPING
     fatal = None if reason.exception is None else _crashed(process, reason)
@@ -214,20 +220,31 @@ async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
         if may_suspend(terminate):
             with CancelScope(shield=True) as scope:
                 process.closing_scope = scope
-                if process.killed:
+                if process.killed is not None:
                     scope.cancel()
                 await terminate(reason, process.state)
         else:
             await terminate(reason, process.state)
     except ActorExit:
         pass  # it ends already
-    except Exception:
-        logger().exception("terminate of %s failed", _who(process))
+    except Exception as error:
+        failed_as_it_ended(process, "terminate", error)
     except BaseException as error:
-        if is_closed(process, error) or isinstance(error, get_cancelled_exc_class()):
+        if is_closed(process, error):
             raise
-        return error
+        return _leaves(process, "terminate", error) or fatal
     return fatal
+
+
+def _leaves(process: Process, what: str, error: BaseException) -> BaseException | None:
+    """Return what the task group must hear of the `error` of `what`; log it if that is nothing.
+
+    A cancellation that nobody asked for is an error like any other.
+    """
+    if isinstance(error, get_cancelled_exc_class()) and not is_cancelled_by_loop(process):
+        failed_as_it_ended(process, what, error)
+        return None
+    return error
 
 
 async def _own_turn() -> None:
@@ -240,14 +257,14 @@ async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseEx
     with CancelScope(shield=True):
         try:
             await on_exit(process.pid, reason)
-        except Exception:
-            logger().exception("on_exit of %s failed", _who(process))
+        except Exception as error:
+            failed_as_it_ended(process, "on_exit", error)
         except BaseException as fatal:
-            if is_closed(process, fatal) or isinstance(fatal, get_cancelled_exc_class()):
+            if is_closed(process, fatal):
                 raise
             if isinstance(fatal, FOR_THE_LOOP):
                 await _own_turn()
-            return fatal
+            return _leaves(process, "on_exit", fatal)
     return None
 
 
@@ -255,8 +272,7 @@ def _crashed(process: Process, reason: ExitReason) -> BaseException | None:
     """Log the crash, if it is one and its own; return what the task group must hear of."""
     if reason is process.exit_request:
         return None
-    # Before `terminate`, which may give up the name.
-    logger().error("%s crashed", _who(process), exc_info=reason.exception)
+    crashed(process, reason)
     escalates = isinstance(reason.exception, MaxRestartsExceeded)
     return reason.exception if escalates and process.supervisor is None else None
 
@@ -273,18 +289,12 @@ def _sort_out(
     if stops is not None:  # `stop` was called in a task group of the actor's own
         reason = reason or _first(stops).reason
     if errors is not None and reason is not None:
-        logger().error("%s failed as it ended", _who(process), exc_info=_plain(errors))
+        failed_as_it_ended(process, "the end", _plain(errors))
     elif errors is not None:
         reason = ExitReason.error(_plain(errors))
     if fatal is None:
         return reason or CANCELLED, None
     return reason or ExitReason.error(_plain(fatal)), _plain(fatal)
-
-
-def _who(process: Process) -> str:
-    names = registry.default.names(process.pid)
-    called = f" {', '.join(map(repr, names))}" if names else ""
-    return f"{process.kind.__name__}{called} {process.pid!r}"
 
 
 def _plain(group: BaseExceptionGroup) -> BaseException:

@@ -8,6 +8,7 @@ from anyio.abc import TaskGroup
 
 from fauxtp.actor import Actor, expect_actor_class
 from fauxtp.errors import NameTaken, ReceiveTimeout
+from fauxtp.life import launch
 from fauxtp.process import DEAD, Process, find_process
 from fauxtp.registry import PID, default, whereis
 from fauxtp.waiting import give_way, new_waiter, seconds
@@ -62,9 +63,8 @@ async def start_or_find(
         pid = whereis(name)
         if pid is None:
             try:
-                return await actor_class.start(
-                    *args, task_group=task_group, register_as=name, **kwargs
-                )
+                actor = actor_class(*args, **kwargs)
+                return (await launch(actor, task_group, register_as=name)).pid
             except NameTaken as taken:
                 if taken.name != name:
                     raise

@@ -16,6 +16,8 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
+from anyio import get_cancelled_exc_class
+
 from fauxtp.arguments import expect_text
 from fauxtp.calls import Call, OwedCalls
 from fauxtp.errors import ProcessExited
@@ -23,6 +25,7 @@ from fauxtp.mailbox import Mailbox
 from fauxtp.registry import PID, Ref, retire
 from fauxtp.stack import TO_END, insist_on_room
 from fauxtp.telling import tell_all
+from fauxtp.texts import shown
 from fauxtp.waiting import Home
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from fauxtp.actor import Actor
     from fauxtp.hosting import Family
+    from fauxtp.ports import Behaviour
 
 __all__ = [
     "CANCELLED",
@@ -42,6 +46,8 @@ __all__ = [
     "Phase",
     "Process",
     "current_process",
+    "ended",
+    "enter",
     "find_process",
     "living",
 ]
@@ -79,11 +85,7 @@ class ExitReason(str):
     @classmethod
     def error(cls, exception: BaseException) -> ExitReason:
         """Return the reason of a process that `exception` ended."""
-        try:
-            text = f"error: {exception!r}"
-        except Exception:  # one that cannot even be printed ends its own process only
-            text = f"error: {type(exception).__name__}"
-        return cls(text, exception=exception)
+        return cls(f"error: {shown(exception)}", exception=exception)
 
     def __reduce__(self) -> Any:
         from fauxtp.travelling import pack  # noqa: PLC0415  (seldom needed)
@@ -178,7 +180,7 @@ class Process:
     )
 
     def __init__(self, actor: Actor, home: Home, supervisor: PID | None) -> None:
-        self.actor: Actor = actor  # until it has ended
+        self.actor: Behaviour = actor._fauxtp_behaviour()  # until it has ended
         self.kind: type[Actor] = type(actor)
         self.home: Home = home
         self.pid: PID = PID()
@@ -193,7 +195,7 @@ class Process:
         self.family: Family | None = None  # from before init until after run
         self.closing_scope: CancelScope | None = None  # ends terminate
         self.exit_request: ExitReason | None = None
-        self.killed: bool = False
+        self.killed: ExitReason | None = None
         self.waiting_for: Call | None = None
         self.state: Any = None
         self.handling: Any = None
@@ -300,12 +302,15 @@ class Process:
         elif self.family is not None:
             self.family.cancel()
 
-    def kill(self, reason: ExitReason) -> None:
-        """End the process from outside, and its `terminate` too, now or when it comes to it."""
-        self.home.run(lambda: self._kill_now(reason))
+    def kill(self, reason: ExitReason, final: ExitReason | None = None) -> None:
+        """End the process from outside, and its `terminate` too, now or when it comes to it.
 
-    def _kill_now(self, reason: ExitReason) -> None:
-        self.killed = True
+        Its exit reason is `final`, or else what was asked for first.
+        """
+        self.home.run(lambda: self._kill_now(reason, final))
+
+    def _kill_now(self, reason: ExitReason, final: ExitReason | None) -> None:
+        self.killed = final or self.exit_request or reason
         self._exit_now(reason)
         if self.closing_scope is not None:
             self.closing_scope.cancel()
@@ -372,6 +377,19 @@ class Process:
             calls.append(self.handling)
         self.handling = self.calls = None
         return calls
+
+
+def ended(pid: PID, reason: ExitReason) -> BaseException:
+    """Return what to raise at those who wanted something of a process that has ended.
+
+    A cancellation of it must not be taken for one of theirs.
+    """
+    error = reason.exception
+    if error is not None and not isinstance(error, get_cancelled_exc_class()):
+        return error
+    exited = ProcessExited(pid, reason)
+    exited.__cause__ = error
+    return exited
 
 
 def _wake_all(starters: dict[Callable[[], object], None]) -> None:

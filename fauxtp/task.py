@@ -9,18 +9,18 @@ from typing import Any, final
 
 from anyio.abc import TaskGroup
 
-from fauxtp.actor import Actor
+from fauxtp.actor import Actor, started
 from fauxtp.addresses import find_pid
 from fauxtp.arguments import expect_callable
-from fauxtp.errors import ProcessExited
-from fauxtp.life import launch
+from fauxtp.life import ActorExit, launch
 from fauxtp.messaging import send_nowait
 from fauxtp.monitors import wait_exit
-from fauxtp.process import ExitReason
-from fauxtp.registry import PID
+from fauxtp.process import CANCELLED, ExitReason, ended
+from fauxtp.registry import PID, Ref
+from fauxtp.texts import shown
 from fauxtp.waiting import give_way
 
-__all__ = ["Task", "TaskEnd", "TaskHandle"]
+__all__ = ["Task", "TaskEnd", "TaskHandle", "start_task"]
 
 
 @final
@@ -47,37 +47,20 @@ class Task(Actor):
     3
     """
 
-    def __init__(
-        self,
-        func: Callable[[], Awaitable[Any]],
-        *,
-        notify: Callable[[TaskEnd], object] | None = None,
-    ) -> None:
+    _fauxtp_keeps = ("run",)
+
+    def __init__(self, func: Callable[[], Awaitable[Any]]) -> None:
         expect_callable("func", func)
-        self._func = func
-        self._notify = notify
-        self._value: Any = None
+        self._fauxtp_func = func
+        self._fauxtp_value: Any = None
 
     async def run(self, state: Any, /) -> Any:
-        self._value = await self._func()
-        self.stop()
-
-    async def terminate(self, reason: str, state: Any, /) -> None:
-        """Tell the outcome; a failure is told by a text with the error as `.exception`."""
-        if self._notify is None:
-            return
-        assert isinstance(reason, ExitReason)
-        if reason.abnormal:
-            error = reason.exception
-            text = str(reason) if error is None else repr(error)
-            outcome = ExitReason(text, exception=error, abnormal=True)
-            self._notify(TaskEnd(self.pid, "failure", outcome))
-        else:
-            self._notify(TaskEnd(self.pid, "success", self._value))
+        self._fauxtp_value = await self._fauxtp_func()
+        raise ActorExit(ExitReason("normal"))
 
     async def launch(self, task_group: TaskGroup) -> TaskHandle:
-        await launch(self, task_group)
-        return TaskHandle(self)
+        """Start the task in `task_group`; return the handle to its result."""
+        return await start_task(self, task_group)
 
     @classmethod
     async def spawn(cls, func: Callable[[], Awaitable[Any]], task_group: TaskGroup) -> TaskHandle:
@@ -87,7 +70,7 @@ class Task(Actor):
         except Exception:
             await give_way()
             raise
-        return await task.launch(task_group)
+        return await start_task(task, task_group)
 
     @classmethod
     async def spawn_and_notify(
@@ -109,11 +92,32 @@ class Task(Actor):
 
         try:
             find_pid(parent_pid)  # or it would be known to be none only at the end
-            task = cls(func, notify=notify)
+            task = cls(func)
         except Exception:
             await give_way()
             raise
-        return await task.launch(task_group)
+        return await start_task(task, task_group, notify)
+
+
+async def start_task(
+    task: Task, task_group: TaskGroup, notify: Callable[[TaskEnd], object] | None = None
+) -> TaskHandle:
+    """Start `task`; at its end, tell `notify`: a failure by a text with the error in it."""
+    process = await launch(task, task_group)
+
+    def tell(pid: PID, reason: ExitReason) -> None:
+        assert notify is not None
+        if reason.abnormal:
+            error = reason.exception
+            text = str(reason) if error is None else shown(error)
+            outcome = ExitReason(text, exception=error, abnormal=True)
+            notify(TaskEnd(pid, "failure", outcome))
+        else:
+            notify(TaskEnd(pid, "success", task._fauxtp_value))
+
+    if notify is not None and not process.watch(Ref(), tell):
+        tell(process.pid, process.reason or CANCELLED)
+    return TaskHandle(task)
 
 
 class TaskHandle:
@@ -121,33 +125,32 @@ class TaskHandle:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._first: tuple[TracebackType | None, BaseException | None] | None = (
-            None  # of the error
-        )
+        # The history of the error, as it was before anybody was told
+        self._first: tuple[TracebackType | None, BaseException | None] | None = None
 
     @property
     def pid(self) -> PID:
         """The PID of the task."""
-        return self._task.pid
+        return started(self._task).pid
 
     async def join(self) -> Any:
         """Wait for the end; return the value, or raise the error, as often as asked.
 
         Raises `ProcessExited` if the task was ended from outside.
         """
-        process = self._task._started()
+        process = started(self._task)
         await wait_exit(process.pid)
         reason = process.reason
         assert reason is not None
-        error = reason.exception
-        if error is not None:
-            if self._first is None:
-                self._first = error.__traceback__, error.__context__
-            traceback, context = self._first
-            try:
-                raise error.with_traceback(traceback)
-            finally:  # it carries nothing of those who were told, however many they are
-                error.__context__ = context
-        if reason.abnormal:
-            raise ProcessExited(process.pid, reason)
-        return self._task._value
+        if not reason.abnormal:
+            return self._task._fauxtp_value
+        error = ended(process.pid, reason)
+        if error is not reason.exception:
+            raise error
+        if self._first is None:
+            self._first = error.__traceback__, error.__context__
+        traceback, context = self._first
+        try:
+            raise error.with_traceback(traceback)
+        finally:  # it carries nothing of those who were told, however many they are
+            error.__context__ = context

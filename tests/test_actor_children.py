@@ -294,11 +294,11 @@ async def test_an_actor_that_has_not_begun_has_no_children() -> None:
         group.start_soon(start)
         while not refused:
             await anyio.lowlevel.cancel_shielded_checkpoint()
-            if actor._process is not None and actor._process.task is None:
+            if actor._fauxtp_process is not None and actor._fauxtp_process.task is None:
                 with pytest.raises(RuntimeError, match="not running"):
                     actor.start_soon_child(anyio.sleep_forever)
                 refused = True
-            elif actor._process is not None:
+            elif actor._fauxtp_process is not None:
                 break  # it has begun already
         await anyio.wait_all_tasks_blocked()
         assert is_alive(actor.pid)

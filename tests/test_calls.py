@@ -9,6 +9,7 @@ import anyio.to_thread
 import pytest
 from anyio import from_thread
 from conftest import task_group
+from crew import process_of
 
 from fauxtp import (
     NO_REPLY,
@@ -240,7 +241,7 @@ async def test_who_was_interrupted_as_a_call_began_waits_for_nobody(
                 context.setattr(messaging, "attempt", interrupted)
                 with pytest.raises(Boom):
                     await call(self.pid, request)
-            return self._started().waiting_for, state
+            return process_of(self.pid).waiting_for, state
 
     async with task_group() as group:
         assert await call(await Busy.start(task_group=group), "anything") is None

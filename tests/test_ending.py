@@ -289,7 +289,9 @@ async def test_who_ended_with_children_or_where_a_handler_waits_is_freed_at_once
         if at_work:
             await ask()
         else:
-            process.actor.start_soon_child(anyio.sleep_forever)
+            actor: Any = process.actor
+            actor.start_soon_child(anyio.sleep_forever)
+            del actor
             await anyio.wait_all_tasks_blocked()
         rests: list[Any] = [weakref.ref(process), weakref.ref(process.actor)]
         gc.collect()

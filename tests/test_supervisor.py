@@ -395,7 +395,8 @@ async def test_a_question_that_is_none_harms_no_supervisor() -> None:
     async with running() as group:
         chief = await supervisor(*three([])).start(task_group=group)
         for question in (Unequal(), (Unequal(),), ("$terminate_child", Unequal()), (), "what?"):
-            await call(chief, question)
+            with pytest.raises(ValueError, match="expected a question for a supervisor, got "):
+                await call(chief, question)
         for ask in (terminate_child, restart_child, delete_child):
             with pytest.raises(TypeError, match="expected id to be a str, got int"):
                 await ask(chief, 5)  # type: ignore[arg-type]

@@ -114,7 +114,8 @@ async def test_a_question_to_nobody_is_refused_at_once() -> None:
 async def test_a_request_that_no_supervisor_knows_harms_nobody() -> None:
     async with running() as task_group:
         await supervisor(ChildSpec("a", Idle)).start(task_group=task_group, register_as="chief")
-        await call("chief", "nonsense")
+        with pytest.raises(ValueError, match="for a supervisor, got 'nonsense'"):
+            await call("chief", "nonsense")
         assert await ids() == ["a"]
 
 

@@ -199,7 +199,7 @@ async def test_who_cancels_what_it_waits_for_ends_the_server() -> None:
     async with task_group() as group:
         server, slot = await started(group), Slot()
         asyncio.get_running_loop().call_soon(slot.future.cancel)
-        with pytest.raises(ProcessExited, match="cancelled"):
+        with pytest.raises(ProcessExited, match="CancelledError"):
             await call(server, slot)
 
 

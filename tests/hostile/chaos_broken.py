@@ -22,7 +22,7 @@ from unittest.mock import patch
 from fauxtp import Cast, Down, messaging, process, registry
 from fauxtp._posting_py import post
 from fauxtp.mailbox import Mailbox
-from fauxtp.supervisor import _ChildDown
+from fauxtp.supervision import ChildDown
 from hostile.chaos import run
 from hostile.chaos_letter import Letter
 from hostile.chaos_world import World
@@ -119,7 +119,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
         fails_unheard,
         "somebody waits for ever|lost sight of a child|did not give up",
     ),
-    "is not started again": (partial(drops_one, _ChildDown), "does not come back"),
+    "is not started again": (partial(drops_one, ChildDown), "does not come back"),
     "does not hear of a death": (
         partial(drops_one, Down, one_in=3),
         "has not heard of the deaths",

@@ -256,6 +256,7 @@ RULES: dict[str, list[Rule]] = {
     ],
     "ActorHandle": RECORD,
     "Call": RECORD,
+    "AlreadyStarted": RECORD,
     "CallCycle": RECORD,
     "Cast": RECORD,
     "ChildInfo": RECORD,

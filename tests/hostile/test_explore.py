@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from fauxtp import PID, Mailbox, handoff, messaging, process, supervisor
+from fauxtp import PID, Mailbox, handoff, messaging, process, supervision
 from fauxtp.process import Phase, Process
 from fauxtp.registry import retire
 from fauxtp.testing import SeedFailed, explore
@@ -124,7 +124,7 @@ def starts_the_next_before_the_last_has_ended(patch: Patch) -> None:
     async def give_way(*_: Any) -> None:
         await anyio.sleep(0)
 
-    patch.setattr(supervisor, "wait_exit", give_way)
+    patch.setattr(supervision, "wait_exit", give_way)
 
 
 def steps_a_server_that_is_busy(patch: Patch) -> None:

@@ -1,0 +1,237 @@
+"""Names of users in classes of theirs: all of them work, or are refused as the class is made."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from crew import Idle, running
+
+from fauxtp import (
+    Actor,
+    ChildSpec,
+    GenServer,
+    Supervisor,
+    Task,
+    call,
+    cast,
+    count_children,
+    exit,
+    is_alive,
+    process_info,
+    send,
+    start_or_find,
+    wait_exit,
+    wait_registered,
+    which_children,
+)
+
+pytestmark = pytest.mark.anyio
+
+# What these names were, or are, in the classes that users derive from or beside them
+ONCE_OURS = (
+    *("_process", "_work", "_leave", "_started", "_serve", "_finish", "_answer", "_stop", "_end"),
+    *("_by_id", "_restarts", "_nursery", "_hosted", "_all_stopped", "_count", "_add", "_start"),
+    *("_func", "_notify", "_value", "_task", "_chief", "_changes", "_line", "_state", "_loop"),
+    *("process", "state", "mailbox", "family", "context", "home", "handling", "links", "name"),
+)
+
+
+class Junk:
+    """What nobody can call, and whose attributes are not there."""
+
+
+def names_in(cls: type) -> set[str]:
+    """Return what a class has that is neither special nor reserved, nor a handler."""
+    return {
+        name
+        for base in cls.__mro__
+        for name in vars(base)
+        if not name.startswith(("__", "_fauxtp", "_abc_"))
+    }
+
+
+HANDLERS = {
+    *("init", "run", "terminate", "handle_call", "handle_cast", "handle_info"),
+    *("handle_task_end", "child_specs"),
+}
+SETTINGS = {"trap_exit", "mailbox_size", "strategy", "max_restarts", "max_seconds"}
+STARTERS = {"start", "start_link"}  # by which the tests begin
+
+
+class Echo(GenServer[Any, Any]):
+    async def init(self) -> Any:
+        return []
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        if request == "crash":
+            raise ValueError("a crash")
+        return (request, len(state)), state
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        return [*state, request]
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        return [*state, message]
+
+
+async def works(cls: type[Echo]) -> None:
+    """See to it that a server does all that servers do."""
+    async with running() as group:
+        server = await cls.start(task_group=group)
+        await cast(server, 1)
+        await send(server, 2)
+        assert await call(server, "how many?") == ("how many?", 2)
+        assert process_info(server).actor_class is cls
+        exit(server)
+        assert await wait_exit(server) == "shutdown"
+
+
+OURS = {*ONCE_OURS, *names_in(GenServer), *names_in(Supervisor), *names_in(Task)}
+OTHERS = sorted(OURS - HANDLERS - SETTINGS - STARTERS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_a_server_may_have_any_name_as_an_attribute_of_the_class(name: str) -> None:
+    await works(type("Named", (Echo,), {name: Junk()}))
+
+
+@pytest.mark.parametrize("name", ONCE_OURS)
+async def test_a_server_may_have_any_name_as_an_attribute_of_its_own(name: str) -> None:
+    class Setting(Echo):
+        async def init(self) -> Any:
+            setattr(self, name, Junk())
+            return []
+
+    await works(Setting)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_a_supervisor_may_have_any_name(name: str) -> None:
+    def child_specs(self: Any) -> list[ChildSpec]:
+        return [ChildSpec("a", Echo, register_as="a")]
+
+    async with running() as group:
+        cls: Any = type("Chief", (Supervisor,), {"child_specs": child_specs, name: Junk()})
+        chief = await cls.start(task_group=group)
+        exit("a")
+        await wait_exit("a")
+        await wait_registered("a")
+        assert (await count_children(chief))["active"] == 1
+
+
+@pytest.mark.parametrize("base", [Actor, GenServer, Supervisor, Task])
+@pytest.mark.parametrize("name", ["_fauxtp", "_fauxtp_process", "_fauxtp_anything"])
+def test_reserved_names_are_refused_as_the_class_is_made(base: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=f"begin with '_fauxtp', got '{name}'"):
+        type("Named", (base,), {name: None})
+    mixin = type("Mixin", (), {name: None})
+    with pytest.raises(TypeError, match=f"got '{name}'"):
+        type("Named", (mixin, base), {})
+
+
+@pytest.mark.parametrize("base", [Supervisor, Task])
+def test_what_the_base_class_needs_is_refused(base: Any) -> None:
+    async def run(self: Any, state: Any) -> Any:
+        return state
+
+    with pytest.raises(TypeError, match="expected Odd not to define 'run'"):
+        type("Odd", (base,), {"run": run})
+
+
+@pytest.mark.parametrize("name", sorted(HANDLERS))
+def test_a_handler_that_cannot_be_called_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"expected Odd\.{name} to be a method, got list"):
+        type("Odd", (GenServer,), {name: []})
+
+
+def test_all_that_users_derive_from_has_reserved_names_only() -> None:
+    for cls in (Actor, GenServer, Supervisor, Task):
+        private = {name for name in names_in(cls) if name.startswith("_")}
+        assert private == {"_is_protocol"} & private, cls
+
+
+# What a supervisor's class may define, as that of any server
+
+
+class Chief(Supervisor):
+    max_restarts = 10
+
+    async def init(self) -> Any:
+        return {"calls": 0}
+
+    def child_specs(self) -> list[ChildSpec]:
+        return [ChildSpec("a", Idle, register_as="a"), ChildSpec("b", Idle, register_as="b")]
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        state["calls"] += 1
+        return (request, state["calls"]), state
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        state["calls"] += message
+        return state
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        state["calls"] += request
+        return state
+
+
+async def test_a_supervisor_with_handlers_of_its_own_supervises_all_the_same() -> None:
+    async with running() as group:
+        chief = await Chief.start(task_group=group)
+        assert await call(chief, "x") == ("x", 1)
+        await send(chief, 10)
+        await cast(chief, 100)
+        assert await call(chief, "x") == ("x", 112)
+        await crash_idle("a")
+        assert await count_children(chief) == {
+            "specs": 2,
+            "active": 2,
+            "supervisors": 0,
+            "workers": 2,
+        }
+        assert [child.restarts for child in await which_children(chief)] == [1, 0]
+
+
+async def crash_idle(name: str) -> None:
+    exit(name, "an accident")
+    await wait_exit(name)
+    await wait_registered(name)
+
+
+async def test_the_init_of_a_supervisor_comes_before_its_children() -> None:
+    class Planned(Supervisor):
+        async def init(self) -> Any:
+            self.names = ["x", "y"]
+            return "state"
+
+        def child_specs(self) -> list[ChildSpec]:
+            return [ChildSpec(name, Idle) for name in self.names]
+
+    async with running() as group:
+        chief = await Planned.start(task_group=group)
+        assert [child.id for child in await which_children(chief)] == ["x", "y"]
+
+
+async def test_a_class_with_a_start_of_its_own_can_be_a_child_and_be_found() -> None:
+    class Starting(Echo):
+        def start(self) -> None:  # type: ignore[override]
+            """Begin something else."""
+
+    class Parent(Echo):
+        async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+            handle = await self.spawn_child_actor(Starting, register_as="starting")
+            return handle.pid, state
+
+    async with running() as group:
+        found = await start_or_find("found", Starting, task_group=group)
+        assert is_alive(found)
+        parent = await Parent.start(task_group=group)
+        assert is_alive(await call(parent, "start it"))
+
+
+def test_handlers_keep_their_names_in_what_inspect_says() -> None:
+    assert list(inspect.signature(Echo.handle_call).parameters) == [
+        *("self", "request", "from_", "state"),
+    ]
