@@ -11,15 +11,30 @@ from hostile.actions_alone import ALONE, Action, someone
 from hostile.plays import Play
 from hostile.troupe import Boom, Frame, Player, Troupe
 
-DOOMED = {"log", "pause", "wait", "call", "later", "whereis", "register", "unregister", "cancel"}
+ALWAYS = {"log", "pause"}
+DOOMED = {*ALWAYS, "wait", "call", "later", "whereis", "register", "unregister", "cancel"}
 """What may be done by who has been cancelled and does not know yet."""
 
 
 async def act(troupe: Troupe, frame: Frame, step: Play) -> None:
     """Do what `step` says, unless the order of what comes of it would be a matter of chance."""
     what, *arguments = step
-    if what in DOOMED or not frame.is_doomed():
-        await ACTIONS[what](troupe, frame, *arguments)
+    at_work = {one.player for one in frame.chain()}
+    dying = [one for one in troupe.players if one.is_dying and one not in at_work]
+    if frame.is_doomed():
+        if what not in DOOMED or (dying and what not in ALWAYS):
+            return
+    elif what not in ALWAYS:
+        await ends(dying)
+    await ACTIONS[what](troupe, frame, *arguments)
+
+
+async def ends(dying: list[Player]) -> None:
+    """Wait until those have ended whose end has begun."""
+    for player in dying:
+        player.is_dying = False
+        if player.address is not None and not player.tainted:
+            await wait_exit(player.address)
 
 
 def may_end(frame: Frame, player: Player) -> bool:
@@ -30,9 +45,13 @@ def may_end(frame: Frame, player: Player) -> bool:
 
 def will_end(player: Player, *, abnormal: bool = True, has_finale: bool = False) -> None:
     """Note that `player` ends, or has ended: nobody knows in which order others end with it."""
-    for one in ends_with(player, abnormal) - {player}:
+    ending = ends_with(player, abnormal)
+    for one in ending - {player}:
         one.may_hear_no_more = True
         one.is_dying |= not has_finale  # else it lives as long as that is performed
+    for one in ending:
+        for other in {*one.watchers, *one.joined}:
+            other.unread += 1
 
 
 def involved(player: Player) -> set[Player]:
@@ -85,6 +104,8 @@ async def cancel(troupe: Troupe, frame: Frame, which: int) -> None:
     )
     if shielded and len(region) > 1:
         return
+    if not may_be_cut(frame, region):
+        return
     troupe.note(frame, "cancel")
     if frame not in region and not shielded:
         troupe.cut(frame, top)
@@ -97,7 +118,7 @@ async def cancel(troupe: Troupe, frame: Frame, which: int) -> None:
 
 
 async def have(troupe: Troupe, frame: Frame, how: str, whom: int, script: Play) -> None:
-    player = await someone(troupe, frame, whom)
+    player = someone(troupe, whom)
     unseen = {"delegate", "later", "terminate"}
     delegated = any(one.kind in unseen for one in frame.chain())
     if delegated and any(one.player is player for one in frame.chain()):
@@ -124,14 +145,14 @@ async def have_later(troupe: Troupe, frame: Frame, whom: int, script: Play) -> N
 
 
 async def cast(troupe: Troupe, frame: Frame, whom: int, script: Play) -> None:
-    player = await someone(troupe, frame, whom)
+    player = someone(troupe, whom)
     if player.address is not None:
         player.unread += 1
         cast_nowait(player.address, script)
 
 
 async def send(troupe: Troupe, frame: Frame, whom: int) -> None:
-    player = await someone(troupe, frame, whom)
+    player = someone(troupe, whom)
     if player.address is not None:
         player.unread += 1
         send_nowait(player.address, "a message")
@@ -160,7 +181,7 @@ async def start(troupe: Troupe, frame: Frame, mine: int, traits: int, script: Pl
 
 async def end(troupe: Troupe, frame: Frame, whom: int, reason: str, script: Play) -> None:
     """End another one, and wait for that; or one that waits for this, which then goes on."""
-    player = await someone(troupe, frame, whom)
+    player = someone(troupe, whom)
     address = player.address
     if address is None or not is_alive(address) or not may_end(frame, player):
         return
@@ -183,6 +204,7 @@ async def end_other(
     if reason == "kill" or not player.trap_exit:
         player.finale, player.is_ending = (script, frame), True
         will_end(player, has_finale=True)
+        player.may_hear_no_more = True  # by chance what it has not read yet
         player.is_killed = reason == "kill"
         exit(pid, reason)
         reason_of_end = await wait_exit(pid)
@@ -193,6 +215,12 @@ async def end_other(
         player.unread += 1
 
 
+def may_be_cut(frame: Frame, region: list[Frame]) -> bool:
+    """Return whether nobody ends with one whose start is given up, as may happen or not."""
+    starting = [one.player for one in frame.chain() if one.kind == "init" and one not in region]
+    return all(player is None or involved(player) == {player} for player in starting)
+
+
 async def end_above(
     troupe: Troupe, frame: Frame, player: Player, reason: str, tops: list[Frame]
 ) -> None:
@@ -201,6 +229,8 @@ async def end_above(
         or any(one.kind in {"later", "terminate"} for one in tops)
         or any(made.shield for one in tops for made in one.scopes)
     ):
+        return
+    if not may_be_cut(frame, frame.region(tops[-1])):
         return
     troupe.note(frame, "exit", player.label)
     player.is_asked_to_end = player.is_dying = player.may_hear_no_more = True
@@ -237,7 +267,7 @@ async def task(troupe: Troupe, frame: Frame, fails: int, script: Play) -> None:
             raise Boom
         return "done"
 
-    if frame.player is None or frame.kind != "handler":
+    if frame.player is None or frame.kind != "handler" or frame.player.is_asked_to_end:
         return
     frame.player.unread += 1
     pid = await frame.player.spawn_task(work)

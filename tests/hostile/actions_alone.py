@@ -30,17 +30,8 @@ NATIVE = sys.version_info >= (3, 13)  # before, its cancellations and those of a
 Action = Callable[..., Awaitable[None]]
 
 
-async def someone(troupe: Troupe, frame: Frame, whom: int) -> Player:
-    """Return whom a number means, after the ends that have begun.
-
-    It means nobody of whom it is not known how far they are.
-    """
-    at_work = {one.player for one in frame.chain()}
-    for player in troupe.players:
-        if player.is_dying and not player.tainted and player not in at_work:
-            player.is_dying = False
-            if player.address is not None:
-                await wait_exit(player.address)
+def someone(troupe: Troupe, whom: int) -> Player:
+    """Return whom a number means: nobody of whom it is not known how far they are."""
     players = [player for player in troupe.players if not player.tainted]
     return players[whom % len(players)]
 
@@ -119,7 +110,7 @@ def living(player: Player) -> bool:
 
 
 async def link_with(troupe: Troupe, frame: Frame, whom: int) -> None:
-    player, me = await someone(troupe, frame, whom), frame.player
+    player, me = someone(troupe, whom), frame.player
     if me is None or frame.is_last or not living(player):
         return
     if me.is_ending or player.is_ending or player.is_asked_to_end:
@@ -132,7 +123,7 @@ async def link_with(troupe: Troupe, frame: Frame, whom: int) -> None:
 
 
 async def unlink_from(troupe: Troupe, frame: Frame, whom: int) -> None:
-    player, me = await someone(troupe, frame, whom), frame.player
+    player, me = someone(troupe, whom), frame.player
     if me is not None and player.address is not None and not frame.is_last:
         me.joined.discard(player)
         player.joined.discard(me)
@@ -140,9 +131,10 @@ async def unlink_from(troupe: Troupe, frame: Frame, whom: int) -> None:
 
 
 async def watch(troupe: Troupe, frame: Frame, whom: int) -> None:
-    player, me = await someone(troupe, frame, whom), frame.player
+    player, me = someone(troupe, whom), frame.player
     if me is not None and player.address is not None and not frame.is_last:
         me.unread += not living(player)  # it is told at once
+        player.watchers.add(me)
         me.refs.append(monitor(player.address))
 
 
@@ -153,7 +145,7 @@ async def watch_no_more(troupe: Troupe, frame: Frame, which: int) -> None:
 
 
 async def name(troupe: Troupe, frame: Frame, which: int, whom: int) -> None:
-    player = await someone(troupe, frame, whom)
+    player = someone(troupe, whom)
     if player.address is None:
         return
     pid = whereis(player.address) if isinstance(player.address, str) else player.address
@@ -175,7 +167,7 @@ async def look_up(troupe: Troupe, frame: Frame, which: int) -> None:
 
 
 async def look(troupe: Troupe, frame: Frame, whom: int) -> None:
-    player = await someone(troupe, frame, whom)
+    player = someone(troupe, whom)
     troupe.note(frame, "alive", living(player))
 
 
@@ -188,7 +180,7 @@ async def find(troupe: Troupe, frame: Frame, which: int) -> None:
 
 async def hear_of_end(troupe: Troupe, frame: Frame, whom: int) -> None:
     """Ask how one has ended that is no more."""
-    player = await someone(troupe, frame, whom)
+    player = someone(troupe, whom)
     if player.address is not None and not is_alive(player.address):
         troupe.note(frame, "ended", player.label, str(await wait_exit(player.address)))
 

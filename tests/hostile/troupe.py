@@ -115,6 +115,7 @@ class Player(GenServer[Any, Any]):
         self.young: list[Player] = []
         self.joined: set[Player] = set()
         self.refs: list[Any] = []
+        self.watchers: set[Player] = set()
         self.tainted = False  # its start was given up: nobody knows how far it gets
         self.is_asked_to_end = self.is_ending = self.is_killed = False
         self.is_dying = False
