@@ -83,6 +83,12 @@ cdef class Call:
                 self._taken = TAKEN
             return self._taken == TAKEN
 
+    @property
+    def taken(self):
+        """Whether its target has taken it up."""
+        with cython.critical_section(self):
+            return self._taken == TAKEN
+
     def give_up(self):
         """Stop waiting; return False if there is an outcome already."""
         with cython.critical_section(self):

@@ -64,6 +64,11 @@ class Call:
         """Take the call up; return False if the caller has given up before."""
         return self._cell.setdefault("taken", True) is True
 
+    @property
+    def taken(self) -> bool:
+        """Whether its target has taken it up."""
+        return self._cell.get("taken", False) is True
+
     def give_up(self) -> bool:
         """Stop waiting; return False if there is an outcome already."""
         if self._cell.setdefault("outcome", _GIVEN_UP) is not _GIVEN_UP:

@@ -67,13 +67,25 @@ class NoProcess(FauxtpError):
 class ProcessExited(FauxtpError):
     """A process ended before it answered. What ended it is `__cause__`, if it was an error.
 
-    `pid` is the process, `reason` its exit reason.
+    `pid` is the process, `reason` its exit reason, `name` the name by which it was called, or
+    None. `taken_up` tells whether it had begun with the request: if not, that has had no effect,
+    and can safely be sent again.
     """
 
-    def __init__(self, pid: PID, reason: ExitReason) -> None:
-        super().__init__(f"{pid!r} exited: {reason}")
+    def __init__(
+        self, pid: PID, reason: ExitReason, *, taken_up: bool = False, name: str | None = None
+    ) -> None:
+        called = "" if name is None else f"{name!r} "
+        super().__init__(f"{called}{pid!r} exited: {reason}")
         self.pid: PID = pid
         self.reason: ExitReason = reason
+        self.taken_up: bool = taken_up
+        self.name: str | None = name
+
+    def called(self, name: str) -> None:
+        """Note by which name the process was called, for whoever reads the text."""
+        self.name = name
+        self.args = (f"{name!r} {self.args[0]}",)
 
 
 class CallCycle(FauxtpError):
@@ -100,7 +112,15 @@ class NameTaken(FauxtpError):
 
 
 class ReceiveTimeout(FauxtpError, TimeoutError):
-    """No message, or no reply, came in time."""
+    """No message, or no reply, came in time.
+
+    After a call, `taken_up` tells whether the server had begun with the request. If not, it
+    never will: it can safely be sent again.
+    """
+
+    def __init__(self, text: str = "", *, taken_up: bool = False) -> None:
+        super().__init__(text)
+        self.taken_up: bool = taken_up
 
 
 class MailboxFull(FauxtpError):

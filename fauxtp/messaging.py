@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 from fauxtp.addresses import mailbox_of, target_of
 from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp.dead_letters import dead_letters
-from fauxtp.errors import CallCycle, NoProcess, ReceiveTimeout
+from fauxtp.errors import CallCycle, NoProcess, ProcessExited, ReceiveTimeout
 from fauxtp.mailbox import Mailbox, find_mailbox
 from fauxtp.posting import Attempt, attempt, post
 from fauxtp.process import Process, current_process, find_process
@@ -111,6 +111,10 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
     the caller, `ReceiveTimeout` if no answer came in time; the first three at once. And
     `TypeError` if `to` is neither a PID nor a name, or `timeout` no number.
 
+    What can safely be sent again: a request that met `NoProcess`, `MailboxFull` or `CallCycle`
+    has had no effect; nor has one that met `ProcessExited` or `ReceiveTimeout`, if its
+    `taken_up` is False.
+
     >>> import anyio
     >>> anyio.run(call, "nobody", "stats")
     Traceback (most recent call last):
@@ -138,7 +142,7 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
             if begun.mailbox.max_size:
                 limit = await _put_in_time(begun.mailbox, pending, limit)
                 if limit is not None and limit < 0:
-                    raise _too_late(to, timeout)
+                    raise _too_late(to, timeout, False)
             elif not begun.mailbox.deliver(pending):
                 raise NoProcess(to)
             lies_there = True
@@ -163,12 +167,23 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
     if pending.give_up():
         if lies_there:
             _withdraw(pending)
-        raise _too_late(to, timeout)
-    return pending.result()
+        raise _too_late(to, timeout, pending.taken or not lies_there)
+    return _result(pending, to)
 
 
-def _too_late(to: PID | str, timeout: float | None) -> ReceiveTimeout:
-    return ReceiveTimeout(f"no answer from {to!r} within {timeout:g} s")
+def _too_late(to: PID | str, timeout: float | None, taken_up: bool) -> ReceiveTimeout:
+    text = f"no answer from {to!r} within {timeout:g} s"
+    return ReceiveTimeout(text, taken_up=taken_up)
+
+
+def _result(pending: Call, to: PID | str) -> Any:
+    """Return the answer; an end in place of it is told with the name that was called."""
+    try:
+        return pending.result()
+    except ProcessExited as error:
+        if isinstance(to, str) and error.pid is pending.target and error.name is None:
+            error.called(to)
+        raise
 
 
 def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:
@@ -202,8 +217,8 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) ->
         raise
     if pending.give_up():
         _withdraw(pending)
-        raise _too_late(to, timeout)
-    return pending.result()
+        raise _too_late(to, timeout, pending.taken)
+    return _result(pending, to)
 
 
 async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -> float | None:

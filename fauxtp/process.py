@@ -330,8 +330,8 @@ class Process:
         """Die: one step, in the order that this module's docstring tells."""
         self.reason, pid = reason, self.pid
 
-        def why(call: Call) -> ProcessExited:
-            error = ProcessExited(pid, reason)
+        def why(call: Call, taken_up: bool = False) -> ProcessExited:
+            error = ProcessExited(pid, reason, taken_up=taken_up or call.taken)
             error.__cause__ = reason.exception
             return error
 
@@ -355,12 +355,12 @@ class Process:
                 tell_all(self._tellings(why, reason))
 
     def _tellings(
-        self, why: Callable[[Call], ProcessExited], reason: ExitReason
+        self, why: Callable[[Call, bool], ProcessExited], reason: ExitReason
     ) -> Iterator[Callable[[], object]]:
         """Yield what tells one after the other: callers first, then monitors, then links."""
         pid = self.pid
         for call in self._unanswered():
-            yield partial(call.fail, why(call))
+            yield partial(call.fail, why(call, True))
         for _, tell in _drain(self.watchers):
             yield partial(tell, pid, reason)
         for _, other in _drain(self.links):
