@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any, Final
 
 from fauxtp.arguments import unexpected
 
-__all__ = ["PREFIX", "check_class"]
+__all__ = ["PREFIX", "check_class", "explained"]
 
 PREFIX: Final = "_fauxtp"
 """Begins the names that are fauxtp's own, in classes where all others are the user's."""
@@ -49,3 +51,34 @@ def _defined(cls: type) -> Iterator[tuple[str, Any]]:
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] != "fauxtp" and base is not object:
             yield from vars(base).items()
+
+
+def explained(cls: type, error: Exception) -> Exception:
+    """Return what to say in place of `error`, if a handler of `cls` should be async and is not.
+
+    What it has returned cannot be awaited, and that is told by the line that awaits it.
+    """
+    if not isinstance(error, TypeError) or not _is_ours(error.__traceback__):
+        return error
+    wrong = [
+        f"{cls.__name__}.{name}"
+        for name in _HANDLERS
+        if name != "child_specs"
+        and (handler := getattr(cls, name, None)) is not None
+        and not inspect.iscoroutinefunction(handler)
+    ]
+    if not wrong:
+        return error
+    clear = TypeError(f"expected {' and '.join(wrong)} to be async: {error}")
+    clear.__cause__ = error
+    return clear
+
+
+def _is_ours(traceback: TracebackType | None) -> bool:
+    """Return whether the error was raised by a line of fauxtp's."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return False
+    name = traceback.tb_frame.f_globals.get("__name__", "")
+    return isinstance(name, str) and name.startswith("fauxtp.")

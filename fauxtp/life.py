@@ -14,6 +14,7 @@ from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 from fauxtp import registry
 from fauxtp.arguments import expect_callable, unexpected
 from fauxtp.calls import Call
+from fauxtp.classes import explained
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, Travels
 from fauxtp.hosting import is_cancelled_by_loop, is_closed, is_stray, run_in
 from fauxtp.process import (
@@ -165,7 +166,7 @@ async def _live(  # noqa: PLR0912, PLR0915
                 except ActorExit as error:  # one name for all: each takes room in the frame
                     reason = error.reason
                 except Exception as error:
-                    reason = ExitReason.error(error)
+                    reason = ExitReason.error(explained(process.kind, error))
                 finally:
                     leaving = actor._fauxtp_leave()
                     if leaving is not None:
@@ -228,7 +229,7 @@ async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
     except ActorExit:
         pass  # it ends already
     except Exception as error:
-        failed_as_it_ended(process, "terminate", error)
+        failed_as_it_ended(process, "terminate", explained(process.kind, error))
     except BaseException as error:
         if is_closed(process, error):
             raise
