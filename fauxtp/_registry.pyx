@@ -209,7 +209,9 @@ cdef class _Identity:
         return older if op in (Py_LT, Py_LE) else not older
 
     def __repr__(self):
-        return f"<{type(self).__name__} {self._serial}>"
+        if type(self) is PID:  # the name of a type would be made anew each time
+            return f"<PID {self._serial}>"
+        return f"<Ref {self._serial}>"
 
     def __copy__(self):
         return self

@@ -9,7 +9,7 @@ cimport cython
 
 import asyncio.tasks
 import sys
-from asyncio import Task
+from asyncio import Task, isfuture
 from functools import partial
 from types import GetSetDescriptorType
 from weakref import ref
@@ -18,6 +18,7 @@ from cpython.object cimport PyObject
 
 from fauxtp import handoff
 from fauxtp.scopes_asyncio import is_in_cancelled_scope, slots_of_anyio, states
+from fauxtp.tasks_asyncio import made_by_factory
 from fauxtp.waiting_asyncio import AsyncioHome
 
 from fauxtp._build cimport fauxtp_build
@@ -70,7 +71,8 @@ if type(_must_cancel) is not GetSetDescriptorType:
     _must_cancel = None  # that of a task in Python
 
 # What would else be looked up in the module each time
-cdef object any_task = Task, in_scope = is_in_cancelled_scope
+cdef object any_task = Task, in_scope = is_in_cancelled_scope, is_future = isfuture
+cdef object by_the_factory = made_by_factory
 cdef dict switches = handoff.__dict__
 
 # Which task runs is what a loop and its tasks know from one place.
@@ -108,58 +110,82 @@ def can_give_turns(home, /):
     return current_task(_loop.of(home)) is not None
 
 
-def begun_task(home, work, name, context, /):
-    """Return a task that does `work`, and has had its first turn."""
+def begun_task(home, work, name, context, bint ours=False, /):
+    """Return a task that does `work`, and has had its first turn if that can be given.
+
+    It can always, unless the loop has a task factory. That is not asked for a task of `ours`,
+    which does nothing of the user's.
+    """
     cdef int depth
-    cdef _FirstTurn first
+    cdef _FirstTurns first
     cdef dict shadowed
+    cdef bint by_factory
     loop = _loop.of(home)
-    if _eager_task is not None and loop.get_task_factory() is None:
+    by_factory = not ours and loop.get_task_factory() is not None
+    if _SWAPS and not by_factory:
         depth = <int>_depth.of(home)
         _depth.put(home, depth + 1)
         try:
             return _eager_task(work, loop=loop, name=name, context=context)
         finally:
             _depth.put(home, depth)
-    first = _FirstTurn(work, loop.call_soon)
+    first = _FirstTurns(loop)
     shadowed = loop.__dict__
     before = shadowed.get("call_soon")
     shadowed["call_soon"] = first
     depth = <int>_depth.of(home)
     _depth.put(home, depth + 1)  # as a task factory may let it begin there
+    task = None
     try:
-        task = loop.create_task(work, name=name, context=context)
+        if by_factory:
+            task = by_the_factory(loop, work, name, context)
+        else:
+            task = any_task(work, loop=loop, name=name, context=context)
     finally:
         if before is None:
             del shadowed["call_soon"]
         else:
             shadowed["call_soon"] = before
         _depth.put(home, depth)
-    if first.turn is not None:  # else it has begun, or begins by itself
-        give_turn(home, partial(context.run, first.turn))
+        turn = first.of(task)
+    if turn is not None:  # else it has begun, or begins by itself
+        give_turn(home, turn)
     return task
 
 
 @cython.final
 @cython.internal
 @cython.freelist(8)
-cdef class _FirstTurn:
-    """In place of a loop's `call_soon`: keeps the first turn of the task that does `work`."""
+cdef class _FirstTurns:
+    """In place of a loop's `call_soon`: keeps the first turns of tasks that are made."""
 
-    cdef object work, call_soon, turn
+    cdef object loop, call_soon
+    cdef list kept
 
-    def __cinit__(self, work, call_soon):
-        self.work, self.call_soon = work, call_soon
+    def __cinit__(self, loop):
+        self.loop, self.call_soon = loop, loop.call_soon
+        self.kept = []
 
     def __call__(self, callback, *arguments, context=None):
         task = getattr(callback, "__self__", None)
-        is_its = isinstance(task, any_task) and task.get_coro() is self.work and not arguments
-        if is_its and not self.work.cr_suspended:
-            self.turn = callback
+        is_one = isinstance(task, any_task) or is_future(task)  # which takes five times as long
+        if is_one and not arguments and current_task(self.loop) is not task:
+            self.kept.append((callback, context))
             return None
-        # It is of a finaliser, a signal handler, or a task factory, whose tasks may be others;
-        # or the second turn of a task that has begun by itself.
         return self.call_soon(callback, *arguments, context=context)
+
+    cdef object of(self, task):
+        """Return the first turn of `task`, if it was kept; leave those of others to the loop.
+
+        Others have made them: a finaliser, a signal handler, a task factory.
+        """
+        first = None
+        for turn, context in self.kept:
+            if turn.__self__ is task and context is not None:
+                first = partial(context.run, turn)
+            else:
+                self.call_soon(turn, context=context)
+        return first
 
 
 cpdef give_turn(home, turn):

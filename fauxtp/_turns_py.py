@@ -10,7 +10,7 @@ one, as the current task and in its own context; only sooner.
 from __future__ import annotations
 
 import sys
-from asyncio import Task
+from asyncio import Future, Task, isfuture
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
@@ -19,7 +19,7 @@ from typing import Any, Final, final
 from fauxtp import handoff
 from fauxtp.scopes_asyncio import is_in_cancelled_scope
 from fauxtp.stack import is_free
-from fauxtp.tasks_asyncio import current_task, set_current_task
+from fauxtp.tasks_asyncio import current_task, made_by_factory, set_current_task
 from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
@@ -47,53 +47,78 @@ def can_give_turns(home: AsyncioHome, /) -> bool:
 
 
 def begun_task(
-    home: AsyncioHome, work: Coroutine[Any, Any, None], name: str, context: Context, /
-) -> Task[None]:
-    """Return a task that does `work`, and has had its first turn."""
+    home: AsyncioHome,
+    work: Coroutine[Any, Any, None],
+    name: str,
+    context: Context,
+    ours: bool = False,
+    /,
+) -> Future[None]:
+    """Return a task that does `work`, and has had its first turn if that can be given.
+
+    It can always, unless the loop has a task factory. That is not asked for a task of `ours`,
+    which does nothing of the user's.
+    """
     loop = home.loop
-    if _eager_task is not None and loop.get_task_factory() is None:
+    by_factory = not ours and loop.get_task_factory() is not None
+    if _eager_task is not None and not by_factory:
         home.depth += 1
         try:
             return _eager_task(work, loop=loop, name=name, context=context)
         finally:
             home.depth -= 1
-    first = _FirstTurn(work, loop.call_soon)
+    first = _FirstTurns(loop)
     shadowed = vars(loop)
     before = shadowed.get("call_soon")
     shadowed["call_soon"] = first
     home.depth += 1  # as a task factory may let it begin there
+    task: Future[None] | None = None
     try:
-        task = loop.create_task(work, name=name, context=context)
+        if by_factory:
+            task = made_by_factory(loop, work, name, context)
+        else:
+            task = Task(work, loop=loop, name=name, context=context)
     finally:
         if before is None:
             del shadowed["call_soon"]
         else:
             shadowed["call_soon"] = before
         home.depth -= 1
-    if first.turn is not None:  # else it has begun, or begins by itself
-        give_turn(home, partial(context.run, first.turn))
+        turn = first.of(task)
+    if turn is not None:  # else it has begun, or begins by itself
+        give_turn(home, turn)
     return task
 
 
 @final
-class _FirstTurn:
-    """In place of a loop's `call_soon`: keeps the first turn of the task that does `work`."""
+class _FirstTurns:
+    """In place of a loop's `call_soon`: keeps the first turns of tasks that are made."""
 
-    __slots__ = ("_call_soon", "_work", "turn")
+    __slots__ = ("_call_soon", "_kept", "_loop")
 
-    def __init__(self, work: Coroutine[Any, Any, None], call_soon: Callable[..., object]) -> None:
-        self._work, self._call_soon = work, call_soon
-        self.turn: Turn | None = None
+    def __init__(self, loop: Any) -> None:
+        self._loop, self._call_soon = loop, loop.call_soon
+        self._kept: list[tuple[Turn, Context | None]] = []
 
     def __call__(self, callback: Turn, *arguments: Any, context: Context | None = None) -> object:
         task = getattr(callback, "__self__", None)
-        is_its = isinstance(task, Task) and task.get_coro() is self._work and not arguments
-        if is_its and not self._work.cr_suspended:  # type: ignore[attr-defined]
-            self.turn = callback
+        if not arguments and isfuture(task) and current_task(self._loop) is not task:
+            self._kept.append((callback, context))
             return None
-        # It is of a finaliser, a signal handler, or a task factory, whose tasks may be others;
-        # or the second turn of a task that has begun by itself.
         return self._call_soon(callback, *arguments, context=context)
+
+    def of(self, task: Future[None] | None) -> Turn | None:
+        """Return the first turn of `task`, if it was kept; leave those of others to the loop.
+
+        Others have made them: a finaliser, a signal handler, a task factory.
+        """
+        first: Turn | None = None
+        for turn, context in self._kept:
+            if turn.__self__ is task and context is not None:  # type: ignore[attr-defined]
+                first = partial(context.run, turn)
+            else:
+                self._call_soon(turn, context=context)
+        return first
 
 
 def give_turn(home: AsyncioHome, turn: Turn, /) -> None:

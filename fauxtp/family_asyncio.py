@@ -43,7 +43,9 @@ class AsyncioFamily:
             if self._process.phase is STOPPING:
                 return create_task_group()  # one in which nothing can be started, as ended ones
             self._enter_from_outside()
-            self._nursery = Nursery(self.cancel)
+            process = self._process
+            home: AsyncioHome = process.home  # type: ignore[assignment]
+            self._nursery = Nursery(home, f"children of {process.pid!r}", self.cancel)
         elif self._nursery.group.cancel_scope.cancel_called:
             return self._ended_group()
         return self._nursery.group

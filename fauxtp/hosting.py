@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, create_task_group, current_effective_deadline
@@ -87,11 +89,16 @@ class Family(Protocol):
 _host_of: Callable[[TaskGroup, Any], Any] | None = None
 
 
-def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) -> bool:
+def run_in(
+    task_group: TaskGroup, process: Process, live: Life, can_step: bool, registers_as: object
+) -> bool:
     """Run `live`, the life of `process`, as a task that ends with `task_group`.
 
-    `can_step` tells whether others may handle calls to it on the spot. Return whether the
-    running task should wait for a turn, as `Family.hurry` does.
+    `can_step` tells whether others may handle calls to it on the spot, `registers_as` under
+    which name it is about to be registered. Its context is a clean one: what the starter works
+    for is not what the process will work for.
+
+    Return whether the running task should wait for a turn, as `Family.hurry` does.
     """
     global _host_of
     if process.home.is_asyncio:
@@ -100,11 +107,12 @@ def run_in(task_group: TaskGroup, process: Process, live: Life, can_step: bool) 
 
             _host_of = host_of
         host = _host_of(task_group, process.home)  # type: ignore[arg-type]
-        return host.take_in(process, live, can_step)
+        return host.take_in(process, live, can_step, _task_name(process, registers_as))
     running: Any = process.home.running_task()
     refuse_foreign(task_group, getattr(running, "_runner", None))
     process.family = _TrioFamily(process)
-    task_group.start_soon(live, False, name=process.kind.__name__)
+    name = _task_name(process, registers_as)
+    Context().run(partial(task_group.start_soon, live, False, name=name))
     return False
 
 
@@ -129,6 +137,12 @@ def is_stray(process: Process) -> bool:
 def is_cancelled_by_loop(process: Process) -> bool:
     """Return whether somebody has cancelled the task of `process` itself, as asyncio can."""
     return process.home.is_asyncio and bool(process.task.cancelling())
+
+
+def _task_name(process: Process, registers_as: object) -> str:
+    if type(registers_as) is str:
+        return f"{process.kind.__name__} {registers_as!r} {process.pid!r}"
+    return f"{process.kind.__name__} {process.pid!r}"
 
 
 class _TrioFamily:

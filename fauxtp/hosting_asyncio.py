@@ -8,7 +8,8 @@ group does not end; and what one of them raises, the host raises in the group.
 from __future__ import annotations
 
 import asyncio
-from contextvars import copy_context
+from contextvars import Context
+from functools import partial
 
 from anyio import CancelScope
 from anyio.abc import TaskGroup
@@ -18,10 +19,25 @@ from fauxtp.hosting import Life
 from fauxtp.process import CANCELLED, DEAD, Process
 from fauxtp.stepping import step
 from fauxtp.task_groups import refuse_foreign
+from fauxtp.tasks_asyncio import new_task
 from fauxtp.turns_asyncio import begun_task, can_give_turns, is_to_be_cancelled
 from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["host_of"]
+
+
+def _clean_context() -> Context:
+    """Return the context in which processes begin: which library runs is all that it tells."""
+    context = Context()
+    try:
+        from sniffio import current_async_library_cvar  # noqa: PLC0415
+    except ImportError:  # then nobody asks for it either
+        return context
+    context.run(current_async_library_cvar.set, "asyncio")
+    return context
+
+
+_clean = _clean_context()
 
 
 def host_of(task_group: TaskGroup, home: AsyncioHome) -> _Host:
@@ -30,7 +46,8 @@ def host_of(task_group: TaskGroup, home: AsyncioHome) -> _Host:
     if host is None:
         refuse_foreign(task_group, home.loop)
         host = _Host(task_group, home)
-        task_group.start_soon(host.look_after_them, name="the host of processes")
+        start = partial(task_group.start_soon, host.look_after_them, name="the host of processes")
+        _clean.copy().run(start)  # or it would keep alive what the first starter has there
         home.hosts[task_group] = host
     return host
 
@@ -50,26 +67,25 @@ class _Host:
     def __init__(self, group: TaskGroup, home: AsyncioHome) -> None:
         self._group = group
         self._home = home
-        self._guests: dict[asyncio.Task[None], Process] = {}
+        self._guests: dict[asyncio.Future[None], Process] = {}
         self._failures: list[BaseException] = []
         self._changed: asyncio.Future[None] | None = None
         self._ending = False
         self._forget, self._left = self._gone, self._leave  # one bound method for all the tasks
 
-    def take_in(self, process: Process, live: Life, can_step: bool) -> bool:
-        process.context = context = copy_context()
+    def take_in(self, process: Process, live: Life, can_step: bool, name: str) -> bool:
+        process.context = context = _clean.copy()
         process.family = AsyncioFamily(process, self._left)
         if can_step:
             process.step = step
         # Not before the host waits: it could be cancelled still before it looks after anybody.
         begins = self._changed is not None and not self._ending and can_give_turns(self._home)
-        name = process.kind.__name__
         if begins:
             task = begun_task(self._home, live(True), name, context)
         else:
             self._home.making = process
             try:
-                task = self._home.loop.create_task(live(False), name=name, context=context)
+                task = new_task(self._home.loop, live(False), name, context)
             finally:
                 self._home.making = None
         self._guests[task] = process
@@ -93,7 +109,7 @@ class _Host:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
-    def _gone(self, task: asyncio.Task[None]) -> None:
+    def _gone(self, task: asyncio.Future[None]) -> None:
         process = self._guests.pop(task)
         if process.phase is not DEAD:
             process.bury(CANCELLED)  # the event loop itself has cancelled it before it began

@@ -75,7 +75,8 @@ async def launch(
             starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
             process.on_started(lambda: waiting.answer(None))
         life = partial(_live, process, on_exit, register_as)
-        must_turn = run_in(task_group, process, life, process.actor._fauxtp_can_be_stepped)
+        can_step = process.actor._fauxtp_can_be_stepped
+        must_turn = run_in(task_group, process, life, can_step, register_as)
         if process.phase is STARTING:
             ready = home.new_waiter()
             process.on_started(ready.wake)

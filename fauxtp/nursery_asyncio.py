@@ -8,12 +8,13 @@ nurse, is made for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
+from contextvars import Context
 
 from anyio import CancelScope, create_task_group
 
-from fauxtp.tasks_asyncio import current_task, set_current_task
+from fauxtp.turns_asyncio import begun_task
+from fauxtp.waiting_asyncio import AsyncioHome
 
 __all__ = ["Nursery"]
 
@@ -21,26 +22,19 @@ __all__ = ["Nursery"]
 class Nursery:
     """A task group with a nurse. If it ends by itself, `on_failure` is called."""
 
-    def __init__(self, on_failure: Callable[[], object]) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(self, home: AsyncioHome, name: str, on_failure: Callable[[], object]) -> None:
         self._on_failure: Callable[[], object] | None = on_failure  # until it is to end
-        self._over: asyncio.Future[None] = loop.create_future()
-        work = _Begun(self._look_after())
-        self._nurse = loop.create_task(work, name="children")
-        mine = current_task(loop)
-        assert mine is not None
-        set_current_task(loop, self._nurse)
-        try:
-            work.begin()
-        finally:
-            set_current_task(loop, mine)
+        self._over: asyncio.Future[None] = home.loop.create_future()
+        # It begins before anybody can cancel it: else it would never do anything, nor clean up.
+        # And no task factory may come in between, as what that makes might begin later.
+        self._nurse = begun_task(home, self._look_after(), name, Context(), True)
         self._nurse.add_done_callback(self._gone)
 
     async def _look_after(self) -> None:
         async with create_task_group() as self.group:
             await self._over
 
-    def _gone(self, nurse: asyncio.Task[None]) -> None:
+    def _gone(self, nurse: asyncio.Future[None]) -> None:
         if self._on_failure is not None:  # a child has failed, or somebody has cancelled the group
             self._on_failure()
 
@@ -66,34 +60,3 @@ def _together(failure: BaseException, error: BaseException | None) -> BaseExcept
         return failure
     errors = failure.exceptions if isinstance(failure, BaseExceptionGroup) else (failure,)
     return BaseExceptionGroup("unhandled errors in a process", (*errors, error))
-
-
-class _Begun(Coroutine[Any, None, None]):
-    """A coroutine that begins before its task does.
-
-    One that is cancelled before it has begun would never do anything, not even clean up.
-    """
-
-    def __init__(self, coroutine: Coroutine[Any, None, None]) -> None:
-        self._coroutine = coroutine
-        self._has_begun = False
-        self._first: list[Any] = []  # what it waits for, until the task knows
-
-    def begin(self) -> None:
-        """Take the first step, as the task; unless that is an eager one, and has done so."""
-        if not self._has_begun:
-            self._first.append(self.send(None))
-
-    def send(self, value: None) -> Any:
-        self._has_begun = True
-        return self._first.pop() if self._first else self._coroutine.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        self._first.clear()
-        return self._coroutine.throw(*error)
-
-    def close(self) -> None:
-        self._coroutine.close()
-
-    def __await__(self) -> Any:
-        return self._coroutine.__await__()

@@ -431,6 +431,8 @@ def enter(process: Process) -> None:
     """Make `process` the one that the running task, and what it starts, works for."""
     process.task = process.home.running_task()
     _current.set(process.pid)
+    if process.step is not None and process.context.get(_current) is not process.pid:  # type: ignore[union-attr]
+        process.step = None  # a task factory has made another context for it, not known here
 
 
 current: Callable[[], PID | None] = _current.get

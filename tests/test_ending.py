@@ -82,7 +82,7 @@ async def test_terminate_runs_in_the_task_and_the_context_of_the_process() -> No
         exit(pid)
         await wait_exit(pid)
         assert (asyncio.current_task(), setting.get()) == (mine, "by who waits")
-    assert seen == [True, "by the starter", True, False]
+    assert seen == [True, "unset", True, False]
 
 
 async def test_a_terminate_that_waits_is_waited_for() -> None:

@@ -100,7 +100,7 @@ async def test_init_runs_as_the_process_in_its_task_and_context() -> None:
         pid = await Server.start(look, task_group=group)
         assert (asyncio.current_task(), setting.get()) == (mine, "by the starter")
         assert find_process(pid).task is not mine  # type: ignore[union-attr]
-    assert seen == [True, True, "by the starter", False]
+    assert seen == [True, True, "unset", False]
 
 
 @pytest.mark.parametrize("kind", [Server, Worker])
