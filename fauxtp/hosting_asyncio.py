@@ -49,6 +49,7 @@ def host_of(task_group: TaskGroup, home: AsyncioHome) -> _Host:
         start = partial(task_group.start_soon, host.look_after_them, name="the host of processes")
         _clean.copy().run(start)  # or it would keep alive what the first starter has there
         home.hosts[task_group] = host
+        home.let_tell()
     return host
 
 

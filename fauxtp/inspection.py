@@ -8,7 +8,7 @@ from typing import Any, final
 
 from fauxtp.addresses import find_pid
 from fauxtp.errors import NoProcess
-from fauxtp.process import DEAD, Phase, Process, find_process, living
+from fauxtp.process import DEAD, Phase, Process, living, meet
 from fauxtp.registry import PID, default
 
 __all__ = ["ProcessInfo", "process_info", "process_infos", "processes", "tree"]
@@ -61,8 +61,7 @@ def process_info(pid: PID | str) -> ProcessInfo:
         ...
     fauxtp.errors.NoProcess: no living process behind 'nobody'
     """
-    found = find_pid(pid)
-    process = None if found is None else find_process(found)
+    process = meet(find_pid(pid))
     if process is None:
         raise NoProcess(pid)
     return _info(process)

@@ -20,6 +20,7 @@ from fauxtp.hosting import is_cancelled_by_loop, is_closed, is_stray, run_in
 from fauxtp.process import (
     CANCELLED,
     DEAD,
+    LOOP_ENDED,
     RUNNING,
     STARTING,
     STOPPING,
@@ -28,6 +29,8 @@ from fauxtp.process import (
     current_process,
     ended,
     enter,
+    find_process,
+    meet,
 )
 from fauxtp.registry import PID
 from fauxtp.reports import crashed, failed_as_it_ended
@@ -142,7 +145,7 @@ async def _live(  # noqa: PLR0912, PLR0915
                 try:
                     if process.exit_request is not None or may_suspend(actor.init):
                         family.enter()
-                    if name is not None and not registry.register(name, process.pid):
+                    if name is not None and not _has_got(name, process.pid):
                         raise NameTaken(name, registry.whereis(name))
                     process.state = await actor.init()
                     family.leave()
@@ -181,6 +184,7 @@ async def _live(  # noqa: PLR0912, PLR0915
                     await closing
         except GeneratorExit as error:
             if is_closed(process, error):
+                reason = LOOP_ENDED
                 raise
             reason, outer = ExitReason.error(error), error
         except get_cancelled_exc_class() as error:
@@ -208,6 +212,16 @@ async def _live(  # noqa: PLR0912, PLR0915
         raise outer
     family.over()
     process.let_go()
+
+
+def _has_got(name: str, pid: PID) -> bool:
+    """Register `name`; whoever has it, but whose event loop has ended, has it no more."""
+    if registry.register(name, pid):
+        return True
+    holder = registry.whereis(name)
+    if holder is None or find_process(holder) is None or meet(holder) is not None:
+        return False
+    return registry.register(name, pid)
 
 
 async def _stop(process: Process, reason: ExitReason) -> BaseException | None:

@@ -516,6 +516,10 @@ class Mailbox:
         for waiter in self._waiting:
             waiter.wake()
 
+    def forget_receivers(self) -> None:
+        """Note that nobody receives any more, as the event loop of those who did has ended."""
+        self._receivers, self._waiting = 0, ()
+
     # Closing
 
     def close(self) -> None:

@@ -10,10 +10,10 @@ from anyio.lowlevel import checkpoint
 from fauxtp.addresses import mailbox_of, target_of
 from fauxtp.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp.dead_letters import dead_letters
-from fauxtp.errors import CallCycle, NoProcess, ProcessExited, ReceiveTimeout
+from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited, ReceiveTimeout
 from fauxtp.mailbox import Mailbox, find_mailbox
 from fauxtp.posting import Attempt, attempt, post
-from fauxtp.process import Process, current_process, find_process
+from fauxtp.process import Process, current_process, find_process, meet
 from fauxtp.registry import PID
 from fauxtp.waiting import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
 
@@ -42,7 +42,12 @@ def send_nowait(to: PID | str, message: Any) -> None:
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
     else:
-        mailbox.put_nowait(message)
+        try:
+            mailbox.put_nowait(message)
+        except MailboxFull:
+            if find_process(mailbox.pid) is None or meet(mailbox.pid) is not None:
+                raise
+            mailbox.put_nowait(message)  # which is closed now
 
 
 def cast_nowait(to: PID | str, request: Any) -> None:
@@ -76,6 +81,7 @@ async def send(to: PID | str, message: Any) -> None:
         await checkpoint()  # before: whoever is cancelled here has sent nothing
     full = post(to, message)
     if full is not None:
+        meet(full.pid)
         await full.put(message)
 
 
@@ -95,6 +101,7 @@ async def cast(to: PID | str, request: Any) -> None:
     request = Cast(request)
     full = post(to, request)
     if full is not None:
+        meet(full.pid)
         await full.put(request)
 
 
@@ -138,6 +145,8 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
         elif answer is not DECLINED:
             return answer
         else:
+            if process is not None and meet(process.pid) is None:
+                raise NoProcess(to)
             _refuse_circle(caller, pending.target)
             if begun.mailbox.max_size:
                 limit = await _put_in_time(begun.mailbox, pending, limit)
@@ -200,7 +209,9 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) ->
     if current_home() is not None:
         raise RuntimeError("call_blocking would block the event loop; await call instead")
     limit = seconds(timeout)
-    pid, _, mailbox = target_of(to)
+    pid, process, mailbox = target_of(to)
+    if process is not None and meet(pid) is None:
+        raise NoProcess(to)
     waiter = ThreadWaiter()
     pending = Call(request, pid, None)
     pending.wake = waiter.wake

@@ -9,7 +9,7 @@ from fauxtp.addresses import find_pid
 from fauxtp.arguments import unexpected
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.mailbox import find_mailbox
-from fauxtp.process import DEAD, Exit, ExitReason, Process, current_process, find_process
+from fauxtp.process import DEAD, Exit, ExitReason, Process, current_process, find_process, meet
 from fauxtp.registry import PID, Ref, retire
 from fauxtp.waiting import give_way, new_waiter, seconds, turn
 
@@ -53,8 +53,7 @@ def _me(what: str) -> Process:
 
 
 def _process_of(to: PID | str) -> Process | None:
-    pid = find_pid(to)
-    return None if pid is None else find_process(pid)
+    return meet(find_pid(to))
 
 
 def monitor(pid: PID | str) -> Ref:
@@ -68,7 +67,7 @@ def monitor(pid: PID | str) -> Ref:
     """
     me, found, ref = _me("monitor"), find_pid(pid), Ref()
     name = None if type(pid) is PID else str(pid)
-    watched = None if found is None else find_process(found)
+    watched = meet(found)
 
     def tell(gone: PID, reason: ExitReason) -> None:
         if me.monitors.pop(ref, None) is not None:
@@ -158,7 +157,7 @@ def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001
     """
     if not isinstance(reason, str):
         raise unexpected("reason", "a str", reason)
-    process = find_process(pid) if type(pid) is PID else _process_of(pid)
+    process = meet(pid) if type(pid) is PID else _process_of(pid)
     if process is None:
         return False
     why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
@@ -182,7 +181,7 @@ def is_alive(pid: PID | str) -> bool:
     found = find_pid(pid)
     if found is None:
         return False
-    if find_process(found) is not None:
+    if meet(found) is not None:
         return True
     mailbox = find_mailbox(found)
     return mailbox is not None and not mailbox.closed
@@ -202,7 +201,7 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     """
     try:
         limit = None if timeout is None else seconds(timeout)
-        process = find_process(pid) if type(pid) is PID else _process_of(pid)
+        process = meet(pid) if type(pid) is PID else _process_of(pid)
     except Exception:
         await give_way()
         raise

@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 from fauxtp.actor import Actor, expect_actor_class
 from fauxtp.errors import NameTaken, ReceiveTimeout
 from fauxtp.life import launch
-from fauxtp.process import DEAD, Process, find_process
+from fauxtp.process import DEAD, Process, find_process, meet
 from fauxtp.registry import PID, default, whereis
 from fauxtp.waiting import give_way, new_waiter, seconds
 
@@ -25,7 +25,7 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
     raises.
     """
     await give_way()
-    limit, pid = seconds(timeout), whereis(name)
+    limit, pid = seconds(timeout), _holder(name)
     if pid is not None:
         return pid
     found: list[PID] = []
@@ -37,7 +37,7 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
 
     default.watch(name, tell)
     try:
-        pid = whereis(name)  # between the first look and the watch
+        pid = _holder(name)  # between the first look and the watch
         if pid is None and await waiter.wait(limit):
             pid = found[0]
     finally:
@@ -45,6 +45,14 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
     if pid is None:
         raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
     return pid
+
+
+def _holder(name: str) -> PID | None:
+    """Return the PID that `name` means, unless the event loop of its process has ended."""
+    pid = whereis(name)
+    if pid is None or find_process(pid) is None or meet(pid) is not None:
+        return pid
+    return whereis(name)
 
 
 async def start_or_find(
@@ -69,7 +77,7 @@ async def start_or_find(
                 if taken.name != name:
                     raise
                 continue  # somebody was quicker
-        process = find_process(pid)
+        process = meet(pid)
         if process is None:
             if whereis(name) is pid:  # else it has just died
                 return pid

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CANCELLED",
     "DEAD",
+    "LOOP_ENDED",
     "RUNNING",
     "STARTING",
     "STOPPING",
@@ -50,6 +51,8 @@ __all__ = [
     "enter",
     "find_process",
     "living",
+    "lose_all_in",
+    "meet",
 ]
 
 K = TypeVar("K")
@@ -106,6 +109,7 @@ def _exit_reason(
 
 
 CANCELLED = ExitReason("cancelled", abnormal=True)
+LOOP_ENDED = ExitReason("event loop ended", abnormal=True)
 
 
 @final
@@ -327,7 +331,9 @@ class Process:
     # Dying
 
     def bury(self, reason: ExitReason) -> None:
-        """Die: one step, in the order that this module's docstring tells."""
+        """Die: one step, in the order that this module's docstring tells; but once."""
+        if self.phase is DEAD:
+            return
         self.reason, pid = reason, self.pid
 
         def why(call: Call, taken_up: bool = False) -> ProcessExited:
@@ -366,6 +372,17 @@ class Process:
         for _, other in _drain(self.links):
             other.links.pop(pid, None)
             yield partial(other.linked_exit, pid, reason)
+
+    def lose(self) -> None:
+        """Bury it, if nobody has done so: its event loop has ended, and it can do nothing more."""
+        if self.phase is not DEAD:
+            from fauxtp.reports import lost  # noqa: PLC0415
+
+            try:
+                lost(self)
+            finally:
+                self.mailbox.forget_receivers()
+                self.bury(LOOP_ENDED)
 
     def let_go(self) -> None:
         """Forget what refers back to this, which then is freed at once and not by a collection."""
@@ -410,14 +427,35 @@ find_process: Callable[[PID], Process | None] = _processes.get
 """Return the living process of a PID, or None."""
 
 
+def meet(pid: PID | None) -> Process | None:
+    """Do as `find_process` does, for whoever will not notice that an event loop has ended.
+
+    A process of such a loop is dead, and buried here, if it is not yet.
+    """
+    process = None if pid is None else _processes.get(pid)
+    if process is None or not process.home.is_over():
+        return process
+    process.home.end()  # that of the others, too
+    process.lose()
+    return None
+
+
+def lose_all_in(home: Home) -> None:
+    """Bury the processes of an event loop that has ended."""
+    tell_all([process.lose for process in list(_processes.values()) if process.home is home])
+
+
 def living() -> list[Process]:
     """Return all living processes, the oldest first."""
-    return list(_processes.values())
+    everyone = list(_processes.values())
+    if not any(home.is_over() for home in {process.home for process in everyone}):
+        return everyone
+    return [process for process in everyone if meet(process.pid) is not None]
 
 
 def _after_fork_in_child() -> None:
     # The event loops are not here, and so none of the processes is alive. Nobody can be told.
-    for process in living():
+    for process in list(_processes.values()):
         process.phase, process.reason = DEAD, CANCELLED
         retire(process.pid)
     _processes.clear()

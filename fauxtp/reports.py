@@ -16,7 +16,15 @@ from fauxtp.texts import label
 if TYPE_CHECKING:
     from fauxtp.children import ChildSpec
 
-__all__ = ["crashed", "cut_off", "failed_as_it_ended", "restarting", "started_child", "who"]
+__all__ = [
+    "crashed",
+    "cut_off",
+    "failed_as_it_ended",
+    "lost",
+    "restarting",
+    "started_child",
+    "who",
+]
 
 _HANDLED = "the message that was handled: "
 
@@ -39,6 +47,11 @@ def crashed(process: Process, reason: ExitReason) -> None:
         exc_info=reason.exception,
         extra=_facts(process, reason=str(reason)),
     )
+
+
+def lost(process: Process) -> None:
+    """Tell that the event loop of a process has ended before it has."""
+    logger().warning("%s was lost: its event loop has ended", who(process), extra=_facts(process))
 
 
 def _note(error: BaseException, message: str) -> None:

@@ -98,6 +98,14 @@ class Home(Protocol):
         """Return whether the loop runs in this thread."""
         ...
 
+    def is_over(self) -> bool:
+        """Return whether the loop has ended for good, as far as that can be known."""
+        ...
+
+    def end(self) -> None:
+        """Bury who lives in the loop, which has ended."""
+        ...
+
     def run(self, function: Callable[[], object]) -> bool:
         """Call `function` in the loop's thread: now if this is it, else soon.
 
@@ -192,9 +200,9 @@ def current_home() -> Home | None:
     token = running_trio_token()
     if token is None:
         return None
-    from fauxtp.waiting_trio import TrioHome  # noqa: PLC0415
+    from fauxtp.waiting_trio import home_of as home_of_trio  # noqa: PLC0415
 
-    return TrioHome(token)
+    return home_of_trio(token)
 
 
 def new_waiter() -> Waiter:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from asyncio import Future, _get_running_loop
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary, ref
 
 from fauxtp.stack import TO_WAKE, insist_on_room
 from fauxtp.tasks_asyncio import current_task
-from fauxtp.waiting import Waiter
+from fauxtp.telling import tell_all
+from fauxtp.waiting import Home, Waiter
 
 if TYPE_CHECKING:
     from fauxtp.process import Process
@@ -48,6 +51,8 @@ class AsyncioHome:
         "__weakref__",
         "deadlines",
         "depth",
+        "ending",
+        "guests",
         "handled",
         "hosts",
         "known",
@@ -62,14 +67,40 @@ class AsyncioHome:
         self.deadlines: dict[float, _Deadlines] = {}  # by timeout
         self.hosts: dict[object, Any] = {}  # by task group: see hosting_asyncio.py
         self.making: Process | None = None  # whose task is made, to begin later
+        self.guests: dict[Home, None] = {}  # loops of trio that run in this one
+        self.ending: bool = False  # and everybody is being buried
         self.known: Any = None  # of its tasks: see _turns.pyx
         # Since the event loop had its turn, in a way
         self.handled: int = 0  # calls, on the spot: see _stepping_py.py
         self.turns: int = 0  # of tasks, given by other tasks: see _turns_py.py
         self.depth: int = 0  # of those, each in the one before
 
+    def let_tell(self) -> None:
+        """Let the loop tell when it is closed, as there is somebody who lives in it."""
+        loop: Any = self.loop
+        if not hasattr(loop, "_fauxtp_tells"):
+            with suppress(AttributeError):  # of a class that lets nobody do so
+                loop._fauxtp_tells = True
+                loop.close = _Closing(loop)
+
     def is_here(self) -> bool:
         return _get_running_loop() is self.loop
+
+    def is_over(self) -> bool:
+        return self.loop.is_closed()
+
+    def end(self) -> None:
+        if self.ending:
+            return  # who is told of one of the ends may find out, too
+        self.ending = True
+        try:
+            tell_all([guest.end for guest in list(self.guests)])
+            if self.hosts:
+                from fauxtp.process import lose_all_in  # noqa: PLC0415
+
+                lose_all_in(self)
+        finally:
+            self.ending = False
 
     def run(self, function: Callable[[], object]) -> bool:
         if _get_running_loop() is self.loop:
@@ -84,6 +115,7 @@ class AsyncioHome:
         except RuntimeError:
             if not self.loop.is_closed():
                 raise
+            self.end()
             return False
         return True
 
@@ -102,6 +134,28 @@ class AsyncioHome:
             return None
         queue = self.deadlines[timeout] = _Deadlines(self.loop, timeout)
         return queue
+
+
+class _Closing:
+    """In place of the `close` of a loop: tells its home, too, if it has one by then."""
+
+    __slots__ = ("_close", "_loop")
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._close = loop.close
+
+    def __call__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        loop = self._loop
+        try:
+            self._close()
+        finally:
+            if loop.is_closed() and not is_finalizing():
+                if vars(loop).get("close") is self:
+                    del loop.close  # which refers back to the loop
+                home = _homes.get(id(loop))
+                if home is not None and home.loop is loop:
+                    home.end()
 
 
 class AsyncioWaiter(Future[Any]):

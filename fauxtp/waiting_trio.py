@@ -8,33 +8,93 @@ from typing import TYPE_CHECKING
 import trio
 
 from fauxtp.stack import TO_WAKE, insist_on_room
-from fauxtp.waiting import Waiter, is_trio_innermost, running_trio_token
+from fauxtp.waiting import (
+    Waiter,
+    is_trio_innermost,
+    running_asyncio_loop,
+    running_trio_token,
+)
 
 if TYPE_CHECKING:
     from fauxtp.process import Process
+    from fauxtp.waiting_asyncio import AsyncioHome
 
-__all__ = ["TrioHome"]
+__all__ = ["TrioHome", "home_of"]
+
+
+_home: trio.lowlevel.RunVar[TrioHome] = trio.lowlevel.RunVar("fauxtp_home")
+
+
+def home_of(token: trio.lowlevel.TrioToken) -> TrioHome:
+    """Return the one home of the loop that runs, whose token this is."""
+    try:
+        return _home.get()
+    except LookupError:
+        home = TrioHome(token)
+    _home.set(home)
+    trio.lowlevel.add_instrument(_End(home))
+    loop = running_asyncio_loop()
+    if loop is not None:
+        from fauxtp.waiting_asyncio import home_of as home_of_asyncio  # noqa: PLC0415
+
+        home.host = host = home_of_asyncio(loop)
+        host.guests[home] = None
+        host.let_tell()
+    return home
+
+
+class _End(trio.abc.Instrument):
+    """Hears of the end of a loop, which leaves tasks behind if trio itself has failed."""
+
+    def __init__(self, home: TrioHome) -> None:
+        self._home = home
+
+    def after_run(self) -> None:
+        self._home.end()
 
 
 class TrioHome:
-    """A trio loop, as the place where something must be done."""
+    """A trio loop, as the place where something must be done.
 
-    __slots__ = ("_token",)
+    One that runs as the guest of an asyncio loop is given no turn any more when that is closed:
+    it has ended, though it could not end its tasks.
+    """
+
+    __slots__ = ("_ended", "_token", "host")
     is_asyncio = False
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
+        self._ended = False
+        self.host: AsyncioHome | None = None  # whose guest it is
+
+    def is_over(self) -> bool:
+        return self._ended or (self.host is not None and self.host.is_over())
+
+    def end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True  # first: who is told may find out, too
+        if self.host is not None:
+            self.host.guests.pop(self, None)
+        from fauxtp.process import lose_all_in  # noqa: PLC0415
+
+        lose_all_in(self)
 
     def is_here(self) -> bool:
-        return is_trio_innermost() and running_trio_token() is self._token
+        return not self._ended and is_trio_innermost() and running_trio_token() is self._token
 
     def run(self, function: Callable[[], object]) -> bool:
         if self.is_here():
             function()
             return True
+        if self.is_over():
+            self.end()
+            return False
         try:
             self._token.run_sync_soon(function)
-        except trio.RunFinishedError:
+        except (trio.RunFinishedError, OSError):  # the latter, if trio itself has failed
+            self.end()
             return False
         return True
 

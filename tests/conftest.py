@@ -141,6 +141,15 @@ def quick_collections() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that a test closes; nobody may live in it then, or have a name."""
+    loop: asyncio.AbstractEventLoop = importlib.import_module(request.param).new_event_loop()
+    yield loop
+    loop.close()
+    assert (fauxtp.processes(), fauxtp.registered()) == ([], [])
+
+
 @asynccontextmanager
 async def task_group() -> AsyncIterator[TaskGroup]:
     """A task group that is cancelled at the end; a test that hangs fails."""
