@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,13 +47,14 @@ class DeadLetters:
     """
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, int] = {}
         self._observers: tuple[Callable[[DeadLetter], object], ...] = ()
         self._lock = threading.RLock()  # a finaliser may send while this is counting
 
     def add(self, to: PID | str | None, message: Any, reason: str) -> None:
         with self._free_lock():
-            self._counts[reason] += 1
+            self._counts.setdefault(reason, 0)
+            self._counts[reason] += 1  # in one line, as the lock lets a finaliser in
             observers = self._observers
         if observers:
             tell_all(observers, DeadLetter(to, message, reason))

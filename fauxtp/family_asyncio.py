@@ -118,6 +118,8 @@ class AsyncioFamily:
                     set_current_task(loop, mine)
         if self._nursery is not None:
             self._nursery.group.cancel_scope.cancel()
+        home: AsyncioHome = self._process.home  # type: ignore[assignment]
+        home.poke()
 
     def put_off(self, error: BaseException) -> bool:
         process = self._process

@@ -39,6 +39,11 @@ class Family(Protocol):
         """What ends the process for those who have a handle of it."""
         ...
 
+    @property
+    def entered(self) -> bool:
+        """Whether `cancel` reaches the process's own code."""
+        ...
+
     def enter(self) -> None:
         """Prepare for the process's own code to run."""
         ...
@@ -161,6 +166,10 @@ class _TrioFamily:
     @property
     def scope(self) -> CancelScope:
         return self._group.cancel_scope
+
+    @property
+    def entered(self) -> bool:
+        return True
 
     def enter(self) -> None:
         if self._process.exit_request is not None:

@@ -243,8 +243,9 @@ class Mailbox:
 
     def _open_inbox(self) -> None:
         with _first_message:
-            if self._inbox is _NOTHING:
-                self._inbox = deque()
+            fresh: deque[Any] = deque()
+            # In one line: a signal handler or a finaliser that sends may come in between two.
+            self._inbox = fresh if self._inbox is _NOTHING else self._inbox
 
     def _leave_line(self, waiter: Waiter | ThreadWaiter) -> bool:
         """Wait for room no more; the room that was kept, if it was, is the next one's."""

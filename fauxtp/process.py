@@ -218,7 +218,7 @@ class Process:
         self.children: dict[PID, Process] = _NONE  # whom this one supervises
         _processes[self.pid] = self
         if supervisor is not None and (above := _processes.get(supervisor)) is not None:
-            above._own("children")[self.pid] = self
+            above._add_child(self)
 
     def __repr__(self) -> str:
         return f"<Process {self.pid!r} {self.kind.__name__} {self.phase.value}>"
@@ -251,26 +251,36 @@ class Process:
 
     def watch(self, ref: Ref, watcher: Watcher) -> bool:
         """Call `watcher` at the death, in its thread; return False if that was before."""
-        self._own("watchers")[ref] = watcher
+        if self.watchers is _NONE:
+            with _first:
+                fresh: dict[Ref, Watcher] = {}
+                # In one line: a signal handler that does the same may come in between two.
+                self.watchers = fresh if self.watchers is _NONE else self.watchers
+        self.watchers[ref] = watcher
         return self.phase is not DEAD or self.watchers.pop(ref, None) is None
 
     def add_monitor(self, ref: Ref, pid: PID) -> None:
         """Note that this process is to hear of the end of `pid`."""
-        self._own("monitors")[ref] = pid
+        if self.monitors is _NONE:
+            with _first:
+                fresh: dict[Ref, PID] = {}
+                self.monitors = fresh if self.monitors is _NONE else self.monitors
+        self.monitors[ref] = pid
 
     def add_link(self, other: Process) -> None:
         """Note that the end of `other` is this one's affair."""
-        self._own("links")[other.pid] = other
-
-    def _own(self, name: str) -> dict[Any, Any]:
-        mine: dict[Any, Any] = getattr(self, name)
-        if mine is _NONE:
+        if self.links is _NONE:
             with _first:
-                mine = getattr(self, name)
-                if mine is _NONE:
-                    mine = {}
-                    setattr(self, name, mine)
-        return mine
+                fresh: dict[PID, Process] = {}
+                self.links = fresh if self.links is _NONE else self.links
+        self.links[other.pid] = other
+
+    def _add_child(self, child: Process) -> None:
+        if self.children is _NONE:
+            with _first:
+                fresh: dict[PID, Process] = {}
+                self.children = fresh if self.children is _NONE else self.children
+        self.children[child.pid] = child
 
     def linked_exit(self, pid: PID | None, reason: ExitReason) -> None:
         """Hear that a linked process has ended."""
@@ -289,7 +299,7 @@ class Process:
 
     def request_exit(self, reason: ExitReason) -> None:
         """End the process from outside: its `run` is cancelled, `terminate` runs."""
-        if self.home.is_here():
+        if self.home.is_free():
             self._exit_now(reason)
         else:
             self.home.run(lambda: self._exit_now(reason))
@@ -300,6 +310,8 @@ class Process:
         insist_on_room(TO_END)
         if self.exit_request is None:
             self.exit_request = reason
+        # The process says first that it is idle, and looks then whether it is to end: who comes
+        # in between is noticed either way.
         if self.idle:
             self.idle = False
             self.mailbox.wake_receivers()

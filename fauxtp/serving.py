@@ -54,8 +54,11 @@ async def serve(  # noqa: PLR0912, PLR0915  (in one piece, as each message goes 
             must_wait = mailbox.listen(waiter)
             try:
                 if must_wait:
-                    process.idle = process.step is not None and process.exit_request is None
-                    await waiter.wait(None)
+                    process.idle = process.step is not None  # first: see `_exit_now`
+                    if process.exit_request is not None:
+                        process.idle = False
+                    if process.idle or family.entered:  # else nobody would end the wait
+                        await waiter.wait(None)
             except BaseException as error:
                 if not family.put_off(error):
                     if process.handed_over is None:

@@ -106,8 +106,12 @@ class Home(Protocol):
         """Bury who lives in the loop, which has ended."""
         ...
 
+    def is_free(self) -> bool:
+        """Return whether it is here, and may be told to do something now, not only soon."""
+        ...
+
     def run(self, function: Callable[[], object]) -> bool:
-        """Call `function` in the loop's thread: now if this is it, else soon.
+        """Call `function` in the loop's thread: now if the loop is free, else soon.
 
         Return False if the loop has ended.
         """
@@ -132,20 +136,27 @@ class Home(Protocol):
 class ThreadWaiter:
     """The waiter of a thread that runs no event loop."""
 
-    __slots__ = ("_woken",)
+    __slots__ = ("_asleep", "_sleeper")
 
     def __init__(self) -> None:
-        self._woken = threading.Event()
+        # Not an Event, in which a signal handler of the thread that waits would find it locked.
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+        self._sleeper = [True]  # for who wakes it, the first time
 
     def wake(self) -> bool:
-        self._woken.set()
+        try:
+            self._sleeper.pop()
+        except IndexError:
+            return True
+        self._asleep.release()
         return True
 
     def time(self) -> float:
         return time.monotonic()
 
     def wait_blocking(self, timeout: float | None) -> bool:
-        return self._woken.wait(timeout)
+        return self._asleep.acquire(timeout=-1 if timeout is None else timeout)
 
 
 _asyncio_loop: Callable[[], asyncio.AbstractEventLoop | None] | None = None

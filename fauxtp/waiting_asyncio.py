@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from asyncio import Future, _get_running_loop
+from asyncio import Future, InvalidStateError, _get_running_loop
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -102,9 +102,12 @@ class AsyncioHome:
         finally:
             self.ending = False
 
+    is_free = is_here
+
     def run(self, function: Callable[[], object]) -> bool:
         if _get_running_loop() is self.loop:
             function()
+            self.poke()
             return True
         return self.run_soon(function)
 
@@ -118,6 +121,11 @@ class AsyncioHome:
             self.end()
             return False
         return True
+
+    def poke(self) -> None:
+        """Wake the loop if it may be asleep, as it is where a signal handler comes in."""
+        if current_task(self.loop) is None:
+            self.run_soon(_nothing)
 
     def running_task(self) -> asyncio.Task[Any] | None:
         return current_task(self.loop)
@@ -158,6 +166,10 @@ class _Closing:
                     home.end()
 
 
+def _nothing() -> None:
+    pass
+
+
 class AsyncioWaiter(Future[Any]):
     """What wakes a task, and what the task waits for, in one.
 
@@ -169,7 +181,10 @@ class AsyncioWaiter(Future[Any]):
     `fauxtp.turns_asyncio`.
     """
 
-    __slots__ = ("_context", "_ends", "_home", "_next", "_turn", "server", "woken")
+    # A signal handler or a finaliser may end the wait on any line here. So who ends it tries,
+    # and does not look first; and the turn is planned by whoever is first to say that it is.
+
+    __slots__ = ("_context", "_ends", "_home", "_next", "_planned", "_turn", "server", "woken")
 
     def __init__(self, home: AsyncioHome, server: Process | None = None) -> None:
         Future.__init__(self, loop=home.loop)
@@ -177,6 +192,7 @@ class AsyncioWaiter(Future[Any]):
         self._turn: Callable[[AsyncioWaiter], object] | None = None  # the task's own function
         self._context: Context | None = None
         self._next: asyncio.Handle | None = None  # the turn that the event loop is to give
+        self._planned: Callable[[AsyncioWaiter], object] | None = None  # what is to be called
         self._ends: dict[AsyncioWaiter, float] | asyncio.TimerHandle | None = None  # in time
         self.server: Process | None = server  # whose task waits for messages
         self.woken: bool = False
@@ -215,7 +231,8 @@ class AsyncioWaiter(Future[Any]):
         self, fn: Callable[[Any], object], /, *, context: Context | None = None
     ) -> None:
         """Learn from the task that waits how to give it a turn; nobody else is told."""
-        self._turn, self._context = fn, context
+        self._turn = None  # the new one has its context from the start
+        self._context, self._turn = context, fn
         if _is_over(self):
             self._plan_turn()
 
@@ -224,16 +241,21 @@ class AsyncioWaiter(Future[Any]):
             return self._home.run_soon(self.wake)
         if not _is_over(self):
             insist_on_room(TO_WAKE)
-            self.set_result(True)
-            self._plan_turn()
+            self._end(True)
         self.woken = True
         return True
 
     def expire(self) -> None:
         """End the wait, as its time is over."""
         if not _is_over(self):
-            self.set_result(False)
-            self._plan_turn()
+            self._end(False)
+
+    def _end(self, woken: bool) -> None:
+        try:
+            self.set_result(woken)
+        except InvalidStateError:
+            return  # somebody has come in between, and been quicker
+        self._plan_turn()
 
     def cancel(self, msg: Any | None = None) -> bool:
         if self.server is not None and self._is_for(self.server):
@@ -259,8 +281,13 @@ class AsyncioWaiter(Future[Any]):
     def _plan_turn(self) -> None:
         if self._ends is not None:
             self._forget_time()
-        if self._turn is not None:
-            self._next = self._home.loop.call_soon(self._turn, self, context=self._context)
+        turn, context = self._turn, self._context
+        planned, self._planned = self._planned, turn  # in one line: see above
+        if turn is not planned and turn is not None:
+            loop = self._home.loop
+            # Where no task runs, it may be a signal handler that does, and the loop be asleep.
+            soon = loop.call_soon if current_task(loop) else loop.call_soon_threadsafe
+            self._next = soon(turn, self, context=context)
 
     def _forget_time(self) -> None:
         ends, self._ends = self._ends, None
@@ -271,12 +298,12 @@ class AsyncioWaiter(Future[Any]):
 
     def result(self) -> Any:
         """Tell the task that has its turn how the wait ended."""
-        self._turn = self._next = None  # as `had_turn` does
+        self._turn = self._planned = self._next = None  # as `had_turn` does
         return Future.result(self)
 
     def had_turn(self) -> None:
         """Forget what gives it, and may refer to this: a collection would have to free the two."""
-        self._turn = self._next = None
+        self._turn = self._planned = self._next = None
 
     def take_turn(self) -> Callable[[], object] | None:
         """Return what gives the task the turn that is planned, and no more is; or None."""
@@ -291,7 +318,10 @@ class AsyncioWaiter(Future[Any]):
         if _is_over(self) or self._turn is None:
             self.wake()
             return
-        self.set_result(True)
+        try:
+            self.set_result(True)
+        except InvalidStateError:
+            return  # it will have its turn, from whoever was quicker
         self.woken = True
         self._forget_time()
         self._turn_now()

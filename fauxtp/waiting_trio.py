@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
+from trio.lowlevel import current_task, in_trio_task
 
 from fauxtp.stack import TO_WAKE, insist_on_room
 from fauxtp.waiting import (
@@ -52,6 +55,9 @@ class _End(trio.abc.Instrument):
     def after_run(self) -> None:
         self._home.end()
 
+# Where the code of trio comes from; as it says itself, since it may be in a frozen program.
+_TRIO = os.path.dirname(os.path.dirname(current_task.__code__.co_filename)) + os.sep
+
 
 class TrioHome:
     """A trio loop, as the place where something must be done.
@@ -84,10 +90,27 @@ class TrioHome:
     def is_here(self) -> bool:
         return not self._ended and is_trio_innermost() and running_trio_token() is self._token
 
+    def is_free(self) -> bool:
+        # A signal handler or a finaliser comes in anywhere: also where trio is asleep, or at
+        # work. What it does to tasks there is lost, or breaks something that is half done.
+        if running_trio_token() is not self._token or not in_trio_task():
+            return False
+        root = getattr(current_task().coro, "cr_frame", None)
+        frame = sys._getframe(1)
+        while frame is not None and not frame.f_code.co_filename.startswith(_TRIO):
+            if frame is root:
+                return True
+            frame = frame.f_back  # type: ignore[assignment]
+        return False
+
     def run(self, function: Callable[[], object]) -> bool:
-        if self.is_here():
+        if self.is_free():
             function()
             return True
+        return self.run_soon(function)
+
+    def run_soon(self, function: Callable[[], object]) -> bool:
+        """Call `function` in the loop's thread, soon; return False if the loop has ended."""
         if self.is_over():
             self.end()
             return False
@@ -99,29 +122,37 @@ class TrioHome:
         return True
 
     def running_task(self) -> trio.lowlevel.Task:
-        return trio.lowlevel.current_task()
+        return current_task()
 
     def runs(self, task: object) -> bool:
-        return self.is_here() and trio.lowlevel.current_task() is task
+        return self.is_here() and current_task() is task
 
     def new_waiter(self, server: Process | None = None) -> Waiter:
         return _TrioWaiter(self)
 
 
 class _TrioWaiter:
-    __slots__ = ("_event", "_home", "woken")
+    __slots__ = ("_ended", "_home", "_task", "woken")
 
     def __init__(self, home: TrioHome) -> None:
         self._home = home
-        self._event = trio.Event()
+        self._task: trio.lowlevel.Task | None = None  # that sleeps, or is about to
+        self._ended = False
         self.woken = False
 
     def wake(self) -> bool:
         insist_on_room(TO_WAKE)
-        return self._home.run(self._end)
+        home = self._home
+        if home.is_free() and self._task is not current_task():
+            self._end()
+            return True
+        return home.run_soon(self._end)
 
     def _end(self) -> None:
-        self._event.set()
+        self._ended = True
+        task, self._task = self._task, None  # in one line: who comes in between finds nobody
+        if task is not None:
+            trio.lowlevel.reschedule(task)
         self.woken = True
 
     def time(self) -> float:
@@ -129,8 +160,20 @@ class _TrioWaiter:
 
     async def wait(self, timeout: float | None, *, common: bool = False) -> bool:
         if timeout is None:
-            await self._event.wait()
+            await self._sleep()
         else:
             with trio.move_on_after(timeout):
-                await self._event.wait()
-        return self._event.is_set()
+                await self._sleep()
+        return self._ended
+
+    async def _sleep(self) -> None:
+        self._task = current_task()  # first: from now on it is not woken at once
+        if self._ended:
+            self._task = None
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.wait_task_rescheduled(self._give_up)
+
+    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+        task, self._task = self._task, None
+        return trio.lowlevel.Abort.FAILED if task is None else trio.lowlevel.Abort.SUCCEEDED
