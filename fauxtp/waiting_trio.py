@@ -55,6 +55,7 @@ class _End(trio.abc.Instrument):
     def after_run(self) -> None:
         self._home.end()
 
+
 # Where the code of trio comes from; as it says itself, since it may be in a frozen program.
 _TRIO = os.path.dirname(os.path.dirname(current_task.__code__.co_filename)) + os.sep
 
