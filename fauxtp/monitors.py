@@ -157,16 +157,17 @@ def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001
     """
     if not isinstance(reason, str):
         raise unexpected("reason", "a str", reason)
-    process = meet(pid) if type(pid) is PID else _process_of(pid)
+    process = find_process(pid) if type(pid) is PID else _process_of(pid)
     if process is None:
         return False
     why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
     if reason == "kill":
-        process.kill(why)
-    elif process.traps_exits:
-        process.mailbox.deliver(Exit(None, why))
-    else:
-        process.request_exit(why)
+        return process.kill(why)
+    if not process.traps_exits:
+        return process.request_exit(why)
+    if meet(process.pid) is None:
+        return False
+    process.mailbox.deliver(Exit(None, why))
     return True
 
 
@@ -201,7 +202,7 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     """
     try:
         limit = None if timeout is None else seconds(timeout)
-        process = meet(pid) if type(pid) is PID else _process_of(pid)
+        process = find_process(pid) if type(pid) is PID else _process_of(pid)
     except Exception:
         await give_way()
         raise
@@ -213,6 +214,7 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
         await turn()
     if process.phase is DEAD:
         return process.reason or ExitReason("noproc")
+    meet(process.pid)  # or nobody would tell, if its event loop has ended
     ref, waiter = Ref(), new_waiter()
     if process.watch(ref, lambda _, __: waiter.wake()):
         try:

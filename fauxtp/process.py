@@ -297,12 +297,15 @@ class Process:
 
     # Asking to end
 
-    def request_exit(self, reason: ExitReason) -> None:
-        """End the process from outside: its `run` is cancelled, `terminate` runs."""
+    def request_exit(self, reason: ExitReason) -> bool:
+        """End the process from outside: its `run` is cancelled, `terminate` runs.
+
+        Return False if its event loop has ended, and it with that.
+        """
         if self.home.is_free():
             self._exit_now(reason)
-        else:
-            self.home.run(lambda: self._exit_now(reason))
+            return True
+        return self.home.run(lambda: self._exit_now(reason))
 
     def _exit_now(self, reason: ExitReason) -> None:
         if self.phase is DEAD:
@@ -318,12 +321,13 @@ class Process:
         elif self.family is not None:
             self.family.cancel()
 
-    def kill(self, reason: ExitReason, final: ExitReason | None = None) -> None:
+    def kill(self, reason: ExitReason, final: ExitReason | None = None) -> bool:
         """End the process from outside, and its `terminate` too, now or when it comes to it.
 
-        Its exit reason is `final`, or else what was asked for first.
+        Its exit reason is `final`, or else what was asked for first. Return as `request_exit`
+        does.
         """
-        self.home.run(lambda: self._kill_now(reason, final))
+        return self.home.run(lambda: self._kill_now(reason, final))
 
     def _kill_now(self, reason: ExitReason, final: ExitReason | None) -> None:
         self.killed = final or self.exit_request or reason
