@@ -19,7 +19,7 @@ from fauxtp.errors import NoProcess
 from fauxtp.exploring import SeedFailed, explore
 from fauxtp.mailbox import Pattern
 from fauxtp.patterns import ANY
-from fauxtp.process import find_process
+from fauxtp.process import meet
 from fauxtp.registry import PID
 from fauxtp.waiting import give_way, seconds
 
@@ -157,7 +157,7 @@ class TestActor(Actor):
         """
         if type(pid) is not PID:
             raise unexpected("pid", "a PID", pid)
-        process = find_process(pid)
+        process = meet(pid)
         if process is None:
             raise NoProcess(pid)
         if not isinstance(process.actor, cls):

@@ -147,11 +147,12 @@ class AsyncioHome:
 class _Closing:
     """In place of the `close` of a loop: tells its home, too, if it has one by then."""
 
-    __slots__ = ("_close", "_loop")
+    __slots__ = ("_before", "_close", "_loop")
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
         self._close = loop.close
+        self._before = vars(loop).get("close")  # somebody else's
 
     def __call__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         loop = self._loop
@@ -161,6 +162,8 @@ class _Closing:
             if loop.is_closed() and not is_finalizing():
                 if vars(loop).get("close") is self:
                     del loop.close  # which refers back to the loop
+                    if self._before is not None:
+                        loop.close = self._before
                 home = _homes.get(id(loop))
                 if home is not None and home.loop is loop:
                     home.end()

@@ -37,6 +37,7 @@ from fauxtp import (
     wait_registered,
     whereis,
 )
+from fauxtp.testing import TestActor
 
 
 def by_its_method(loop: asyncio.AbstractEventLoop) -> None:
@@ -81,6 +82,10 @@ def is_a_dead_letter(send_to: Callable[[PID], Any]) -> Meet:
 
 async def looked_into(pid: PID) -> None:
     process_info(pid)
+
+
+async def found_by_its_class(pid: PID) -> None:
+    TestActor.of(pid)
 
 
 async def registered_anew(pid: PID) -> None:
@@ -130,6 +135,7 @@ MEETINGS: dict[str, Meet] = {
     "is_alive": says(False, is_alive),
     "process_info": no_process(looked_into),
     "process_infos": says([], lambda _: process_infos()),
+    "TestActor.of": no_process(found_by_its_class),
     "processes": says([], lambda _: processes()),
     "tree": says("", lambda _: tree()),
     "start": registered_anew,

@@ -195,6 +195,19 @@ def test_closing_is_as_short_a_way_after_many_processes(loop: asyncio.AbstractEv
     assert loop.close is close
 
 
+def test_whoever_had_a_close_of_their_own_has_it_back(loop: asyncio.AbstractEventLoop) -> None:
+    closed = []
+
+    def close() -> None:
+        closed.append(loop)
+        type(loop).close(loop)
+
+    vars(loop)["close"] = close
+    pid = start(loop)
+    loop.close()
+    assert (closed, vars(loop)["close"], is_alive(pid)) == ([loop], close, False)
+
+
 # Programs that end so
 
 
