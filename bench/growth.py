@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import perf_counter
 from typing import Any
 
@@ -69,7 +69,7 @@ async def receive_after_a_look(number: int) -> None:
         await box.receive((ANY, str))
 
 
-async def leave_all_at_once(number: int, wait: Callable[[], Awaitable[object]]) -> None:
+async def leave_all_at_once(number: int, wait: Callable[[], Coroutine[Any, Any, object]]) -> None:
     async with anyio.create_task_group() as group:
         for _ in range(number):
             group.start_soon(wait)

@@ -72,7 +72,7 @@ def begun_task(
     before = shadowed.get("call_soon")
     shadowed["call_soon"] = first
     home.depth += 1  # as a task factory may let it begin there
-    task: Future[None] | None = None
+    task: Future[None] = None  # type: ignore[assignment]  # until it is made
     try:
         if by_factory:
             task = made_by_factory(loop, work, name, context)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, create_task_group, current_effective_deadline
@@ -117,7 +116,7 @@ def run_in(
     refuse_foreign(task_group, getattr(running, "_runner", None))
     process.family = _TrioFamily(process)
     name = _task_name(process, registers_as)
-    Context().run(partial(task_group.start_soon, live, False, name=name))
+    Context().run(lambda: task_group.start_soon(live, False, name=name))
     return False
 
 

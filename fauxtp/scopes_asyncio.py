@@ -13,6 +13,7 @@ __all__ = ["is_in_cancelled_scope", "slots_of_anyio", "states"]
 states: Any = None
 """What anyio knows of each task, by weak references to them; None if that is not known here."""
 
+_anyio: Any = None
 try:
     from anyio._backends import _asyncio as _anyio
 
