@@ -88,10 +88,11 @@ def test_a_log_that_fails_keeps_nobody_from_being_told(
 def test_who_recurses_without_end_is_logged_and_who_is_told_at_the_end_of_the_stack_hears(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def endless(*_: object) -> None:
-        endless()
+    # Without `*_`: CPython 3.13.0 does not count calls of functions that have it
+    def endless(fact: object) -> None:
+        endless(fact)
 
-    def deep(*_: object) -> None:
+    def deep() -> None:
         try:
             deep()
         except RecursionError:

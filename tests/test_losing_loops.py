@@ -6,13 +6,12 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
 import pytest
-import trio
 from conftest import PATIENCE, Run, task_group
 from lost import ENDED, Full, Plain, Server, hang, seen, start
 
@@ -25,7 +24,6 @@ from fauxtp import (
     call,
     call_blocking,
     dead_letters,
-    exit,
     is_alive,
     link,
     monitor,
@@ -211,6 +209,15 @@ def test_whoever_had_a_close_of_their_own_has_it_back(loop: asyncio.AbstractEven
 # Programs that end so
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, or an event loop sees to it, whoever was here before."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_a_second_interrupt_leaves_no_supervisor_behind() -> None:
     class Busy(Plain):
         async def handle_call(self, request: Any, from_: Any, state: list[Any]) -> Any:
@@ -231,36 +238,51 @@ def test_a_second_interrupt_leaves_no_supervisor_behind() -> None:
     assert (processes(), registered()) == ([], [])
 
 
-def test_a_guest_of_a_loop_that_is_closed_is_dead(loop: asyncio.AbstractEventLoop) -> None:
-    async def guest() -> None:
-        async with task_group() as group:
-            pids.append(await Plain.start(task_group=group, register_as="guest"))
-            ended = await Plain.start(task_group=group)
-            exit(ended)
-            await wait_exit(ended)
-            begun.set()
-            await anyio.sleep_forever()
+GUEST = """
+import asyncio, os, sys, threading, anyio, trio
+from fauxtp import GenServer, exit, is_alive, wait_exit, whereis
 
-    async def host() -> None:
-        trio.lowlevel.start_guest_run(
-            guest,
-            run_sync_soon_threadsafe=loop.call_soon_threadsafe,
-            done_callback=lambda outcome: None,
-            host_uses_signal_set_wakeup_fd=True,
-        )
-        while not begun.is_set():
-            await asyncio.sleep(0.001)
+class Server(GenServer):
+    pass
 
-    def meet() -> None:
-        loop.run_until_complete(host())
-        assert is_alive("guest")
-        loop.close()
-        assert (whereis("guest"), is_alive(pids[0]), exit(pids[0])) == (None, False, False)
+begun, pids = threading.Event(), []
 
-    pids: list[PID] = []
-    begun = threading.Event()
-    with ThreadPoolExecutor(1) as pool:  # a thread of its own: trio leaves traces in it
-        pool.submit(meet).result(PATIENCE)
+async def guest():
+    async with anyio.create_task_group() as group:
+        pids.append(await Server.start(task_group=group, register_as="guest"))
+        ended = await Server.start(task_group=group)
+        exit(ended)
+        await wait_exit(ended)
+        begun.set()
+        await anyio.sleep_forever()
+
+async def host():
+    trio.lowlevel.start_guest_run(
+        guest,
+        run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+        done_callback=lambda outcome: None,
+        host_uses_signal_set_wakeup_fd=True,
+    )
+    while not begun.is_set():
+        await asyncio.sleep(0.001)
+
+if sys.argv[1] == "uvloop":
+    import uvloop
+    loop = uvloop.new_event_loop()
+else:
+    loop = asyncio.new_event_loop()
+loop.run_until_complete(host())
+print(is_alive("guest"))
+loop.close()
+print(whereis("guest"), is_alive(pids[0]), exit(pids[0]), flush=True)
+os._exit(0)  # trio warns of a guest that is left behind
+"""
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_a_guest_of_a_loop_that_is_closed_is_dead(kind: str, run: Run) -> None:
+    end = run(GUEST, kind)
+    assert (end.stdout, end.returncode) == ("True\nNone False False\n", 0), end.stderr
 
 
 LEFT = """
