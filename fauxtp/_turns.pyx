@@ -25,7 +25,7 @@ from fauxtp._build cimport fauxtp_build
 from fauxtp._slots cimport Slot
 from fauxtp._stack cimport is_free
 
-__all__ = ["begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
+__all__ = ["Idle", "begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
 
 cdef extern from *:
     '''
@@ -199,6 +199,38 @@ cpdef give_turn(home, turn):
     finally:
         swap(loop, mine)
         _depth.put(home, depth)
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Idle:
+    """What a server without messages awaits: `waiter`, and what others wait for in its name.
+
+    They run its handlers as its task, which sleeps. So whoever follows what that task awaits
+    comes here, and finds the handler that waits, as if the task awaited it.
+    """
+
+    cdef object waiter
+    cdef bint has_yielded
+
+    def __cinit__(self, waiter, /):
+        self.waiter = waiter
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.has_yielded:
+            raise StopIteration
+        self.has_yielded = True
+        self.waiter._asyncio_future_blocking = True
+        return self.waiter
+
+    def __getattr__(self, name):
+        return self.waiter.shows(name)
 
 
 def is_to_be_cancelled(home, /):

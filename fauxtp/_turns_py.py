@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from asyncio import Future, Task, isfuture
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import Context
 from functools import partial
 from typing import Any, Final, final
@@ -20,9 +20,9 @@ from fauxtp import handoff
 from fauxtp.scopes_asyncio import is_in_cancelled_scope
 from fauxtp.stack import is_free
 from fauxtp.tasks_asyncio import current_task, made_by_factory, set_current_task
-from fauxtp.waiting_asyncio import AsyncioHome
+from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 
-__all__ = ["begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
+__all__ = ["Idle", "begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
 
 DEPTH: Final = 16  # turns, each given in the one before
 TURNS: Final = 64  # of which one is left to the event loop: others have a turn, too
@@ -132,6 +132,37 @@ def give_turn(home: AsyncioHome, turn: Turn, /) -> None:
     finally:
         set_current_task(loop, mine)
         home.depth -= 1
+
+
+@final
+class Idle:
+    """What a server without messages awaits: `waiter`, and what others wait for in its name.
+
+    They run its handlers as its task, which sleeps. So whoever follows what that task awaits
+    comes here, and finds the handler that waits, as if the task awaited it.
+    """
+
+    __slots__ = ("_has_yielded", "_waiter")
+
+    def __init__(self, waiter: AsyncioWaiter, /) -> None:
+        self._waiter = waiter
+        self._has_yielded = False
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self  # type: ignore[return-value]  # an iterator is enough
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._has_yielded:
+            raise StopIteration
+        self._has_yielded = True
+        self._waiter._asyncio_future_blocking = True
+        return self._waiter
+
+    def __getattr__(self, name: str) -> Any:
+        return self._waiter.shows(name)
 
 
 def is_to_be_cancelled(home: AsyncioHome, /) -> bool:

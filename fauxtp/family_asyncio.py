@@ -19,7 +19,7 @@ from fauxtp.hosting import is_closed
 from fauxtp.nursery_asyncio import Nursery
 from fauxtp.process import CANCELLED, STARTING, STOPPING, Process
 from fauxtp.tasks_asyncio import current_task, set_current_task
-from fauxtp.turns_asyncio import can_give_turns, give_turn, is_to_be_cancelled
+from fauxtp.turns_asyncio import Idle, can_give_turns, give_turn, is_to_be_cancelled
 from fauxtp.waiting import turn
 from fauxtp.waiting_asyncio import AsyncioHome, AsyncioWaiter
 
@@ -30,6 +30,8 @@ class AsyncioFamily:
     """The `fauxtp.hosting.Family` of a process on asyncio."""
 
     __slots__ = ("_leave_host", "_nursery", "_process", "_scope")
+
+    idle = Idle  # as a class it is no method, and called at once
 
     def __init__(self, process: Process, leave_host: Callable[[Process], object]) -> None:
         self._process = process

@@ -37,6 +37,7 @@ __all__ = [
     "drive",
     "failed",
     "hand_over",
+    "shown_of",
     "suspended",
 ]
 
@@ -83,6 +84,10 @@ class HandedOver:
         if self._error is not None:
             raise self._error
         return self._result
+
+    def shows(self, name: str) -> Any:
+        """Return an attribute of the handler's coroutine, for who follows what a task awaits."""
+        return shown_of(self._coroutine, name)
 
     def finish(self, interruption: BaseException | None) -> Awaitable[Any]:
         """Return what the handler returns; `interruption` is what came in before this."""
@@ -152,15 +157,47 @@ def drive(
             yielded._asyncio_future_blocking = True  # now it is awaited
         while True:
             try:
-                value = yield yielded
+                yield from _Again(handler, yielded)
+                break
             except BaseException as error:
                 yielded = handler.throw(error)
-            else:
-                yielded = handler.send(value)
+        return (yield from handler)  # as coroutines that are generators may
     except StopIteration as end:
         return end.value
     finally:
         interruption = None  # or it would know itself, by this frame
+
+
+class _Again:
+    """Yields once more what a handler has yielded, and looks like that handler meanwhile."""
+
+    __slots__ = ("_handler", "_left")
+
+    def __init__(self, handler: Coroutine[Any, Any, Any], yielded: Any) -> None:
+        self._handler = handler
+        self._left = [yielded]
+
+    def __iter__(self) -> _Again:
+        return self
+
+    def __next__(self) -> Any:
+        if not self._left:
+            raise StopIteration
+        return self._left.pop()
+
+    def __getattr__(self, name: str) -> Any:
+        return shown_of(self._handler, name)
+
+
+def shown_of(coroutine: Coroutine[Any, Any, Any] | None, name: str) -> Any:
+    """Return the attribute `name` of `coroutine` if it is one that tells what it awaits.
+
+    What stands for the coroutine in an `await` has no other: the interpreter itself asks that
+    for `throw` and `close`.
+    """
+    if coroutine is None or not (name.startswith("cr_") or name in {"__name__", "__qualname__"}):
+        raise AttributeError(name)
+    return getattr(coroutine, name)
 
 
 def _cancelled(yielded: Any, interruption: BaseException) -> bool:

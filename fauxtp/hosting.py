@@ -18,6 +18,7 @@ from fauxtp.task_groups import refuse_foreign
 
 if TYPE_CHECKING:
     from fauxtp.process import Process
+    from fauxtp.waiting import Waiter
 
 __all__ = ["Family", "Life", "is_cancelled_by_loop", "is_closed", "is_stray", "run_in"]
 
@@ -68,6 +69,10 @@ class Family(Protocol):
         Return whether the running task, which might not wait any more, should wait for a turn:
         see `fauxtp.turns_asyncio.is_to_be_cancelled`.
         """
+        ...
+
+    def idle(self, waiter: Any, /) -> Awaitable[object]:
+        """Wait for `waiter`, which wakes the server when there is something to do."""
         ...
 
     def over(self) -> None:
@@ -186,6 +191,9 @@ class _TrioFamily:
 
     def hurry(self) -> bool:
         return False
+
+    def idle(self, waiter: Waiter, /) -> Awaitable[object]:
+        return waiter.wait(None)
 
     def over(self) -> None:
         pass

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from traceback import FrameSummary
 from typing import Any, final
 
 from fauxtp.addresses import find_pid
+from fauxtp.await_chain import stack_of
 from fauxtp.errors import NoProcess
 from fauxtp.process import DEAD, Phase, Process, living, meet
 from fauxtp.registry import PID, default
@@ -24,6 +26,10 @@ class ProcessInfo:
 
     `handling` is the message that a server handles now, or None; `handling_for` for how many
     seconds it has done so. `waiting_for` is the process whose answer it waits for.
+
+    `stack` is where its task waits: that which was called last comes last, as in a traceback.
+    `traceback.format_list(stack)` is the text. It shows a handler that waits, but not one that
+    runs just now; and nothing from other threads in a Python without the GIL.
     """
 
     pid: PID
@@ -40,6 +46,7 @@ class ProcessInfo:
     monitored_by: int
     supervisor: PID | None
     children: list[PID]
+    stack: list[FrameSummary]
 
 
 def processes() -> list[PID]:
@@ -96,6 +103,7 @@ def _info(process: Process) -> ProcessInfo:
         monitored_by=len(process.watchers),
         supervisor=process.supervisor,
         children=list(process.children),
+        stack=stack_of(process),
     )
 
 

@@ -58,7 +58,7 @@ async def serve(  # noqa: PLR0912, PLR0915  (in one piece, as each message goes 
                     if process.exit_request is not None:
                         process.idle = False
                     if process.idle or family.entered:  # else nobody would end the wait
-                        await waiter.wait(None)
+                        await family.idle(waiter)
             except BaseException as error:
                 if not family.put_off(error):
                     if process.handed_over is None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from fauxtp.installation import implementation
 
 if TYPE_CHECKING or implementation == "python":
-    from fauxtp._turns_py import begun_task, can_give_turns, give_turn, is_to_be_cancelled
+    from fauxtp._turns_py import Idle, begun_task, can_give_turns, give_turn, is_to_be_cancelled
 else:
-    from fauxtp._turns import begun_task, can_give_turns, give_turn, is_to_be_cancelled
+    from fauxtp._turns import Idle, begun_task, can_give_turns, give_turn, is_to_be_cancelled
 
-__all__ = ["begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
+__all__ = ["Idle", "begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary, ref
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncioHome", "AsyncioWaiter", "home_of"]
 
+SOON, LATEST = 0.001, 0.05  # seconds until a server that is stepped is looked at again
 TIMEOUTS: Final = 32  # different timeouts on one loop that have a queue of their own
 
 _is_over = Future.done  # itself: see `AsyncioWaiter.done`
@@ -290,7 +292,32 @@ class AsyncioWaiter(Future[Any]):
             loop = self._home.loop
             # Where no task runs, it may be a signal handler that does, and the loop be asleep.
             soon = loop.call_soon if current_task(loop) else loop.call_soon_threadsafe
-            self._next = soon(turn, self, context=context)
+            if _is_stepped(self.server):
+                again = partial(self._turn_if_free, turn, SOON)
+                self._next = soon(again, context=Context())
+            else:
+                self._next = soon(turn, self, context=context)
+
+    def _turn_if_free(self, turn: Callable[[AsyncioWaiter], object], delay: float) -> None:
+        """Give the turn if nobody runs as the server any more; else look again after `delay`.
+
+        It is over by now, unless a handler runs the event loop anew, as `nest_asyncio` lets it.
+        A turn that is given within that fails to enter the context of the server, and is lost.
+        """
+        if self._turn is not turn:
+            return
+        if _is_stepped(self.server):
+            again = partial(self._turn_if_free, turn, min(2 * delay, LATEST))
+            self._next = self._home.loop.call_later(delay, again, context=Context())
+        else:
+            self._turn_now()
+
+    def shows(self, name: str) -> Any:
+        """Return an attribute of the handler that waits while the task of the server sleeps."""
+        rest = None if self.server is None else self.server.handed_over
+        if rest is None:
+            raise AttributeError(name)
+        return rest.shows(name)
 
     def _forget_time(self) -> None:
         ends, self._ends = self._ends, None
@@ -333,6 +360,11 @@ class AsyncioWaiter(Future[Any]):
         assert self._turn is not None
         assert self._context is not None
         self._context.run(self._turn, self)
+
+
+def _is_stepped(server: Process | None) -> bool:
+    """Return whether somebody runs as the task of `server` now, which waits for messages."""
+    return server is not None and server.handling is not None and server.handed_over is None
 
 
 class _Deadlines:
