@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +50,8 @@ class Registry:
         self.entries[name] = Entry(name, pid)
         for watched, callback in list(self.watches):
             if watched == name:
-                callback(pid)
+                with suppress(Exception):  # which is logged
+                    callback(pid)
         return True
 
     def unregister(self, name: str, /, pid: PID | None = None) -> bool:
