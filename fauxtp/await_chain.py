@@ -51,10 +51,10 @@ def _frames(awaited: Any, is_handed_over: bool) -> Iterator[FrameType]:
         if names is None:
             awaited = _within(awaited)
             continue
-        frame = getattr(awaited, names[0])
+        frame = getattr(awaited, names[0], None)  # it may have ended since: see `DEPTH`
         if frame is not None:
             yield frame
-        awaited = getattr(awaited, names[1])
+        awaited = getattr(awaited, names[1], None)
 
 
 def _names(awaited: Any) -> tuple[str, str] | None:
