@@ -227,6 +227,48 @@ async def test_it_is_found_in_what_others_wrap(factory: str, anyio_backend: Any)
         await wait_exit(pid)
 
 
+@pytest.mark.parametrize("times", range(6))
+async def test_what_shows_nothing_any_more_is_where_it_ends(times: int) -> None:
+    left = [times]
+
+    class Flickers(Sentence):
+        """Shows a coroutine a few times, as one does that another thread goes on with."""
+
+        def __getattr__(self, name: str) -> Any:
+            left[0] -= 1
+            if left[0] < 0 or not name.startswith("cr_"):
+                raise AttributeError(name)
+            return getattr(shown, name)
+
+    async def waits(_: Worker, gate: anyio.Event) -> None:
+        await flickers
+
+    class Iterates(Flickers):
+        def __await__(self) -> Any:
+            return self
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            if gate.is_set():
+                raise StopIteration
+            return next(real)
+
+    gate = anyio.Event()
+    shown = gate.wait()
+    flickers = Iterates(gate)
+    async with running() as group:
+        pid = await Worker.start(task_group=group)
+        real = gate.wait().__await__()
+        group.start_soon(call, pid, (waits, gate))
+        await anyio.wait_all_tasks_blocked()
+        left[0] = times
+        assert is_part(["handle_call", "waits"], names(pid))
+        gate.set()
+    shown.close()
+
+
 async def test_other_threads_may_look_while_all_changes() -> None:
     over, failures = threading.Event(), []
 
