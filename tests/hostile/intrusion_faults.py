@@ -1,0 +1,65 @@
+"""Faults to be planted: what the runtime would do if it forgot that anything may come in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fauxtp import mailbox
+from fauxtp.family_asyncio import AsyncioFamily
+from fauxtp.mailbox import Mailbox
+from fauxtp.waiting_asyncio import AsyncioWaiter
+
+
+def _look_first(waiter: AsyncioWaiter, woken: bool) -> None:
+    waiter.set_result(woken)
+    waiter._plan_turn()
+
+
+def _plan_again(waiter: AsyncioWaiter) -> None:
+    waiter._planned = None
+    _plan_turn(waiter)
+
+
+_plan_turn = AsyncioWaiter._plan_turn
+
+
+def _open_slowly(box: Mailbox) -> None:
+    if box._inbox is mailbox._NOTHING:
+        box._inbox = deque()
+
+
+def _where_a_task_runs(home: Any) -> bool:
+    from trio.lowlevel import in_trio_task  # noqa: PLC0415
+
+    return home.is_here() and in_trio_task()
+
+
+FAULTS: dict[str, tuple[Any, str, Any]] = {
+    "waits although it is to end": (AsyncioFamily, "entered", property(lambda _: True)),
+    "looks first": (AsyncioWaiter, "_end", _look_first),
+    "plans again": (AsyncioWaiter, "_plan_turn", _plan_again),
+    "opens slowly": (Mailbox, "_open_inbox", _open_slowly),
+}
+
+
+@contextmanager
+def planted(fault: str) -> Iterator[None]:
+    """Plant the fault of that name, if it is one."""
+    if fault == "trio at work":
+        from fauxtp.waiting_trio import TrioHome  # noqa: PLC0415
+
+        owner, name, broken = TrioHome, "is_free", _where_a_task_runs
+    elif fault:
+        owner, name, broken = FAULTS[fault]
+    else:
+        yield
+        return
+    whole = owner.__dict__[name]
+    setattr(owner, name, broken)
+    try:
+        yield
+    finally:
+        setattr(owner, name, whole)

@@ -1,0 +1,156 @@
+"""Something comes in at one place after another of a short scene: at every line of fauxtp's.
+
+A program, as it may hang: `python -m hostile.intrusion_places LOOP FIRST STRIDE PATIENCE [FAULT]`.
+It takes the places FIRST, FIRST + STRIDE, and so on.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import product
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+import fauxtp
+from fauxtp import (
+    Actor,
+    NoProcess,
+    ProcessExited,
+    call,
+    cast,
+    cast_nowait,
+    exit,
+    send,
+    wait_exit,
+    whereis,
+)
+from fauxtp.process import find_process
+from fauxtp.registry import PID
+from hostile import intrusion_faults
+from hostile.intruded_servers import Accounts, Letter, Victim, Wrong, accounted, overheard
+
+OURS = os.path.dirname(fauxtp.__file__) + os.sep
+TOO_MANY = 20_000
+
+
+class Listener(Actor):
+    """Receives by pattern, and nothing else."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self.accounts = accounts
+
+    async def run(self, state: Any) -> Any:
+        await self.receive((Letter, self.accounts.handled))
+
+
+Scene = Callable[["Place", TaskGroup], Awaitable[None]]
+
+
+class Place:
+    """One place of a scene, where something comes in."""
+
+    def __init__(self, number: int, intrude: Callable[[Place], object]) -> None:
+        self.left, self.do = number, intrude
+        self.accounts = Accounts()
+        self.ended: list[PID] = []
+
+    def come(self, frame: Any, *_: Any) -> Any:
+        if not frame.f_code.co_filename.startswith((OURS, intrusion_faults.__file__)):
+            return None
+        self.left -= 1
+        if self.left == -1:
+            self.do(self)
+        return self.come
+
+    async def play(self, scene: Scene) -> None:
+        async with anyio.create_task_group() as group:
+            sys.settrace(self.come)
+            try:
+                with suppress(NoProcess, ProcessExited):
+                    await scene(self, group)
+            finally:
+                sys.settrace(None)
+            exit("victim")
+            for pid in self.ended:
+                await wait_exit(pid)
+
+    def end(self, reason: str) -> None:
+        pid = whereis("victim")
+        if pid is not None and exit(pid, reason):
+            self.ended.append(pid)
+
+
+async def start(place: Place, group: TaskGroup) -> None:
+    await Victim.start(place.accounts, task_group=group, register_as="victim")
+    await anyio.sleep(0)
+    exit("victim")
+    await wait_exit("victim")
+
+
+async def ask(place: Place, group: TaskGroup) -> None:
+    pid = await Victim.start(place.accounts, task_group=group, register_as="victim")
+    for number, how in enumerate(("now", "turn", "wait")):
+        if await call(pid, (how, number), timeout=None) != number:
+            raise Wrong(f"another answer to {how}")
+
+
+async def tell(place: Place, group: TaskGroup) -> None:
+    pid = await Victim.start(place.accounts, task_group=group, register_as="victim")
+    await cast(pid, place.accounts.letter())
+    await anyio.sleep(0)
+    await send(pid, place.accounts.letter())
+    await anyio.sleep(0)
+
+
+async def receive(place: Place, group: TaskGroup) -> None:
+    await Listener.start(place.accounts, task_group=group, register_as="victim")
+    await anyio.sleep(0)
+    await send("victim", place.accounts.letter())
+    await anyio.sleep(0)
+
+
+SCENES: tuple[Scene, ...] = (start, ask, tell, receive)
+INTRUSIONS: tuple[Callable[[Place], object], ...] = (
+    lambda place: place.end("shutdown"),
+    lambda place: place.end("kill"),
+    lambda place: cast_nowait("victim", place.accounts.letter()),
+)
+
+
+def intrude(loop: str, scene: Scene, intrusion: Callable[[Place], object], number: int) -> bool:
+    """Let it come in at that place; return False if the scene has not so many."""
+    place = Place(number, intrusion)
+    options = {"use_uvloop": True} if loop == "uvloop" else {}
+    backend = "trio" if loop == "trio" else "asyncio"
+    with accounted(place.accounts), overheard():
+        anyio.run(place.play, scene, backend=backend, backend_options=options)
+    place.accounts.judge()
+    if any(find_process(pid) is not None for pid in place.ended):
+        raise Wrong("somebody has not ended")
+    return place.left < 0
+
+
+def main(loop: str, first: str, stride: str, patience: str, fault: str = "") -> None:
+    count = 0
+    with intrusion_faults.planted(fault):
+        for (name, scene), intrusion in product(
+            ((scene.__name__, scene) for scene in SCENES),
+            INTRUSIONS,
+        ):
+            for number in range(int(first), TOO_MANY, int(stride)):
+                faulthandler.dump_traceback_later(float(patience), exit=True)
+                print(f"in {name}, at {number}:", file=sys.stderr, flush=True)  # noqa: T201
+                if not intrude(loop, scene, intrusion, number):
+                    break
+                count += 1
+    print(count)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
