@@ -17,7 +17,7 @@ from fauxtp.process import Process
 from fauxtp.registry import PID
 from fauxtp.serving import Stop, serve
 from fauxtp.task import Task, start_task
-from fauxtp.texts import shown
+from fauxtp.texts import label, shown
 from fauxtp.waiting import give_way
 
 __all__ = ["NO_REPLY", "GenServer", "Stop"]
@@ -144,6 +144,6 @@ def _not_handled(server: GenServer[Any, Any], handler: str, message: object) -> 
             kind.__name__,
             pid,
             handler,
-            shown(message),
+            label(message),
         )
     dead_letters.add(pid, message, "unhandled")

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from hostile import effort
 
 import fauxtp
+from fauxtp import handoff
 
 PATIENCE = 60.0  # seconds until a test's own process counts as hung
 
@@ -117,6 +118,12 @@ def run() -> Run:
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Both kinds of event loop; a file that is marked `anyio` runs on each of them."""
     return request.param
+
+
+@pytest.fixture(params=[True, False], ids=["on the spot", "in the mailbox"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls are handled on the spot where that can be done; and then none is."""
+    monkeypatch.setattr(handoff, "enabled", request.param)
 
 
 def turns() -> list[int]:

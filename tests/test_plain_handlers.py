@@ -17,17 +17,11 @@ from fauxtp import (
     call,
     cast,
     exit,
-    handoff,
     send,
     wait_exit,
 )
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True, params=[True, False], ids=["on the spot", "in the mailbox"])
-def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handoff, "enabled", request.param)
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("either_way")]
 
 
 def plain(name: str, base: Any = GenServer) -> Any:

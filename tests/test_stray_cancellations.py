@@ -21,18 +21,16 @@ from fauxtp import (
     call,
     cast,
     exit,
-    handoff,
     is_alive,
     send,
     wait_exit,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ASYNCIO)]
-
-
-@pytest.fixture(autouse=True, params=[True, False], ids=["on the spot", "in the mailbox"])
-def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handoff, "enabled", request.param)
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.usefixtures("either_way"),
+    pytest.mark.parametrize("anyio_backend", ASYNCIO),
+]
 
 
 async def stray() -> None:

@@ -21,15 +21,9 @@ from fauxtp import (
     call,
     call_blocking,
     exit,
-    handoff,
 )
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True, params=[True, False], ids=["on the spot", "in the mailbox"])
-def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handoff, "enabled", request.param)
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("either_way")]
 
 
 class Worker(GenServer[Any, Any]):
