@@ -6,28 +6,39 @@ Those in one line are made one after the other, in the order in which they were 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, final
+from typing import Any, Protocol, final
 
-from anyio import CancelScope, Event, Lock, move_on_after
+from anyio import CancelScope, Event, move_on_after
 from anyio.abc import TaskGroup
 
 from fauxtp.calls import Call, reply
 from fauxtp.errors import ProcessExited
 from fauxtp.process import ExitReason
 
-__all__ = ["Changes"]
+__all__ = ["Changes", "Line"]
 
 _CALLED_OFF = ExitReason("shutdown", abnormal=True)
 
 
 @final
 class _Change:
-    __slots__ = ("done", "line", "revocable", "scope")
+    __slots__ = ("done", "of", "revocable", "scope", "turn")
 
-    def __init__(self, line: Lock, revocable: bool) -> None:
-        self.line, self.revocable = line, revocable
+    def __init__(self, of: InLine, revocable: bool) -> None:
+        self.of, self.revocable = of, revocable
         self.scope = CancelScope()
-        self.done = Event()
+        self.turn, self.done = Event(), Event()
+
+
+Line = dict[_Change, None]
+"""Those that are not over, in order: the first has its turn."""
+
+
+class InLine(Protocol):
+    """What is changed. Several may share a line."""
+
+    @property
+    def line(self) -> Line: ...
 
 
 @final
@@ -45,18 +56,20 @@ class Changes:
     def begin(
         self,
         group: TaskGroup,
-        line: Lock,
+        of: InLine,
         work: Callable[[], Awaitable[Any]],
         from_: Call | None = None,
         *,
         revocable: bool = False,
     ) -> None:
-        """Do `work` in `group` when its turn has come; answer `from_`, who asked for it.
+        """Do `work` in `group` when its turn in the line of `of` has come; answer `from_`.
 
         What is `revocable` may be called off by whoever wants the contrary.
         """
-        change = _Change(line, revocable)
+        change = _Change(of, revocable)
         self._under_way[change] = None
+        of.line[change] = None  # here: tasks need not begin in the order in which they are made
+        _let_go_on(of.line)
         try:
             group.start_soon(self._carry_out, change, work, from_, name="a change of children")
         except BaseException:
@@ -68,8 +81,8 @@ class Changes:
     ) -> None:
         try:
             with change.scope:
-                async with change.line:
-                    answer = await work()
+                await change.turn.wait()
+                answer = await work()
                 if from_ is not None:
                     reply(from_, answer)
                 return
@@ -85,12 +98,14 @@ class Changes:
 
     def _over(self, change: _Change) -> None:
         self._under_way.pop(change, None)
+        change.of.line.pop(change, None)
+        _let_go_on(change.of.line)
         change.done.set()
 
-    def call_off(self, line: Lock) -> None:
-        """Cancel what is revocable in `line`; whoever is next in it sees to the rest."""
+    def call_off(self, of: InLine) -> None:
+        """Cancel what is done to `of` and revocable; whoever is next in line sees to the rest."""
         for change in list(self._under_way):
-            if change.revocable and change.line is line:
+            if change.revocable and change.of is of:
                 change.scope.cancel()
 
     async def settled(self, seconds: float) -> None:
@@ -105,3 +120,9 @@ class Changes:
             change.scope.cancel()
         for change in list(self._under_way):
             await change.done.wait()
+
+
+def _let_go_on(line: Line) -> None:
+    for first in line:
+        first.turn.set()
+        return

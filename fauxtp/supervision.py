@@ -2,7 +2,8 @@
 
 A child whose `init` or `terminate` hangs holds up nobody who asks, and no sibling: changes are
 made beside the supervisor's own work. In `ONE_FOR_ONE` each child has a line of its own for
-them. In the other strategies the fate of one is that of others, and all have one line.
+them. In the other strategies the fate of one is that of others, and all have one line: there, who
+is to be restarted holds up the others' changes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, final
 from anyio import (
     CancelScope,
     Event,
-    Lock,
     create_task_group,
     current_time,
     get_cancelled_exc_class,
@@ -25,7 +25,7 @@ from anyio.abc import TaskGroup
 from fauxtp import reports
 from fauxtp.actor import children_of, started
 from fauxtp.calls import NO_REPLY, Call, reply
-from fauxtp.changes import Changes
+from fauxtp.changes import Changes, Line
 from fauxtp.children import ChildInfo, ChildSpec, RestartStrategy, RestartType
 from fauxtp.errors import AlreadyStarted, MaxRestartsExceeded, NoChild, ReceiveTimeout
 from fauxtp.life import launch
@@ -59,12 +59,12 @@ class Question:
 
 @final
 class ChildDown:
-    """The message that a child has ended."""
+    """The message that a child has ended; `watch` is what it was watched by."""
 
-    __slots__ = ("id", "pid", "reason")
+    __slots__ = ("id", "reason", "watch")
 
-    def __init__(self, id: str, pid: PID, reason: ExitReason) -> None:  # noqa: A002
-        self.id, self.pid, self.reason = id, pid, reason
+    def __init__(self, id: str, watch: Ref, reason: ExitReason) -> None:  # noqa: A002
+        self.id, self.watch, self.reason = id, watch, reason
 
 
 @final
@@ -81,13 +81,14 @@ class _Failed:
 class Child:
     """A child: its spec, its process while it has one, and how often it was started again."""
 
-    __slots__ = ("line", "process", "restarts", "spec", "watch")
+    __slots__ = ("is_new", "line", "process", "restarts", "spec", "watch")
 
-    def __init__(self, spec: ChildSpec, line: Lock) -> None:
+    def __init__(self, spec: ChildSpec, line: Line) -> None:
         self.spec = spec
         self.line = line
         self.process: Process | None = None
         self.restarts = 0
+        self.is_new = True  # it has yet to start for the first time
         self.watch = Ref()
 
     @property
@@ -108,7 +109,7 @@ class Supervision:
         self._chief = chief
         self._by_id: dict[str, Child] = {}
         self._restarts: deque[float] = deque()
-        self._line = Lock()
+        self._line: Line = {}
         self._changes = Changes(self._fail)
         self._all_stopped, self._hosted = Event(), Event()
         self._nursery: TaskGroup | None = None
@@ -191,7 +192,7 @@ class Supervision:
 
     async def _start(self, child: Child) -> None:
         assert self._nursery is not None
-        spec, chief = child.spec, self._process
+        spec, chief, watch = child.spec, self._process, child.watch
         actor = spec.actor_class(*spec.args, **spec.kwargs)
         try:
             child.process = process = await launch(
@@ -200,12 +201,13 @@ class Supervision:
         except get_cancelled_exc_class():
             child.process = actor._fauxtp_process  # it has yet to end, before the older ones
             raise
+        child.is_new = False
         mailbox = chief.mailbox
 
         def tell(pid: PID, reason: ExitReason) -> None:
-            mailbox.deliver(ChildDown(spec.id, pid, reason))
+            mailbox.deliver(ChildDown(spec.id, watch, reason))
 
-        if process.watch(child.watch, tell):
+        if process.watch(watch, tell):
             reports.started_child(chief, spec, process)
         else:
             assert process.reason is not None
@@ -216,10 +218,11 @@ class Supervision:
             await self._stop(child)
 
     async def _stop(self, child: Child) -> None:
+        watch, child.watch = child.watch, Ref()  # what is told of it from here on is no news
         process = child.process
         if process is None:
             return
-        process.watchers.pop(child.watch, None)  # what was asked for is no news
+        process.watchers.pop(watch, None)
         process.request_exit(_SHUTDOWN)
         try:
             await wait_exit(process.pid, child.spec.shutdown)
@@ -231,20 +234,26 @@ class Supervision:
 
     # When a child has ended
 
-    def _child_down(self, message: ChildDown) -> None:
+    def _is_news(self, message: ChildDown) -> bool:
         child = self._by_id.get(message.id)
-        # One that was stopped meanwhile, or started anew, is no news.
-        if child is None or child.pid is not message.pid:
+        return child is not None and child.watch is message.watch
+
+    def _child_down(self, message: ChildDown) -> None:
+        if not self._is_news(message):
             return
+        child = self._by_id[message.id]
         child.process = None
         if _must_restart(child.spec.restart, message.reason):
-            self._begin(partial(self._restart, child, message.reason), child, revocable=True)
+            alone = child.line is not self._line  # else siblings would be left behind
+            again = partial(self._restart, child, message)
+            self._begin(again, child, revocable=alone)
         elif child.spec.restart is RestartType.TEMPORARY:
             del self._by_id[message.id]
 
-    async def _restart(self, child: Child, reason: ExitReason) -> None:
-        if child.process is not None or self._by_id.get(child.spec.id) is not child:
+    async def _restart(self, child: Child, message: ChildDown) -> None:
+        if child.process is not None or not self._is_news(message):
             return  # the change before this one has seen to it
+        reason = message.reason
         while True:
             self._count_restart(child, reason)
             group = self._fate_of(child)
@@ -267,7 +276,7 @@ class Supervision:
 
     def _fate_of(self, child: Child) -> list[Child]:
         """Return whom the strategy restarts with `child`, in order."""
-        everyone = list(self._by_id.values())
+        everyone = [other for other in self._by_id.values() if not other.is_new]
         match self._chief.strategy:
             case RestartStrategy.ONE_FOR_ONE:
                 return [child]
@@ -309,8 +318,7 @@ class Supervision:
                 self._add(question.subject, from_)
             case "terminate":
                 child = self._known(question.subject)
-                if child.line is not self._line:  # else siblings would be left behind
-                    self._changes.call_off(child.line)
+                self._changes.call_off(child)
                 self._begin(partial(self._terminate, child), child, from_)
             case "restart":
                 child = self._known(question.subject)
@@ -336,7 +344,7 @@ class Supervision:
 
     def _new_child(self, spec: ChildSpec) -> Child:
         alone = self._chief.strategy is RestartStrategy.ONE_FOR_ONE
-        self._by_id[spec.id] = child = Child(spec, Lock() if alone else self._line)
+        self._by_id[spec.id] = child = Child(spec, {} if alone else self._line)
         return child
 
     def _known(self, id_: str) -> Child:
@@ -353,7 +361,7 @@ class Supervision:
         revocable: bool = False,
     ) -> None:
         group = children_of(self._chief)
-        self._changes.begin(group, child.line, work, from_, revocable=revocable)
+        self._changes.begin(group, child, work, from_, revocable=revocable)
 
     def _add(self, spec: ChildSpec, from_: Call) -> None:
         known = self._by_id.get(spec.id)

@@ -85,7 +85,10 @@ async def test_a_restart_that_hangs_holds_up_no_sibling_and_no_question(
         assert whereis("hanging") is None
 
 
-async def test_who_adds_a_child_that_hangs_holds_up_nobody(hanging: type[Hanging]) -> None:
+@pytest.mark.parametrize("strategy", RestartStrategy)
+async def test_who_adds_a_child_that_hangs_holds_up_nobody(
+    hanging: type[Hanging], strategy: RestartStrategy
+) -> None:
     hanging.first = False
     outcomes: list[Exception] = []
 
@@ -97,11 +100,12 @@ async def test_who_adds_a_child_that_hangs_holds_up_nobody(hanging: type[Hanging
 
     async with running() as group:
         a = ChildSpec("a", Puppet, args=("a", []), register_as="a")
-        await supervisor(a).start(task_group=group, register_as="chief")
+        await supervisor(a, strategy=strategy).start(task_group=group, register_as="chief")
         async with anyio.create_task_group() as adding:
             adding.start_soon(add)
             await hanging.begun.wait()
-            await crashed("a")
+            if strategy is RestartStrategy.ONE_FOR_ONE:
+                await crashed("a")
             with pytest.raises(AlreadyStarted, match="has a child 'hanging' already") as caught:
                 await start_child("chief", ChildSpec("hanging", Idle))
             assert caught.value.pid is None
@@ -220,3 +224,45 @@ async def test_a_child_may_ask_its_supervisor_while_it_is_added() -> None:
         pid = await start_child("chief", ChildSpec("curious", Curious))
         assert await call(pid, "whom?") == ["a", "curious"]
         assert is_alive(pid)
+
+
+@pytest.mark.parametrize("strategy", RestartStrategy)
+async def test_a_child_that_is_to_be_added_is_not_restarted_before(
+    hanging: type[Hanging], strategy: RestartStrategy
+) -> None:
+    hanging.first = False
+    diary: list[str] = []
+
+    async def add() -> None:
+        with pytest.raises(ProcessExited):
+            await start_child("chief", ChildSpec("hanging", hanging))
+
+    async with running() as group:
+        chief = supervisor(ChildSpec("a", Puppet, args=("a", diary)), strategy=strategy)
+        await chief.start(task_group=group, register_as="chief")
+        async with anyio.create_task_group() as adding:
+            adding.start_soon(add)
+            await hanging.begun.wait()
+            [a, _] = await which_children("chief")
+            assert a.pid is not None
+            await cast(a.pid, boom)
+            await wait_exit(a.pid)
+            spec = ChildSpec("b", Puppet, args=("b", diary), register_as="b")
+            adding.start_soon(start_child, "chief", spec)
+            await anyio.wait_all_tasks_blocked()
+            await terminate_child("chief", "hanging")
+        assert [child.id for child in await which_children("chief") if child.pid] == ["a", "b"]
+        assert diary.count("+b") == 1
+
+
+async def test_who_has_crashed_before_it_is_terminated_stays_down() -> None:
+    """The supervisor may hear of the crash only while it sees to the end of the child."""
+    async with running() as group:
+        spec = ChildSpec("a", Puppet, register_as="a")
+        chief = await supervisor(spec).start(task_group=group)
+        for _ in range(100):
+            async with anyio.create_task_group() as both:
+                both.start_soon(terminate_child, chief, "a")
+                both.start_soon(cast, "a", boom)
+            assert whereis("a") is None
+            await restart_child(chief, "a")
