@@ -20,22 +20,35 @@ class Line:
     comes meanwhile gets that. To leave takes as long wherever one stands.
 
     Whoever uses a line has the gate of its mailbox, which is no help against what comes in
-    between in its own thread: so nobody is ever in neither place.
+    between in its own thread: so nobody is ever in neither place, and whoever moves a message
+    keeps room for it until it lies where it is counted.
     """
 
-    __slots__ = ("_called", "_waiting")
+    __slots__ = ("_kept", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[AnyWaiter, None] = OrderedDict()
-        self._called: dict[AnyWaiter, None] = {}
+        self._kept: dict[object, None] = {}  # for whom
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     @property
     def kept(self) -> int:
-        """For how many who were called up room is kept."""
-        return len(self._called)
+        """For how many room is kept."""
+        return len(self._kept)
+
+    def keep(self, who: object) -> None:
+        """Keep room for `who`, until that is let go."""
+        self._kept[who] = None
+
+    def let_go(self, who: object) -> None:
+        """Keep no room for `who` any more."""
+        self._kept.pop(who, None)
+
+    def keeps(self, who: object) -> bool:
+        """Return whether room is kept for `who`."""
+        return who in self._kept
 
     def join(self, waiter: AnyWaiter) -> None:
         """Go to the end of the line."""
@@ -44,16 +57,16 @@ class Line:
     def leave(self, waiter: AnyWaiter) -> bool:
         """Be in the line no more, and need no room; return whether there was room kept for it."""
         self._waiting.pop(waiter, None)
-        return waiter in self._called and self._called.pop(waiter, 0) is None
+        return waiter in self._kept and self._kept.pop(waiter, 0) is None
 
     def call_up(self, room: int) -> AnyWaiter | None:
         """Keep room for the first, and return who that is; None if `room` is kept already."""
-        while self._waiting and len(self._called) < room:
+        while self._waiting and len(self._kept) < room:
             try:
                 first = next(iter(self._waiting))
             except (RuntimeError, StopIteration):
                 continue  # something has come in between
-            self._called[first] = None
+            self._kept[first] = None
             self._waiting.pop(first, None)
             return first
         return None
@@ -62,7 +75,7 @@ class Line:
         """Let `waiter`, who could not be woken, be the first in the line again."""
         self._waiting[waiter] = None
         self._waiting.move_to_end(waiter, last=False)
-        self._called.pop(waiter, None)
+        self._kept.pop(waiter, None)
 
     def dissolve(self) -> None:
         """Wake everybody, as nobody will get room."""

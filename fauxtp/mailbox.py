@@ -203,16 +203,27 @@ class Mailbox:
             return True
         with self._gate:
             closed = self.closed
-            if not closed:
-                # Nobody overtakes those who wait, nor takes the room that is kept for them.
-                if self._senders or len(self) + self._senders.kept >= self.max_size:
-                    return False
-                self._inbox.append(message)
+            # Nobody overtakes those who wait.
+            admitted = not closed and not self._senders and self._fits_in(message)
+        if self._senders:
+            self._made_room()  # which who came in meanwhile did not see
         if closed:
             self._refuse(message)
-        else:
+        elif admitted:
             self._arrived()
-        return True
+        return closed or admitted
+
+    def _fits_in(self, message: Any) -> bool:
+        """Put `message` in if there is room beside what is kept; whoever asks has the gate."""
+        hand = object()
+        try:
+            self._senders.keep(hand)  # first: who comes in between counts it
+            if len(self) + self._senders.kept > self.max_size:
+                return False
+            self._inbox.append(message)
+            return True
+        finally:
+            self._senders.let_go(hand)
 
     def _refuse(self, message: Any) -> None:
         if isinstance(message, Call):
@@ -258,10 +269,15 @@ class Mailbox:
     def _use_room(self, waiter: Waiter | ThreadWaiter, message: Any, in_time: bool = True) -> bool:
         """Put `message` in where room is kept for it; return False if none is."""
         with self._gate or _NO_GATE:
-            has_room = self._senders.leave(waiter) or in_time
-            because = self._closed_because
-            if has_room and because is None:
-                self._inbox.append(message)
+            try:
+                has_room = self._senders.keeps(waiter) or in_time
+                because = self._closed_because
+                if has_room and because is None:
+                    self._inbox.append(message)
+            finally:
+                self._senders.leave(waiter)  # last: until then it is the room of this one
+        if self._senders:
+            self._made_room()
         if because is not None:
             self._lose(message, because)
         elif has_room:
@@ -359,6 +375,10 @@ class Mailbox:
         """Take out the oldest message, whatever it is; raise `IndexError` if there is none."""
         if self._kept:
             self._put_back()
+        if self._given_up:
+            first = self._inbox[0]
+            if type(first) is Call:
+                self.forget(first)  # as in `_take_up`
         message = self._inbox.popleft()
         if self._senders:
             self._made_room()
@@ -415,14 +435,12 @@ class Mailbox:
                 if extracted is None:
                     continue
                 self._put_back(seen + 1)
+                taken = type(message) is not Call or self._take_up(message)
                 self._kept.pop()
                 if self._senders:
                     self._made_room()
-                if type(message) is Call:
-                    if not message.take():
-                        self.forget(message)
-                        break  # its caller has given up: it counts as never sent
-                    self._owe(message)
+                if not taken:
+                    break  # its caller has given up: it counts as never sent
                 return (handler, extracted), seen
             else:
                 seen += 1
@@ -438,11 +456,19 @@ class Mailbox:
             if self._gate is None:
                 self._kept.append(self._inbox.popleft())
             else:
-                with self._gate:  # or a sender would see room that there is not
-                    self._kept.append(self._inbox.popleft())
+                self._keep_in_hand(self._gate)
         except IndexError:
             return False
         return True
+
+    def _keep_in_hand(self, gate: AbstractContextManager[Any]) -> None:
+        hand = object()
+        with gate:
+            try:
+                self._senders.keep(hand)  # or a sender would see room that there is not
+                self._kept.append(self._inbox.popleft())
+            finally:
+                self._senders.let_go(hand)
 
     def _put_back(self, number: int = 0) -> None:
         """Keep that `number` of the older messages; the others are new ones again, in order.
@@ -451,18 +477,34 @@ class Mailbox:
         after the other would take the square of their number. Nobody moves more messages than
         were scanned before.
         """
-        with self._gate or _NO_GATE:
-            while len(self._kept) > number:
-                try:
+        try:
+            if self._gate is None:
+                while len(self._kept) > number:
                     self._inbox.appendleft(self._kept.pop())
-                except IndexError:
-                    break  # another thread was quicker: the mailbox is closed
-            self._removals += 1
+            else:
+                self._put_back_in_hand(self._gate, number)
+        except IndexError:
+            pass  # another thread was quicker: the mailbox is closed
+        self._removals += 1
 
-    def _owe(self, call: Call) -> None:
+    def _put_back_in_hand(self, gate: AbstractContextManager[Any], number: int) -> None:
+        hand = object()
+        with gate:
+            try:
+                self._senders.keep(hand)
+                while len(self._kept) > number:
+                    self._inbox.appendleft(self._kept.pop())
+            finally:
+                self._senders.let_go(hand)
+
+    def _take_up(self, call: Call) -> bool:
+        if not call.take():
+            self.forget(call)  # before it is out, or there would seem to be room
+            return False
         if self._owed is None:
             self._owed = OwedCalls()
         self._owed.add(call)
+        return True
 
     # What nobody waits for any more
 
@@ -486,20 +528,30 @@ class Mailbox:
         """Throw away the calls that were given up, while nobody reads this mailbox."""
         with _sweeping:
             gone = self._given_up.known()
+            hand = None if self._gate is None else object()
             with self._gate or _NO_GATE:
                 self._put_back()
-                left: list[Any] = []
+                if self._kept is _NONE:
+                    self._kept = []
                 try:
+                    if hand is not None:
+                        self._senders.keep(hand)
                     for _ in range(len(self._inbox)):
                         message = self._inbox.popleft()
-                        if type(message) is not Call or message not in gone:
-                            left.append(message)
+                        if type(message) is Call and message in gone:
+                            self._given_up.forget({message})
+                        else:
+                            self._kept.append(message)  # where it is counted
                 except IndexError:
                     pass  # another thread has closed the mailbox
                 finally:
-                    self._inbox.extendleft(reversed(left))
+                    self._put_back()
+                    if hand is not None:
+                        self._senders.let_go(hand)
             self._given_up.forget(gone)
             self._given_up.due = False
+        if self._senders:
+            self._made_room()
         if self._closed_because is not None:
             self._bury(self._closed_because)
 

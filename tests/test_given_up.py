@@ -24,6 +24,7 @@ from fauxtp import (
     cast,
     process_info,
     processes,
+    send,
     send_nowait,
     start_or_find,
     tree,
@@ -193,6 +194,24 @@ async def test_who_waits_for_room_has_that_of_one_who_gives_up() -> None:
         await done.wait()
         actor.go_on.set()
         assert await call(pid, "end") == ["hang", 1, 2]
+
+
+@pytest.mark.parametrize("by_pattern", [False, True])
+async def test_who_finds_one_that_was_given_up_makes_no_room(by_pattern: bool) -> None:
+    box = Mailbox(max_size=1)
+    async with task_group() as group:
+        await give_up(box.pid)
+        send_nowait(box.pid, 1)
+        group.start_soon(send, box.pid, 2)
+        await anyio.wait_all_tasks_blocked()
+        if by_pattern:
+            group.start_soon(box.receive, (Call, str), (3, str))
+        else:
+            box.forget(box.take_nowait())  # as a server does
+        await anyio.wait_all_tasks_blocked()
+        assert len(box) == 1
+        assert [await box.receive((int, int)) for _ in range(2)] == [1, 2]
+        group.cancel_scope.cancel()
 
 
 async def test_threads_that_give_up_leave_nothing_either() -> None:
