@@ -9,9 +9,9 @@ time than all else that a short handler does. Of the rest, most is to read and w
 cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
+from cpython.time cimport monotonic
 
 from asyncio import _get_running_loop
-from time import monotonic
 
 from fauxtp import handoff
 from fauxtp.calls import DECLINED, NO_REPLY, PENDING, reply
@@ -70,7 +70,7 @@ cdef Slot _task = Slot(Process, "task")
 
 # What would else be looked up in the module each time
 cdef object declined = DECLINED, no_reply = NO_REPLY, pending = PENDING
-cdef object now = monotonic, running_loop = _get_running_loop
+cdef object running_loop = _get_running_loop
 cdef int budget = BUDGET, deepest = DEPTH
 cdef dict switches = handoff.__dict__
 
@@ -132,7 +132,7 @@ def step(process, Call call not None, caller, handler=None, /):
         if handler is None:
             _idle.put(process, False)
             _handling.put(process, call)
-            _handled_since.put(process, now())
+            _handled_since.put(process, monotonic())
             family = _family.of(process)
             if _scope.of(family) is None:
                 family.enter()

@@ -118,7 +118,6 @@ def begun_task(home, work, name, context, bint ours=False, /):
     """
     cdef int depth
     cdef _FirstTurns first
-    cdef dict shadowed
     cdef bint by_factory
     loop = _loop.of(home)
     by_factory = not ours and loop.get_task_factory() is not None
@@ -130,9 +129,8 @@ def begun_task(home, work, name, context, bint ours=False, /):
         finally:
             _depth.put(home, depth)
     first = _FirstTurns(loop)
-    shadowed = loop.__dict__
-    before = shadowed.get("call_soon")
-    shadowed["call_soon"] = first
+    before, inherited = loop.call_soon, type(loop).call_soon.__get__(loop)
+    loop.call_soon = first
     depth = <int>_depth.of(home)
     _depth.put(home, depth + 1)  # as a task factory may let it begin there
     task = None
@@ -142,10 +140,10 @@ def begun_task(home, work, name, context, bint ours=False, /):
         else:
             task = any_task(work, loop=loop, name=name, context=context)
     finally:
-        if before is None:
-            del shadowed["call_soon"]
+        if before == inherited:
+            del loop.call_soon
         else:
-            shadowed["call_soon"] = before
+            loop.call_soon = before
         _depth.put(home, depth)
         turn = first.of(task)
     if turn is not None:  # else it has begun, or begins by itself

@@ -147,8 +147,7 @@ class Actor(ABC):
 
     # What the runtime asks: see `fauxtp.ports.Behaviour`
 
-    def _fauxtp_behaviour(self) -> Behaviour:
-        return self
+    _fauxtp_behaviour: Callable[[], Behaviour] | None = None  # makes one beside the actor
 
     def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None] | None:
         return None

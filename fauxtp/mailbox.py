@@ -593,7 +593,7 @@ class Mailbox:
         finally:
             if self._waiting:
                 self.wake_receivers()
-            if self._senders:
+            if self._senders is not NO_LINE:
                 self._senders.dissolve()
 
     def _bury(self, because: Callable[[Call], BaseException]) -> None:

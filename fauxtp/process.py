@@ -184,7 +184,9 @@ class Process:
     )
 
     def __init__(self, actor: Actor, home: Home, supervisor: PID | None) -> None:
-        self.actor: Behaviour = actor._fauxtp_behaviour()  # until it has ended
+        behaviour = actor._fauxtp_behaviour
+        # Until it has ended
+        self.actor: Behaviour = actor if behaviour is None else behaviour()
         self.kind: type[Actor] = type(actor)
         self.home: Home = home
         self.pid: PID = PID()

@@ -202,7 +202,7 @@ def current_home() -> Home | None:
     """Return the event loop that runs in this thread, or None; the innermost, if there are two."""
     global _home_of
     loop = running_asyncio_loop() if _asyncio_loop is None else _asyncio_loop()
-    if loop is not None and not is_trio_innermost():
+    if loop is not None and (innermost is None or innermost.name != "trio"):
         if _home_of is None:
             from fauxtp.waiting_asyncio import home_of  # noqa: PLC0415
 

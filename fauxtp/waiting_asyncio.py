@@ -153,8 +153,9 @@ class _Closing:
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
-        self._close = loop.close
-        self._before = vars(loop).get("close")  # somebody else's
+        self._close = close = loop.close
+        # Somebody else's, perhaps; not looked up in the dict of the loop, see _turns_py.py
+        self._before = None if close == type(loop).close.__get__(loop) else close
 
     def __call__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         loop = self._loop
@@ -162,7 +163,7 @@ class _Closing:
             self._close()
         finally:
             if loop.is_closed() and not is_finalizing():
-                if vars(loop).get("close") is self:
+                if loop.close is self:
                     del loop.close  # which refers back to the loop
                     if self._before is not None:
                         loop.close = self._before
@@ -277,7 +278,7 @@ class AsyncioWaiter(Future[Any]):
         ran itself; and takes it back if it is told to. It has its turn soon, in either case.
         """
         server.idle = False
-        if server.handling is None or server.handed_over is not None:
+        if not _is_stepped(server):
             return False
         server.interrupted = True
         self.expire()
@@ -292,7 +293,7 @@ class AsyncioWaiter(Future[Any]):
             loop = self._home.loop
             # Where no task runs, it may be a signal handler that does, and the loop be asleep.
             soon = loop.call_soon if current_task(loop) else loop.call_soon_threadsafe
-            if _is_stepped(self.server):
+            if self.server is not None and _is_stepped(self.server):
                 again = partial(self._turn_if_free, turn, SOON)
                 self._next = soon(again, context=Context())
             else:
@@ -306,7 +307,7 @@ class AsyncioWaiter(Future[Any]):
         """
         if self._turn is not turn:
             return
-        if _is_stepped(self.server):
+        if self.server is not None and _is_stepped(self.server):
             again = partial(self._turn_if_free, turn, min(2 * delay, LATEST))
             self._next = self._home.loop.call_later(delay, again, context=Context())
         else:
@@ -362,9 +363,9 @@ class AsyncioWaiter(Future[Any]):
         self._context.run(self._turn, self)
 
 
-def _is_stepped(server: Process | None) -> bool:
+def _is_stepped(server: Process) -> bool:
     """Return whether somebody runs as the task of `server` now, which waits for messages."""
-    return server is not None and server.handling is not None and server.handed_over is None
+    return server.handling is not None and server.handed_over is None
 
 
 class _Deadlines:
