@@ -123,8 +123,7 @@ def link(pid: PID | str) -> None:
     if other is me:
         return
     if other is not None:
-        me.add_link(other)  # first: at its death, the other takes back both
-        other.add_link(me)
+        me.bind(other)  # first: at its death, the other takes back both
         if find_process(other.pid) is other or other.links.pop(me.pid, None) is None:
             return
         me.links.pop(other.pid, None)
@@ -138,8 +137,7 @@ def unlink(pid: PID | str) -> None:
     """
     me, other = _me("unlink"), _process_of(pid)
     if other is not None:
-        me.links.pop(other.pid, None)
-        other.links.pop(me.pid, None)
+        me.unbind(other)
 
 
 def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001

@@ -269,13 +269,22 @@ class Process:
                 self.monitors = fresh if self.monitors is _NONE else self.monitors
         self.monitors[ref] = pid
 
-    def add_link(self, other: Process) -> None:
-        """Note that the end of `other` is this one's affair."""
-        if self.links is _NONE:
-            with _first:
+    def bind(self, other: Process) -> None:
+        """Note that the end of each is the other's affair."""
+        with _first:
+            for process in (self, other):
                 fresh: dict[PID, Process] = {}
-                self.links = fresh if self.links is _NONE else self.links
-        self.links[other.pid] = other
+                process.links = fresh if process.links is _NONE else process.links
+            # In one line, or who comes in between and does the opposite would leave one half.
+            self.links[other.pid], other.links[self.pid] = other, self
+
+    def unbind(self, other: Process) -> None:
+        """Note that it is no more."""
+        with _first:
+            try:
+                del self.links[other.pid], other.links[self.pid]  # in one line, too
+            except KeyError:
+                pass  # it was not, or one of them dies just now
 
     def _add_child(self, child: Process) -> None:
         if self.children is _NONE:
@@ -472,6 +481,8 @@ def living() -> list[Process]:
 
 
 def _after_fork_in_child() -> None:
+    global _first
+    _first = threading.RLock()  # who held it is not here
     # The event loops are not here, and so none of the processes is alive. Nobody can be told.
     for process in list(_processes.values()):
         process.phase, process.reason = DEAD, CANCELLED

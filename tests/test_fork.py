@@ -14,14 +14,24 @@ QUIETLY = ("-W", "ignore::DeprecationWarning")
 
 HELD = """
 import os, threading
+import anyio
 import fauxtp
-from fauxtp import dead_letters, mailbox
+from fauxtp import dead_letters, mailbox, process
+
+class Watches(fauxtp.Actor):
+    async def run(self, state):
+        fauxtp.monitor(self.pid)
+        self.stop()
+
+async def watch():
+    async with anyio.create_task_group() as group:
+        await Watches.start(task_group=group)
 
 box = fauxtp.Mailbox(max_size=2)
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with dead_letters._lock, mailbox._first_message, box._gate:
+    with dead_letters._lock, mailbox._first_message, process._first, box._gate:
         held.set()
         done.wait()
 
@@ -34,6 +44,7 @@ if child == 0:
     fauxtp.Mailbox().put_nowait(2)
     fauxtp.send_nowait(box.pid, 3)
     counts = dead_letters.counts()
+    anyio.run(watch)
     os._exit(0 if counts == {"noproc": 1, "exited": 1} and len(box) == 1 else 1)
 done.set()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -24,19 +24,23 @@ from fauxtp import (
     call,
     cast,
     cast_nowait,
+    demonitor,
     exit,
+    link,
+    monitor,
     register,
     registered,
     reply,
     send,
     send_nowait,
+    unlink,
     unregister,
     wait_exit,
     wait_registered,
     whereis,
 )
 from fauxtp.mailbox import find_mailbox
-from fauxtp.process import Process, find_process
+from fauxtp.process import Process, current_process, find_process
 from fauxtp.registry import PID
 from fauxtp.waiting_asyncio import AsyncioWaiter
 from hostile.intruded_servers import (
@@ -91,7 +95,7 @@ class System:
         """
         self.intrusions += 1
         do = INTRUSIONS[before] if before < len(INTRUSIONS) else self.dice.choice(INTRUSIONS)
-        if near is not None and self.dice.random() < NEAR:
+        if near is not None and do not in BONDS and self.dice.random() < NEAR:
             self.meet(near, do)
         else:
             getattr(self, do)()
@@ -151,6 +155,26 @@ class System:
         pid = self.dice.choice((whereis("kid"), whereis("reader"), *self.victims))
         if pid is not None and self.is_mortal(pid):
             self.end_it(pid)
+
+    def watch(self) -> None:
+        """As a server that lives on: watch one that is to end, or end the watch."""
+        me = current_process()
+        if me is not None and me.kind is Server and me.pid is whereis("pool"):
+            accounts = self.accounts
+            if accounts.watched and self.dice.random() < 0.5:
+                ref = self.dice.choice(accounts.watched)
+                if demonitor(ref):
+                    accounts.unwatched.append(ref)
+            else:
+                everybody: tuple[PID | str, ...] = ("kid", *self.victims)
+                accounts.watched.append(monitor(self.dice.choice(everybody)))
+
+    def bind(self) -> None:
+        """As one that may be ended: be linked with another, or no more."""
+        me = current_process()
+        if me is not None and me.kind in (Victim, Prey):
+            everybody: tuple[PID | str, ...] = ("nobody", *self.victims)
+            self.dice.choice((link, unlink))(self.dice.choice(everybody))
 
     def answer(self) -> None:
         if self.accounts.held:
@@ -258,4 +282,8 @@ class System:
             raise Wrong(f"left are {registered()}")
 
 
-INTRUSIONS = "end", "cast", "end", "send", "end", "squeeze", "answer", "name", "unname"
+BONDS = "watch", "bind"  # which are the interrupted process's own
+INTRUSIONS = (
+    *("end", "cast", "end", "send", "end", "squeeze", "answer", "name", "unname"),
+    *BONDS,
+)

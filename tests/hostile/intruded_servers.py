@@ -23,7 +23,7 @@ from fauxtp import (
     monitor,
 )
 from fauxtp.dead_letters import DeadLetter
-from fauxtp.registry import PID
+from fauxtp.registry import PID, Ref
 
 ROOM = 2  # in the narrow mailbox
 
@@ -51,6 +51,9 @@ class Accounts:
         self.seen: list[int] = []
         self.ended: list[PID] = []
         self.held: list[Call] = []
+        self.watched: list[Ref] = []
+        self.unwatched: list[Ref] = []
+        self.told: list[Ref] = []
 
     def letter(self) -> Letter:
         return Letter(next(self.numbers))
@@ -63,12 +66,18 @@ class Accounts:
             self.handled(letter.message)
         elif type(letter.message).__name__ == "Cast":
             self.handled(letter.message.request)
+        elif isinstance(letter.message, Down):
+            self.told.append(letter.message.ref)
 
     def judge(self) -> None:
         seen, sent = Counter(self.seen), next(self.numbers)
         wrong = {number: seen[number] for number in range(sent) if seen[number] != 1}
         if wrong:
             raise Wrong(f"of {sent} letters, these came so often: {wrong}")
+        told = Counter(self.told)
+        for ref in self.watched:
+            if told[ref] != (ref not in self.unwatched):
+                raise Wrong(f"{ref} has told {told[ref]} times; {self.unwatched} were to not")
 
 
 class Server(GenServer[Any, Any]):
@@ -103,6 +112,8 @@ class Server(GenServer[Any, Any]):
     async def handle_info(self, message: Any, state: int) -> int:
         if isinstance(message, Letter):
             self.accounts.handled(message)
+        elif isinstance(message, Down):
+            self.accounts.told.append(message.ref)
         return state
 
 
@@ -173,7 +184,9 @@ def overheard() -> Iterator[None]:
             stack.callback(logger.removeHandler, heard)
         yield
     if heard.records:
-        raise Wrong(f"this was logged: {[record.getMessage() for record in heard.records]}")
+        said = [(record.getMessage(), record.exc_info) for record in heard.records]
+        errors = [error for _, info in said if info and (error := info[1]) is not None]
+        raise Wrong(f"this was logged: {said}") from (errors[0] if errors else None)
 
 
 def accounted(accounts: Accounts) -> Any:

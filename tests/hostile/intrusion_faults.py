@@ -10,6 +10,7 @@ from typing import Any
 from fauxtp import mailbox
 from fauxtp.family_asyncio import AsyncioFamily
 from fauxtp.mailbox import Mailbox
+from fauxtp.process import _NONE, Process
 from fauxtp.waiting_asyncio import AsyncioWaiter
 
 
@@ -31,6 +32,15 @@ def _open_slowly(box: Mailbox) -> None:
         box._inbox = deque()
 
 
+def _bind_one_first(process: Process, other: Process) -> None:
+    if process.links is _NONE:
+        process.links = {}
+    if other.links is _NONE:
+        other.links = {}
+    process.links[other.pid] = other
+    other.links[process.pid] = process
+
+
 def _where_a_task_runs(home: Any) -> bool:
     from trio.lowlevel import in_trio_task  # noqa: PLC0415
 
@@ -42,6 +52,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "looks first": (AsyncioWaiter, "_end", _look_first),
     "plans again": (AsyncioWaiter, "_plan_turn", _plan_again),
     "opens slowly": (Mailbox, "_open_inbox", _open_slowly),
+    "binds one first": (Process, "bind", _bind_one_first),
 }
 
 

@@ -34,6 +34,7 @@ from fauxtp.process import find_process
 from fauxtp.registry import PID
 from hostile import intrusion_faults
 from hostile.intruded_servers import Accounts, Letter, Victim, Wrong, accounted, overheard
+from hostile.intrusion_bonds import Bonds, Witness
 
 OURS = os.path.dirname(fauxtp.__file__) + os.sep
 TOO_MANY = 20_000
@@ -59,6 +60,7 @@ class Place:
         self.left, self.do = number, intrude
         self.accounts = Accounts()
         self.ended: list[PID] = []
+        self.bonds = Bonds()
 
     def come(self, frame: Any, *_: Any) -> Any:
         if not frame.f_code.co_filename.startswith((OURS, intrusion_faults.__file__)):
@@ -115,11 +117,27 @@ async def receive(place: Place, group: TaskGroup) -> None:
     await anyio.sleep(0)
 
 
-SCENES: tuple[Scene, ...] = (start, ask, tell, receive)
-INTRUSIONS: tuple[Callable[[Place], object], ...] = (
+async def watch(place: Place, group: TaskGroup) -> None:
+    await Victim.start(place.accounts, task_group=group, register_as="victim")
+    await Witness.start(place.bonds, task_group=group, register_as="witness")
+    await wait_exit("witness")
+
+
+Intrusion = Callable[["Place"], object]
+INTRUSIONS: tuple[Intrusion, ...] = (
     lambda place: place.end("shutdown"),
     lambda place: place.end("kill"),
     lambda place: cast_nowait("victim", place.accounts.letter()),
+)
+BONDS: tuple[Intrusion, ...] = (
+    lambda place: place.bonds.monitor(),
+    lambda place: place.bonds.demonitor(),
+    lambda place: place.bonds.link(),
+    lambda place: place.bonds.unlink(),
+)
+SCENES: tuple[tuple[Scene, Intrusion], ...] = (
+    *product((start, ask, tell, receive), INTRUSIONS),
+    *product((watch,), (*BONDS, INTRUSIONS[1])),
 )
 
 
@@ -139,13 +157,10 @@ def intrude(loop: str, scene: Scene, intrusion: Callable[[Place], object], numbe
 def main(loop: str, first: str, stride: str, patience: str, fault: str = "") -> None:
     count = 0
     with intrusion_faults.planted(fault):
-        for (name, scene), intrusion in product(
-            ((scene.__name__, scene) for scene in SCENES),
-            INTRUSIONS,
-        ):
+        for scene, intrusion in SCENES:
             for number in range(int(first), TOO_MANY, int(stride)):
                 faulthandler.dump_traceback_later(float(patience), exit=True)
-                print(f"in {name}, at {number}:", file=sys.stderr, flush=True)  # noqa: T201
+                print(f"in {scene.__name__}, at {number}:", file=sys.stderr, flush=True)  # noqa: T201
                 if not intrude(loop, scene, intrusion, number):
                     break
                 count += 1
