@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -35,8 +35,8 @@ class Wrong(AssertionError):
 class Letter:
     """A message with a number."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, number: int, load: object) -> None:
+        self.number, self.load = number, load
 
     def __repr__(self) -> str:
         return f"<Letter {self.number}>"
@@ -51,12 +51,13 @@ class Accounts:
         self.seen: list[int] = []
         self.ended: list[PID] = []
         self.held: list[Call] = []
+        self.load: Callable[[], object] = type(None)  # makes what each letter carries
         self.watched: list[Ref] = []
         self.unwatched: list[Ref] = []
         self.told: list[Ref] = []
 
     def letter(self) -> Letter:
-        return Letter(next(self.numbers))
+        return Letter(next(self.numbers), self.load())
 
     def handled(self, letter: Letter) -> None:
         self.seen.append(letter.number)

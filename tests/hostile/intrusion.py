@@ -95,6 +95,23 @@ class Intruder:
             gc.unfreeze()
 
     @contextmanager
+    def finalisers(self) -> Iterator[None]:
+        """Each end of a thing that a letter carries, or that a collection finds in a cycle."""
+        threshold = gc.get_threshold()
+        gc.collect()
+        gc.freeze()
+        self.system.accounts.load = lambda: Dropped(self)
+        gc.set_threshold(1)
+        Dropped(self).drop()
+        try:
+            yield
+        finally:
+            gc.set_threshold(*threshold)
+            self.system.accounts.load = type(None)
+            self.left = 0
+            gc.unfreeze()
+
+    @contextmanager
     def signals(self) -> Iterator[None]:
         """Each signal, of which there is a storm."""
         signal.signal(signal.SIGALRM, self.enter)
@@ -103,6 +120,24 @@ class Intruder:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class Dropped:
+    """Comes in as it is finalised, and leaves another in a cycle behind."""
+
+    def __init__(self, intruder: Intruder) -> None:
+        self.intruder = intruder
+        self.itself: Dropped | None = None
+
+    def drop(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        intruder = self.intruder
+        if intruder.left:
+            intruder.enter(0, sys._getframe(1))
+            if self.itself is not None:
+                Dropped(intruder).drop()
 
 
 def _home(module: ModuleType) -> str:

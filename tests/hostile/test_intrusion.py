@@ -45,7 +45,7 @@ def test_whoever_comes_in_at_one_place_harms_nobody(body: str, loop: str) -> Non
     effort.report(f"intrusion, {loop}, {body}: {count_of(output):,} places of short scenes")
 
 
-@pytest.mark.parametrize("way", ["lines", "collections", "signals"])
+@pytest.mark.parametrize("way", ["lines", "collections", "finalisers", "signals"])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_whoever_comes_in_again_and_again_harms_nobody(loop: str, way: str) -> None:
     body = BODIES[effort.SEED % len(BODIES)]
