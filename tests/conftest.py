@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
@@ -110,6 +111,15 @@ def run() -> Run:
         )
 
     return run_program
+
+
+def with_plugins(*names: str) -> list[str]:
+    """Return what a pytest beside the test is told, so that it loads those plugins and no other.
+
+    To import Hypothesis, or what traces programs, takes longer than all that it has to do.
+    """
+    others = sorted({plugin.name for plugin in entry_points(group="pytest11")} - {*names})
+    return ["-pno:cacheprovider", *(f"-pno:{other}" for other in others)]
 
 
 @pytest.fixture(

@@ -15,7 +15,11 @@ import sentry_sdk
 from sentry_sdk.integrations.asyncio import AsyncioIntegration
 
 def install():
-    sentry_sdk.init(traces_sample_rate=1.0, integrations=[AsyncioIntegration()])
+    sentry_sdk.init(
+        traces_sample_rate=1.0,
+        integrations=[AsyncioIntegration()],
+        auto_enabling_integrations=False,  # to look for others takes longer than all the rest
+    )
 """,
     "aiomonitor": """
 import aiomonitor

@@ -5,17 +5,15 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
+from conftest import with_plugins
 
 pytest_plugins = ["pytester"]
-
-# Plugins that import Hypothesis, which takes longer than all the rest.
-QUICKLY = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:run-parallel")
 
 
 def run_tests(pytester: pytest.Pytester, *sources: str) -> pytest.RunResult:
     """Run tests in a pytest of their own, which finds the plugin as any does."""
     pytester.makepyfile("\n".join(map(dedent, (PREAMBLE, *sources))))
-    return pytester.runpytest_subprocess("-W", "error", *QUICKLY)
+    return pytester.runpytest_subprocess("-W", "error", *with_plugins("fauxtp"))
 
 
 PREAMBLE = """
@@ -195,5 +193,5 @@ def test_a_name_is_not_taken_from_a_living_process(pytester: pytest.Pytester) ->
 
 
 def test_the_fixture_explains_itself(pytester: pytest.Pytester) -> None:
-    done = pytester.runpytest_subprocess("--fixtures", *QUICKLY)
+    done = pytester.runpytest_subprocess("--fixtures", *with_plugins("fauxtp"))
     done.stdout.fnmatch_lines(["fauxtp_registry*", "*The default registry: empty before*"])

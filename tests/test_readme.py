@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE
+from conftest import PATIENCE, with_plugins
 from readme_programs import README, programs
 
 SOURCES = "https://github.com/fizzAI/fauxtp/blob/main/"
@@ -20,9 +20,6 @@ PROGRAMS = [
     for program in programs()
 ]
 
-# Plugins that import Hypothesis, which takes longer than all the rest.
-QUICKLY = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:run-parallel"]
-
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS)
 def test_a_program_runs_and_prints_what_stands_below_it(
@@ -31,7 +28,7 @@ def test_a_program_runs_and_prints_what_stands_below_it(
     file = tmp_path / "test_block.py"
     file.write_text(program, "utf-8")
     tests = "def test_" in program
-    how = ["-m", "pytest", "-q", *QUICKLY] if tests else []
+    how = ["-m", "pytest", "-q", *with_plugins("anyio", "fauxtp")] if tests else []
     done = subprocess.run(
         [sys.executable, "-W", "error", *how, file.name],
         cwd=tmp_path,

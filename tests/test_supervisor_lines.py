@@ -59,6 +59,12 @@ def hanging() -> type[Hanging]:
     return Fresh
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions wait no second for a change that hangs, as they would wait all of it."""
+    monkeypatch.setattr("fauxtp.supervision.PATIENCE", 0.01)
+
+
 async def crashed(name: str) -> None:
     """Let the puppet of that name crash; return when its successor has the name."""
     pid = pid_of(name)
@@ -67,6 +73,7 @@ async def crashed(name: str) -> None:
     await wait_registered(name)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_restart_that_hangs_holds_up_no_sibling_and_no_question(
     hanging: type[Hanging],
 ) -> None:
@@ -211,6 +218,7 @@ async def test_a_restart_is_logged_and_so_is_a_child_that_is_cut_off(
     assert "which has not ended within its 0 s" in cut.getMessage()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_child_may_ask_its_supervisor_while_it_is_added() -> None:
     class Curious(GenServer[Any, Any]):
         async def init(self) -> Any:
@@ -226,6 +234,7 @@ async def test_a_child_may_ask_its_supervisor_while_it_is_added() -> None:
         assert is_alive(pid)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("strategy", RestartStrategy)
 async def test_a_child_that_is_to_be_added_is_not_restarted_before(
     hanging: type[Hanging], strategy: RestartStrategy

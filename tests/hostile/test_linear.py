@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PATIENCE
+from conftest import PATIENCE, with_plugins
 
 from hostile import broken, effort, programs
 from hostile.linear import FREE, Event, NotLinear, after, explain
@@ -42,6 +42,7 @@ def in_parallel(*options: str) -> subprocess.CompletedProcess[str]:
     pytest.importorskip("pytest_run_parallel")
     hung = ["-o", f"faulthandler_timeout={PATIENCE}", "-o", "faulthandler_exit_on_timeout=true"]
     parallel = ["-p", "run-parallel", "--parallel-threads=4"]
+    parallel += with_plugins("run-parallel", "anyio", "fauxtp", "benchmark")
     return subprocess.run(
         [sys.executable, "-m", "pytest", *parallel, *hung, *options],
         cwd=TESTS.parent,
