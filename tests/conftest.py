@@ -8,7 +8,7 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -52,6 +52,24 @@ if os.environ.get("FAUXTP_EXTENSIONS") != "never":
 def pytest_report_header() -> str:
     """Say how the hostile tests can be replayed."""
     return f"hostile tests: FAUXTP_SEED={effort.SEED} replays them"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Collect nothing while a failure is put into words.
+
+    What an earlier one has left may fail as it is collected. Shown in the middle of parsing for
+    this one, it would end the whole run: CPython 3.11 cannot parse within a parse.
+    """
+    if call.excinfo is None or not gc.isenabled():
+        return (yield)
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
