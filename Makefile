@@ -14,10 +14,12 @@ SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.pyx fauxtp/*.pxd)
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
 
+# Processes share the tests, by files; those that take longest are the first.
+SHARED := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 test: export FAUXTP_EXTENSIONS = always
 test: $(VENV)/test
 	@echo "== all tests, on both twins of the registry =="
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 
 # MINUTES for all of it, SEED to replay a run, ONLY for a part of it: make torture ONLY=chaos
 MINUTES := 10

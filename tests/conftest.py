@@ -72,6 +72,18 @@ def pytest_runtest_makereport(
         gc.enable()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand on what was counted in one of several processes that share the tests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = effort.figures
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node: Any) -> None:
+    """Take what was counted in one of them; one that has crashed has handed on nothing."""
+    effort.figures += getattr(node, "workeroutput", {}).get("figures", [])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the hostile tests counted, and where."""
     if effort.figures:

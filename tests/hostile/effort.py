@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 MINUTES = float(os.environ.get("FAUXTP_TORTURE_MINUTES") or 0)
 SEED = int(os.environ.get("FAUXTP_SEED") or random.randrange(2**32))
+os.environ["FAUXTP_SEED"] = str(SEED)  # for all processes that share the tests
 
 figures: list[str] = []
 
