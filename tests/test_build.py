@@ -19,9 +19,10 @@ from fauxtp.installation import EXTENSIONS
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(fauxtp.__file__).parent
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "setup.py").exists(), reason="these are not the sources"
-)
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="these are not the sources"),
+]
 
 STUB = """# cython: language_level=3
 from fauxtp._build cimport fauxtp_build

@@ -191,6 +191,7 @@ async def test_a_coroutine_that_is_not_awaited_any_more_is_closed() -> None:
     assert scope.cancelled_caught
 
 
+@pytest.mark.once
 async def test_a_retry_that_keeps_others_from_running_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -235,6 +235,7 @@ def test_it_grows_as_its_number(work: Work) -> None:
     assert many < 1.2 * TIMES * few, f"{few} steps for {FEW}, {many} for {TIMES * FEW}"
 
 
+@pytest.mark.once
 def test_what_grows_faster_is_found() -> None:
     async def from_the_front(number: int) -> None:
         items = Moving(range(number))

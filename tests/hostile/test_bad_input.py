@@ -113,6 +113,7 @@ def forgetful(world: World, value: Any) -> None:
         _ = coroutine_function()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
@@ -127,6 +128,7 @@ def test_of_the_test_an_unclear_error_or_none_is_found(call: Any, complaint: str
         asyncio.run(fuzz.all_of(fuzz.sweep([Rule(call, (NAME,))])))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [

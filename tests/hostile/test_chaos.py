@@ -51,6 +51,7 @@ def test_nothing_is_lost_and_nothing_left(other: str) -> None:
     )
 
 
+@pytest.mark.once
 def test_it_finds_what_is_planted() -> None:
     names = list(PLANTED) if effort.MINUTES else list(PLANTED)[:ALWAYS_PLANTED]
     for name, faults in run("chaos_broken", *names).items():

@@ -159,6 +159,7 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("scenario", "fault", "found"), FAULTS, ids=[fault.__name__ for _, fault, _ in FAULTS]
 )

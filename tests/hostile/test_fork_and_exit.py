@@ -56,6 +56,7 @@ def test_every_child_of_a_storm_works(twin: Any) -> None:
     effort.report(f"fork in a storm, extensions {choice}: {forks} children, all work")
 
 
+@pytest.mark.once
 @needs_fork
 @needs_gil
 @pytest.mark.parametrize(
@@ -68,6 +69,7 @@ def test_of_the_test_a_lock_that_the_child_keeps_is_found(fault: str, where: str
     assert where in done.stderr  # it says where
 
 
+@pytest.mark.once
 @needs_fork
 def test_of_the_test_a_table_that_is_half_changed_is_found() -> None:
     done = storm(1, "never", "table")
@@ -131,16 +133,19 @@ def test_programs_end_quietly_while_actors_live() -> None:
     effort.report(f"programs that end while actors live: {ends}, all at once and quietly")
 
 
+@pytest.mark.once
 def test_of_the_test_noise_at_the_end_is_found() -> None:
     with pytest.raises(AssertionError, match="noise on stderr:\nRuntimeError"):
         check_end("noisy", end("noisy"))
 
 
+@pytest.mark.once
 def test_of_the_test_a_crash_is_found() -> None:
     with pytest.raises(AssertionError, match="Fatal Python error: Aborted"):
         check_end("crashing", end("crashing"))
 
 
+@pytest.mark.once
 def test_of_the_test_a_program_that_does_not_end_is_found() -> None:
     with pytest.raises(AssertionError, match="hangs"):
         check_end("stuck", end("stuck", patience=1.0))

@@ -15,6 +15,7 @@ def test_whoever_comes_in_comes_before_or_after(twin: Any, way: str) -> None:
     effort.report(f"interruption, {twin.__name__}: {count:,} operations came in by {way}")
 
 
+@pytest.mark.once
 def test_a_fault_is_found() -> None:
     with pytest.raises(interruption.NotInOrder):
         interruption.interrupt_all(broken.Broken(broken.TwoSteps), "lines")

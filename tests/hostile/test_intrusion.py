@@ -54,12 +54,14 @@ def test_whoever_comes_in_again_and_again_harms_nobody(loop: str, way: str) -> N
     effort.report(f"intrusion, {loop}, {body}: {count_of(output):,} came in by {way}")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fault", FAULTS if effort.MINUTES else list(FAULTS)[:1])
 def test_a_fault_is_found(fault: str) -> None:
     status, output = intrude("intrusion_places", "asyncio", 0, 1, 5, fault)
     assert status != 0, output
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not effort.MINUTES, reason="it takes a minute")
 def test_who_disturbs_trio_at_work_is_found() -> None:
     status, output = intrude("intrusion", "trio", "lines", 1, 400, 5, "trio at work")

@@ -87,6 +87,7 @@ def random_event(dice: random.Random) -> Event:
     return Event(begin, end, operation, dice.randrange(2), dice.randrange(2), answer)
 
 
+@pytest.mark.once
 def test_the_checker_says_what_a_search_of_all_orders_says() -> None:
     dice, found = random.Random(effort.SEED), {True: 0, False: 0}
     for _ in range(effort.times(1000, 10_000)):
@@ -138,6 +139,7 @@ FIGHTS = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("fault", "fight"), FIGHTS)
 def test_a_fault_is_found(fault: type, fight: Any) -> None:
     recorder = Recorder(broken.Broken(fault))
@@ -146,6 +148,7 @@ def test_a_fault_is_found(fault: type, fight: Any) -> None:
         recorder.judge()
 
 
+@pytest.mark.once
 def test_a_fault_is_found_by_chance_too() -> None:
     """The storm itself finds it, and would not have to be told where to look."""
 
@@ -158,6 +161,7 @@ def test_a_fault_is_found_by_chance_too() -> None:
         contend(broken.Broken(Slow), THREADS, OPERATIONS, seeds)
 
 
+@pytest.mark.once
 def test_a_test_that_fails_in_parallel_is_seen_to_fail() -> None:
     done = in_parallel("tests/hostile/unsafe_in_threads.py")
     assert done.returncode == 1

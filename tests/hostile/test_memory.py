@@ -26,6 +26,7 @@ def test_when_memory_runs_out_the_table_is_what_it_was(twin: Any) -> None:
     effort.report(f"no memory, {twin.__name__}: {done.stdout.strip()}")
 
 
+@pytest.mark.once
 def test_what_is_done_by_half_is_found() -> None:
     pytest.importorskip("_testcapi", reason="this interpreter comes without it")
     done = programs.run("nomemory", "TwoSteps")
@@ -39,6 +40,7 @@ def test_no_operation_leaves_memory_behind(twin: Any) -> None:
     effort.report(f"leaks, {twin.__name__}: {done.stdout.strip()}")
 
 
+@pytest.mark.once
 def test_a_leak_is_found() -> None:
     done = programs.run("leaks", "Keeps", 4000)
     assert done.returncode == 1
@@ -163,6 +165,7 @@ def test_valgrind_finds_nothing(compiled: ModuleType) -> None:
     effort.report("valgrind: nothing found")
 
 
+@pytest.mark.once
 def test_valgrind_finds_an_overrun() -> None:
     done = valgrind("overrun")
     assert done.returncode == 99

@@ -23,6 +23,7 @@ def test_twins_and_model_agree_on_every_step() -> None:
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "fault",
     [

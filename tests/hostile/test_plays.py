@@ -29,6 +29,7 @@ def test_the_same_comes_of_a_play_in_every_configuration() -> None:
     effort.report(f"plays: the same came of {performed:,} on {len(stages)} stages")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fault", stage_faults.FAULTS)
 def test_a_stage_with_this_fault_is_found_out(fault: str) -> None:
     standard = Stage("as it should be", "asyncio", FAUXTP_HANDOFF="never")

@@ -58,6 +58,7 @@ def test_a_name_is_not_asked_what_it_is_equal_to(twin: Any) -> None:
 # The test of the test
 
 
+@pytest.mark.once
 def test_a_lock_that_is_not_reentrant_is_seen_to_hang() -> None:
     done = programs.run("plain_lock")
     assert done.returncode == 1
@@ -65,6 +66,7 @@ def test_a_lock_that_is_not_reentrant_is_seen_to_hang() -> None:
     assert "_registry_py.py" in done.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("fault", "way", "words"),
     [

@@ -20,6 +20,7 @@ def test_no_life_leaves_memory_behind(backend: str) -> None:
     effort.report(f"runtime leaks, {backend}: {done.stdout.strip()}")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize(("fault", "found"), [("keeps", "blocks"), ("hoards", "bytes")])
 def test_a_leak_of_the_runtime_is_found(backend: str, fault: str, found: str) -> None:
