@@ -7,7 +7,7 @@
 PYTHON ?= python3
 VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.pyx fauxtp/*.pxd)
+SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.p[xy][dx] fauxtp/*/*.p[xy][dx])
 
 .PHONY: demo test torture sanitize lint bench bench-peers clean
 
@@ -41,7 +41,7 @@ lint: $(VENV)/dev
 	$(BIN)/python tests/readme_programs.py build/readme
 	$(BIN)/mypy
 	$(BIN)/mypy build/readme
-	$(BIN)/stubtest fauxtp._registry fauxtp._calls fauxtp._posting fauxtp._stack fauxtp._stepping fauxtp._turns
+	$(BIN)/stubtest fauxtp._registry fauxtp._core._calls fauxtp._messaging._delivery fauxtp._base._stack fauxtp._hosting._direct fauxtp._hosting._turns
 	$(BIN)/pyright
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
@@ -64,7 +64,8 @@ bench-peers: $(VENV)/test
 	$(BIN)/python -m bench.compare
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info fauxtp/*.so fauxtp/*.c
+	rm -rf $(VENV) build dist *.egg-info
+	find fauxtp -name '*.so' -delete -o -name '*.c' -delete
 
 $(BIN)/python:
 	@echo "== a virtual environment in $(VENV) =="

@@ -12,8 +12,8 @@ choice = os.environ.get("FAUXTP_EXTENSIONS", "auto")
 if choice not in ("auto", "never", "always"):
     raise SystemExit(f"FAUXTP_EXTENSIONS must be auto, never or always, not {choice!r}")
 extensions = [
-    Extension(f"fauxtp.{name}", [f"fauxtp/{name}.pyx"], optional=choice == "auto")
-    for name in ("_registry", "_calls", "_posting", "_slots", "_stack", "_stepping", "_turns")
+    Extension(".".join(path.with_suffix("").parts), [str(path)], optional=choice == "auto")
+    for path in sorted(Path("fauxtp").rglob("*.pyx"))
 ]
 
 
@@ -22,7 +22,7 @@ class BuildAllOrNone(build_ext):
 
     def finalize_options(self) -> None:
         super().finalize_options()
-        shared = b"".join(path.read_bytes() for path in sorted(Path("fauxtp").glob("*.pxd")))
+        shared = b"".join(path.read_bytes() for path in sorted(Path("fauxtp").rglob("*.pxd")))
         build = f"{self.distribution.get_version()}:{hashlib.sha256(shared).hexdigest()[:8]}"
         for extension in self.extensions or ():
             extension.define_macros.append(("FAUXTP_BUILD", build))

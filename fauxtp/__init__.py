@@ -1,16 +1,35 @@
 """Processes with names, mailboxes, servers, monitors and supervisors, as in Erlang/OTP."""
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fauxtp.installation import __version__ as __version__
-from fauxtp.installation import keep as _keep
+from fauxtp._base.installation import __version__ as __version__
+from fauxtp._base.installation import keep as _keep
 
 # isort: split
 # Above all else, as it decides what all else imports.
-from fauxtp.actor import Actor, ActorHandle
-from fauxtp.calls import Call, Cast, reply
-from fauxtp.dead_letters import DeadLetter, dead_letters
+from fauxtp._actors.actor import Actor, ActorHandle
+from fauxtp._actors.genserver import NO_REPLY, GenServer, Stop
+from fauxtp._actors.names import start_or_find, wait_registered
+from fauxtp._actors.task import Task, TaskHandle
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.calls import Call, Cast, reply
+from fauxtp._core.dead_letters import DeadLetter, dead_letters
+from fauxtp._core.mailbox import Mailbox
+from fauxtp._core.patterns import ANY, IGNORE
+from fauxtp._core.process import Exit, Phase
+from fauxtp._messaging.exits import (
+    Down,
+    demonitor,
+    exit,
+    is_alive,
+    link,
+    monitor,
+    unlink,
+    wait_exit,
+)
+from fauxtp._messaging.sending import call, call_blocking, cast, cast_nowait, send, send_nowait
 from fauxtp.errors import (
     AlreadyStarted,
     CallCycle,
@@ -24,22 +43,6 @@ from fauxtp.errors import (
     ProcessExited,
     ReceiveTimeout,
 )
-from fauxtp.genserver import NO_REPLY, GenServer, Stop
-from fauxtp.mailbox import Mailbox
-from fauxtp.messaging import call, call_blocking, cast, cast_nowait, send, send_nowait
-from fauxtp.monitors import (
-    Down,
-    demonitor,
-    exit,
-    is_alive,
-    link,
-    monitor,
-    unlink,
-    wait_exit,
-)
-from fauxtp.names import start_or_find, wait_registered
-from fauxtp.patterns import ANY, IGNORE
-from fauxtp.process import Exit, ExitReason, Phase
 from fauxtp.registry import (
     PID,
     Ref,
@@ -49,12 +52,10 @@ from fauxtp.registry import (
     unregister,
     whereis,
 )
-from fauxtp.task import Task, TaskHandle
 
 if TYPE_CHECKING:
-    from fauxtp.children import ChildInfo, ChildSpec, RestartStrategy, RestartType
-    from fauxtp.inspection import ProcessInfo, process_info, process_infos, processes, tree
-    from fauxtp.supervisor import (
+    from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartStrategy, RestartType
+    from fauxtp._supervision.supervisor import (
         Supervisor,
         count_children,
         delete_child,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         terminate_child,
         which_children,
     )
+    from fauxtp.observe.processes import ProcessInfo, process_info, process_infos, processes, tree
 
 __all__ = [
     "ANY",
@@ -137,9 +139,9 @@ __all__ = [
 
 # What many programs never need is imported when it is first asked for: 3 of 11 ms.
 _LATER = {
-    "children": ("ChildInfo", "ChildSpec", "RestartStrategy", "RestartType"),
-    "inspection": ("ProcessInfo", "process_info", "process_infos", "processes", "tree"),
-    "supervisor": (
+    "_supervision.child_spec": ("ChildInfo", "ChildSpec", "RestartStrategy", "RestartType"),
+    "observe.processes": ("ProcessInfo", "process_info", "process_infos", "processes", "tree"),
+    "_supervision.supervisor": (
         "Supervisor",
         "count_children",
         "delete_child",
@@ -149,17 +151,22 @@ _LATER = {
         "which_children",
     ),
 }
-_HOMES = {name: module for module, names in _LATER.items() for name in (module, *names)}
+_HOMES = {name: module for module, names in _LATER.items() for name in names}
+
+
+def _at_home(value: object) -> None:
+    """Let a public class say that it is from here: so it is called, imported and pickled."""
+    if isinstance(value, type):
+        with suppress(TypeError):  # what is compiled tells where that was
+            value.__module__ = __name__
 
 
 def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"fauxtp.{home}")
-    if name == home:
-        return module
-    globals()[name] = value = getattr(module, name)
+    globals()[name] = value = getattr(import_module(f"fauxtp.{home}"), name)
+    _at_home(value)
     return value
 
 
@@ -167,4 +174,6 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})
 
 
+for _name in __all__:
+    _at_home(globals().get(_name))
 _keep(__name__)

@@ -36,10 +36,10 @@ import threading
 import weakref
 from types import BuiltinMethodType, FunctionType, MethodType
 
-from fauxtp.errors import NoProcess
-from fauxtp.telling import tell_all
+from fauxtp._base.errors import NoProcess
+from fauxtp._base.telling import tell_all
 
-from fauxtp._build cimport fauxtp_build
+from fauxtp._base._build cimport fauxtp_build
 
 __all__ = [
     "PID",

@@ -25,8 +25,8 @@ from itertools import chain, compress, repeat
 from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any, NoReturn, Self, final
 
-from fauxtp.errors import NoProcess
-from fauxtp.telling import tell_all
+from fauxtp._base.errors import NoProcess
+from fauxtp._base.telling import tell_all
 
 __all__ = [
     "PID",

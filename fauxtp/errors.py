@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
+
+from fauxtp._base.errors import FauxtpError, NoProcess
 
 if TYPE_CHECKING:
-    from fauxtp.process import ExitReason
+    from fauxtp._base.exit_reason import ExitReason
     from fauxtp.registry import PID
 
 __all__ = [
@@ -22,46 +24,6 @@ __all__ = [
     "ProcessExited",
     "ReceiveTimeout",
 ]
-
-
-class Travels:
-    """What makes an error travel whole: by a copy, and by pickle to another OS process."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> Any:
-        from fauxtp.travelling import reduced  # noqa: PLC0415  (seldom needed, and rests on this)
-
-        return reduced(self)  # type: ignore[arg-type]
-
-    def __copy__(self) -> Self:
-        from fauxtp.travelling import copied  # noqa: PLC0415
-
-        return copied(self)  # type: ignore[arg-type, no-any-return]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        from fauxtp.travelling import deep_copied  # noqa: PLC0415
-
-        return deep_copied(self, memo)  # type: ignore[arg-type, no-any-return]
-
-
-class FauxtpError(Travels, Exception):
-    """The base of every error that is fauxtp's own.
-
-    It can be copied, and pickled. In another OS process, where a PID means nothing, it carries
-    the text of each PID in its place; so it does of all that cannot be pickled.
-    """
-
-
-class NoProcess(FauxtpError):
-    """There is no living process behind a PID or a name.
-
-    `to` is the PID, or the name, that was meant.
-    """
-
-    def __init__(self, to: PID | str) -> None:
-        super().__init__(f"no living process behind {to!r}")
-        self.to: PID | str = to
 
 
 class ProcessExited(FauxtpError):

@@ -9,14 +9,15 @@ it: also finalisers, signal handlers, and a child after `fork`.
     registered("pipeline:processor:")              all of them
 
 There are two implementations with one behaviour: a compiled one, and a twin in Python.
-`fauxtp.installation` tells which of them is used, and why.
+`fauxtp._base.installation` tells which of them is used, and why.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fauxtp.installation import implementation, reason
+from fauxtp._base.installation import implementation, reason
+from fauxtp._base.texts import local_types
 
 __all__ = [
     "PID",
@@ -56,3 +57,5 @@ else:
         unregister,
         whereis,
     )
+
+local_types += (PID, Ref)

@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from hostile import effort
 
 import fauxtp
-from fauxtp import handoff
+from fauxtp._base import switches
 
 PATIENCE = 60.0  # seconds until a test's own process counts as hung
 
@@ -163,7 +163,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(params=[True, False], ids=["on the spot", "in the mailbox"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are handled on the spot where that can be done; and then none is."""
-    monkeypatch.setattr(handoff, "enabled", request.param)
+    monkeypatch.setattr(switches, "hand_off", request.param)
 
 
 def turns() -> list[int]:

@@ -27,7 +27,7 @@ from fauxtp import (
     wait_registered,
     whereis,
 )
-from fauxtp.process import Process, find_process
+from fauxtp._core.process import Process, find_process
 
 
 class Boom(Exception):

@@ -22,7 +22,7 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
-from fauxtp.life import launch
+from fauxtp._actors.lifecycle import launch
 
 pytestmark = pytest.mark.anyio
 

@@ -15,8 +15,9 @@ import pytest
 from crew import Idle, running
 from wrappers import FACTORIES
 
-from fauxtp import PID, GenServer, call, exit, handoff, process_info, send, wait_exit
-from fauxtp.process import find_process
+from fauxtp import PID, GenServer, call, exit, process_info, send, wait_exit
+from fauxtp._base import switches
+from fauxtp._core.process import find_process
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +31,7 @@ LOOPS = {
 @pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     kind, hands_off = LOOPS[request.param]
-    monkeypatch.setattr(handoff, "enabled", hands_off)
+    monkeypatch.setattr(switches, "hand_off", hands_off)
     return kind, {}
 
 
@@ -194,7 +195,7 @@ async def test_what_stands_for_a_handler_looks_like_one(anyio_backend: Any) -> N
         waited = process.task.get_coro().cr_await.cr_await
         for name in ("cr_frame", "cr_await", "cr_running", "__qualname__", "throw", "close"):
             assert not hasattr(waited, name)
-        if handoff.enabled:
+        if switches.hand_off:
             group.start_soon(call, pid, (Worker.at_once, gate))
             await anyio.wait_all_tasks_blocked()
             assert waited.__qualname__ == "Worker.handle_call"

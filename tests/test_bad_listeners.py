@@ -30,11 +30,11 @@ from fauxtp import (
     wait_registered,
     whereis,
 )
-from fauxtp.process import Process
+from fauxtp._base.stack import TO_WAKE, has_room
+from fauxtp._base.telling import tell_all
+from fauxtp._core.process import Process
+from fauxtp._loops.current import current_home
 from fauxtp.registry import PID, Ref, default
-from fauxtp.stack import TO_WAKE, has_room
-from fauxtp.telling import tell_all
-from fauxtp.waiting import current_home
 
 Listener = Callable[..., None]
 
@@ -78,7 +78,7 @@ def test_what_is_more_than_an_error_is_raised_when_all_have_been_told() -> None:
 def test_a_log_that_fails_keeps_nobody_from_being_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fauxtp.logs.logger", boom)
+    monkeypatch.setattr("fauxtp._base.logs.logger", boom)
     heard: list[int] = []
     tell_all([fails, heard.append], 7)
     assert heard == [7]

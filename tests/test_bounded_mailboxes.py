@@ -32,7 +32,7 @@ from fauxtp import (
     send,
     send_nowait,
 )
-from fauxtp.process import find_process
+from fauxtp._core.process import find_process
 from fauxtp.registry import PID
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import fauxtp
-from fauxtp.installation import EXTENSIONS
+from fauxtp._base.installation import EXTENSIONS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(fauxtp.__file__).parent
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 STUB = """# cython: language_level=3
-from fauxtp._build cimport fauxtp_build
+from fauxtp._base._build cimport fauxtp_build
 
 cpdef object _build():
     return fauxtp_build()
@@ -36,16 +36,18 @@ BROKEN = 'cdef extern from *:\n    """\n    #error broken\n    """\n'
 def project(place: Path, version: str = "1.2.3", broken: str | None = None) -> Path:
     """Make a project that is built as fauxtp is, of extensions that take no time to compile."""
     package = place / "fauxtp"
-    package.mkdir(parents=True, exist_ok=True)
-    (package / "__init__.py").write_text("")
+    for folder in (".", *(name.rpartition(".")[0] for name in EXTENSIONS)):
+        (package / folder).mkdir(parents=True, exist_ok=True)
+        (package / folder / "__init__.py").write_text("")
     for name in ("setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, place)
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     text = text.replace(f'version = "{fauxtp.__version__}"', f'version = "{version}"')
     (place / "pyproject.toml").write_text(text, "utf-8")
-    shutil.copy(PACKAGE / "_build.pxd", package)
+    shutil.copy(PACKAGE / "_base" / "_build.pxd", package / "_base")
     for name in EXTENSIONS:
-        (package / f"{name}.pyx").write_text(STUB + (BROKEN if name == broken else ""))
+        path = package / f"{name.replace('.', '/')}.pyx"
+        path.write_text(STUB + (BROKEN if name == broken else ""))
     return place
 
 
@@ -75,7 +77,8 @@ def wheel(place: Path, **environment: str) -> tuple[str, list[str]]:
     tag = path.stem.split("-", 2)[2]
     assert pure == tag.endswith("none-any")
     extensions = [name for name in names if name.endswith((".so", ".pyd"))]
-    return tag, sorted(re.findall(r"fauxtp/(\w+)\.", " ".join(extensions)))
+    found = re.findall(r"fauxtp/([\w/]+)\.", " ".join(extensions))
+    return tag, sorted(name.replace("/", ".") for name in found)
 
 
 def test_without_a_compiler_the_wheel_is_for_every_platform(tmp_path: Path) -> None:
@@ -99,12 +102,12 @@ def test_what_can_be_built_is_built_if_all_can(tmp_path: Path, compiled: object)
 
 
 def test_where_one_cannot_be_built_there_is_none(tmp_path: Path, compiled: object) -> None:
-    assert wheel(project(tmp_path, broken="_stack")) == ("py3-none-any", [])
+    assert wheel(project(tmp_path, broken="_base._stack")) == ("py3-none-any", [])
 
 
 def builds(place: Path) -> set[str]:
     """Return of which builds the extensions are that lie in the sources."""
-    found = [path for path in (place / "fauxtp").iterdir() if path.suffix in {".so", ".pyd"}]
+    found = [path for path in (place / "fauxtp").rglob("*") if path.suffix in {".so", ".pyd"}]
     return {re.findall(rb"1\.2\.\d:[0-9a-f]{8}", path.read_bytes())[0].decode() for path in found}
 
 
@@ -114,19 +117,19 @@ def test_in_the_sources_all_are_of_one_build(tmp_path: Path, compiled: object) -
     assert setup(project(tmp_path, "1.2.3"), *in_place).endswith("\n0")
     (first,) = builds(tmp_path)
     assert first.startswith("1.2.3:")
-    (tmp_path / "fauxtp" / "_calls.pxd").write_text("# another interface\n")
+    (tmp_path / "fauxtp" / "_core" / "_calls.pxd").write_text("# another interface\n")
     assert setup(project(tmp_path, "1.2.4"), *in_place).endswith("\n0")
     (second,) = builds(tmp_path)
     assert second.startswith("1.2.4:")
     assert second[-8:] != first[-8:]
-    assert setup(project(tmp_path, "1.2.5", broken="_turns"), *in_place).endswith("\n0")
+    assert setup(project(tmp_path, "1.2.5", broken="_hosting._turns"), *in_place).endswith("\n0")
     assert builds(tmp_path) == set(), "half of them, or those of before"
 
 
 def test_what_only_compiled_modules_name_is_named_in_python_too() -> None:
     """Whoever freezes a program, as PyInstaller does, looks for imports there only."""
     seen: set[str] = set()
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 seen.update(alias.name for alias in node.names)
@@ -134,11 +137,13 @@ def test_what_only_compiled_modules_name_is_named_in_python_too() -> None:
                 seen.add(str(node.module))
                 seen.update(f"{node.module}.{alias.name}" for alias in node.names)
     known = {name.partition(".")[0] for name in seen}
-    sources = [path.read_text("utf-8") for path in (ROOT / "fauxtp").glob("*.p[yx][xd]")]
+    sources = [path.read_text("utf-8") for path in (ROOT / "fauxtp").rglob("*.p[yx][xd]")]
     for source in sources:
         named = re.findall(r"^(?:import|from) +([\w.]+)(?: import (\w+)$)?", source, re.MULTILINE)
         for module, part in named:
-            if module in ("fauxtp._build", "cpython", "libc") or module.startswith("cpython."):
+            if module in ("fauxtp._base._build", "cpython", "libc") or module.startswith(
+                "cpython."
+            ):
                 continue  # there is nothing of it when the program runs
             if module == "fauxtp":
                 assert f"fauxtp.{part}" in seen
@@ -149,4 +154,5 @@ def test_what_only_compiled_modules_name_is_named_in_python_too() -> None:
 
 
 def test_setup_builds_what_is_looked_for() -> None:
-    assert {path.stem for path in PACKAGE.glob("_*.pyx")} == set(EXTENSIONS)
+    built = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.pyx")}
+    assert {".".join(path.parts) for path in built} == set(EXTENSIONS)

@@ -24,12 +24,12 @@ from fauxtp import (
     call_blocking,
     cast,
     exit,
-    messaging,
     process_info,
     reply,
     wait_exit,
 )
-from fauxtp.posting import attempt
+from fauxtp._messaging import sending as messaging
+from fauxtp._messaging.delivery import attempt
 from fauxtp.registry import PID
 
 pytestmark = pytest.mark.anyio

@@ -16,8 +16,9 @@ import pytest
 from cancelling import HOWS, PLACES, WAYS, How, Way, all_had_turns, outcome
 from conftest import task_group
 
-from fauxtp import NO_REPLY, GenServer, call, cast_nowait, exit, handoff, is_alive, wait_exit
-from fauxtp.process import find_process
+from fauxtp import NO_REPLY, GenServer, call, cast_nowait, exit, is_alive, wait_exit
+from fauxtp._base import switches
+from fauxtp._core.process import find_process
 
 LOOPS = [pytest.param({}, id="asyncio"), pytest.param({"use_uvloop": True}, id="uvloop")]
 OF_ASYNCIO = {cancelling.its_task, cancelling.its_task_but_not_really}
@@ -33,7 +34,7 @@ def no_log() -> Iterator[None]:
 @cache
 def handed_off(place: Way, way: Way, how: How) -> list[str]:
     """Return what comes of it on asyncio with hand-off, which is compared with several others."""
-    assert handoff.enabled
+    assert switches.hand_off
     return outcome(place, way, how, "asyncio")
 
 
@@ -43,9 +44,9 @@ def both(
     run_with: Callable[[], Any] | None = None,
 ) -> tuple[Any, Any]:
     """Return what comes of `run` without hand-off and with it, or of `run_with` with it."""
-    monkeypatch.setattr(handoff, "enabled", False)
+    monkeypatch.setattr(switches, "hand_off", False)
     never = run()
-    monkeypatch.setattr(handoff, "enabled", True)
+    monkeypatch.setattr(switches, "hand_off", True)
     return never, (run_with or run)()
 
 
@@ -84,7 +85,7 @@ def test_with_hand_off_all_is_as_without(
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
 def test_on_asyncio_all_is_as_on_trio(place: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handoff, "enabled", True)
+    monkeypatch.setattr(switches, "hand_off", True)
     different = {}
     for way, how in programs():
         if how not in OF_ASYNCIO:

@@ -27,11 +27,11 @@ from fauxtp import (
     Supervisor,
     call,
     exit,
-    handoff,
     register,
     send_nowait,
     unregister,
 )
+from fauxtp._base import switches
 from fauxtp.testing import TestActor, with_timeout
 
 pytestmark = pytest.mark.anyio
@@ -79,7 +79,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(params=[True, False], ids=["on the spot", "by the mailbox"])
 def _handed_off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handoff, "enabled", request.param)
+    monkeypatch.setattr(switches, "hand_off", request.param)
 
 
 def ids(row: Row) -> str:
@@ -195,7 +195,7 @@ async def test_a_coroutine_that_is_not_awaited_any_more_is_closed() -> None:
 async def test_a_retry_that_keeps_others_from_running_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fauxtp.waiting.checkpoint", nothing)
+    monkeypatch.setattr("fauxtp._loops.current.checkpoint", nothing)
     row = next(row for row in ROWS if row[1] == "nobody")
     async with task_group() as group:
         world = World(group)

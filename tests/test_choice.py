@@ -20,6 +20,7 @@ from conftest import TWINS, Run
 
 import fauxtp
 from fauxtp import __main__
+from fauxtp._base.installation import EXTENSIONS
 
 SITES = site.getsitepackages()
 ALONE = ("-S",)  # an editable installation would find its own extension
@@ -101,8 +102,7 @@ def test_building_makes_all_extensions_and_always_insists(
     word: str | None, optional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = extensions_built(word, monkeypatch)
-    names = ("_registry", "_calls", "_posting", "_slots", "_stack", "_stepping", "_turns")
-    assert built == [(f"fauxtp.{name}", optional) for name in names]
+    assert sorted(built) == sorted((f"fauxtp.{name}", optional) for name in EXTENSIONS)
 
 
 @needs_sources
@@ -123,8 +123,9 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
         pytest.skip("this interpreter always has its lock")
     done = run(
-        "import sys, fauxtp\n"
-        "from fauxtp import _calls, _posting, _registry, _slots, _stack, _stepping, _turns\n"
+        "import importlib, sys\n"
+        "from fauxtp._base.installation import EXTENSIONS\n"
+        "for name in EXTENSIONS: importlib.import_module(f'fauxtp.{name}')\n"
         "assert not sys._is_gil_enabled()",
         options=("-W", "error"),
         PYTHON_GIL="",  # as it was not said that it should do without
@@ -134,34 +135,32 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
 
 def test_types_and_declarations_are_installed() -> None:
     package = Path(fauxtp.__file__).parent
-    for name in ("py.typed", "_registry.pyi", "_registry.pxd", "_stepping.pyi", "_calls.pyi"):
+    of_calls = ("_core/_calls.pyi", "_core/_calls.pxd", "_base/_slots.pxd")
+    for name in ("py.typed", "_registry.pyi", "_registry.pxd", *of_calls):
         assert (package / name).is_file(), name
 
 
 PARTS = (
-    "from fauxtp import calls, hosting_asyncio as hosting, stack\n"
-    "for it in (calls.Call, calls.Cast, hosting.step, stack.has_room): print(it.__module__)"
+    "from fauxtp._base import stack\n"
+    "from fauxtp._hosting import asyncio_host\n"
+    "for it in (asyncio_host.step, stack.has_room): print(it.__module__)"
 )
-MODULES = ("calls", "calls", "stepping", "stack")
+MODULES = ("_hosting._direct", "_base._stack")
 
 
 def test_calls_and_steps_are_of_the_same_twin_as_the_registry(run: Run) -> None:
     tail = "" if fauxtp.registry.implementation == "cython" else "_py"
-    done = run(PARTS)
-    assert done.stdout.split() == [f"fauxtp._{module}{tail}" for module in MODULES]
+    assert run(PARTS).stdout.split() == [f"fauxtp.{module}{tail}" for module in MODULES]
 
 
 def test_never_is_for_calls_and_steps_too(run: Run) -> None:
     done = run(PARTS, FAUXTP_EXTENSIONS="never")
-    assert (done.stdout.split(), done.stderr) == (
-        [f"fauxtp._{module}_py" for module in MODULES],
-        "",
-    )
+    assert (done.stdout.split(), done.stderr) == ([f"fauxtp.{name}_py" for name in MODULES], "")
 
 
 @pytest.mark.parametrize(("word", "enabled"), [("never", False), ("auto", True)])
 def test_calls_are_handed_off_unless_told_never(run: Run, word: str, enabled: bool) -> None:
-    done = run("from fauxtp import handoff; print(handoff.enabled)", FAUXTP_HANDOFF=word)
+    done = run("from fauxtp._base import switches; print(switches.hand_off)", FAUXTP_HANDOFF=word)
     assert (done.stdout, done.stderr) == (f"{enabled}\n", "")
 
 
@@ -185,10 +184,13 @@ def test_what_many_never_need_is_imported_when_it_is_asked_for(run: Run) -> None
         """
 import sys
 import fauxtp
-later = ("fauxtp.children", "fauxtp.inspection", "fauxtp.supervisor")
+below = ("_supervision.child_spec", "_supervision.supervisor", "observe.processes")
+later = [f"fauxtp.{name}" for name in below]
 print(*(name in sys.modules for name in later), set(dir(fauxtp)) >= set(fauxtp.__all__))
-print(fauxtp.tree is fauxtp.inspection.tree, fauxtp.Supervisor is fauxtp.supervisor.Supervisor)
-print(fauxtp.children.ChildSpec is fauxtp.ChildSpec, *(name in sys.modules for name in later))
+print(fauxtp.tree is fauxtp.observe.processes.tree)
+print(fauxtp.Supervisor is fauxtp._supervision.supervisor.Supervisor)
+print(fauxtp.ChildSpec is fauxtp._supervision.child_spec.ChildSpec)
+print(*(name in sys.modules for name in later))
 from fauxtp import *
 print(processes())
 try:
@@ -200,14 +202,19 @@ except AttributeError as error:
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "False False False True",
-        "True True",
-        "True True True True",
+        "True",
+        "True",
+        "True",
+        "True True True",
         "[]",
         "module 'fauxtp' has no attribute 'trees'",
     ]
 
 
-OF_THE_REGISTRY = ("registry", "installation", "telling", "stack", "logs", "errors")
+OF_THE_REGISTRY = (
+    "registry",
+    *(f"_base.{name}" for name in ("errors", "installation", "logs", "stack", "telling", "texts")),
+)
 
 
 def test_the_registry_alone_imports_little() -> None:
@@ -217,8 +224,8 @@ def test_the_registry_alone_imports_little() -> None:
         *("threading", "types", "typing", "weakref"),
         *(f"fauxtp.{name}" for name in OF_THE_REGISTRY),
     }
-    for module in ("_registry_py", "_stack_py", *OF_THE_REGISTRY):
-        path = Path(fauxtp.__file__).with_name(f"{module}.py")
+    for module in ("_registry_py", "_base._stack_py", *OF_THE_REGISTRY):
+        path = Path(fauxtp.__file__).parent / f"{module.replace('.', '/')}.py"
         for node in ast.parse(path.read_text()).body:  # functions import what they seldom need
             names = []
             if isinstance(node, ast.Import):

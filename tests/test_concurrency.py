@@ -143,7 +143,7 @@ def test_who_watches_all_the_time_hears_of_all_while_others_come_and_go(
 
 def test_of_many_threads_one_decides_what_becomes_of_a_call(twin: Any) -> None:
     tail = twin.__name__.removeprefix("fauxtp._registry")
-    kind = importlib.import_module(f"fauxtp._calls{tail}").Call
+    kind = importlib.import_module(f"fauxtp._core._calls{tail}").Call
     ways = [kind.take, kind.give_up, lambda call: call.answer(call), lambda call: call.fail(ERROR)]
     for _ in range(50):
         calls = [kind("request", None, None) for _ in range(1000)]

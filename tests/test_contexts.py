@@ -14,7 +14,7 @@ import pytest
 from crew import Idle, Puppet, crash, pid_of, running, supervisor, three
 
 from fauxtp import PID, GenServer, Task, call, cast, exit, wait_exit
-from fauxtp.process import find_process
+from fauxtp._core.process import find_process
 
 pytestmark = pytest.mark.anyio
 

@@ -27,7 +27,7 @@ from fauxtp import (
     send_nowait,
     wait_exit,
 )
-from fauxtp.dead_letters import DeadLetters
+from fauxtp._core.dead_letters import DeadLetters
 from fauxtp.registry import PID
 
 pytestmark = pytest.mark.anyio

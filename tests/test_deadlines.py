@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import ASYNCIO
 
-from fauxtp.waiting import current_home
+from fauxtp._loops.current import current_home
 
 pytestmark = pytest.mark.anyio
 

@@ -14,9 +14,10 @@ import anyio
 import pytest
 from conftest import ASYNCIO, task_group, turns
 
-from fauxtp import PID, GenServer, call, cast, exit, handoff, is_alive, monitor, wait_exit, whereis
+from fauxtp import PID, GenServer, call, cast, exit, is_alive, monitor, wait_exit, whereis
+from fauxtp._base import switches
+from fauxtp._core.process import current_process, find_process
 from fauxtp.errors import ProcessExited
-from fauxtp.process import current_process, find_process
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +58,7 @@ async def test_who_waits_for_the_end_of_a_server_that_sleeps_does_not_wait() -> 
         assert is_alive(pid), "exit asks, and does not wait"
         assert await wait_exit(pid) == "shutdown"
         assert (whereis("server"), is_alive(pid)) == (None, False)
-        assert passed == [0] or not handoff.enabled
+        assert passed == [0] or not switches.hand_off
 
 
 async def test_terminate_runs_in_the_task_and_the_context_of_the_process() -> None:

@@ -34,7 +34,7 @@ from fauxtp import (
     unregister,
     wait_exit,
 )
-from fauxtp.life import launch
+from fauxtp._actors.lifecycle import launch
 
 pytestmark = pytest.mark.anyio
 

@@ -22,11 +22,11 @@ from fauxtp import (
     call,
     cast,
     exit,
-    handoff,
     is_alive,
     wait_exit,
     which_children,
 )
+from fauxtp._base import switches
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,7 @@ LOOPS = {
 def anyio_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Only asyncio has task factories."""
     options, hands_off = LOOPS[request.param]
-    monkeypatch.setattr(handoff, "enabled", hands_off)
+    monkeypatch.setattr(switches, "hand_off", hands_off)
     return "asyncio", options
 
 

@@ -16,7 +16,9 @@ HELD = """
 import os, threading
 import anyio
 import fauxtp
-from fauxtp import dead_letters, mailbox, process
+from fauxtp import dead_letters
+from fauxtp._core import mailbox
+from fauxtp._core import process
 
 class Watches(fauxtp.Actor):
     async def run(self, state):

@@ -29,8 +29,8 @@ from fauxtp import (
     start_or_find,
     tree,
 )
-from fauxtp.given_up import LEAST
-from fauxtp.process import find_process
+from fauxtp._core.given_up import LEAST
+from fauxtp._core.process import find_process
 from fauxtp.registry import PID
 
 pytestmark = pytest.mark.anyio

@@ -19,11 +19,12 @@ from fauxtp import (
     call,
     cast,
     exit,
-    handoff,
     process_info,
     reply,
 )
-from fauxtp.process import find_process
+from fauxtp._base import switches
+from fauxtp._core.process import find_process
+from fauxtp._hosting import handover as handoff
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +41,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(autouse=True)
 def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handoff, "enabled", True)
+    monkeypatch.setattr(switches, "hand_off", True)
 
 
 @pytest.fixture
@@ -253,7 +254,7 @@ async def test_what_cannot_be_gone_on_with_is_left_to_the_server(
 
     async with task_group() as group:
         server = await Server.start(task_group=group)
-        asyncio.get_running_loop().call_soon(monkeypatch.setattr, handoff, "enabled", False)
+        asyncio.get_running_loop().call_soon(monkeypatch.setattr, switches, "hand_off", False)
         assert await call(server, work) == "done"
         assert len(drives) == 1
         assert await call(server, None) == ("done",)
@@ -358,7 +359,7 @@ async def test_a_native_cancellation_that_the_handler_ignores_is_over(
             await asyncio.sleep(0)
         return scope.cancelled_caught
 
-    monkeypatch.setattr(handoff, "enabled", handed_off)
+    monkeypatch.setattr(switches, "hand_off", handed_off)
     async with task_group() as group:
         server = await Server.start(task_group=group)
         await asyncio.sleep(0)

@@ -27,7 +27,7 @@ from fauxtp import (
     wait_exit,
     wait_registered,
 )
-from fauxtp.process import find_process
+from fauxtp._core.process import find_process
 from fauxtp.registry import default
 
 FEW = 60

@@ -27,12 +27,13 @@ from fauxtp import (
     call,
     cast,
     exit,
-    handoff,
     reply,
     send,
     wait_exit,
 )
-from fauxtp.process import find_process
+from fauxtp._base import switches
+from fauxtp._core.process import find_process
+from fauxtp._hosting import handover as handoff
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(autouse=True)
 def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handoff, "enabled", True)
+    monkeypatch.setattr(switches, "hand_off", True)
 
 
 class Server(GenServer[Any, list[Any]]):
@@ -93,7 +94,7 @@ async def test_an_idle_server_answers_without_the_event_loop() -> None:
 
 
 async def test_switched_off_it_answers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handoff, "enabled", False)
+    monkeypatch.setattr(switches, "hand_off", False)
     async with task_group() as group:
         server = await Server.start(task_group=group)
         count = turns()

@@ -8,9 +8,9 @@ import pytest
 from conftest import Run
 
 import fauxtp
-from fauxtp.installation import EXTENSIONS
+from fauxtp._base.installation import EXTENSIONS
 
-MODULES = sorted({f"fauxtp.{module.name}" for module in pkgutil.iter_modules(fauxtp.__path__)})
+MODULES = sorted({f"fauxtp.{module.name}" for module in pkgutil.walk_packages(fauxtp.__path__)})
 
 # What a program does with fauxtp, and with which one it does it.
 BEFORE = """
@@ -82,7 +82,7 @@ with mock.patch.dict(sys.modules):
     talk()
     before = ours()
 talk()
-import fauxtp.supervisor, fauxtp.handoff
+import fauxtp._supervision.supervisor, fauxtp._hosting.handover
 after = ours()
 assert set(before) <= set(after)
 assert all(after[name] is before[name] for name in before)
@@ -152,13 +152,13 @@ def test_with_another_event_loop_its_modules_are_refused(run: Run, implementatio
         """
 talk()
 for name in list(sys.modules):
-    if name.partition(".")[0] == "asyncio" or name == "fauxtp.hosting_asyncio":
+    if name.partition(".")[0] == "asyncio" or name == "fauxtp._hosting.asyncio_host":
         del sys.modules[name]
 import asyncio
 try:
-    import fauxtp.hosting_asyncio
+    import fauxtp._hosting.asyncio_host
 except ImportError as error:
-    told = "fauxtp.hosting_asyncio was imported with another asyncio than this"
+    told = "fauxtp._hosting.asyncio_host was imported with another asyncio than this"
     assert str(error) == told, error
 else:
     raise AssertionError
@@ -195,10 +195,10 @@ def test_what_is_reloaded_is_executed_again(run: Run, implementation: str) -> No
     check(
         run,
         """
-import fauxtp, fauxtp.patterns
-old = fauxtp.patterns.match_pattern
-importlib.reload(fauxtp.patterns)
-assert fauxtp.patterns.match_pattern is not old
+import fauxtp, fauxtp._core.patterns
+old = fauxtp._core.patterns.match_pattern
+importlib.reload(fauxtp._core.patterns)
+assert fauxtp._core.patterns.match_pattern is not old
 importlib.reload(fauxtp)
 talk()
 """,

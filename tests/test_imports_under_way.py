@@ -75,7 +75,7 @@ for thread in threads:
     thread.start()
 import asyncio
 import trio
-import fauxtp.waiting_asyncio, fauxtp.waiting_trio
+import fauxtp._loops.asyncio_loop, fauxtp._loops.trio_loop
 over.set()
 for thread in threads:
     thread.join()

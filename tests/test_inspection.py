@@ -32,9 +32,9 @@ from fauxtp import (
     tree,
     wait_exit,
 )
-from fauxtp.calls import Call
+from fauxtp._core.calls import Call
 
-inspection: Any = importlib.import_module("fauxtp.inspection")
+inspection: Any = importlib.import_module("fauxtp.observe.processes")
 
 pytestmark = pytest.mark.anyio
 

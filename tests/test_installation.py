@@ -16,7 +16,7 @@ import pytest
 from conftest import Run
 
 import fauxtp
-from fauxtp.installation import EXTENSIONS
+from fauxtp._base.installation import EXTENSIONS
 
 VERSION = fauxtp.__version__
 SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
@@ -52,8 +52,8 @@ async def main():
         assert await fauxtp.call("echo", 1) == await fauxtp.call(echo, 1) == 1
         fauxtp.exit(echo)
 anyio.run(main)
-compiled = [name for name in sys.modules if name.startswith("fauxtp._")]
-assert all(name.endswith("_py") for name in compiled), compiled
+ours = [module for name, module in sys.modules.items() if name.startswith("fauxtp.")]
+assert not [module for module in ours if not module.__file__.endswith(".py")]
 runpy.run_module("fauxtp", run_name="__main__")
 """
 
@@ -65,11 +65,12 @@ def damaged(into: Path, damages: dict[str, Damage]) -> str:
     package = into / "fauxtp"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("*.c", "__pycache__"))
     for name in EXTENSIONS:  # which may lie elsewhere, if this installation is editable
-        extension = package / f"{name}{SUFFIX}"
-        found = importlib.machinery.PathFinder.find_spec(f"fauxtp.{name}", fauxtp.__path__)
+        extension = package / f"{name.replace('.', '/')}{SUFFIX}"
+        found = importlib.util.find_spec(f"fauxtp.{name}")
         assert found is not None
         assert found.origin is not None
-        shutil.copy(found.origin, extension)
+        if not extension.exists():
+            shutil.copy(found.origin, extension)
         if name in damages:
             damages[name](extension)
     return str(into)
@@ -95,8 +96,8 @@ def of_another_build(path: Path) -> None:
 
 
 def of_another_module(path: Path) -> None:
-    other = next(name for name in EXTENSIONS if name not in path.name)
-    shutil.copy(path.with_name(f"{other}{SUFFIX}"), path)
+    other = next(each for each in path.parents[1].rglob(f"*{SUFFIX}") if each.name != path.name)
+    shutil.copy(other, path)
 
 
 def of_python(path: Path) -> None:
@@ -119,7 +120,7 @@ CASES = [(name, kind) for name in EXTENSIONS for kind in ("missing", "corrupt", 
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [*CASES, ("_turns", "empty"), ("_slots", "module"), ("_stepping", "python")]
+    ("name", "kind"), [*CASES, *zip(EXTENSIONS, ("empty", "module", "python"), strict=False)]
 )
 def test_one_that_is_not_as_it_should_be_is_named_and_none_is_used(
     name: str, kind: str, tmp_path: Path, run: Run, compiled: object
@@ -150,7 +151,7 @@ class Blocks:
             raise ModuleNotFoundError(f"no {name}", name=name)
 sys.meta_path[:0] = [Old(), Blocks()] if sys.argv[2] == "finder" else [Old()]
 from fauxtp import registry
-import fauxtp.hosting_asyncio
+import fauxtp._hosting.asyncio_host
 print(registry.implementation, "|", registry.reason)
 """
 
@@ -225,22 +226,23 @@ def test_what_is_as_it_should_be_is_used(
 def test_to_look_at_them_executes_none(run: Run, compiled: object) -> None:
     done = run(
         "import sys, fauxtp\n"
-        "late = {'fauxtp._stepping', 'fauxtp._turns', 'asyncio'}\n"
+        "late = {'fauxtp._hosting._direct', 'fauxtp._hosting._turns', 'asyncio'}\n"
         "assert not late & set(sys.modules)"
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_chooser_goes_by_the_one_decision() -> None:
-    choosers = [
-        path.stem for path in PACKAGE.glob("*.py") if "_py import" in path.read_text("utf-8")
-    ]
-    for name in choosers:
-        text = (PACKAGE / f"{name}.py").read_text("utf-8")
-        assert "from fauxtp.installation import implementation" in text, name
-    assert {f"_{name.removesuffix('_asyncio')}" for name in choosers} == (
-        set(EXTENSIONS) - {"_slots"}
-    )
+    choosers = {
+        path: text
+        for path in PACKAGE.rglob("*.py")
+        if "_py import" in (text := path.read_text("utf-8"))
+    }
+    chosen = set()
+    for path, text in choosers.items():
+        assert "from fauxtp._base.installation import implementation" in text, path
+        chosen.add(".".join([*path.relative_to(PACKAGE).parts[:-1], f"_{path.stem}"]))
+    assert chosen == set(EXTENSIONS) - {"_base._slots"}
 
 
 @pytest.mark.parametrize("name", ["FAUXTP_EXTENSIONS", "FAUXTP_HANDOFF"])
@@ -252,7 +254,7 @@ def test_a_switch_is_set_to_what_it_knows(name: str, word: str, run: Run) -> Non
 
 
 def test_every_switch_is_read_in_one_place() -> None:
-    sources = [*PACKAGE.glob("*.py"), *PACKAGE.glob("*.pyx")]
+    sources = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")]
     reads = {
         path.name: len(re.findall(r"\b(?:environ|getenv)\b", path.read_text("utf-8")))
         for path in sources

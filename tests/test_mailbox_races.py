@@ -29,7 +29,7 @@ from fauxtp import (
     send_nowait,
     unregister,
 )
-from fauxtp.waiting import new_waiter
+from fauxtp._loops.current import new_waiter
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ def before_waiting(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
         act()
         return new_waiter()
 
-    monkeypatch.setattr("fauxtp.mailbox.new_waiter", act_first)
+    monkeypatch.setattr("fauxtp._core.mailbox.new_waiter", act_first)
 
 
 async def test_a_message_that_comes_just_before_the_wait_is_received(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from fauxtp import ANY, IGNORE
-from fauxtp.patterns import match_pattern
+from fauxtp._core.patterns import match_pattern
 
 
 class Point(NamedTuple):

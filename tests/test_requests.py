@@ -16,12 +16,12 @@ import pytest
 from conftest import TWINS, calls
 
 from fauxtp import PID
-from fauxtp import _calls_py as python
+from fauxtp._core import _calls_py as python
 
 TARGET, CALLER = PID(), PID()
 
 
-@pytest.fixture(params=[twin.replace("registry", "calls") for twin in TWINS])
+@pytest.fixture(params=[twin.replace("_registry", "_core._calls") for twin in TWINS])
 def kinds(request: pytest.FixtureRequest) -> Any:
     """Each implementation: a module with Call and Cast."""
     return importlib.import_module(f"fauxtp.{request.param}")

@@ -28,14 +28,14 @@ from fauxtp import (
     call,
     cast,
     exit,
-    handoff,
     register,
     registered,
     unregister,
     whereis,
 )
-from fauxtp.simulation import Simulations
+from fauxtp._base import switches
 from fauxtp.testing import SeedFailed, explore
+from fauxtp.testing.simulation import Simulations
 
 
 class Cells(Supervisor):
@@ -157,15 +157,15 @@ def test_both_ways_of_calling_are_tried(monkeypatch: pytest.MonkeyPatch) -> None
     seen = []
 
     async def look() -> None:
-        seen.append(handoff.enabled)
+        seen.append(switches.hand_off)
 
-    monkeypatch.setattr(handoff, "enabled", True)
+    monkeypatch.setattr(switches, "hand_off", True)
     explore(look, 20)
     assert set(seen) == {False, True}
-    assert handoff.enabled
+    assert switches.hand_off
 
     seen.clear()
-    monkeypatch.setattr(handoff, "enabled", False)
+    monkeypatch.setattr(switches, "hand_off", False)
     explore(look, 20)
     assert set(seen) == {False}
 
@@ -245,7 +245,7 @@ def test_what_is_global_is_as_before() -> None:
         logger = logging.getLogger("fauxtp")
         return [
             random.getstate(),
-            handoff.enabled,
+            switches.hand_off,
             gc.isenabled(),
             list(logger.handlers),
             logger.propagate,

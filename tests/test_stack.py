@@ -19,7 +19,7 @@ from fauxtp import NO_REPLY, PID, GenServer, call, cast, exit, processes, reply,
 How = Callable[[PID], Awaitable[object]]
 
 
-@pytest.fixture(params=[twin.replace("registry", "stack") for twin in TWINS])
+@pytest.fixture(params=[twin.replace("_registry", "_base._stack") for twin in TWINS])
 def stack(request: pytest.FixtureRequest) -> Any:
     """Each implementation: a module with has_room, is_free, insist_on_room."""
     return importlib.import_module(f"fauxtp.{request.param}")

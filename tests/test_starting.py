@@ -13,8 +13,9 @@ import pytest
 from anyio.abc import TaskGroup
 from conftest import ASYNCIO, EAGER, eager_loop, task_group
 
-from fauxtp import ANY, PID, Actor, GenServer, Mailbox, call, exit, handoff, send, wait_exit
-from fauxtp.process import current_process, find_process
+from fauxtp import ANY, PID, Actor, GenServer, Mailbox, call, exit, send, wait_exit
+from fauxtp._base import switches
+from fauxtp._core.process import current_process, find_process
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +80,7 @@ async def test_a_start_whose_init_does_not_wait_does_not_wait_either() -> None:
         asyncio.get_running_loop().call_soon(turns.append, 1)
         await Server.start(task_group=group)
         waited = list(turns)
-    assert waited == ([] if handoff.enabled else [1])
+    assert waited == ([] if switches.hand_off else [1])
 
 
 async def test_init_runs_as_the_process_in_its_task_and_context() -> None:
@@ -248,7 +249,7 @@ async def test_what_comes_after_init_need_not_be_over_before_start_is() -> None:
         await prepared(group)
         await Worker.start(diary, task_group=group)
         pid = await Server.start(write, diary, task_group=group)
-        assert diary == ["init"] or not handoff.enabled
+        assert diary == ["init"] or not switches.hand_off
         await call(pid, None)
         assert sorted(diary) == ["handled", "init", "run"]
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import TWINS, calls
 
 
-@pytest.fixture(params=[twin.replace("registry", "stepping") for twin in TWINS])
+@pytest.fixture(params=[twin.replace("_registry", "_hosting._direct") for twin in TWINS])
 def stepping(request: pytest.FixtureRequest) -> Any:
     """Each implementation: a module with advance and Suspended."""
     return importlib.import_module(f"fauxtp.{request.param}")

@@ -33,8 +33,8 @@ from fauxtp import (
     whereis,
     which_children,
 )
-from fauxtp.life import launch
-from fauxtp.process import living
+from fauxtp._actors.lifecycle import launch
+from fauxtp._core.ended_loops import living
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from weakref import ref
 
 import pytest
 
-from fauxtp.suspending import may_suspend
+from fauxtp._base.coroutines import may_suspend
 
 
 async def others() -> AsyncIterator[int]:

@@ -36,9 +36,9 @@ from fauxtp import (
     Stop,
     errors,
 )
-from fauxtp.life import ActorExit
-from fauxtp.simulated_loop import Stuck
+from fauxtp._actors.lifecycle import ActorExit
 from fauxtp.testing import SeedFailed
+from fauxtp.testing.simulated_loop import Stuck
 
 PIDS = PID(), PID()
 CRASH = ExitReason.error(ValueError("bad"))
@@ -110,13 +110,13 @@ WAYS: list[Way] = [copy.copy, copy.deepcopy, pickled]
 
 def test_there_is_an_example_of_each_error() -> None:
     kinds = {name for name in errors.__all__ if inspect.isclass(getattr(errors, name))}
-    for module in pkgutil.iter_modules(fauxtp.__path__, "fauxtp."):
+    for module in pkgutil.walk_packages(fauxtp.__path__, "fauxtp."):
         if module.name == "fauxtp.__main__":
             continue
         for name, found in vars(import_module(module.name)).items():
             if not inspect.isclass(found) or not issubclass(found, BaseException):
                 continue
-            if found.__module__.startswith("fauxtp."):
+            if found.__module__.partition(".")[0] == "fauxtp":
                 kinds.add(name)
     assert kinds == EXAMPLES.keys()
 
@@ -238,5 +238,5 @@ def _numberless(error: BaseException) -> str:
 
 
 def test_importing_fauxtp_imports_no_pickle(run: Run) -> None:
-    end = run("import sys, fauxtp; print('fauxtp.travelling' in sys.modules)")
+    end = run("import sys, fauxtp; print('fauxtp._base.travelling' in sys.modules)")
     assert (end.stdout, end.stderr) == ("False\n", "")

@@ -21,11 +21,11 @@ from fauxtp import (
     call,
     dead_letters,
     exit,
-    handoff,
     send,
     wait_exit,
 )
-from fauxtp.process import find_process
+from fauxtp._base import switches
+from fauxtp._core.process import find_process
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +41,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(autouse=True, params=[True, False], ids=["handed off", "by the loop"])
 def enabled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Both ways, with the same results."""
-    monkeypatch.setattr(handoff, "enabled", request.param)
+    monkeypatch.setattr(switches, "hand_off", request.param)
     return bool(request.param)
 
 

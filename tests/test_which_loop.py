@@ -32,8 +32,8 @@ from fauxtp import (
     wait_exit,
     wait_registered,
 )
-from fauxtp.supervisor import Supervisor
-from fauxtp.task import Task
+from fauxtp._actors.task import Task
+from fauxtp._supervision.supervisor import Supervisor
 
 pytestmark = pytest.mark.anyio
 

@@ -19,10 +19,13 @@ from threading import Timer
 from typing import Any
 from unittest.mock import patch
 
-from fauxtp import Cast, Down, messaging, process, registry
-from fauxtp._posting_py import post
-from fauxtp.mailbox import Mailbox
-from fauxtp.supervision import ChildDown
+from fauxtp import Cast, Down, registry
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core import process
+from fauxtp._core.mailbox import Mailbox
+from fauxtp._messaging import sending as messaging
+from fauxtp._messaging._delivery_py import post
+from fauxtp._supervision.behaviour import ChildDown
 from hostile.chaos import run
 from hostile.chaos_letter import Letter
 from hostile.chaos_world import World
@@ -102,7 +105,7 @@ def holds_the_dead() -> Patch:
     """A process that somebody keeps."""
     bury, kept = process.Process.bury, []
 
-    def broken(self: process.Process, reason: process.ExitReason) -> None:
+    def broken(self: process.Process, reason: ExitReason) -> None:
         kept.append(self)
         bury(self, reason)
 

@@ -10,7 +10,7 @@ from anyio import CancelScope, move_on_after
 from anyio.lowlevel import checkpoint
 
 from fauxtp import PID, exit, whereis
-from fauxtp.waiting import running_asyncio_loop
+from fauxtp._loops.running import running_asyncio_loop
 from hostile.chaos_letter import How, Letter, Order
 from hostile.chaos_post import post, post_blocking
 from hostile.chaos_world import AFTERWARDS, World

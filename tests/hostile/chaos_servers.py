@@ -22,7 +22,7 @@ from fauxtp import (
     link,
     reply,
 )
-from fauxtp.process import find_process
+from fauxtp._core.process import find_process
 from hostile.chaos_letter import Answer, Event, How, Letter, Order
 from hostile.chaos_post import Boom, post
 from hostile.chaos_world import World

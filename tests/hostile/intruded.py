@@ -39,10 +39,10 @@ from fauxtp import (
     wait_registered,
     whereis,
 )
-from fauxtp.mailbox import find_mailbox
-from fauxtp.process import Process, current_process, find_process
+from fauxtp._core.mailbox import find_mailbox
+from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._loops.asyncio_loop import AsyncioWaiter
 from fauxtp.registry import PID
-from fauxtp.waiting_asyncio import AsyncioWaiter
 from hostile.intruded_servers import (
     ROOM,
     Accounts,

@@ -22,7 +22,7 @@ from fauxtp import (
     dead_letters,
     monitor,
 )
-from fauxtp.dead_letters import DeadLetter
+from fauxtp._core.dead_letters import DeadLetter
 from fauxtp.registry import PID, Ref
 
 ROOM = 2  # in the narrow mailbox

@@ -25,7 +25,7 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
-from fauxtp.process import Process, current_process, find_process
+from fauxtp._core.process import Process, current_process, find_process
 from fauxtp.registry import PID, Ref
 from hostile.intruded_servers import Wrong
 

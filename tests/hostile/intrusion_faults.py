@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fauxtp import mailbox
-from fauxtp.family_asyncio import AsyncioFamily
-from fauxtp.mailbox import Mailbox
-from fauxtp.process import _NONE, Process
-from fauxtp.waiting_asyncio import AsyncioWaiter
+from fauxtp._core import mailbox
+from fauxtp._core.mailbox import Mailbox
+from fauxtp._core.process import _NONE, Process
+from fauxtp._hosting.asyncio_scope import AsyncioFamily
+from fauxtp._loops.asyncio_loop import AsyncioWaiter
 
 
 def _look_first(waiter: AsyncioWaiter, woken: bool) -> None:
@@ -60,7 +60,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
 def planted(fault: str) -> Iterator[None]:
     """Plant the fault of that name, if it is one."""
     if fault == "trio at work":
-        from fauxtp.waiting_trio import TrioHome  # noqa: PLC0415
+        from fauxtp._loops.trio_loop import TrioHome  # noqa: PLC0415
 
         owner, name, broken = TrioHome, "is_free", _where_a_task_runs
     elif fault:

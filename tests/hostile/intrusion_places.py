@@ -30,7 +30,7 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
-from fauxtp.process import find_process
+from fauxtp._core.process import find_process
 from fauxtp.registry import PID
 from hostile import intrusion_faults
 from hostile.intruded_servers import Accounts, Letter, Victim, Wrong, accounted, overheard

@@ -43,7 +43,7 @@ from fauxtp import (
     whereis,
     which_children,
 )
-from fauxtp.process import find_process
+from fauxtp._core.process import find_process
 from hostile.scenes import SHORT, Crash, crash, end_of, moment, nobody_dead, pause, together
 
 # Names

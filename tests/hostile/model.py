@@ -44,7 +44,7 @@ class Registry:
     def register(self, name: str, /, pid: PID) -> bool:
         name, pid = a_name(name), a_pid(pid)
         if pid.exited:
-            raise NoProcess(pid)  # type: ignore[arg-type]  # PIDs of its own
+            raise NoProcess(pid)
         if name in self.entries:
             return False
         self.entries[name] = Entry(name, pid)
@@ -86,7 +86,7 @@ class Registry:
         name = a_name(name)
         holder, successor = a_pid(holder, "holder"), a_pid(successor, "successor")
         if successor.exited:
-            raise NoProcess(successor)  # type: ignore[arg-type]  # PIDs of its own
+            raise NoProcess(successor)
         entry = self.entries.get(name)
         if entry is None or entry.pid is not holder:
             return False

@@ -14,7 +14,7 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
-from fauxtp.process import find_process
+from fauxtp._core.process import find_process
 
 SHORT = 0.01  # seconds, within which timeouts and sleeps lie
 

@@ -7,18 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 from fauxtp import Down
-from fauxtp.mailbox import Mailbox
-from fauxtp.process import Process
+from fauxtp._core.mailbox import Mailbox
+from fauxtp._core.process import Process
 
 
 def does_not_notice_that_it_is_cancelled() -> None:
-    for name in ("fauxtp._stepping_py", "fauxtp.hosting_asyncio", "fauxtp.family_asyncio"):
+    for name in (
+        "fauxtp._hosting._direct_py",
+        "fauxtp._hosting.asyncio_host",
+        "fauxtp._hosting.asyncio_scope",
+    ):
         module: Any = importlib.import_module(name)
         module.is_to_be_cancelled = lambda home: False
 
 
 def does_not_notice_that_it_is_ended() -> None:
-    family: Any = importlib.import_module("fauxtp.family_asyncio").AsyncioFamily
+    family: Any = importlib.import_module("fauxtp._hosting.asyncio_scope").AsyncioFamily
     cancel = family.cancel
 
     def idle_ones_only(self: Any) -> None:

@@ -17,8 +17,9 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from fauxtp import ANY, Mailbox, MailboxFull, call, mailbox, send, send_nowait
-from fauxtp.line import Line
+from fauxtp import ANY, Mailbox, MailboxFull, call, send, send_nowait
+from fauxtp._core import mailbox
+from fauxtp._core.line import Line
 from hostile import effort
 from hostile.opcodes import Places
 

@@ -13,11 +13,15 @@ from typing import Any
 import anyio
 import pytest
 
-from fauxtp import PID, Mailbox, handoff, messaging, process, supervision
-from fauxtp.process import Phase, Process
+from fauxtp import PID, Mailbox
+from fauxtp._base import switches
+from fauxtp._core import process
+from fauxtp._core.process import Phase, Process
+from fauxtp._loops.protocols import Waiter
+from fauxtp._messaging import sending as messaging
+from fauxtp._supervision import behaviour as supervision
 from fauxtp.registry import retire
 from fauxtp.testing import SeedFailed, explore
-from fauxtp.waiting import Waiter
 from hostile import effort, lives, talk
 from hostile.stand_in import hears_all, putting_in_others
 
@@ -128,7 +132,7 @@ def starts_the_next_before_the_last_has_ended(patch: Patch) -> None:
 
 
 def steps_a_server_that_is_busy(patch: Patch) -> None:
-    hosting: Any = importlib.import_module("fauxtp.hosting_asyncio")
+    hosting: Any = importlib.import_module("fauxtp._hosting.asyncio_host")
     step = hosting.step
 
     def again(process: Process, *arguments: Any) -> Any:
@@ -136,7 +140,7 @@ def steps_a_server_that_is_busy(patch: Patch) -> None:
         process.idle = True
         return answer
 
-    patch.setattr(handoff, "enabled", True)
+    patch.setattr(switches, "hand_off", True)
     patch.setattr(hosting, "step", again)
 
 

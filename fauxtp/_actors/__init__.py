@@ -1,0 +1,1 @@
+"""What users derive from: actors, servers and tasks, and what happens to one in its life."""

@@ -1,0 +1,242 @@
+"""Actor: a process in Python."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+
+from fauxtp._actors.classes import check_class
+from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
+from fauxtp._base.arguments import unexpected
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.mailbox import Pattern
+from fauxtp._core.ports import Startable
+from fauxtp._core.process import DEAD, Process, current_process
+from fauxtp._loops.current import give_way
+from fauxtp.registry import PID
+
+__all__ = ["Actor", "ActorHandle", "children_of", "expect_actor_class", "start_link", "started"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActorHandle:
+    """A started actor: its PID, and the cancel scope that ends it."""
+
+    pid: PID
+    cancel_scope: CancelScope
+
+
+class Actor(ABC):
+    """A process: it has a PID, a mailbox, and a state that only it touches.
+
+    Subclass it and define `run`, which is called again and again with the state that it
+    returned before. `init` makes the first state, `terminate` cleans up. An error in `init`
+    or `run` ends the actor, and nobody else: whoever wants to know monitors it.
+
+    Attributes may have any names but those that begin with `_fauxtp`, which are fauxtp's own:
+    a class that defines one is refused with a `TypeError`.
+
+    >>> import anyio
+    >>> class Echo(Actor):
+    ...     async def run(self, state):
+    ...         await self.receive((("echo", PID, ANY), send))
+    >>> async def main():
+    ...     mailbox = Mailbox()
+    ...     async with anyio.create_task_group() as task_group:
+    ...         echo = await Echo.start(task_group=task_group)
+    ...         await send(echo, ("echo", mailbox.pid, "hello"))
+    ...         print(await mailbox.receive((str, str.upper)))
+    ...         exit(echo)
+    >>> from fauxtp import ANY, Mailbox, exit, send
+    >>> anyio.run(main)
+    HELLO
+    """
+
+    mailbox_size: int = 0
+    """How many messages wait before `send` does; 0 means any number."""
+
+    trap_exit: bool = False
+    """Whether the actor is sent an `Exit` where it would be ended by a link or by `exit`."""
+
+    _fauxtp_process: Process | None = None
+    _fauxtp_keeps: tuple[str, ...] = ()  # what no subclass may define
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_class(cls, cls._fauxtp_keeps)
+
+    # To be defined by subclasses
+
+    async def init(self) -> Any:
+        """Return the first state.
+
+        A cancel scope or a task group that is opened here must be closed here, too: what is to
+        live as long as the actor belongs to `children`.
+        """
+        return {}
+
+    @abstractmethod
+    async def run(self, state: Any, /) -> Any:
+        """Do one round of work, and return the state for the next."""
+
+    async def terminate(self, reason: ExitReason, state: Any, /) -> None:
+        """Clean up. It runs once, at whatever end, if `init` had finished.
+
+        `reason` is the exit reason, `state` what `run` returned last. The names of the actor
+        are released afterwards, whatever happens here.
+        """
+
+    # For use inside the actor
+
+    @property
+    def pid(self) -> PID:
+        """The PID of the actor. Raises `RuntimeError` before it is started."""
+        return started(self).pid
+
+    @property
+    def children(self) -> TaskGroup:
+        """A task group that ends with the actor. An error in it ends the actor.
+
+        Raises `RuntimeError` before the actor is started, and outside of its event loop.
+        """
+        return children_of(self)
+
+    def receive(
+        self, *patterns: Pattern, timeout: float | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        """Take the first message that matches out of the mailbox: see `Mailbox.receive`."""
+        return started(self).mailbox.receive(*patterns, timeout=timeout)
+
+    def stop(self, reason: str = "normal") -> None:
+        """End the actor. Called by the actor itself, this does not return.
+
+        It counts as a normal end, whatever the words of `reason`.
+        """
+        process = started(self)
+        why = ExitReason(reason)
+        if current_process(own_task=True) is process:
+            raise ActorExit(why)
+        process.request_exit(why)
+
+    def start_soon_child(
+        self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any, name: str | None = None
+    ) -> None:
+        """Run `fn(*args)` in a task that ends with the actor, as `children.start_soon`."""
+        children_of(self).start_soon(fn, *args, name=name)
+
+    async def spawn_child_actor(
+        self,
+        actor_cls: type[Actor],
+        *args: Any,
+        on_exit: OnExit | None = None,
+        register_as: str | None = None,
+        **kwargs: Any,
+    ) -> ActorHandle:
+        """Start an actor that ends with this one; see `start_link`."""
+        try:
+            children = children_of(self)
+            actor = expect_actor_class("actor_cls", actor_cls)(*args, **kwargs)
+        except Exception:
+            await give_way()
+            raise
+        return await start_link(actor, children, on_exit=on_exit, register_as=register_as)
+
+    # What the runtime asks: see `fauxtp._core.ports.Behaviour`
+
+    _fauxtp_behaviour: Any = None  # of some classes, a method: makes one beside the actor
+
+    def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None] | None:
+        return None
+
+    def _fauxtp_leave(self) -> Awaitable[None] | None:
+        return None
+
+    @property
+    def _fauxtp_can_be_stepped(self) -> bool:
+        return False
+
+    # Starting
+
+    @classmethod
+    async def start(
+        cls, *args: Any, task_group: TaskGroup, register_as: str | None = None, **kwargs: Any
+    ) -> PID:
+        """Start an actor in `task_group`; return its PID when its `init` has finished.
+
+        The arguments go to the constructor. With `register_as`, it has that name before
+        `init` runs.
+
+        Raises what the constructor or `init` raises, and `NameTaken` if the name is taken.
+        """
+        try:
+            actor = cls(*args, **kwargs)
+        except Exception:
+            await give_way()
+            raise
+        return (await launch(actor, task_group, register_as=register_as)).pid
+
+    @classmethod
+    async def start_link(
+        cls,
+        *args: Any,
+        task_group: TaskGroup,
+        on_exit: OnExit | None = None,
+        register_as: str | None = None,
+        **kwargs: Any,
+    ) -> ActorHandle:
+        """Do as `start` does; return the PID with a cancel scope that ends the actor.
+
+        At the very end, `on_exit(pid, reason)` is awaited.
+        """
+        try:
+            actor = cls(*args, **kwargs)
+        except Exception:
+            await give_way()
+            raise
+        return await start_link(actor, task_group, on_exit=on_exit, register_as=register_as)
+
+
+async def start_link(
+    actor: Actor,
+    task_group: TaskGroup,
+    *,
+    on_exit: OnExit | None = None,
+    register_as: str | None = None,
+) -> ActorHandle:
+    """Do as `Actor.start_link` does, whatever the class of `actor` has of that name."""
+    process = await launch(actor, task_group, on_exit=on_exit, register_as=register_as)
+    family = process.family  # None: it has ended already, and nothing can cancel it
+    return ActorHandle(process.pid, CancelScope() if family is None else family.scope)
+
+
+def started(actor: Startable) -> Process:
+    """Return the process of `actor`, or raise `RuntimeError` if it was not started yet."""
+    process: Process | None = actor._fauxtp_process
+    if process is None:
+        raise RuntimeError(f"this {type(actor).__name__} is not started")
+    return process
+
+
+def children_of(actor: Startable) -> TaskGroup:
+    """Do as `Actor.children` does, whatever the class of `actor` has of that name."""
+    process: Process | None = actor._fauxtp_process
+    family = None if process is None else process.family
+    if process is None or family is None or process.task is None:
+        raise RuntimeError(f"this {type(actor).__name__} is not running")
+    if process.phase is DEAD:
+        raise RuntimeError(f"this {type(actor).__name__} has ended")
+    if not process.home.is_here():
+        raise RuntimeError(f"this {type(actor).__name__} runs in another event loop")
+    return family.children
+
+
+def expect_actor_class(parameter: str, came: type[Actor]) -> type[Actor]:
+    """Return `came`, or raise `TypeError` if it is no class of actors."""
+    if not (isinstance(came, type) and issubclass(came, Actor)):
+        raise unexpected(parameter, "a class of actors", came)
+    return came

@@ -1,0 +1,149 @@
+"""GenServer: a process that answers calls, handles casts, and takes other messages."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic
+from weakref import WeakKeyDictionary
+
+from fauxtp._actors.actor import Actor, children_of, started
+from fauxtp._actors.serving import Stop, serve
+from fauxtp._actors.task import Task, start_task
+from fauxtp._base.arguments import expect_callable
+from fauxtp._base.logs import logger
+from fauxtp._base.texts import label, shown
+from fauxtp._core.calls import NO_REPLY, Call
+from fauxtp._core.dead_letters import dead_letters
+from fauxtp._core.process import Process
+from fauxtp._loops.current import give_way
+from fauxtp.registry import PID
+
+__all__ = ["NO_REPLY", "GenServer", "Stop"]
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # at run time it would cost 4 ms, and gives nothing
+
+    R = TypeVar("R", default=Any)
+    S = TypeVar("S", default=Any)
+else:
+    R, S = typing.TypeVar("R"), typing.TypeVar("S")
+
+
+class GenServer(Actor, Generic[R, S]):
+    """A server: define `handle_call`, `handle_cast`, `handle_info` in place of `run`.
+
+    It handles one message at a time, in the order of arrival. Each handler gets the state
+    and returns the next one.
+
+    >>> import anyio
+    >>> class Counter(GenServer):
+    ...     async def init(self):
+    ...         return 0
+    ...     async def handle_call(self, request, from_, state):
+    ...         return state, state
+    ...     async def handle_cast(self, request, state):
+    ...         return state + request
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         counter = await Counter.start(task_group=task_group, register_as="counter")
+    ...         await cast("counter", 3)
+    ...         print(await call("counter", "value"))
+    ...         exit(counter)
+    >>> from fauxtp import call, cast, exit
+    >>> anyio.run(main)
+    3
+    """
+
+    # To be defined by subclasses
+
+    async def handle_call(self, request: R, from_: Call, state: S, /) -> Any:
+        """Answer a call: return `(reply, state)`.
+
+        To answer later, return `(NO_REPLY, state)` and call `reply(from_, value)` when the
+        answer is there; `from_` is the `Call`. To answer and end, raise or return
+        `Stop(reason, reply=…)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no handle_call for {shown(request)}")
+
+    async def handle_cast(self, request: R, state: S, /) -> S:
+        """Handle a request that nobody waits for; return the state.
+
+        Where this is not defined, a request is logged, and a dead letter: `"unhandled"`.
+        """
+        _not_handled(self, "handle_cast", request)
+        return state
+
+    async def handle_info(self, message: Any, state: S, /) -> S:
+        """Handle any other message; return the state.
+
+        Where this is not defined, a message is logged, and a dead letter: `"unhandled"`.
+        """
+        _not_handled(self, "handle_info", message)
+        return state
+
+    async def handle_task_end(self, pid: PID, status: str, result: Any, state: S, /) -> S:
+        """Handle the end of a task that `spawn_task` started; return the state.
+
+        `status` is `"success"`, and `result` what the task returned; or `"failure"`, and
+        `result` its exit reason.
+        """
+        return state
+
+    # For use inside the server
+
+    async def spawn_task(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> PID:
+        """Run `func(*args, **kwargs)` beside the server, as a process; return its PID.
+
+        It ends with the server. Its own end is told to `handle_task_end`.
+        """
+
+        async def work() -> Any:
+            result = func(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+
+        try:
+            expect_callable("func", func)
+            task, process, children = Task(work), started(self), children_of(self)
+        except Exception:
+            await give_way()
+            raise
+        handle = await start_task(task, children, notify=process.mailbox.deliver)
+        return handle.pid
+
+    # What others ask of any actor: see `fauxtp._core.ports.Behaviour`
+
+    async def run(self, state: S, /) -> S:
+        """Handle one message."""
+        process = started(self)
+        process.state = state
+        await serve(process, once=True)
+        after: S = process.state
+        return after
+
+    def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None] | None:
+        return serve(process) if type(self).run is GenServer.run else None
+
+    @property
+    def _fauxtp_can_be_stepped(self) -> bool:
+        return type(self).run is GenServer.run
+
+
+_told: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
+
+
+def _not_handled(server: GenServer[Any, Any], handler: str, message: object) -> None:
+    """Count a message that nobody wanted; log the first of each kind, as there may be many."""
+    kind, pid = type(server), started(server).pid
+    told = _told.setdefault(kind, set())
+    if handler not in told:
+        told.add(handler)
+        logger().warning(
+            "%s %r has no %s for %s; further ones are counted in dead_letters only",
+            kind.__name__,
+            pid,
+            handler,
+            label(message),
+        )
+    dead_letters.add(pid, message, "unhandled")

@@ -1,0 +1,323 @@
+"""A life: what happens to a process between its start and its death, in its own task."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+from anyio import CancelScope, get_cancelled_exc_class
+from anyio.abc import TaskGroup
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
+
+from fauxtp import registry
+from fauxtp._actors.classes import explained
+from fauxtp._base.arguments import expect_callable, unexpected
+from fauxtp._base.coroutines import may_suspend
+from fauxtp._base.errors import Travels
+from fauxtp._base.exit_reason import CANCELLED, LOOP_ENDED, ExitReason
+from fauxtp._base.stack import TO_END, insist_on_room
+from fauxtp._core.calls import Call
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.ports import Startable
+from fauxtp._core.process import (
+    DEAD,
+    RUNNING,
+    STARTING,
+    STOPPING,
+    Process,
+    current_process,
+    ended,
+    enter,
+    find_process,
+)
+from fauxtp._core.reports import crashed, failed_as_it_ended
+from fauxtp._hosting.endings import is_cancelled_by_loop, is_closed, is_stray
+from fauxtp._hosting.start import run_in
+from fauxtp._loops.current import current_home, give_way, turn
+from fauxtp._loops.protocols import Home
+from fauxtp.errors import MaxRestartsExceeded, NameTaken
+from fauxtp.registry import PID
+
+__all__ = ["ROUNDS", "ActorExit", "OnExit", "launch"]
+
+ROUNDS = 64  # of `run`, before the event loop has a turn
+FOR_THE_LOOP = KeyboardInterrupt, SystemExit  # it ends with them, and nobody goes on
+
+OnExit = Callable[[PID, ExitReason], Awaitable[object]]
+
+
+class ActorExit(Travels, BaseException):
+    """Ends the actor that raises it; `Actor.stop` does so."""
+
+    def __init__(self, reason: ExitReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+async def launch(
+    actor: Startable,
+    task_group: TaskGroup,
+    *,
+    on_exit: OnExit | None = None,
+    register_as: str | None = None,
+    supervisor: PID | None = None,
+) -> Process:
+    """Run `actor` in `task_group`, and return its process when its `init` has finished."""
+    try:
+        home = _home_for(actor, task_group, on_exit)
+    except Exception:
+        await give_way()
+        raise
+    actor._fauxtp_process = process = Process(actor, home, supervisor)
+    starter = current_process(own_task=True)
+    try:
+        if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
+            starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
+            process.on_started(lambda: waiting.answer(None))
+        life = partial(_live, process, on_exit, register_as)
+        can_step = process.actor._fauxtp_can_be_stepped
+        must_turn = run_in(task_group, process, life, can_step, register_as)
+        if process.phase is STARTING:
+            ready = home.new_waiter()
+            process.on_started(ready.wake)
+            await ready.wait(None)
+        elif must_turn:
+            await turn()
+    except BaseException as error:
+        _abandon(process)
+        if isinstance(error, Exception):
+            await give_way()
+        raise
+    finally:
+        if starter is not None:
+            starter.waiting_for = None
+    if process.failure is not None:
+        await give_way()  # or who tries again and again would keep others from helping
+        raise process.failure
+    return process
+
+
+def _home_for(actor: Startable, task_group: TaskGroup, on_exit: OnExit | None) -> Home:
+    """Return the event loop in which `actor` can be started as it is to be, or say why not."""
+    if actor._fauxtp_process is not None:
+        raise RuntimeError(f"this {type(actor).__name__} was started before")
+    home = current_home()
+    if home is None:
+        raise RuntimeError("no event loop runs in this thread")
+    if not hasattr(type(task_group), "start_soon"):
+        expected = "a task group of anyio, which asyncio's is not"
+        raise unexpected("task_group", expected, task_group)
+    if on_exit is not None:
+        expect_callable("on_exit", on_exit)
+    insist_on_room(TO_END)  # to begin, and to end it again
+    return home
+
+
+def _abandon(process: Process) -> None:
+    """End a process whose starter does not wait for it any more."""
+    if process.task is None:  # its task has not begun, and may never do so
+        process.bury(CANCELLED)
+    else:
+        process.request_exit(CANCELLED)
+
+
+async def _live(  # noqa: PLR0912, PLR0915
+    process: Process, on_exit: OnExit | None, name: str | None, begins: bool
+) -> None:
+    # What an idle process awaits is its `_work`, and that is all there is in between: each
+    # further coroutine would take as much memory as its mailbox and its PID. So would each
+    # object that is kept here, in part: even what `async with` keeps for the end.
+    actor, family = process.actor, process.family
+    if process.phase is DEAD or family is None:
+        return
+    enter(process)
+    reason: ExitReason | None = None
+    outer: BaseException | None = None
+    try:
+        try:
+            opening = family.open()
+            if opening is not None:
+                await opening
+            try:
+                try:
+                    if process.exit_request is not None or may_suspend(actor.init):
+                        family.enter()
+                    if name is not None and not _has_got(name, process.pid):
+                        raise NameTaken(name, registry.whereis(name))
+                    process.state = await actor.init()
+                    family.leave()
+                    process.started(RUNNING)
+                    mailbox = process.mailbox
+                    if begins and (process.step is None or mailbox._inbox or mailbox._kept):
+                        await turn()  # what comes now need not be over before `start` is
+                    if process.exit_request is None:
+                        if process.step is None:
+                            family.enter()
+                        work = actor._fauxtp_work(process)
+                        if work is not None:
+                            await work
+                        else:
+                            left = ROUNDS
+                            while True:
+                                process.state = await actor.run(process.state)
+                                left -= 1
+                                if not left:
+                                    left = ROUNDS
+                                    await checkpoint()  # others must run, too
+                except ActorExit as error:  # one name for all: each takes room in the frame
+                    reason = error.reason
+                except Exception as error:
+                    reason = ExitReason.error(explained(process.kind, error))
+                finally:
+                    leaving = actor._fauxtp_leave()
+                    if leaving is not None:
+                        await leaving
+            except BaseException as error:
+                if not await family.close_after(error):
+                    raise
+            else:
+                closing = family.close()
+                if closing is not None:
+                    await closing
+        except GeneratorExit as error:
+            if is_closed(process, error):
+                reason = LOOP_ENDED
+                raise
+            reason, outer = ExitReason.error(error), error
+        except get_cancelled_exc_class() as error:
+            if is_stray(process):
+                reason = reason or ExitReason.error(error)
+            else:
+                outer = error
+        except BaseExceptionGroup as error:
+            reason, outer = _sort_out(process, error, reason)
+        except Exception as error:  # a scope of its own is open, so the family's cannot end
+            reason = ExitReason.error(error)
+        except BaseException as error:
+            reason, outer = ExitReason.error(error), error
+        reason = reason or process.exit_request or CANCELLED
+        outer = await _stop(process, reason) or outer
+        if process.killed is not None and reason.exception is None:
+            reason = process.killed
+        if isinstance(outer, FOR_THE_LOOP):
+            await _own_turn()
+    finally:  # also if the event loop itself cancels `terminate`, which no shield prevents
+        process.bury(reason or CANCELLED)
+    if on_exit is not None:
+        outer = await _tell(process, on_exit, reason or CANCELLED) or outer
+    if outer is not None:
+        raise outer
+    family.over()
+    process.let_go()
+
+
+def _has_got(name: str, pid: PID) -> bool:
+    """Register `name`; whoever has it, but whose event loop has ended, has it no more."""
+    if registry.register(name, pid):
+        return True
+    holder = registry.whereis(name)
+    if holder is None or find_process(holder) is None or meet(holder) is not None:
+        return False
+    return registry.register(name, pid)
+
+
+async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
+    """Do what comes between `run` and death; return what the task group must hear of."""
+    if process.phase is not RUNNING:
+        process.failure = ended(process.pid, reason)
+        return None
+    process.phase = STOPPING
+    fatal = None if reason.exception is None else _crashed(process, reason)
+    terminate = process.actor.terminate
+    try:
+        if may_suspend(terminate):
+            with CancelScope(shield=True) as scope:
+                process.closing_scope = scope
+                if process.killed is not None:
+                    scope.cancel()
+                await terminate(reason, process.state)
+        else:
+            await terminate(reason, process.state)
+    except ActorExit:
+        pass  # it ends already
+    except Exception as error:
+        failed_as_it_ended(process, "terminate", explained(process.kind, error))
+    except BaseException as error:
+        if is_closed(process, error):
+            raise
+        return _leaves(process, "terminate", error) or fatal
+    return fatal
+
+
+def _leaves(process: Process, what: str, error: BaseException) -> BaseException | None:
+    """Return what the task group must hear of the `error` of `what`; log it if that is nothing.
+
+    A cancellation that nobody asked for is an error like any other.
+    """
+    if isinstance(error, get_cancelled_exc_class()) and not is_cancelled_by_loop(process):
+        failed_as_it_ended(process, what, error)
+        return None
+    return error
+
+
+async def _own_turn() -> None:
+    """Wait for a turn of the event loop's own: what comes next is not for who gave this one."""
+    with suppress(get_cancelled_exc_class()):
+        await cancel_shielded_checkpoint()
+
+
+async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseException | None:
+    with CancelScope(shield=True):
+        try:
+            await on_exit(process.pid, reason)
+        except Exception as error:
+            failed_as_it_ended(process, "on_exit", error)
+        except BaseException as fatal:
+            if is_closed(process, fatal):
+                raise
+            if isinstance(fatal, FOR_THE_LOOP):
+                await _own_turn()
+            return _leaves(process, "on_exit", fatal)
+    return None
+
+
+def _crashed(process: Process, reason: ExitReason) -> BaseException | None:
+    """Log the crash, if it is one and its own; return what the task group must hear of."""
+    if reason is process.exit_request:
+        return None
+    crashed(process, reason)
+    escalates = isinstance(reason.exception, MaxRestartsExceeded)
+    return reason.exception if escalates and process.supervisor is None else None
+
+
+def _sort_out(
+    process: Process, group: BaseExceptionGroup, reason: ExitReason | None
+) -> tuple[ExitReason, BaseException | None]:
+    """Return why the actor ended, and what of `group` is more than its own affair.
+
+    `reason` is what is known already; errors that came after it are logged.
+    """
+    stops, others = group.split(ActorExit)
+    errors, fatal = (None, None) if others is None else others.split(Exception)
+    if stops is not None:  # `stop` was called in a task group of the actor's own
+        reason = reason or _first(stops).reason
+    if errors is not None and reason is not None:
+        failed_as_it_ended(process, "the end", _plain(errors))
+    elif errors is not None:
+        reason = ExitReason.error(_plain(errors))
+    if fatal is None:
+        return reason or CANCELLED, None
+    return reason or ExitReason.error(_plain(fatal)), _plain(fatal)
+
+
+def _plain(group: BaseExceptionGroup) -> BaseException:
+    return group.exceptions[0] if len(group.exceptions) == 1 else group
+
+
+def _first(stops: BaseExceptionGroup[ActorExit]) -> ActorExit:
+    first: BaseException = stops
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, ActorExit)
+    return first

@@ -1,0 +1,98 @@
+"""Waiting for a name, and starting who is to have it exactly once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyio.abc import TaskGroup
+
+from fauxtp._actors.actor import Actor, expect_actor_class
+from fauxtp._actors.lifecycle import launch
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.process import DEAD, Process, find_process
+from fauxtp._loops.current import give_way, new_waiter, seconds
+from fauxtp.errors import NameTaken, ReceiveTimeout
+from fauxtp.registry import PID, default, whereis
+
+__all__ = ["start_or_find", "wait_registered"]
+
+
+async def wait_registered(name: str, timeout: float | None = None) -> PID:
+    """Return the PID that `name` means, as soon as it means one.
+
+    Whoever registers it may do so in any thread. `timeout` is in seconds.
+
+    Raises `ReceiveTimeout` if nobody has done so by then, and for a bad name what `whereis`
+    raises.
+    """
+    await give_way()
+    limit, pid = seconds(timeout), _holder(name)
+    if pid is not None:
+        return pid
+    found: list[PID] = []
+    waiter = new_waiter()
+
+    def tell(pid: PID) -> None:
+        found.append(pid)
+        waiter.wake()
+
+    default.watch(name, tell)
+    try:
+        pid = _holder(name)  # between the first look and the watch
+        if pid is None and await waiter.wait(limit):
+            pid = found[0]
+    finally:
+        default.unwatch(name, tell)
+    if pid is None:
+        raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
+    return pid
+
+
+def _holder(name: str) -> PID | None:
+    """Return the PID that `name` means, unless the event loop of its process has ended."""
+    pid = whereis(name)
+    if pid is None or find_process(pid) is None or meet(pid) is not None:
+        return pid
+    return whereis(name)
+
+
+async def start_or_find(
+    name: str, actor_class: type[Actor], *args: Any, task_group: TaskGroup, **kwargs: Any
+) -> PID:
+    """Return the process called `name`, whose `init` has finished; start it if there is none.
+
+    Of any number of callers at once, exactly one starts it. The arguments go to the
+    constructor.
+
+    Raises what `actor_class.start` raises, to the one who started it.
+    """
+    await give_way()
+    expect_actor_class("actor_class", actor_class)
+    while True:
+        pid = whereis(name)
+        if pid is None:
+            try:
+                actor = actor_class(*args, **kwargs)
+                return (await launch(actor, task_group, register_as=name)).pid
+            except NameTaken as taken:
+                if taken.name != name:
+                    raise
+                continue  # somebody was quicker
+        process = meet(pid)
+        if process is None:
+            if whereis(name) is pid:  # else it has just died
+                return pid
+        elif await _has_started(process):
+            return pid
+
+
+async def _has_started(process: Process) -> bool:
+    """Wait for the end of its `init`; return False if that was its own end too."""
+    waiter = new_waiter()
+    wake = waiter.wake
+    process.on_started(wake)
+    try:
+        await waiter.wait(None)
+    finally:
+        process.not_awaited(wake)
+    return process.phase is not DEAD

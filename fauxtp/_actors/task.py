@@ -1,0 +1,157 @@
+"""Task: an async function as a process, with a result."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, final
+
+from anyio.abc import TaskGroup
+
+from fauxtp._actors.actor import Actor, started
+from fauxtp._actors.lifecycle import ActorExit, launch
+from fauxtp._base.arguments import expect_callable
+from fauxtp._base.exit_reason import CANCELLED, ExitReason
+from fauxtp._base.texts import shown
+from fauxtp._core.process import ended
+from fauxtp._loops.current import give_way
+from fauxtp._messaging.addresses import find_pid
+from fauxtp._messaging.exits import wait_exit
+from fauxtp._messaging.sending import send_nowait
+from fauxtp.registry import PID, Ref
+
+__all__ = ["Task", "TaskEnd", "TaskHandle", "start_task"]
+
+
+@final
+@dataclass(slots=True, eq=False)  # frozen would take thrice as long to import
+class TaskEnd:
+    """The message that a task has ended, to the server that spawned it."""
+
+    pid: PID
+    status: str
+    result: Any
+
+
+class Task(Actor):
+    """A process that runs one async function and ends.
+
+    >>> import anyio
+    >>> async def add():
+    ...     return 1 + 2
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         task = await Task.spawn(add, task_group)
+    ...         print(await task.join())
+    >>> anyio.run(main)
+    3
+    """
+
+    _fauxtp_keeps = ("run",)
+
+    def __init__(self, func: Callable[[], Awaitable[Any]]) -> None:
+        expect_callable("func", func)
+        self._fauxtp_func = func
+        self._fauxtp_value: Any = None
+
+    async def run(self, state: Any, /) -> Any:
+        self._fauxtp_value = await self._fauxtp_func()
+        raise ActorExit(ExitReason("normal"))
+
+    async def launch(self, task_group: TaskGroup) -> TaskHandle:
+        """Start the task in `task_group`; return the handle to its result."""
+        return await start_task(self, task_group)
+
+    @classmethod
+    async def spawn(cls, func: Callable[[], Awaitable[Any]], task_group: TaskGroup) -> TaskHandle:
+        """Run `func()` as a process in `task_group`; return the handle to its result."""
+        try:
+            task = cls(func)
+        except Exception:
+            await give_way()
+            raise
+        return await start_task(task, task_group)
+
+    @classmethod
+    async def spawn_and_notify(
+        cls,
+        func: Callable[[], Awaitable[Any]],
+        task_group: TaskGroup,
+        parent_pid: PID | str,
+        success_message_name: str = "$$success",
+        failure_message_name: str = "$$failure",
+    ) -> TaskHandle:
+        """Do as `spawn` does; at the end, send a message to `parent_pid`.
+
+        It is `(success_message_name, pid, value)` or `(failure_message_name, pid, reason)`.
+        """
+        names = {"success": success_message_name, "failure": failure_message_name}
+
+        def notify(end: TaskEnd) -> None:
+            send_nowait(parent_pid, (names[end.status], end.pid, end.result))
+
+        try:
+            find_pid(parent_pid)  # or it would be known to be none only at the end
+            task = cls(func)
+        except Exception:
+            await give_way()
+            raise
+        return await start_task(task, task_group, notify)
+
+
+async def start_task(
+    task: Task, task_group: TaskGroup, notify: Callable[[TaskEnd], object] | None = None
+) -> TaskHandle:
+    """Start `task`; at its end, tell `notify`: a failure by a text with the error in it."""
+    process = await launch(task, task_group)
+
+    def tell(pid: PID, reason: ExitReason) -> None:
+        assert notify is not None
+        if reason.abnormal:
+            error = reason.exception
+            text = str(reason) if error is None else shown(error)
+            outcome = ExitReason(text, exception=error, abnormal=True)
+            notify(TaskEnd(pid, "failure", outcome))
+        else:
+            notify(TaskEnd(pid, "success", task._fauxtp_value))
+
+    if notify is not None and not process.watch(Ref(), tell):
+        tell(process.pid, process.reason or CANCELLED)
+    return TaskHandle(task)
+
+
+class TaskHandle:
+    """The handle to a task: who it is, and what came of it."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        # The history of the error, as it was before anybody was told
+        self._first: tuple[TracebackType | None, BaseException | None] | None = None
+
+    @property
+    def pid(self) -> PID:
+        """The PID of the task."""
+        return started(self._task).pid
+
+    async def join(self) -> Any:
+        """Wait for the end; return the value, or raise the error, as often as asked.
+
+        Raises `ProcessExited` if the task was ended from outside.
+        """
+        process = started(self._task)
+        await wait_exit(process.pid)
+        reason = process.reason
+        assert reason is not None
+        if not reason.abnormal:
+            return self._task._fauxtp_value
+        error = ended(process.pid, reason)
+        if error is not reason.exception:
+            raise error
+        if self._first is None:
+            self._first = error.__traceback__, error.__context__
+        traceback, context = self._first
+        try:
+            raise error.with_traceback(traceback)
+        finally:  # it carries nothing of those who were told, however many they are
+            error.__context__ = context

@@ -1,0 +1,1 @@
+"""What needs no process and no event loop: texts, errors, the stack, how fauxtp is installed."""

@@ -1,0 +1,47 @@
+"""What all errors of fauxtp have in common, and the one that the registry raises."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+__all__ = ["FauxtpError", "NoProcess", "Travels"]
+
+
+class Travels:
+    """What makes an error travel whole: by a copy, and by pickle to another OS process."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        from fauxtp._base.travelling import reduced  # noqa: PLC0415  (seldom needed)
+
+        return reduced(self)  # type: ignore[arg-type]
+
+    def __copy__(self) -> Self:
+        from fauxtp._base.travelling import copied  # noqa: PLC0415
+
+        return copied(self)  # type: ignore[arg-type, no-any-return]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        from fauxtp._base.travelling import deep_copied  # noqa: PLC0415
+
+        return deep_copied(self, memo)  # type: ignore[arg-type, no-any-return]
+
+
+class FauxtpError(Travels, Exception):
+    """The base of every error that is fauxtp's own.
+
+    It can be copied, and pickled. In another OS process, where a PID means nothing, it carries
+    the text of each PID in its place; so it does of all that cannot be pickled.
+    """
+
+
+class NoProcess(FauxtpError):
+    """There is no living process behind a PID or a name.
+
+    `to` is the PID, or the name, that was meant.
+    """
+
+    def __init__(self, to: Any) -> None:
+        super().__init__(f"no living process behind {to!r}")
+        self.to: Any = to

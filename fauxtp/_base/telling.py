@@ -1,0 +1,38 @@
+"""Telling many of one thing: what one listener raises keeps no other from being told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from fauxtp._base.logs import report
+from fauxtp._base.stack import TO_WAKE, has_room
+
+__all__ = ["tell_all"]
+
+
+def tell_all(listeners: Iterable[Callable[..., object]], *facts: object) -> None:
+    """Call each of `listeners` with `facts`, whatever the others raise.
+
+    An error of a listener is its own, and logged. What is more than an error, as a
+    `KeyboardInterrupt`, goes to the caller, when all have been told; so does the
+    `RecursionError` of a caller that is at the end of the stack, and the first is raised.
+
+    >>> tell_all([print, print], "hello")
+    hello
+    hello
+    """
+    fatal: BaseException | None = None
+    for listener in listeners:
+        try:
+            listener(*facts)
+        except BaseException as error:
+            own = isinstance(error, Exception)
+            if own and (has_room(TO_WAKE) or not isinstance(error, RecursionError)):
+                report("a listener failed: %r", listener)
+            elif fatal is None:
+                fatal = error
+    if fatal is not None:
+        try:
+            raise fatal
+        finally:
+            fatal = None  # or it would know itself, by this frame

@@ -1,0 +1,143 @@
+# cython: language_level=3, freethreading_compatible=True
+# cython: binding=False, auto_pickle=False
+"""Call and Cast, compiled. `_calls_py.py` says the same in Python."""
+
+cimport cython
+
+from fauxtp._base.stack import TO_ANSWER, insist_on_room
+
+from fauxtp._base._build cimport fauxtp_build
+from fauxtp._base._stack cimport has_room
+
+__all__ = ["Call", "Cast"]
+
+cdef int to_answer = TO_ANSWER
+
+cdef enum:
+    UNDECIDED
+    TAKEN, NEVER  # by its target, whether
+    ANSWERED, GIVEN_UP  # what came of it
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Cast:
+    """A request without an answer, as it lies in a mailbox.
+
+    >>> Cast("reset")
+    Cast('reset')
+    """
+
+    cdef public object request
+
+    __match_args__ = ("request",)
+
+    def __cinit__(self, request):
+        self.request = request
+
+    def __repr__(self):
+        return f"Cast({self.request!r})"
+
+    def __reduce__(self):
+        return Cast, (self.request,)
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Call:
+    """A request that somebody waits for, as it lies in a mailbox and as `from_`.
+
+    Its target takes it up, unless the caller has given up before; and it gets one outcome:
+    an answer, an error, or that the caller gave up. All of that may happen in any thread,
+    and the first wins.
+    """
+
+    __match_args__ = ("request",)
+
+    def __cinit__(self, request, target, caller):
+        self.request = request
+        self.target = target
+        self.caller = caller
+
+    def __repr__(self):
+        return f"Call({self.request!r})"
+
+    def __reduce__(self):
+        raise TypeError("cannot pickle or copy a Call: only the one that came can be answered")
+
+    @property
+    def wake(self):
+        """What to call when there is an outcome, or None: set by a caller that waits."""
+        with cython.critical_section(self):
+            return self._wake
+
+    @wake.setter
+    def wake(self, wake):
+        with cython.critical_section(self):
+            self._wake = wake
+
+    def take(self):
+        """Take the call up; return False if the caller has given up before."""
+        with cython.critical_section(self):
+            if self._taken == UNDECIDED:
+                self._taken = TAKEN
+            return self._taken == TAKEN
+
+    @property
+    def taken(self):
+        """Whether its target has taken it up."""
+        with cython.critical_section(self):
+            return self._taken == TAKEN
+
+    def give_up(self):
+        """Stop waiting; return False if there is an outcome already."""
+        with cython.critical_section(self):
+            if self._outcome == ANSWERED:
+                return False
+            self._outcome = GIVEN_UP
+            if self._taken == UNDECIDED:
+                self._taken = NEVER
+            return True
+
+    def answer(self, value, error=None):
+        """Give the caller `value`, or `error`; return False if it no longer waits."""
+        if not has_room(to_answer):
+            insist_on_room(to_answer)  # or there would be an outcome of which nobody hears
+        if not self.has_answered(value, error):
+            return False
+        wake = self.wake
+        if wake is not None:
+            wake()
+        return True
+
+    cpdef bint has_answered(self, object value, object error=None):
+        """Do as `answer` does, for a caller that does not wait yet."""
+        with cython.critical_section(self):
+            if self._outcome != UNDECIDED:
+                return False
+            self._value, self._error = value, error
+            self._outcome = ANSWERED
+            return True
+
+    def fail(self, error):
+        """Raise `error` at the caller; return False if it no longer waits."""
+        return self.answer(None, error)
+
+    @property
+    def settled(self):
+        """Whether there is an outcome."""
+        with cython.critical_section(self):
+            return self._outcome != UNDECIDED
+
+    def result(self):
+        """Return the answer, or raise the error; there must be one."""
+        with cython.critical_section(self):
+            value, error = self._value, self._error
+        if error is not None:
+            raise error
+        return value
+
+
+cpdef object _build():
+    """Return of which version and build this is. It is called before the module is executed."""
+    return fauxtp_build()

@@ -1,0 +1,427 @@
+"""The process: what the runtime knows of a living actor, and how it dies.
+
+Processes are found by their PID in one table. Death is one step, `Process.bury`, in an order
+that others rely on: the mailbox is closed and the names are released first; then callers
+fail, then monitors and links are told. Whoever hears of a death can take the name at once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import Context, ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, final
+
+from anyio import get_cancelled_exc_class
+
+from fauxtp._base.exit_reason import CANCELLED, ExitReason
+from fauxtp._base.stack import TO_END, insist_on_room
+from fauxtp._base.telling import tell_all
+from fauxtp._core.calls import Call, OwedCalls
+from fauxtp._core.mailbox import Mailbox
+from fauxtp._loops.protocols import Home
+from fauxtp.errors import ProcessExited
+from fauxtp.registry import PID, Ref, retire
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+
+    from fauxtp._core.ports import Behaviour, Family, Startable
+
+__all__ = [
+    "DEAD",
+    "RUNNING",
+    "STARTING",
+    "STOPPING",
+    "Exit",
+    "Phase",
+    "Process",
+    "current_process",
+    "ended",
+    "enter",
+    "everybody",
+    "find_process",
+]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The message, to an actor that traps exits, in place of being ended.
+
+    `pid` is the linked process that ended, or None if somebody called `exit`.
+    """
+
+    pid: PID | None
+    reason: ExitReason
+
+
+class Phase(Enum):
+    """The phase of life that a process is in."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DEAD = "dead"
+
+
+STARTING, RUNNING, STOPPING, DEAD = Phase  # each look into the class takes long before 3.12
+
+
+_processes: dict[PID, Process] = {}
+_current: ContextVar[PID | None] = ContextVar("fauxtp_process", default=None)
+
+Watcher = Callable[[PID, ExitReason], object]
+
+# Most processes have no links, monitors and watchers: they share a dict that stays empty.
+_NONE: dict[Any, Any] = {}
+_first = threading.RLock()
+
+
+class Process:
+    """One living actor, from before its `init` until after its death."""
+
+    __slots__ = (
+        "__weakref__",
+        "actor",
+        "calls",
+        "children",
+        "closing_scope",
+        "context",
+        "depth",
+        "exit_request",
+        "failure",
+        "family",
+        "handed_over",
+        "handled_since",
+        "handling",
+        "home",
+        "idle",
+        "interrupted",
+        "killed",
+        "kind",
+        "links",
+        "mailbox",
+        "monitors",
+        "phase",
+        "pid",
+        "reason",
+        "starters",
+        "state",
+        "step",
+        "supervisor",
+        "task",
+        "waiting_for",
+        "watchers",
+    )
+
+    def __init__(self, actor: Startable, home: Home, supervisor: PID | None) -> None:
+        behaviour = actor._fauxtp_behaviour
+        # Until it has ended
+        self.actor: Behaviour = actor if behaviour is None else behaviour()
+        self.kind: type[Any] = type(actor)
+        self.home: Home = home
+        self.pid: PID = PID()
+        self.mailbox: Mailbox = Mailbox(type(actor).mailbox_size, pid=self.pid)
+        self.supervisor: PID | None = supervisor
+        self.phase: Phase = STARTING
+        self.reason: ExitReason | None = None
+        self.failure: BaseException | None = None  # of init, for whoever started it
+        # Who wait for the end of init
+        self.starters: dict[Callable[[], object], None] | None = {}
+        self.task: Any = None
+        self.family: Family | None = None  # from before init until after run
+        self.closing_scope: CancelScope | None = None  # ends terminate
+        self.exit_request: ExitReason | None = None
+        self.killed: ExitReason | None = None
+        self.waiting_for: Call | None = None
+        self.state: Any = None
+        self.handling: Any = None
+        self.handled_since: float = 0.0
+        # Of servers that others may step: see handover.py
+        self.context: Context | None = None
+        self.step: Callable[..., Any] | None = None  # see `fauxtp._hosting.direct`
+        self.idle: bool = False  # waits for a message, and can be stepped
+        self.interrupted: bool = False  # its task was cancelled while somebody stepped it
+        self.depth: int = 0
+        self.handed_over: Any = None
+        self.calls: OwedCalls | None = None  # taken up, and to be answered later
+        self.watchers: dict[Ref, Watcher] = _NONE
+        self.links: dict[PID, Process] = _NONE
+        self.monitors: dict[Ref, PID] = _NONE  # whom this one watches
+        self.children: dict[PID, Process] = _NONE  # whom this one supervises
+        _processes[self.pid] = self
+        if supervisor is not None and (above := _processes.get(supervisor)) is not None:
+            above._add_child(self)
+
+    def __repr__(self) -> str:
+        return f"<Process {self.pid!r} {self.kind.__name__} {self.phase.value}>"
+
+    # Starting
+
+    def on_started(self, wake: Callable[[], object]) -> None:
+        """Call `wake` when `init` is over, well or not; now if it is."""
+        starters = self.starters
+        if starters is None:
+            wake()
+            return
+        starters[wake] = None
+        if self.phase is not STARTING:
+            _wake_all(starters)
+
+    def not_awaited(self, wake: Callable[[], object]) -> None:
+        """Forget what `on_started` was given."""
+        if self.starters is not None:
+            self.starters.pop(wake, None)
+
+    def started(self, phase: Phase) -> None:
+        """Note that `init` is over."""
+        self.phase = phase
+        starters, self.starters = self.starters, None
+        if starters:
+            _wake_all(starters)
+
+    # Watching
+
+    def watch(self, ref: Ref, watcher: Watcher) -> bool:
+        """Call `watcher` at the death, in its thread; return False if that was before."""
+        if self.watchers is _NONE:
+            with _first:
+                fresh: dict[Ref, Watcher] = {}
+                # In one line: a signal handler that does the same may come in between two.
+                self.watchers = fresh if self.watchers is _NONE else self.watchers
+        self.watchers[ref] = watcher
+        return self.phase is not DEAD or self.watchers.pop(ref, None) is None
+
+    def add_monitor(self, ref: Ref, pid: PID) -> None:
+        """Note that this process is to hear of the end of `pid`."""
+        if self.monitors is _NONE:
+            with _first:
+                fresh: dict[Ref, PID] = {}
+                self.monitors = fresh if self.monitors is _NONE else self.monitors
+        self.monitors[ref] = pid
+
+    def bind(self, other: Process) -> None:
+        """Note that the end of each is the other's affair."""
+        with _first:
+            for process in (self, other):
+                fresh: dict[PID, Process] = {}
+                process.links = fresh if process.links is _NONE else process.links
+            # In one line, or who comes in between and does the opposite would leave one half.
+            self.links[other.pid], other.links[self.pid] = other, self
+
+    def unbind(self, other: Process) -> None:
+        """Note that it is no more."""
+        with _first:
+            try:
+                del self.links[other.pid], other.links[self.pid]  # in one line, too
+            except KeyError:
+                pass  # it was not, or one of them dies just now
+
+    def _add_child(self, child: Process) -> None:
+        if self.children is _NONE:
+            with _first:
+                fresh: dict[PID, Process] = {}
+                self.children = fresh if self.children is _NONE else self.children
+        self.children[child.pid] = child
+
+    def linked_exit(self, pid: PID | None, reason: ExitReason) -> None:
+        """Hear that a linked process has ended."""
+        if self.traps_exits:
+            self.mailbox.deliver(Exit(pid, reason))
+        elif reason.abnormal:
+            self.request_exit(reason)
+
+    @property
+    def traps_exits(self) -> bool:
+        """Whether it is sent an `Exit` where it would be ended."""
+        actor = self.actor  # which another thread may see to its end just now
+        return actor is not None and actor.trap_exit
+
+    # Asking to end
+
+    def request_exit(self, reason: ExitReason) -> bool:
+        """End the process from outside: its `run` is cancelled, `terminate` runs.
+
+        Return False if its event loop has ended, and it with that.
+        """
+        if self.home.is_free():
+            self._exit_now(reason)
+            return True
+        return self.home.run(lambda: self._exit_now(reason))
+
+    def _exit_now(self, reason: ExitReason) -> None:
+        if self.phase is DEAD:
+            return
+        insist_on_room(TO_END)
+        if self.exit_request is None:
+            self.exit_request = reason
+        # The process says first that it is idle, and looks then whether it is to end: who comes
+        # in between is noticed either way.
+        if self.idle:
+            self.idle = False
+            self.mailbox.wake_receivers()
+        elif self.family is not None:
+            self.family.cancel()
+
+    def kill(self, reason: ExitReason, final: ExitReason | None = None) -> bool:
+        """End the process from outside, and its `terminate` too, now or when it comes to it.
+
+        Its exit reason is `final`, or else what was asked for first. Return as `request_exit`
+        does.
+        """
+        return self.home.run(lambda: self._kill_now(reason, final))
+
+    def _kill_now(self, reason: ExitReason, final: ExitReason | None) -> None:
+        self.killed = final or self.exit_request or reason
+        self._exit_now(reason)
+        if self.closing_scope is not None:
+            self.closing_scope.cancel()
+
+    # Handling
+
+    def defer(self, call: Call) -> None:
+        """Note that `call` will be answered later; at death, it fails."""
+        call.deferred = True
+        if self.calls is None:
+            self.calls = OwedCalls()
+        self.calls.add(call)
+
+    # Dying
+
+    def bury(self, reason: ExitReason) -> None:
+        """Die: one step, in the order that this module's docstring tells; but once."""
+        if self.phase is DEAD:
+            return
+        self.reason, pid = reason, self.pid
+
+        def why(call: Call, taken_up: bool = False) -> ProcessExited:
+            error = ProcessExited(pid, reason, taken_up=taken_up or call.taken)
+            error.__cause__ = reason.exception
+            return error
+
+        retire(pid)  # before anybody hears of it, as `shut` fails the callers
+        try:
+            self.mailbox.shut(why)
+        finally:  # whatever somebody raises who hears of it
+            if self.phase is STARTING:
+                self.started(DEAD)
+            self.phase = DEAD
+            _processes.pop(pid, None)
+            chief = None if self.supervisor is None else _processes.get(self.supervisor)
+            if chief is not None:
+                chief.children.pop(pid, None)
+            if self.monitors:
+                for ref, watched_pid in _drain(self.monitors):
+                    watched = _processes.get(watched_pid)
+                    if watched is not None:
+                        watched.watchers.pop(ref, None)
+            if self.calls is not None or self.handling is not None or self.watchers or self.links:
+                tell_all(self._tellings(why, reason))
+
+    def _tellings(
+        self, why: Callable[[Call, bool], ProcessExited], reason: ExitReason
+    ) -> Iterator[Callable[[], object]]:
+        """Yield what tells one after the other: callers first, then monitors, then links."""
+        pid = self.pid
+        for call in self._unanswered():
+            yield partial(call.fail, why(call, True))
+        for _, tell in _drain(self.watchers):
+            yield partial(tell, pid, reason)
+        for _, other in _drain(self.links):
+            other.links.pop(pid, None)
+            yield partial(other.linked_exit, pid, reason)
+
+    def let_go(self) -> None:
+        """Forget what refers back to this, which then is freed at once and not by a collection."""
+        self.actor = self.family = self.state = None  # type: ignore[assignment]
+
+    def _unanswered(self) -> list[Call]:
+        calls = [] if self.calls is None else list(self.calls)
+        if isinstance(self.handling, Call):
+            calls.append(self.handling)
+        self.handling = self.calls = None
+        return calls
+
+
+def ended(pid: PID, reason: ExitReason) -> BaseException:
+    """Return what to raise at those who wanted something of a process that has ended.
+
+    A cancellation of it must not be taken for one of theirs.
+    """
+    error = reason.exception
+    if error is not None and not isinstance(error, get_cancelled_exc_class()):
+        return error
+    exited = ProcessExited(pid, reason)
+    exited.__cause__ = error
+    return exited
+
+
+def _wake_all(starters: dict[Callable[[], object], None]) -> None:
+    tell_all(wake for wake, _ in _drain(starters))
+
+
+def _drain(items: dict[K, V]) -> Iterator[tuple[K, V]]:
+    """Take out all items, while other threads may add some and take others."""
+    while items:
+        try:
+            item = items.popitem()
+        except KeyError:
+            return
+        yield item
+
+
+find_process: Callable[[PID], Process | None] = _processes.get
+"""Return the living process of a PID, or None."""
+
+
+def everybody() -> list[Process]:
+    """Return all processes that have not been buried, the oldest first."""
+    return list(_processes.values())
+
+
+def _after_fork_in_child() -> None:
+    global _first
+    _first = threading.RLock()  # who held it is not here
+    # The event loops are not here, and so none of the processes is alive. Nobody can be told.
+    for process in list(_processes.values()):
+        process.phase, process.reason = DEAD, CANCELLED
+        retire(process.pid)
+    _processes.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def enter(process: Process) -> None:
+    """Make `process` the one that the running task, and what it starts, works for."""
+    process.task = process.home.running_task()
+    _current.set(process.pid)
+    if process.step is not None and process.context.get(_current) is not process.pid:  # type: ignore[union-attr]
+        process.step = None  # a task factory has made another context for it, not known here
+
+
+current: Callable[[], PID | None] = _current.get
+"""Return the PID that the context belongs to, or None; it may be dead, and the task another's."""
+
+
+def current_process(*, own_task: bool = False) -> Process | None:
+    """Return the process that the running task works for, or None.
+
+    With `own_task`, only if it is the process's own task, and not one that it started.
+    """
+    pid = current()
+    process = None if pid is None else _processes.get(pid)
+    if process is None:
+        return None
+    if own_task and not process.home.runs(process.task):
+        return None
+    return process

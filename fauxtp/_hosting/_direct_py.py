@@ -1,0 +1,122 @@
+"""The first step of a call that is handed off: the twin in Python of `fauxtp._hosting._direct`."""
+
+from __future__ import annotations
+
+from asyncio import _get_running_loop
+from collections.abc import Coroutine
+from contextvars import Context
+from time import monotonic
+from types import CoroutineType
+from typing import Any, final
+
+from fauxtp._base import switches
+from fauxtp._base.stack import is_free
+from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, Call, reply
+from fauxtp._core.process import Process
+from fauxtp._hosting.handover import (
+    BUDGET,
+    DEPTH,
+    HandedOver,
+    awaited,
+    failed,
+    hand_over,
+    suspended,
+)
+from fauxtp._hosting.turns import is_to_be_cancelled
+from fauxtp._loops.asyncio_loop import AsyncioHome
+from fauxtp._loops.asyncio_tasks import current_task, set_current_task
+
+__all__ = ["Suspended", "advance", "step"]
+
+
+@final
+class Suspended:
+    """In place of a result: the coroutine waits for `on`, what it has yielded."""
+
+    __slots__ = ("_on",)
+
+    def __init__(self, on: object) -> None:
+        self._on = on
+
+    @property
+    def on(self) -> Any:
+        return self._on
+
+
+def advance(context: Context, coroutine: Coroutine[Any, Any, Any], /) -> Any:
+    """Run `coroutine` in `context` until it ends or suspends; return its result or `Suspended`.
+
+    Raises what it raises, and `RuntimeError` if somebody runs in `context` now.
+    """
+    try:
+        return Suspended(context.run(coroutine.send, None))
+    except StopIteration as end:
+        return end.value
+
+
+def step(  # noqa: PLR0911, PLR0912  (in one piece, as each call goes through it)
+    process: Process, call: Call, caller: Process | None, handler: Any = None, /
+) -> Any:
+    """Begin to handle `call`, and return the answer if that takes one step.
+
+    If it takes more, return `PENDING`: the server goes on with it, or the caller, who has the
+    answer, should let others have a turn before it does; or `GAVE_WAY`: somebody
+    should wake the server, or take the next step of the `handler`, which it has handed over.
+    If the call cannot be handled on the spot, return `DECLINED`: nothing has happened.
+    """
+    home: AsyncioHome = process.home  # type: ignore[assignment]
+    loop, first = home.loop, handler is None
+    mailbox = process.mailbox
+    if _get_running_loop() is not loop or mailbox._inbox or mailbox._kept:
+        return DECLINED
+    depth = 1 if caller is None else caller.depth + 1
+    if depth > DEPTH or not switches.hand_off or not is_free():
+        return DECLINED
+    mine = current_task(loop)
+    if mine is None and handler is None:  # whoever calls has a task
+        return DECLINED
+    result: Any = None
+    failure: BaseException | None = None
+    set_current_task(loop, process.task)
+    try:
+        process.depth = depth
+        if handler is None:
+            process.idle = False
+            process.handling = call
+            process.handled_since = monotonic()
+            if process.family._scope is None:  # type: ignore[union-attr]
+                process.family.enter()  # type: ignore[union-attr]
+            handler = process.actor.handle_call(  # type: ignore[attr-defined]
+                call.request, call, process.state
+            )
+            if type(handler) is not CoroutineType:
+                handler = awaited(handler)
+        else:
+            process.handed_over = None
+        result = advance(process.context, handler)  # type: ignore[arg-type]
+    except BaseException as error:
+        failure = error
+    finally:
+        set_current_task(loop, mine)
+    if failure is not None:
+        try:
+            return failed(process, call, failure)
+        finally:
+            failure = None  # or it would know itself, by this frame
+    if type(result) is Suspended:
+        assert handler is not None
+        return suspended(process, call, handler, result.on)
+    if type(result) is not tuple or len(result) != 2 or result[0] is NO_REPLY:
+        return hand_over(process, HandedOver(call, result=result))
+    answer, process.state = result
+    process.handling = None
+    process.idle = process.exit_request is None and not process.interrupted
+    if process.interrupted and not mailbox._inbox:
+        process.interrupted = False  # there is nothing to do before it waits
+    if call.has_answered(answer):
+        if mine is not None and is_to_be_cancelled(home):
+            return PENDING  # it may be the handler that has cancelled its caller
+        home.handled = handled = home.handled + 1 if home.handled < BUDGET - 1 else 0
+        return PENDING if first and not handled else answer
+    reply(call, answer)  # too late, which is noted there
+    return PENDING

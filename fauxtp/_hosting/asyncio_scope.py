@@ -1,0 +1,242 @@
+"""What ends with a process on asyncio: its own code, in a cancel scope, and its children.
+
+The scope is entered when the process's own code is about to run and may wait, and left
+again after `init` if there is nothing to do yet: it takes more memory than all the rest of an
+idle server. The children get a task group when the process first asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+from anyio import CancelScope, create_task_group
+from anyio.abc import TaskGroup
+
+from fauxtp._base.exit_reason import CANCELLED
+from fauxtp._core.process import STARTING, STOPPING, Process
+from fauxtp._hosting.asyncio_children import Nursery
+from fauxtp._hosting.endings import is_closed
+from fauxtp._hosting.turns import Idle, can_give_turns, give_turn, is_to_be_cancelled
+from fauxtp._loops.asyncio_loop import AsyncioHome, AsyncioWaiter
+from fauxtp._loops.asyncio_tasks import current_task, set_current_task
+from fauxtp._loops.current import turn
+
+__all__ = ["AsyncioFamily"]
+
+
+class AsyncioFamily:
+    """The `fauxtp._core.ports.Family` of a process on asyncio."""
+
+    __slots__ = ("_leave_host", "_nursery", "_process", "_scope")
+
+    idle = Idle  # as a class it is no method, and called at once
+
+    def __init__(self, process: Process, leave_host: Callable[[Process], object]) -> None:
+        self._process = process
+        self._leave_host = leave_host
+        self._scope: CancelScope | None = None
+        self._nursery: Nursery | None = None
+
+    @property
+    def children(self) -> TaskGroup:
+        if self._nursery is None:
+            if self._process.phase is STOPPING:
+                return create_task_group()  # one in which nothing can be started, as ended ones
+            self._enter_from_outside()
+            process = self._process
+            home: AsyncioHome = process.home  # type: ignore[assignment]
+            self._nursery = Nursery(home, f"children of {process.pid!r}", self.cancel)
+        elif self._nursery.group.cancel_scope.cancel_called:
+            return self._ended_group()
+        return self._nursery.group
+
+    def _ended_group(self) -> TaskGroup:
+        """Return a group in which nothing can be started, as the children have been cancelled.
+
+        The process, which is to end with them, but does not know yet, is cancelled here. What
+        is started in a group that just ends might be cancelled by nobody.
+        """
+        process = self._process
+        own = current_task(asyncio.get_running_loop()) is process.task
+        if own and process.phase is not STOPPING:
+            raise asyncio.CancelledError("the children of this process have been cancelled")
+        return create_task_group()
+
+    @property
+    def scope(self) -> CancelScope:
+        return _Handle(self._process)
+
+    @property
+    def entered(self) -> bool:
+        return self._scope is not None
+
+    def enter(self) -> None:
+        """Enter the scope, as the task of the process."""
+        if self._scope is None:
+            self._scope = scope = _new_scope()
+            scope.__enter__()
+            if self._process.exit_request is not None:
+                scope.cancel()
+
+    def _enter_from_outside(self) -> None:
+        loop = asyncio.get_running_loop()
+        mine = current_task(loop)
+        if mine is None:
+            raise RuntimeError("only a task can have children started")
+        if self._process.phase is STARTING:
+            return  # `init` may be in a scope of its own, which ends before this one: see `leave`
+        set_current_task(loop, self._process.task)
+        try:
+            self.enter()
+        finally:
+            set_current_task(loop, mine)
+
+    def leave(self) -> None:
+        """Leave the scope, as the task of the process, if that can be done."""
+        if self._nursery is not None:
+            self.enter()  # as the end of its children may be its own
+            return
+        if self._process.step is None or self._scope is None or self._scope.cancel_called:
+            return
+        try:
+            self._scope.__exit__(None, None, None)
+        except RuntimeError:
+            return  # `init` has entered another, which it has not left
+        self._scope = None
+
+    def cancel(self) -> None:
+        if self._scope is not None and not self._scope.cancel_called:
+            loop = asyncio.get_running_loop()
+            mine = current_task(loop)
+            if mine is None or mine is self._process.task:
+                self._scope.cancel()
+            else:  # as nobody: it takes long to write down who it was
+                set_current_task(loop, None)
+                try:
+                    self._scope.cancel()
+                finally:
+                    set_current_task(loop, mine)
+        if self._nursery is not None:
+            self._nursery.group.cancel_scope.cancel()
+        home: AsyncioHome = self._process.home  # type: ignore[assignment]
+        home.poke()
+
+    def put_off(self, error: BaseException) -> bool:
+        process = self._process
+        if not process.interrupted or not isinstance(error, asyncio.CancelledError):
+            return False
+        if process.handed_over is not None and not process.handed_over.is_over:
+            return False  # the handler still waits
+        process.task.cancel(*error.args[:1])
+        process.task.uncancel()  # it was counted before
+        return True
+
+    def hurry(self) -> bool:
+        home: AsyncioHome = self._process.home  # type: ignore[assignment]
+        if self._process.handling is not None:
+            return False  # its task sleeps, but somebody runs in its context: it is stepped
+        if not home.is_here() or not can_give_turns(home):
+            return False
+        for waiter in self._process.mailbox._waiting:
+            turn = waiter.take_turn() if isinstance(waiter, AsyncioWaiter) else None
+            if turn is not None:
+                give_turn(home, turn)
+        return is_to_be_cancelled(home)
+
+    def over(self) -> None:
+        self._leave_host(self._process)
+
+    def open(self) -> Awaitable[object] | None:
+        home: AsyncioHome = self._process.home  # type: ignore[assignment]
+        # A task factory may let tasks begin where they are made, and this one is to begin later.
+        return self._begin_later() if home.making is self._process else None
+
+    async def _begin_later(self) -> None:
+        await turn()
+        if self._process.exit_request is not None:
+            raise asyncio.CancelledError("this process was to end before it began")
+
+    def close(self) -> Awaitable[object] | None:
+        if self._nursery is None and self._scope is None:
+            return None
+        return self.close_after(None)
+
+    async def close_after(self, error: BaseException | None) -> bool:
+        if error is not None and is_closed(self._process, error):
+            return False
+        after = error if self._nursery is None else await self._nursery.end(error)
+        if self._scope is not None:
+            kind = None if after is None else type(after)
+            traceback = None if error is None else error.__traceback__
+            if self._scope.__exit__(kind, after, traceback):
+                return True
+        if after is not None and after is not error:
+            raise after
+        return False
+
+
+_scopes: type[CancelScope] | None = None
+
+
+def _new_scope() -> CancelScope:
+    """Return what `CancelScope()` would, which each time finds out first on which loop it runs."""
+    global _scopes
+    if _scopes is None:
+        _scopes = type(CancelScope())
+    return _scopes()
+
+
+class _Handle(CancelScope):
+    """What a process is ended with by whoever has its handle."""
+
+    def __new__(cls, process: Process) -> Self:
+        return object.__new__(cls)
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._cancel_called = False
+        self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        raise RuntimeError("this scope is that of a process, which is in it already")
+
+    def cancel(self, reason: str | None = None) -> None:
+        self._cancel_called = True
+        self._process.request_exit(CANCELLED)
+
+    @property
+    def cancel_called(self) -> bool:
+        return self._cancel_called
+
+    @property
+    def cancelled_caught(self) -> bool:
+        return self._cancel_called and self._process.reason is CANCELLED
+
+    @property
+    def shield(self) -> bool:
+        return False
+
+    @shield.setter
+    def shield(self, value: bool) -> None:
+        if value:
+            raise RuntimeError("a process cannot be shielded from outside")
+
+    @property
+    def deadline(self) -> float:
+        return self._deadline
+
+    @deadline.setter
+    def deadline(self, value: float) -> None:
+        value = float(value)
+        if math.isnan(value):
+            raise ValueError("expected deadline to be a time, got nan")
+        self._deadline = value
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if value != math.inf:
+            self._timer = asyncio.get_running_loop().call_at(value, self.cancel)

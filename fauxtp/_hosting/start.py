@@ -1,0 +1,55 @@
+"""Hosting: how the tasks of processes run, and end, with the task group of their starter.
+
+On trio, a process is a task of that group, with a task group of its own for its children. On
+asyncio, see `fauxtp._hosting.asyncio_host`, the same is had for a fraction of the time and memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from anyio.abc import TaskGroup
+
+from fauxtp._core.ports import Life
+from fauxtp._core.process import Process
+from fauxtp._hosting.trio_scope import TrioFamily
+from fauxtp._loops.task_groups import refuse_foreign
+
+__all__ = ["run_in"]
+
+_host_of: Callable[[TaskGroup, Any], Any] | None = None
+
+
+def run_in(
+    task_group: TaskGroup, process: Process, live: Life, can_step: bool, registers_as: object
+) -> bool:
+    """Run `live`, the life of `process`, as a task that ends with `task_group`.
+
+    `can_step` tells whether others may handle calls to it on the spot, `registers_as` under
+    which name it is about to be registered. Its context is a clean one: what the starter works
+    for is not what the process will work for.
+
+    Return whether the running task should wait for a turn, as `Family.hurry` does.
+    """
+    global _host_of
+    if process.home.is_asyncio:
+        if _host_of is None:
+            from fauxtp._hosting.asyncio_host import host_of  # noqa: PLC0415
+
+            _host_of = host_of
+        host = _host_of(task_group, process.home)  # type: ignore[arg-type]
+        return host.take_in(process, live, can_step, _task_name(process, registers_as))
+    running: Any = process.home.running_task()
+    refuse_foreign(task_group, getattr(running, "_runner", None))
+    process.family = TrioFamily(process)
+    name = _task_name(process, registers_as)
+    Context().run(lambda: task_group.start_soon(live, False, name=name))
+    return False
+
+
+def _task_name(process: Process, registers_as: object) -> str:
+    if type(registers_as) is str:
+        return f"{process.kind.__name__} {registers_as!r} {process.pid!r}"
+    return f"{process.kind.__name__} {process.pid!r}"

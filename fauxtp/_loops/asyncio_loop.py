@@ -1,0 +1,407 @@
+"""Waiting on asyncio, whichever loop it is that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from asyncio import Future, InvalidStateError
+from asyncio import _get_running_loop as running_loop
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from contextvars import Context
+from functools import partial
+from typing import Any, Final
+from weakref import WeakValueDictionary, ref
+
+from fauxtp._base.stack import TO_WAKE, insist_on_room
+from fauxtp._base.telling import tell_all
+from fauxtp._loops.asyncio_tasks import current_task
+from fauxtp._loops.protocols import Home, Server, Waiter, on_end
+
+__all__ = ["AsyncioHome", "AsyncioWaiter", "home_of", "running_loop"]
+
+SOON, LATEST = 0.001, 0.05  # seconds until a server that is stepped is looked at again
+TIMEOUTS: Final = 32  # different timeouts on one loop that have a queue of their own
+
+_is_over = Future.done  # itself: see `AsyncioWaiter.done`
+_CLOCK = time.get_clock_info("monotonic").resolution
+
+_homes: WeakValueDictionary[int, AsyncioHome] = WeakValueDictionary()
+_latest: Callable[[], AsyncioHome | None] = type(None)  # a reference to the last one asked for
+
+
+def home_of(loop: asyncio.AbstractEventLoop) -> AsyncioHome:
+    """Return the one home that `loop` has while anybody lives in it."""
+    global _latest
+    home = _latest()
+    if home is None or home.loop is not loop:
+        home = _homes.get(id(loop))
+        if home is None:
+            home = _homes[id(loop)] = AsyncioHome(loop)
+        _latest = ref(home)
+    return home
+
+
+class AsyncioHome:
+    """An asyncio loop, as the place where something must be done."""
+
+    __slots__ = (
+        "__weakref__",
+        "deadlines",
+        "depth",
+        "ending",
+        "guests",
+        "handled",
+        "hosts",
+        "known",
+        "loop",
+        "making",
+        "turns",
+    )
+    is_asyncio = True
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.deadlines: dict[float, _Deadlines] = {}  # by timeout
+        self.hosts: dict[object, Any] = {}  # by task group: see asyncio_host.py
+        self.making: object = None  # whose task is made, to begin later
+        self.guests: dict[Home, None] = {}  # loops of trio that run in this one
+        self.ending: bool = False  # and everybody is being buried
+        self.known: Any = None  # of its tasks: see _turns.pyx
+        # Since the event loop had its turn, in a way
+        self.handled: int = 0  # calls, on the spot: see _direct_py.py
+        self.turns: int = 0  # of tasks, given by other tasks: see _turns_py.py
+        self.depth: int = 0  # of those, each in the one before
+
+    def let_tell(self) -> None:
+        """Let the loop tell when it is closed, as there is somebody who lives in it."""
+        loop: Any = self.loop
+        if not hasattr(loop, "_fauxtp_tells"):
+            with suppress(AttributeError):  # of a class that lets nobody do so
+                loop._fauxtp_tells = True
+                loop.close = _Closing(loop)
+
+    def is_here(self) -> bool:
+        return running_loop() is self.loop
+
+    def is_over(self) -> bool:
+        return self.loop.is_closed()
+
+    def end(self) -> None:
+        if self.ending:
+            return  # who is told of one of the ends may find out, too
+        self.ending = True
+        try:
+            tell_all([guest.end for guest in list(self.guests)])
+            if self.hosts:
+                tell_all(on_end, self)
+        finally:
+            self.ending = False
+
+    is_free = is_here
+
+    def run(self, function: Callable[[], object]) -> bool:
+        if running_loop() is self.loop:
+            function()
+            self.poke()
+            return True
+        return self.run_soon(function)
+
+    def run_soon(self, function: Callable[[], object]) -> bool:
+        """Call `function` in the next turn of the loop; return False if the loop has ended."""
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+            self.end()
+            return False
+        return True
+
+    def poke(self) -> None:
+        """Wake the loop if it may be asleep, as it is where a signal handler comes in."""
+        if current_task(self.loop) is None:
+            self.run_soon(_nothing)
+
+    def running_task(self) -> asyncio.Task[Any] | None:
+        return current_task(self.loop)
+
+    def runs(self, task: object) -> bool:
+        return running_loop() is self.loop and current_task(self.loop) is task
+
+    def new_waiter(self, server: Server | None = None) -> Waiter:
+        return AsyncioWaiter(self, server)
+
+    def new_deadlines(self, timeout: float) -> _Deadlines | None:
+        """Return a new queue of the waits that have this timeout, if there can be one."""
+        if len(self.deadlines) >= TIMEOUTS:
+            return None
+        queue = self.deadlines[timeout] = _Deadlines(self.loop, timeout)
+        return queue
+
+
+class _Closing:
+    """In place of the `close` of a loop: tells its home, too, if it has one by then."""
+
+    __slots__ = ("_before", "_close", "_loop")
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._close = close = loop.close
+        # Somebody else's, perhaps; not looked up in the dict of the loop, see _turns_py.py
+        self._before = None if close == type(loop).close.__get__(loop) else close
+
+    def __call__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        loop = self._loop
+        try:
+            self._close()
+        finally:
+            if loop.is_closed() and not is_finalizing():
+                if loop.close is self:
+                    del loop.close  # which refers back to the loop
+                    if self._before is not None:
+                        loop.close = self._before
+                home = _homes.get(id(loop))
+                if home is not None and home.loop is loop:
+                    home.end()
+
+
+def _nothing() -> None:
+    pass
+
+
+class AsyncioWaiter(Future[Any]):
+    """What wakes a task, and what the task waits for, in one.
+
+    While a server's task waits for messages, others may run as that task: see handover.py. Then
+    it counts as running, for whoever cancels it.
+
+    A plain future has the event loop give its task a turn. This one knows which turn that will
+    be, so somebody who waits for what the task is to do can give it one at once: see
+    `fauxtp._hosting.turns`.
+    """
+
+    # A signal handler or a finaliser may end the wait on any line here. So who ends it tries,
+    # and does not look first; and the turn is planned by whoever is first to say that it is.
+
+    __slots__ = ("_context", "_ends", "_home", "_next", "_planned", "_turn", "server", "woken")
+
+    def __init__(self, home: AsyncioHome, server: Server | None = None) -> None:
+        Future.__init__(self, loop=home.loop)
+        self._home = home
+        self._turn: Callable[[AsyncioWaiter], object] | None = None  # the task's own function
+        self._context: Context | None = None
+        self._next: asyncio.Handle | None = None  # the turn that the event loop is to give
+        self._planned: Callable[[AsyncioWaiter], object] | None = None  # what is to be called
+        self._ends: dict[AsyncioWaiter, float] | asyncio.TimerHandle | None = None  # in time
+        self.server: Server | None = server  # whose task waits for messages
+        self.woken: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing has ended the wait so far."""
+        return not _is_over(self)
+
+    def done(self) -> bool:
+        """Tell a cancel scope whether the task is about to go on, and not to be cancelled yet."""
+        server = self.server
+        if server is None or server.handling is None:
+            return _is_over(self)
+        rest = server.handed_over
+        if rest is None:
+            return False
+        return _is_over(self) if rest.is_over else rest.can_go_on
+
+    def time(self) -> float:
+        return self._home.loop.time()
+
+    def wait(self, timeout: float | None, *, common: bool = False) -> Awaitable[bool]:
+        if timeout is not None:
+            home = self._home
+            queue = None
+            if common:
+                queue = home.deadlines.get(timeout) or home.new_deadlines(timeout)
+            if queue is not None:
+                self._ends = queue.add(self)
+            else:
+                self._ends = home.loop.call_later(timeout, self.expire, context=Context())
+        return self
+
+    def add_done_callback(
+        self, fn: Callable[[Any], object], /, *, context: Context | None = None
+    ) -> None:
+        """Learn from the task that waits how to give it a turn; nobody else is told."""
+        self._turn = None  # the new one has its context from the start
+        self._context, self._turn = context, fn
+        if _is_over(self):
+            self._plan_turn()
+
+    def wake(self) -> bool:
+        if running_loop() is not self._home.loop:
+            return self._home.run_soon(self.wake)
+        if not _is_over(self):
+            insist_on_room(TO_WAKE)
+            self._end(True)
+        self.woken = True
+        return True
+
+    def expire(self) -> None:
+        """End the wait, as its time is over."""
+        if not _is_over(self):
+            self._end(False)
+
+    def _end(self, woken: bool) -> None:
+        try:
+            self.set_result(woken)
+        except InvalidStateError:
+            return  # somebody has come in between, and been quicker
+        self._plan_turn()
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        if self.server is not None and self._is_for(self.server):
+            return False
+        if not super().cancel(msg):
+            return False
+        self._plan_turn()
+        return True
+
+    def _is_for(self, server: Server) -> bool:
+        """Let nobody step the server that is cancelled; return whether somebody does so now.
+
+        Then its task notes that it is to be cancelled where it waits next, as it would if it
+        ran itself; and takes it back if it is told to. It has its turn soon, in either case.
+        """
+        server.idle = False
+        if not _is_stepped(server):
+            return False
+        server.interrupted = True
+        self.expire()
+        return True
+
+    def _plan_turn(self) -> None:
+        if self._ends is not None:
+            self._forget_time()
+        turn, context = self._turn, self._context
+        planned, self._planned = self._planned, turn  # in one line: see above
+        if turn is not planned and turn is not None:
+            loop = self._home.loop
+            # Where no task runs, it may be a signal handler that does, and the loop be asleep.
+            soon = loop.call_soon if current_task(loop) else loop.call_soon_threadsafe
+            if self.server is not None and _is_stepped(self.server):
+                again = partial(self._turn_if_free, turn, SOON)
+                self._next = soon(again, context=Context())
+            else:
+                self._next = soon(turn, self, context=context)
+
+    def _turn_if_free(self, turn: Callable[[AsyncioWaiter], object], delay: float) -> None:
+        """Give the turn if nobody runs as the server any more; else look again after `delay`.
+
+        It is over by now, unless a handler runs the event loop anew, as `nest_asyncio` lets it.
+        A turn that is given within that fails to enter the context of the server, and is lost.
+        """
+        if self._turn is not turn:
+            return
+        if self.server is not None and _is_stepped(self.server):
+            again = partial(self._turn_if_free, turn, min(2 * delay, LATEST))
+            self._next = self._home.loop.call_later(delay, again, context=Context())
+        else:
+            self._turn_now()
+
+    def shows(self, name: str) -> Any:
+        """Return an attribute of the handler that waits while the task of the server sleeps."""
+        rest = None if self.server is None else self.server.handed_over
+        if rest is None:
+            raise AttributeError(name)
+        return rest.shows(name)
+
+    def _forget_time(self) -> None:
+        ends, self._ends = self._ends, None
+        if isinstance(ends, dict):
+            ends.pop(self, None)
+        elif ends is not None:
+            ends.cancel()
+
+    def result(self) -> Any:
+        """Tell the task that has its turn how the wait ended."""
+        self._turn = self._planned = self._next = None  # as `had_turn` does
+        return Future.result(self)
+
+    def had_turn(self) -> None:
+        """Forget what gives it, and may refer to this: a collection would have to free the two."""
+        self._turn = self._planned = self._next = None
+
+    def take_turn(self) -> Callable[[], object] | None:
+        """Return what gives the task the turn that is planned, and no more is; or None."""
+        if self._next is None:
+            return None
+        self._next.cancel()
+        self._next = None
+        return self._turn_now
+
+    def wake_at_once(self) -> None:
+        """Do as `wake`, and give the task its turn now, where no other task has one."""
+        if _is_over(self) or self._turn is None:
+            self.wake()
+            return
+        try:
+            self.set_result(True)
+        except InvalidStateError:
+            return  # it will have its turn, from whoever was quicker
+        self.woken = True
+        self._forget_time()
+        self._turn_now()
+
+    def _turn_now(self) -> None:
+        assert self._turn is not None
+        assert self._context is not None
+        self._context.run(self._turn, self)
+
+
+def _is_stepped(server: Server) -> bool:
+    """Return whether somebody runs as the task of `server` now, which waits for messages."""
+    return server.handling is not None and server.handed_over is None
+
+
+class _Deadlines:
+    """The waits on one loop that have the same timeout: the first to start is the first to end.
+
+    One timer serves them all: it is set for the oldest of them, and then for the next oldest.
+    Most waits end without it.
+    """
+
+    __slots__ = ("_ends", "_loop", "_timed", "_timeout")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self._loop = loop
+        self._timeout = timeout
+        # Of a plain dict, the first is found only behind all that were first before.
+        self._ends: OrderedDict[AsyncioWaiter, float] = OrderedDict()
+        self._timed = False
+
+    def add(self, waiter: AsyncioWaiter) -> dict[AsyncioWaiter, float]:
+        """Let `waiter` end in time; return from what to remove it if it ends before."""
+        end = self._loop.time() + self._timeout
+        if not self._timed:
+            self._set_timer(end)
+        self._ends[waiter] = end
+        return self._ends
+
+    def _set_timer(self, end: float) -> None:
+        self._loop.call_at(end, self._expire, context=Context())
+        self._timed = True  # not before: what fails here must not leave the others without one
+
+    def _expire(self) -> None:
+        self._timed = False
+        now = self._loop.time() + _CLOCK
+        while self._ends:
+            try:
+                waiter, end = next(iter(self._ends.items()))
+            except (RuntimeError, StopIteration):
+                continue  # a finaliser has ended some
+            if end > now:
+                self._set_timer(end)
+                return
+            self._ends.pop(waiter, None)
+            waiter.expire()

@@ -1,0 +1,297 @@
+"""Sending, casting and calling: to a PID or a name, from a task or from any thread."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from anyio import current_time, move_on_after
+from anyio.lowlevel import checkpoint
+
+from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
+from fauxtp._core.dead_letters import dead_letters
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.mailbox import Mailbox, find_mailbox
+from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
+from fauxtp._messaging.addresses import mailbox_of, target_of
+from fauxtp._messaging.delivery import Attempt, attempt, post
+from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited, ReceiveTimeout
+from fauxtp.registry import PID
+
+__all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
+
+USUAL: Final = 5.0  # seconds until a call times out of which nothing else was said
+BUDGET: Final = 128  # messages sent, before the event loop has a turn
+
+_sent = 0  # since it had one; several loops may share the count
+
+
+def send_nowait(to: PID | str, message: Any) -> None:
+    """Send `message` to a process or a mailbox, from any thread, without waiting.
+
+    A message to nobody is counted in `dead_letters`.
+
+    Raises `TypeError` if `to` is neither a PID nor a name, `MailboxFull` if the receiver's
+    mailbox is bounded and has no room.
+
+    >>> mailbox = Mailbox()
+    >>> send_nowait(mailbox.pid, "hello")
+    >>> len(mailbox)
+    1
+    """
+    mailbox = mailbox_of(to)
+    if mailbox is None:
+        dead_letters.add(to, message, "noproc")
+    else:
+        try:
+            mailbox.put_nowait(message)
+        except MailboxFull:
+            if find_process(mailbox.pid) is None or meet(mailbox.pid) is not None:
+                raise
+            mailbox.put_nowait(message)  # which is closed now
+
+
+def cast_nowait(to: PID | str, request: Any) -> None:
+    """Hand `request` to a server's `handle_cast`, from any thread, without waiting.
+
+    As with `send_nowait`: nobody there is no error, no room is.
+
+    >>> cast_nowait("nobody", "reset")
+    """
+    send_nowait(to, Cast(request))
+
+
+async def send(to: PID | str, message: Any) -> None:
+    """Send `message` to a process or a mailbox; wait while its mailbox is full.
+
+    That it was read is not promised: a message to nobody is counted in `dead_letters`.
+    Messages from one process to another arrive in the order in which they were sent.
+
+    Raises `TypeError` if `to` is neither a PID nor a name.
+
+    >>> import anyio
+    >>> mailbox = Mailbox()
+    >>> anyio.run(send, mailbox.pid, "hello")
+    >>> len(mailbox)
+    1
+    """
+    global _sent
+    _sent += 1
+    if _sent >= BUDGET:  # who only sends must not keep the readers from reading
+        _sent = 0
+        await checkpoint()  # before: whoever is cancelled here has sent nothing
+    full = post(to, message)
+    if full is not None:
+        meet(full.pid)
+        await full.put(message)
+
+
+async def cast(to: PID | str, request: Any) -> None:
+    """Hand `request` to a server's `handle_cast`, and do not wait for what becomes of it.
+
+    As with `send`: nobody there is no error; a full mailbox makes it wait.
+
+    >>> import anyio
+    >>> anyio.run(cast, "nobody", "reset")
+    """
+    global _sent
+    _sent += 1
+    if _sent >= BUDGET:
+        _sent = 0
+        await checkpoint()
+    request = Cast(request)
+    full = post(to, request)
+    if full is not None:
+        meet(full.pid)
+        await full.put(request)
+
+
+async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
+    to: PID | str, request: Any, timeout: float | None = USUAL
+) -> Any:
+    """Hand `request` to a server's `handle_call`, and return its answer.
+
+    `timeout` is in seconds; None waits for ever. A call that the server has not taken up by
+    then is never executed; what it has begun, it ends.
+
+    Raises `NoProcess` if there is nobody, `ProcessExited` if the server ends before it
+    answers (with the error that ended it as the cause), `CallCycle` if the server waits for
+    the caller, `ReceiveTimeout` if no answer came in time; the first three at once. And
+    `TypeError` if `to` is neither a PID nor a name, or `timeout` no number.
+
+    What can safely be sent again: a request that met `NoProcess`, `MailboxFull` or `CallCycle`
+    has had no effect; nor has one that met `ProcessExited` or `ReceiveTimeout`, if its
+    `taken_up` is False.
+
+    >>> import anyio
+    >>> anyio.run(call, "nobody", "stats")
+    Traceback (most recent call last):
+        ...
+    fauxtp.NoProcess: no living process behind 'nobody'
+    """
+    pending: Call | None = None
+    caller = home = None
+    lies_there = False
+    try:
+        limit = timeout if timeout is USUAL else seconds(timeout)
+        begun = attempt(to, request)
+        if type(begun) is not Attempt:
+            return begun
+        pending, caller, answer = begun.call, begun.caller, begun.outcome
+        process: Any = begun.process
+        if answer is GAVE_WAY:
+            answer = await process.handed_over.go_on(process, caller)
+        if answer is PENDING:  # stepped by this event loop, which is that of the process
+            home = process.home
+        elif answer is not DECLINED:
+            return answer
+        else:
+            if process is not None and meet(process.pid) is None:
+                raise NoProcess(to)
+            _refuse_circle(caller, pending.target)
+            if begun.mailbox.max_size:
+                limit = await _put_in_time(begun.mailbox, pending, limit)
+                if limit is not None and limit < 0:
+                    raise _too_late(to, timeout, False)
+            elif not begun.mailbox.deliver(pending):
+                raise NoProcess(to)
+            lies_there = True
+        del begun  # a mailbox that nobody else has would never be read
+        if not pending.settled:
+            waiter = new_waiter() if home is None else home.new_waiter()
+            pending.wake = waiter.wake
+            if not pending.settled:  # another thread may have been quick
+                await waiter.wait(limit, common=limit == timeout)
+        elif home is not None:
+            await turn()
+        else:
+            await give_way()
+    except BaseException as error:
+        _give_up(pending, caller, lies_there)
+        if isinstance(error, Exception):
+            await give_way()
+        raise
+    finally:
+        if caller is not None:
+            caller.waiting_for = None
+    if pending.give_up():
+        if lies_there:
+            _withdraw(pending)
+        raise _too_late(to, timeout, pending.taken or not lies_there)
+    return _result(pending, to)
+
+
+def _too_late(to: PID | str, timeout: float | None, taken_up: bool) -> ReceiveTimeout:
+    text = f"no answer from {to!r} within {timeout:g} s"
+    return ReceiveTimeout(text, taken_up=taken_up)
+
+
+def _result(pending: Call, to: PID | str) -> Any:
+    """Return the answer; an end in place of it is told with the name that was called."""
+    try:
+        return pending.result()
+    except ProcessExited as error:
+        if isinstance(to, str) and error.pid is pending.target and error.name is None:
+            error.called(to)
+        raise
+
+
+def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:
+    """Do as `call` does, from a thread that runs no event loop.
+
+    Raises what `call` raises, and `RuntimeError` in a thread that runs an event loop, which
+    it would block.
+
+    >>> call_blocking("nobody", "stats")
+    Traceback (most recent call last):
+        ...
+    fauxtp.NoProcess: no living process behind 'nobody'
+    """
+    if current_home() is not None:
+        raise RuntimeError("call_blocking would block the event loop; await call instead")
+    limit = seconds(timeout)
+    pid, process, mailbox = target_of(to)
+    if process is not None and meet(pid) is None:
+        raise NoProcess(to)
+    waiter = ThreadWaiter()
+    pending = Call(request, pid, None)
+    pending.wake = waiter.wake
+    started = waiter.time()
+    if not mailbox.put_blocking(pending, limit):
+        raise ReceiveTimeout(f"no room at {to!r} within {timeout:g} s")
+    del mailbox  # one that nobody else has would never be read
+    try:
+        left = None if limit is None else max(0.0, limit - (waiter.time() - started))
+        waiter.wait_blocking(left)
+    except BaseException:
+        if pending.give_up():
+            _withdraw(pending)
+        raise
+    if pending.give_up():
+        _withdraw(pending)
+        raise _too_late(to, timeout, pending.taken)
+    return _result(pending, to)
+
+
+async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -> float | None:
+    """Put the call into a bounded mailbox; return how much of the timeout is left.
+
+    That is less than nothing if there was no room in time.
+    """
+    if mailbox._admit(pending):
+        return timeout
+    started = current_time()
+    with move_on_after(timeout):
+        await mailbox.put(pending)
+        return None if timeout is None else max(0.0, timeout - (current_time() - started))
+    return -1.0
+
+
+def _withdraw(pending: Call) -> None:
+    """Let nothing of a call that was given up stay in the mailbox that it lies in."""
+    if pending.take():
+        return  # no, it has been taken up
+    process = find_process(pending.target)
+    mailbox = find_mailbox(pending.target) if process is None else process.mailbox
+    if mailbox is not None and mailbox.give_up(pending):
+        if process is None:
+            mailbox.sweep_soon()
+        else:
+            process.home.run(mailbox.sweep)
+
+
+def _give_up(pending: Call | None, caller: Process | None, lies_there: bool) -> None:
+    """Let `caller` wait no more for `pending`, or, with None, for what `attempt` has begun.
+
+    That has failed itself, or a signal handler has, just as it returned.
+    """
+    if pending is None:
+        caller = current_process(own_task=True)
+        if caller is None or caller.waiting_for is None:
+            return
+        pending = caller.waiting_for
+    if caller is not None:
+        caller.waiting_for = None
+    if pending.give_up() and lies_there:
+        _withdraw(pending)
+    if pending.wake is not None:
+        pending.wake()  # nobody waits any more
+
+
+def _refuse_circle(caller: Process | None, target: PID) -> None:
+    """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
+    if caller is None:
+        return
+    circle: dict[PID, None] = {caller.pid: None}  # in order
+    pid: PID | None = target
+    while pid is not None:
+        if pid is caller.pid:
+            raise CallCycle([*circle, pid])
+        if pid in circle:
+            return  # a circle of others, who are told themselves
+        circle[pid] = None
+        process = find_process(pid)
+        waiting = None if process is None else process.waiting_for
+        if waiting is None or waiting.deferred or waiting.settled:
+            return
+        pid = waiting.target

@@ -1,0 +1,1 @@
+"""Supervisors: who starts whom again, in which order, and how often."""

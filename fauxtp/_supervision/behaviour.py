@@ -1,0 +1,420 @@
+"""Supervision: what a supervisor does, whatever its class defines beside that.
+
+A child whose `init` or `terminate` hangs holds up nobody who asks, and no sibling: changes are
+made beside the supervisor's own work. In `ONE_FOR_ONE` each child has a line of its own for
+them. In the other strategies the fate of one is that of others, and all have one line: there, who
+is to be restarted holds up the others' changes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Protocol, final
+
+from anyio import (
+    CancelScope,
+    Event,
+    create_task_group,
+    current_time,
+    get_cancelled_exc_class,
+)
+from anyio.abc import TaskGroup
+
+from fauxtp._actors.actor import children_of, started
+from fauxtp._actors.lifecycle import launch
+from fauxtp._actors.serving import serve
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.calls import NO_REPLY, Call, reply
+from fauxtp._core.ports import Handlers, Startable
+from fauxtp._core.process import Process
+from fauxtp._core.reports import who
+from fauxtp._messaging.exits import wait_exit
+from fauxtp._supervision import reports
+from fauxtp._supervision.changes import Changes, Line
+from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartStrategy, RestartType
+from fauxtp.errors import AlreadyStarted, MaxRestartsExceeded, NoChild, ReceiveTimeout
+from fauxtp.registry import PID, Ref
+
+__all__ = ["Question", "Supervision"]
+
+PATIENCE: Final = 1.0  # seconds that a question waits for changes, to see them done
+_SHUTDOWN = ExitReason("shutdown")
+_KILLED = ExitReason("killed", abnormal=True)
+
+
+@final
+class Question:
+    """What somebody asks of a supervisor; `subject` is a spec or the id of a child."""
+
+    __slots__ = ("subject", "what")
+
+    def __init__(self, what: str, subject: Any = None) -> None:
+        self.what, self.subject = what, subject
+
+    def __repr__(self) -> str:
+        return f"Question({self.what!r}, {self.subject!r})"
+
+
+@final
+class ChildDown:
+    """The message that a child has ended; `watch` is what it was watched by."""
+
+    __slots__ = ("id", "reason", "watch")
+
+    def __init__(self, id: str, watch: Ref, reason: ExitReason) -> None:  # noqa: A002
+        self.id, self.watch, self.reason = id, watch, reason
+
+
+@final
+class _Failed:
+    """The message that a change has failed, and the supervisor with it."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+@final
+class Child:
+    """A child: its spec, its process while it has one, and how often it was started again."""
+
+    __slots__ = ("is_new", "line", "process", "restarts", "spec", "watch")
+
+    def __init__(self, spec: ChildSpec, line: Line) -> None:
+        self.spec = spec
+        self.line = line
+        self.process: Process | None = None
+        self.restarts = 0
+        self.is_new = True  # it has yet to start for the first time
+        self.watch = Ref()
+
+    @property
+    def pid(self) -> PID | None:
+        return None if self.process is None else self.process.pid
+
+    @property
+    def info(self) -> ChildInfo:
+        spec = self.spec
+        return ChildInfo(spec.id, self.pid, spec.actor_class, spec.restart, self.restarts)
+
+
+class Chief(Startable, Handlers, Protocol):
+    """What the user's class of a supervisor has made."""
+
+    strategy: RestartStrategy
+    max_restarts: int
+    max_seconds: float
+
+    def _fauxtp_specs(self) -> list[ChildSpec]: ...
+
+
+@final
+class Supervision:
+    """The `fauxtp._core.ports.Behaviour` of a supervisor: `chief` is what its class has made."""
+
+    def __init__(self, chief: Chief) -> None:
+        self._chief = chief
+        self._by_id: dict[str, Child] = {}
+        self._restarts: deque[float] = deque()
+        self._line: Line = {}
+        self._changes = Changes(self._fail)
+        self._all_stopped, self._hosted = Event(), Event()
+        self._nursery: TaskGroup | None = None
+
+    @property
+    def trap_exit(self) -> bool:
+        return self._chief.trap_exit
+
+    @property
+    def _process(self) -> Process:
+        return started(self._chief)
+
+    # As any server
+
+    async def init(self) -> Any:
+        chief = self._chief
+        state = await chief.init()
+        specs = chief._fauxtp_specs()
+        children_of(chief).start_soon(self._host_children)
+        await self._hosted.wait()
+        for spec in specs:
+            await self._start(self._new_child(spec))
+        return state
+
+    async def run(self, state: Any, /) -> Any:
+        raise NotImplementedError("a supervisor serves")
+
+    async def terminate(self, reason: ExitReason, state: Any, /) -> None:
+        await self._chief.terminate(reason, state)
+
+    async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:
+        if type(request) is not Question:
+            return await self._chief.handle_call(request, from_, state)
+        try:
+            answer = self._answer(request, from_)
+        except Exception as error:  # it is the asker's affair
+            from_.fail(error)
+            answer = NO_REPLY
+        return answer, state
+
+    async def handle_cast(self, request: Any, state: Any, /) -> Any:
+        return await self._chief.handle_cast(request, state)
+
+    async def handle_task_end(self, pid: PID, status: str, result: Any, state: Any, /) -> Any:
+        return await self._chief.handle_task_end(pid, status, result, state)
+
+    async def handle_info(self, message: Any, state: Any, /) -> Any:
+        if type(message) is ChildDown:
+            self._child_down(message)
+        elif type(message) is _Failed:
+            raise message.error
+        else:
+            return await self._chief.handle_info(message, state)
+        return state
+
+    def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None]:
+        return serve(process)
+
+    _fauxtp_can_be_stepped = True
+
+    # The tasks of children
+
+    async def _host_children(self) -> None:
+        # Shielded: when everything is cancelled, the children still stop one after the other.
+        with CancelScope(shield=True):
+            async with create_task_group() as self._nursery:
+                self._hosted.set()
+                await self._all_stopped.wait()
+
+    def _fauxtp_leave(self) -> Awaitable[None]:
+        return self._end_children()
+
+    async def _end_children(self) -> None:
+        with CancelScope(shield=True):
+            await self._changes.end()
+            await self._stop_all(list(self._by_id.values()))
+            self._all_stopped.set()
+
+    # Starting and stopping
+
+    async def _start(self, child: Child) -> None:
+        assert self._nursery is not None
+        spec, chief, watch = child.spec, self._process, child.watch
+        actor = spec.actor_class(*spec.args, **spec.kwargs)
+        try:
+            child.process = process = await launch(
+                actor, self._nursery, register_as=spec.register_as, supervisor=chief.pid
+            )
+        except get_cancelled_exc_class():
+            child.process = actor._fauxtp_process  # it has yet to end, before the older ones
+            raise
+        child.is_new = False
+        mailbox = chief.mailbox
+
+        def tell(pid: PID, reason: ExitReason) -> None:
+            mailbox.deliver(ChildDown(spec.id, watch, reason))
+
+        if process.watch(watch, tell):
+            reports.started_child(chief, spec, process)
+        else:
+            assert process.reason is not None
+            tell(process.pid, process.reason)
+
+    async def _stop_all(self, children: list[Child]) -> None:
+        for child in reversed(children):
+            await self._stop(child)
+
+    async def _stop(self, child: Child) -> None:
+        watch, child.watch = child.watch, Ref()  # what is told of it from here on is no news
+        process = child.process
+        if process is None:
+            return
+        process.watchers.pop(watch, None)
+        process.request_exit(_SHUTDOWN)
+        try:
+            await wait_exit(process.pid, child.spec.shutdown)
+        except ReceiveTimeout:
+            reports.cut_off(self._process, child.spec, process)
+            process.kill(_SHUTDOWN, _KILLED)
+            await wait_exit(process.pid)
+        child.process = None  # only now: if this is cancelled, `_leave` has to go on with it
+
+    # When a child has ended
+
+    def _is_news(self, message: ChildDown) -> bool:
+        child = self._by_id.get(message.id)
+        return child is not None and child.watch is message.watch
+
+    def _child_down(self, message: ChildDown) -> None:
+        if not self._is_news(message):
+            return
+        child = self._by_id[message.id]
+        child.process = None
+        if _must_restart(child.spec.restart, message.reason):
+            alone = child.line is not self._line  # else siblings would be left behind
+            again = partial(self._restart, child, message)
+            self._begin(again, child, revocable=alone)
+        elif child.spec.restart is RestartType.TEMPORARY:
+            del self._by_id[message.id]
+
+    async def _restart(self, child: Child, message: ChildDown) -> None:
+        if child.process is not None or not self._is_news(message):
+            return  # the change before this one has seen to it
+        reason = message.reason
+        while True:
+            self._count_restart(child, reason)
+            group = self._fate_of(child)
+            await self._stop_all(group)
+            try:
+                await self._start_again(group)
+            except Exception as error:  # an init that fails is one more crash
+                reports.not_restarted(self._process, child.spec, error)
+                reason = ExitReason.error(error)
+            else:
+                return
+
+    async def _start_again(self, group: list[Child]) -> None:
+        for child in group:
+            if child.spec.restart is RestartType.TEMPORARY:
+                del self._by_id[child.spec.id]
+            elif child.process is None:
+                child.restarts += 1
+                await self._start(child)
+
+    def _fate_of(self, child: Child) -> list[Child]:
+        """Return whom the strategy restarts with `child`, in order."""
+        everyone = [other for other in self._by_id.values() if not other.is_new]
+        match self._chief.strategy:
+            case RestartStrategy.ONE_FOR_ONE:
+                return [child]
+            case RestartStrategy.ONE_FOR_ALL:
+                return everyone
+            case RestartStrategy.REST_FOR_ONE:
+                return everyone[everyone.index(child) :]
+
+    def _count_restart(self, child: Child, reason: ExitReason) -> None:
+        now, chief, restarts = current_time(), self._chief, self._restarts
+        restarts.append(now)
+        while restarts[0] < now - chief.max_seconds:
+            restarts.popleft()
+        if len(restarts) > chief.max_restarts:
+            raise MaxRestartsExceeded(
+                child.spec.id,
+                chief.max_restarts,
+                chief.max_seconds,
+                supervisor=who(self._process),
+            ) from reason.exception
+        reports.restarting(self._process, child.spec, reason, len(restarts))
+
+    def _fail(self, error: Exception) -> None:
+        self._process.mailbox.deliver(_Failed(error))
+
+    # What others ask
+
+    def child(self, id: str) -> PID | None:  # noqa: A002
+        """Return the PID of the child `id`, or None if it does not run, or is not known."""
+        child = self._by_id.get(id)
+        return None if child is None else child.pid
+
+    def _answer(self, question: Question, from_: Call) -> Any:
+        """Return the answer, or `NO_REPLY` if it comes later; raise what the asker gets."""
+        match question.what:
+            case "which":
+                return self._which(from_)
+            case "start":
+                self._add(question.subject, from_)
+            case "terminate":
+                child = self._known(question.subject)
+                self._changes.call_off(child)
+                self._begin(partial(self._terminate, child), child, from_)
+            case "restart":
+                child = self._known(question.subject)
+                again = partial(self._restart_by_hand, child)
+                self._begin(again, child, from_, revocable=True)
+            case "delete":
+                child = self._known(question.subject)
+                self._begin(partial(self._delete, child), child, from_)
+        return NO_REPLY
+
+    def _which(self, from_: Call) -> Any:
+        if not self._changes.are_under_way:
+            return self._infos()
+        children_of(self._chief).start_soon(self._tell_later, from_)
+        return NO_REPLY
+
+    async def _tell_later(self, from_: Call) -> None:
+        await self._changes.settled(PATIENCE)
+        reply(from_, self._infos())
+
+    def _infos(self) -> list[ChildInfo]:
+        return [child.info for child in self._by_id.values()]
+
+    def _new_child(self, spec: ChildSpec) -> Child:
+        alone = self._chief.strategy is RestartStrategy.ONE_FOR_ONE
+        self._by_id[spec.id] = child = Child(spec, {} if alone else self._line)
+        return child
+
+    def _known(self, id_: str) -> Child:
+        child = self._by_id.get(id_)
+        if child is None:
+            raise NoChild(self._process.pid, id_)
+        return child
+
+    def _begin(
+        self,
+        work: Callable[[], Awaitable[Any]],
+        child: Child,
+        from_: Call | None = None,
+        revocable: bool = False,
+    ) -> None:
+        group = children_of(self._chief)
+        self._changes.begin(group, child, work, from_, revocable=revocable)
+
+    def _add(self, spec: ChildSpec, from_: Call) -> None:
+        known = self._by_id.get(spec.id)
+        if known is not None:
+            raise AlreadyStarted(self._process.pid, spec.id, known.pid)
+        child = self._new_child(spec)
+        self._begin(partial(self._start_new, child), child, from_, revocable=True)
+
+    async def _start_new(self, child: Child) -> PID | None:
+        try:
+            await self._start(child)
+        except Exception:
+            self._by_id.pop(child.spec.id, None)
+            raise
+        return child.pid
+
+    async def _terminate(self, child: Child) -> None:
+        self._expect(child)
+        await self._stop(child)
+        if child.spec.restart is RestartType.TEMPORARY:
+            self._by_id.pop(child.spec.id, None)
+
+    async def _restart_by_hand(self, child: Child) -> PID | None:
+        self._expect(child)
+        self._expect_down(child)
+        await self._start(child)
+        return child.pid
+
+    async def _delete(self, child: Child) -> None:
+        self._expect(child)
+        self._expect_down(child)
+        del self._by_id[child.spec.id]
+
+    def _expect(self, child: Child) -> None:
+        if self._by_id.get(child.spec.id) is not child:
+            raise NoChild(self._process.pid, child.spec.id)
+
+    def _expect_down(self, child: Child) -> None:
+        if child.pid is not None:
+            raise AlreadyStarted(self._process.pid, child.spec.id, child.pid)
+
+
+def _must_restart(restart: RestartType, reason: ExitReason) -> bool:
+    if restart is RestartType.TRANSIENT:
+        return reason.abnormal
+    return restart is RestartType.PERMANENT

@@ -1,0 +1,61 @@
+"""Reports: what the logger "fauxtp" is told of the children of a supervisor."""
+
+from __future__ import annotations
+
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.logs import logger
+from fauxtp._core.process import Process
+from fauxtp._core.reports import facts, who
+from fauxtp._supervision.child_spec import ChildSpec
+
+__all__ = ["cut_off", "not_restarted", "restarting", "started_child"]
+
+
+def started_child(chief: Process, spec: ChildSpec, child: Process) -> None:
+    """Tell that a supervisor has started a child."""
+    logger().info(
+        "%s started child %r: %s",
+        who(chief),
+        spec.id,
+        who(child),
+        extra=facts(chief, child=spec.id, child_pid=repr(child.pid)),
+    )
+
+
+def restarting(chief: Process, spec: ChildSpec, reason: ExitReason, count: int) -> None:
+    """Tell that a supervisor starts a child again, for the `count`th time of late.
+
+    That is a warning after an error. An end that somebody has asked for is none.
+    """
+    logger().log(
+        20 if reason.exception is None else 30,  # INFO, WARNING
+        "%s restarts child %r, which ended by %s: restart %d",
+        who(chief),
+        spec.id,
+        reason,
+        count,
+        extra=facts(chief, child=spec.id, child_reason=str(reason), restarts=count),
+    )
+
+
+def not_restarted(chief: Process, spec: ChildSpec, error: Exception) -> None:
+    """Tell that `init` of a child has failed as it was to be started again."""
+    logger().error(
+        "child %r of %s could not be restarted",
+        spec.id,
+        who(chief),
+        exc_info=error,
+        extra=facts(chief, child=spec.id),
+    )
+
+
+def cut_off(chief: Process, spec: ChildSpec, child: Process) -> None:
+    """Tell that a child has not ended in the time that it had for that, and is killed."""
+    logger().error(
+        "%s kills child %r, %s, which has not ended within its %g s",
+        who(chief),
+        spec.id,
+        who(child),
+        spec.shutdown,
+        extra=facts(chief, child=spec.id, child_pid=repr(child.pid), shutdown=spec.shutdown),
+    )

@@ -1,0 +1,1 @@
+"""What runs, and what it does: for logs, consoles and people."""

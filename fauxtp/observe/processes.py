@@ -1,0 +1,136 @@
+"""Looking in: which processes there are, what they do, and who supervises whom."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from traceback import FrameSummary
+from typing import Any, final
+
+from fauxtp._core.ended_loops import living, meet
+from fauxtp._core.process import DEAD, Phase, Process
+from fauxtp._messaging.addresses import find_pid
+from fauxtp.errors import NoProcess
+from fauxtp.observe.await_chain import stack_of
+from fauxtp.registry import PID, default
+
+__all__ = ["ProcessInfo", "process_info", "process_infos", "processes", "tree"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """What there is to tell of a living process, at one moment.
+
+    `mailbox_length` is how many messages lie in its mailbox; calls that were given up there do
+    not count: how many there have been is `calls_given_up`.
+
+    `handling` is the message that a server handles now, or None; `handling_for` for how many
+    seconds it has done so. `waiting_for` is the process whose answer it waits for.
+
+    `stack` is where its task waits: that which was called last comes last, as in a traceback.
+    `traceback.format_list(stack)` is the text. It shows a handler that waits, but not one that
+    runs just now; and nothing from other threads in a Python without the GIL.
+    """
+
+    pid: PID
+    names: list[str]
+    actor_class: type
+    phase: Phase
+    mailbox_length: int
+    calls_given_up: int
+    handling: Any
+    handling_for: float
+    waiting_for: PID | None
+    links: list[PID]
+    monitors: list[PID]
+    monitored_by: int
+    supervisor: PID | None
+    children: list[PID]
+    stack: list[FrameSummary]
+
+
+def processes() -> list[PID]:
+    """Return the PIDs of all living processes, the oldest first.
+
+    >>> processes()
+    []
+    """
+    return [process.pid for process in living()]
+
+
+def process_info(pid: PID | str) -> ProcessInfo:
+    """Return what there is to tell of the process `pid`.
+
+    Raises `NoProcess` if there is none, and `TypeError` if `pid` is neither a PID nor a name.
+
+    >>> process_info("nobody")
+    Traceback (most recent call last):
+        ...
+    fauxtp.NoProcess: no living process behind 'nobody'
+    """
+    process = meet(find_pid(pid))
+    if process is None:
+        raise NoProcess(pid)
+    return _info(process)
+
+
+def process_infos() -> list[ProcessInfo]:
+    """Return what there is to tell of each living process, the oldest first.
+
+    It takes as long as `process_info` of all of them, and the event loop does nothing else.
+
+    >>> process_infos()
+    []
+    """
+    infos = (_info(process) for process in living())
+    return [info for info in infos if info.phase is not DEAD]
+
+
+def _info(process: Process) -> ProcessInfo:
+    handling, waiting_for = process.handling, process.waiting_for
+    return ProcessInfo(
+        pid=process.pid,
+        names=default.names(process.pid),
+        actor_class=process.kind,
+        phase=process.phase,
+        mailbox_length=len(process.mailbox),
+        calls_given_up=process.mailbox.given_up,
+        handling=handling,
+        handling_for=0.0 if handling is None else time.monotonic() - process.handled_since,
+        waiting_for=None if waiting_for is None else waiting_for.target,
+        links=sorted(process.links),
+        monitors=sorted({*process.monitors.copy().values()}),
+        monitored_by=len(process.watchers),
+        supervisor=process.supervisor,
+        children=list(process.children),
+        stack=stack_of(process),
+    )
+
+
+def tree() -> str:
+    """Return all living processes as text, each below its supervisor.
+
+    >>> tree()
+    ''
+    """
+    everyone = living()
+    alive = {process.pid for process in everyone}
+    below: dict[PID | None, list[Process]] = {}
+    for process in everyone:
+        above = process.supervisor if process.supervisor in alive else None
+        below.setdefault(above, []).append(process)
+    lines = []
+    left = [(process, "") for process in reversed(below.get(None, ()))]
+    while left:
+        process, indent = left.pop()
+        lines.append(f"{indent}{_line(process)}")
+        left += [(child, indent + "  ") for child in reversed(below.get(process.pid, ()))]
+    return "\n".join(lines)
+
+
+def _line(process: Process) -> str:
+    names = "".join(f" {name!r}" for name in default.names(process.pid))
+    waiting = len(process.mailbox)
+    queue = f" ({waiting} waiting)" if waiting else ""
+    return f"{process.kind.__name__}{names} {process.pid!r} {process.phase.value}{queue}"

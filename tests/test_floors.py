@@ -1,0 +1,75 @@
+"""Imports go one way: a folder imports only from those below it, and no file is in a circle.
+
+Those for types, those in functions, and those of Cython count, too.
+"""
+
+from __future__ import annotations
+
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import fauxtp
+
+PACKAGE = Path(fauxtp.__file__).parent
+FLOORS = [  # from the ground up; those on one floor do not know each other
+    {"_base"},
+    {"_registry"},
+    {"registry"},
+    {"errors"},
+    {"_loops"},
+    {"_core"},
+    {"_messaging", "_hosting"},
+    {"_actors"},
+    {"_supervision", "observe"},
+    {"testing"},
+    {"__init__"},
+    {"__main__"},
+]
+IMPORT = re.compile(
+    r"^ *from (fauxtp[.\w]*) c?import ([^(\n]+|\([^)]+\))|^ *c?import (fauxtp[.\w]+)", re.MULTILINE
+)
+FILES = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".pyx", ".pxd", ".pyi"}]
+
+
+def home_of(name: str) -> str:
+    """Return in which folder a module is, or which of those beside the folders it is."""
+    return name.partition(".")[0].removesuffix("_py")
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+KNOWN = {module(path).removesuffix(".__init__") for path in FILES}
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports from."""
+    found = set()
+    for origin, names, plain in IMPORT.findall(path.read_text("utf-8")):
+        base = (origin or plain).removeprefix("fauxtp").strip(".")
+        parts = {f"{base}.{name}".strip(".") for name in re.findall(r"\w+", names)}
+        found |= (parts & KNOWN) or {base or "__init__"}
+    return found - {module(path)}
+
+
+def test_no_file_is_in_a_circle() -> None:
+    below: dict[str, set[str]] = {}
+    for path in FILES:
+        below.setdefault(module(path), set()).update(imports(path))
+    TopologicalSorter(below).prepare()  # raises CycleError, which tells the circle
+
+
+def test_there_is_a_floor_for_all() -> None:
+    assert set(map(home_of, KNOWN)) == set.union(*FLOORS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_a_file_imports_from_its_own_folder_and_from_below(path: Path) -> None:
+    home = home_of(module(path))
+    floor = next(number for number, floor in enumerate(FLOORS) if home in floor)
+    allowed = {home}.union(*FLOORS[:floor])
+    assert set(map(home_of, imports(path))) <= allowed
