@@ -237,9 +237,14 @@ class Registry:
         table, names = self._table, self._names
         with _left_by_nobody(_lock):
             done = False
-            while name not in table and not pid._exited:
-                mine = names.setdefault(pid, {})
-                if name not in table and not pid._exited and pid in names and names[pid] is mine: mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
+            try:
+                while name not in table and not pid._exited:
+                    mine = names.setdefault(pid, {})
+                    if name not in table and not pid._exited and pid in names and names[pid] is mine: mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
+            except MemoryError:
+                if name in names.get(pid, ()) and self._table.get(name) is not pid:
+                    del names[pid][name]  # it was to be there first
+                raise
         if not done and pid._exited:
             raise NoProcess(pid)
         if done and name in self._watchers:

@@ -530,3 +530,32 @@ async def test_who_is_cancelled_by_a_handler_is_so_in_the_call_and_not_later() -
         await asyncio.sleep(0)
         diary.append("nothing is left of it")
     assert diary == ["cancelled: True", "nothing is left of it"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_who_is_asked_to_end_just_before_it_is_stepped_ends(waits: bool) -> None:
+    async def wait(*_: Any) -> str:
+        event = anyio.Event()
+        if waits:
+            asyncio.get_running_loop().call_soon(event.set)
+            await event.wait()
+        return "answer"
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        assert await call(server, wait) == "answer"  # by now it is in its scope
+        await anyio.wait_all_tasks_blocked()
+        process = find_process(server)
+        assert process is not None
+        step = process.step
+        assert step is not None
+
+        def interrupted(*arguments: Any) -> Any:
+            process.step = step
+            exit(server, "enough")  # as a signal handler may
+            return step(*arguments)
+
+        process.step = interrupted
+        with suppress(ProcessExited):
+            await call(server, wait)
+        assert await wait_exit(server, timeout=60) == "enough"

@@ -58,6 +58,7 @@ async def serve(  # noqa: PLR0912, PLR0915  (in one piece, as each message goes 
                     process.idle = process.step is not None  # first: see `_exit_now`
                     if process.exit_request is not None:
                         process.idle = False
+                        family.cancel()  # who asked may have found it idle, and woken it only
                     if process.idle or family.entered:  # else nobody would end the wait
                         await family.idle(waiter)
             except BaseException as error:

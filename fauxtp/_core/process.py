@@ -261,7 +261,8 @@ class Process:
         if self.phase is DEAD:
             return
         insist_on_room(TO_END)
-        if self.exit_request is None:
+        again = self.exit_request is not None
+        if not again:
             self.exit_request = reason
         # The process says first that it is idle, and looks then whether it is to end: who comes
         # in between is noticed either way.
@@ -270,6 +271,8 @@ class Process:
             self.mailbox.wake_receivers()
         elif self.family is not None:
             self.family.cancel()
+            if again and self.handling is None:
+                self.mailbox.wake_receivers()  # who asked first may have failed to
 
     def kill(self, reason: ExitReason, final: ExitReason | None = None) -> bool:
         """End the process from outside, and its `terminate` too, now or when it comes to it.

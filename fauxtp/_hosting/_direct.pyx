@@ -148,10 +148,13 @@ def step(process, Call call not None, caller, handler=None, /):
         swap(loop, mine)
     if failure is not None:
         return failed(process, call, failure)
-    if type(result) is Suspended:
-        return suspended(process, call, handler, (<Suspended>result).on)
     if type(result) is not tuple or len(<tuple>result) != 2 or (<tuple>result)[0] is no_reply:
-        return hand_over(process, HandedOver(call, result=result))
+        try:
+            if type(result) is Suspended:
+                return suspended(process, call, handler, (<Suspended>result).on)
+            return hand_over(process, HandedOver(call, result=result))
+        except BaseException as error:  # no memory: or the server would wait for its handler
+            return failed(process, call, error)
     answer = (<tuple>result)[0]
     _state.put(process, (<tuple>result)[1])
     _handling.put(process, None)

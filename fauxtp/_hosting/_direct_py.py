@@ -103,11 +103,14 @@ def step(  # noqa: PLR0911, PLR0912  (in one piece, as each call goes through it
             return failed(process, call, failure)
         finally:
             failure = None  # or it would know itself, by this frame
-    if type(result) is Suspended:
-        assert handler is not None
-        return suspended(process, call, handler, result.on)
     if type(result) is not tuple or len(result) != 2 or result[0] is NO_REPLY:
-        return hand_over(process, HandedOver(call, result=result))
+        try:
+            if type(result) is Suspended:
+                assert handler is not None
+                return suspended(process, call, handler, result.on)
+            return hand_over(process, HandedOver(call, result=result))
+        except BaseException as error:  # no memory: or the server would wait for its handler
+            return failed(process, call, error)
     answer, process.state = result
     process.handling = None
     process.idle = process.exit_request is None and not process.interrupted

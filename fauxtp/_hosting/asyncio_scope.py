@@ -77,7 +77,11 @@ class AsyncioFamily:
         """Enter the scope, as the task of the process."""
         if self._scope is None:
             self._scope = scope = _new_scope()
-            scope.__enter__()
+            try:
+                scope.__enter__()
+            except BaseException:
+                self._scope = None
+                raise
             if self._process.exit_request is not None:
                 scope.cancel()
 
@@ -142,8 +146,13 @@ class AsyncioFamily:
             return False
         for waiter in self._process.mailbox._waiting:
             turn = waiter.take_turn() if isinstance(waiter, AsyncioWaiter) else None
-            if turn is not None:
+            if turn is None:
+                continue
+            try:
                 give_turn(home, turn)
+            except BaseException:
+                waiter.plan_again()
+                raise
         return is_to_be_cancelled(home)
 
     def over(self) -> None:

@@ -244,6 +244,8 @@ class AsyncioWaiter(Future[Any]):
         if not _is_over(self):
             insist_on_room(TO_WAKE)
             self._end(True)
+        elif not self.woken:
+            self._plan_turn()  # who has ended the wait may have had no memory for that
         self.woken = True
         return True
 
@@ -288,12 +290,16 @@ class AsyncioWaiter(Future[Any]):
         if turn is not planned and turn is not None:
             loop = self._home.loop
             # Where no task runs, it may be a signal handler that does, and the loop be asleep.
-            soon = loop.call_soon if current_task(loop) else loop.call_soon_threadsafe
-            if self.server is not None and _is_stepped(self.server):
-                again = partial(self._turn_if_free, turn, SOON)
-                self._next = soon(again, context=Context())
-            else:
-                self._next = soon(turn, self, context=context)
+            try:
+                soon = loop.call_soon if current_task(loop) else loop.call_soon_threadsafe
+                if self.server is not None and _is_stepped(self.server):
+                    again = partial(self._turn_if_free, turn, SOON)
+                    self._next = soon(again, context=Context())
+                else:
+                    self._next = soon(turn, self, context=context)
+            except BaseException:
+                self._planned = planned  # the next who wakes it tries again
+                raise
 
     def _turn_if_free(self, turn: Callable[[AsyncioWaiter], object], delay: float) -> None:
         """Give the turn if nobody runs as the server any more; else look again after `delay`.
@@ -336,9 +342,15 @@ class AsyncioWaiter(Future[Any]):
         """Return what gives the task the turn that is planned, and no more is; or None."""
         if self._next is None:
             return None
+        turn = self._turn_now  # first: there may be no memory for it
         self._next.cancel()
         self._next = None
-        return self._turn_now
+        return turn
+
+    def plan_again(self) -> None:
+        """Let the event loop give the turn that was taken, and could not be given."""
+        self._planned = None
+        self._plan_turn()
 
     def wake_at_once(self) -> None:
         """Do as `wake`, and give the task its turn now, where no other task has one."""

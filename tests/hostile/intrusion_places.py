@@ -78,7 +78,8 @@ class Place:
                     await scene(self, group)
             finally:
                 sys.settrace(None)
-            exit("victim")
+            if not self.ended:  # who was asked once need not be asked again
+                exit("victim")
             for pid in self.ended:
                 await wait_exit(pid)
 
@@ -91,7 +92,8 @@ class Place:
 async def start(place: Place, group: TaskGroup) -> None:
     await Victim.start(place.accounts, task_group=group, register_as="victim")
     await anyio.sleep(0)
-    exit("victim")
+    if not place.ended:
+        exit("victim")
     await wait_exit("victim")
 
 

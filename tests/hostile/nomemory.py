@@ -83,6 +83,7 @@ def try_all(twin: Any, strict: bool) -> Counter[str]:
                 if after != before:
                     assert not strict, (title, size, failing, before, after)
                     check_whole(title, operation, at)
+                    check_released(twin, size, operation, failing)
                 assert at.watches() in watches_after(title, size), (title, size, failing)
                 assert not (strict and at.retired()), (title, size, failing)
             else:
@@ -111,6 +112,17 @@ def check_whole(title: str, operation: Callable[[Place], object], at: Place) -> 
     held = {name: at.registry.whereis(name) for name in at.registry}
     known = {name: pid for pid in at.pids for name in at.registry.names(pid)}
     assert held == known, (title, held, known)
+
+
+def check_released(
+    twin: Any, size: int, operation: Callable[[Place], object], failing: int
+) -> None:
+    """Raise if who was in it by half cannot be rid of all names."""
+    at = Place(twin, size)
+    fails(operation, at, failing)
+    for pid in at.pids:
+        at.registry.release(pid)
+        assert not at.registry.names(pid), (size, failing)
 
 
 def main(twin: str) -> None:

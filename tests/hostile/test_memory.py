@@ -10,8 +10,11 @@ import weakref
 from types import ModuleType
 from typing import Any
 
+import anyio
 import pytest
 
+from fauxtp import GenServer, exit, wait_exit
+from fauxtp._hosting import asyncio_scope
 from hostile import effort, programs
 from hostile.twins import short_name
 
@@ -24,6 +27,34 @@ def test_when_memory_runs_out_the_table_is_what_it_was(twin: Any) -> None:
     done.check()
     assert int(done.stdout.split()[0].replace(",", "")) > 100, "allocations did fail"
     effort.report(f"no memory, {twin.__name__}: {done.stdout.strip()}")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this interpreter crashes by itself then")
+def test_when_memory_runs_out_a_server_lives_or_is_dead(compiled: Any) -> None:
+    testcapi = pytest.importorskip("_testcapi", reason="this interpreter comes without it")
+    if not hasattr(testcapi, "set_nomemory"):
+        pytest.skip("this interpreter cannot run out of memory on demand")
+    done = programs.run("nomemory_runtime", 30, FAUXTP_EXTENSIONS="always")
+    assert (done.returncode, done.hung) == (0, False), done.stderr
+    assert int(done.stdout.split()[0].replace(",", "")) > 100, "allocations did fail"
+    effort.report(f"no memory, the runtime: {done.stdout.strip()}")
+
+
+def test_a_turn_for_which_there_is_no_memory_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            pid = await GenServer.start(task_group=group)
+            exit(pid)
+            monkeypatch.setattr(asyncio_scope, "give_turn", no_memory)
+            with pytest.raises(MemoryError):
+                await wait_exit(pid)
+            monkeypatch.undo()
+            assert await wait_exit(pid, timeout=60) == "shutdown"
+
+    anyio.run(main)
 
 
 @pytest.mark.once
