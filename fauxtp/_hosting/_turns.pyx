@@ -77,6 +77,10 @@ cdef dict switch = switches.__dict__
 
 # Which task runs is what a loop and its tasks know from one place.
 cdef bint _SWAPS = sys.version_info >= (3, 12)
+cdef extern from "Python.h":
+    int set_item "PyDict_SetItem"(dict table, object key, object value)
+    void PyErr_Clear()
+
 cdef object _swap = asyncio.tasks._swap_current_task if _SWAPS else None
 cdef object _current = asyncio.tasks.current_task if _SWAPS else None
 cdef dict _tasks = None if _SWAPS else asyncio.tasks._current_tasks
@@ -94,7 +98,9 @@ cdef object swap(object loop, object task):
         return _swap(loop, task)
     before = _tasks.get(loop)
     if task is not None:
-        _tasks[loop] = task
+        if set_item(_tasks, loop, task) < 0:
+            PyErr_Clear()  # no memory: without a task of its own nobody here could do anything
+            _tasks[loop] = task
     elif before is not None:
         del _tasks[loop]
     return before
