@@ -52,15 +52,15 @@ def test_every_example_is_run() -> None:
     """Those that stand in the sources are those that are found."""
     for name in MODULES:
         if name == "fauxtp._registry_py":
-            continue  # which has some under two names: see below
+            continue  # which has some under two names
         module = importlib.import_module(name)
         there = len(re.findall(r"^ *>>> ", inspect.getsource(module), re.MULTILINE))
         found = sum(len(example.examples) for example in examples_of(name))
         assert found == there, name
 
 
-def test_the_examples_of_each_twin_hold(twin: Any) -> None:
-    done = doctest.testmod(twin)
+def test_the_examples_of_the_compiled_twin_hold(compiled: ModuleType) -> None:
+    done = doctest.testmod(compiled)
     assert (done.failed, done.attempted > 20) == (0, True)
 
 
