@@ -43,6 +43,8 @@ lint: $(VENV)/dev
 	$(BIN)/mypy build/readme
 	$(BIN)/stubtest fauxtp._registry fauxtp._core._calls fauxtp._messaging._delivery fauxtp._base._stack fauxtp._hosting._direct fauxtp._hosting._turns
 	$(BIN)/pyright
+	PYTHONPATH=. $(BIN)/pyright --pythonpath $(BIN)/python --verifytypes fauxtp --ignoreexternal
+	$(BIN)/python -m pytest --quiet tests/test_exports.py
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/zizmor --offline --no-progress .github

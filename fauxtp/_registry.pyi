@@ -1,13 +1,8 @@
-# The compiled module has the types of its twin.
+# The compiled module has the types of its twin, whose functions are methods of `default`.
 from fauxtp._registry_py import PID as PID
 from fauxtp._registry_py import Ref as Ref
 from fauxtp._registry_py import Registry as Registry
-from fauxtp._registry_py import default as default
-from fauxtp._registry_py import register as register
-from fauxtp._registry_py import registered as registered
 from fauxtp._registry_py import retire as retire
-from fauxtp._registry_py import unregister as unregister
-from fauxtp._registry_py import whereis as whereis
 
 __all__ = [
     "PID",
@@ -20,3 +15,10 @@ __all__ = [
     "unregister",
     "whereis",
 ]
+
+default: Registry
+
+def register(name: str, /, pid: PID) -> bool: ...
+def registered(prefix: str = "") -> list[str]: ...
+def unregister(name: str, /, pid: PID | None = None) -> bool: ...
+def whereis(name: str, /) -> PID | None: ...

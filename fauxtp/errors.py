@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fauxtp._base.errors import FauxtpError, NoProcess
 
@@ -47,7 +47,7 @@ class ProcessExited(FauxtpError):
     def called(self, name: str) -> None:
         """Note by which name the process was called, for whoever reads the text."""
         self.name = name
-        self.args = (f"{name!r} {self.args[0]}",)
+        self.args: tuple[Any, ...] = (f"{name!r} {self.args[0]}",)
 
 
 class CallCycle(FauxtpError):

@@ -33,7 +33,7 @@ __all__ = [
     "whereis",
 ]
 
-if implementation == "cython" and not TYPE_CHECKING:
+if TYPE_CHECKING or implementation == "cython":
     from fauxtp._registry import (
         PID,
         Ref,
