@@ -27,6 +27,7 @@ import fauxtp
 from hostile import intrusion_faults
 from hostile.intruded import INTRUSIONS, System, who_is_near
 from hostile.intruded_servers import accounted, overheard
+from hostile.opcodes import Places
 
 ENOUGH = 600  # intrusions in a run: if more came in than can be handled, it would not end
 PLACES = 10_000  # about so many lines are there in a run
@@ -74,6 +75,15 @@ class Intruder:
     def lines(self) -> Iterator[None]:
         """Each new line of the runtime and of what it stands upon, and each call there."""
         sys.settrace(lambda frame, *_: self.come(frame) if _is_ours(frame) else None)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+
+    @contextmanager
+    def opcodes(self) -> Iterator[None]:
+        """Each place where CPython lets something in, within lines too."""
+        sys.settrace(Places(_is_ours, self.come))
         try:
             yield
         finally:

@@ -1,7 +1,9 @@
 """Something comes in at one place after another of a short scene: at every line of fauxtp's.
 
-A program, as it may hang: `python -m hostile.intrusion_places LOOP FIRST STRIDE PATIENCE [FAULT]`.
-It takes the places FIRST, FIRST + STRIDE, and so on.
+A program, as it may hang:
+`python -m hostile.intrusion_places LOOP GRAIN FIRST STRIDE PATIENCE [FAULT]`. Its places are the
+`lines`, or the `opcodes` before which CPython lets something in, in the middle of lines too. It
+takes the places FIRST, FIRST + STRIDE, and so on.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import product
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -35,9 +38,10 @@ from fauxtp.registry import PID
 from hostile import intrusion_faults
 from hostile.intruded_servers import Accounts, Letter, Victim, Wrong, accounted, overheard
 from hostile.intrusion_bonds import Bonds, Witness
+from hostile.opcodes import Places
 
 OURS = os.path.dirname(fauxtp.__file__) + os.sep
-TOO_MANY = 20_000
+TOO_MANY = 100_000
 
 
 class Listener(Actor):
@@ -53,6 +57,10 @@ class Listener(Actor):
 Scene = Callable[["Place", TaskGroup], Awaitable[None]]
 
 
+def is_ours(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith((OURS, intrusion_faults.__file__))
+
+
 class Place:
     """One place of a scene, where something comes in."""
 
@@ -63,16 +71,19 @@ class Place:
         self.bonds = Bonds()
 
     def come(self, frame: Any, *_: Any) -> Any:
-        if not frame.f_code.co_filename.startswith((OURS, intrusion_faults.__file__)):
+        if not is_ours(frame):
             return None
+        self.pass_by()
+        return self.come
+
+    def pass_by(self, _: object = None) -> None:
         self.left -= 1
         if self.left == -1:
             self.do(self)
-        return self.come
 
-    async def play(self, scene: Scene) -> None:
+    async def play(self, scene: Scene, grain: str) -> None:
         async with anyio.create_task_group() as group:
-            sys.settrace(self.come)
+            sys.settrace(Places(is_ours, self.pass_by) if grain == "opcodes" else self.come)
             try:
                 with suppress(NoProcess, ProcessExited):
                     await scene(self, group)
@@ -143,27 +154,29 @@ SCENES: tuple[tuple[Scene, Intrusion], ...] = (
 )
 
 
-def intrude(loop: str, scene: Scene, intrusion: Callable[[Place], object], number: int) -> bool:
+def intrude(
+    loop: str, grain: str, scene: Scene, intrusion: Callable[[Place], object], number: int
+) -> bool:
     """Let it come in at that place; return False if the scene has not so many."""
     place = Place(number, intrusion)
     options = {"use_uvloop": True} if loop == "uvloop" else {}
     backend = "trio" if loop == "trio" else "asyncio"
     with accounted(place.accounts), overheard():
-        anyio.run(place.play, scene, backend=backend, backend_options=options)
+        anyio.run(place.play, scene, grain, backend=backend, backend_options=options)
     place.accounts.judge()
     if any(find_process(pid) is not None for pid in place.ended):
         raise Wrong("somebody has not ended")
     return place.left < 0
 
 
-def main(loop: str, first: str, stride: str, patience: str, fault: str = "") -> None:
+def main(loop: str, grain: str, first: str, stride: str, patience: str, fault: str = "") -> None:
     count = 0
     with intrusion_faults.planted(fault):
         for scene, intrusion in SCENES:
             for number in range(int(first), TOO_MANY, int(stride)):
                 faulthandler.dump_traceback_later(float(patience), exit=True)
                 print(f"in {scene.__name__}, at {number}:", file=sys.stderr, flush=True)  # noqa: T201
-                if not intrude(loop, scene, intrusion, number):
+                if not intrude(loop, grain, scene, intrusion, number):
                     break
                 count += 1
     print(count)  # noqa: T201

@@ -14,7 +14,12 @@ from hostile.intrusion_faults import FAULTS
 PATIENCE = str(effort.times(30, 60))  # seconds until one run counts as hung
 STRIDE = 1 if effort.MINUTES else 23  # of the places in a scene, one in so many
 FIRST = effort.SEED % STRIDE
+WIDE = 1 if effort.MINUTES else 211  # the same of places within lines, of which there are more
 RUNS = effort.times(2, 150)
+
+WAYS = ["lines", "collections", "finalisers", "signals"]
+if effort.MINUTES:
+    WAYS.append("opcodes")  # some of these runs take long
 
 LOOPS = "asyncio", "uvloop", "trio"
 BODIES = ("never",) if os.environ.get("FAUXTP_EXTENSIONS") == "never" else ("never", "always")
@@ -40,12 +45,20 @@ def count_of(output: str) -> int:
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("body", BODIES)
 def test_whoever_comes_in_at_one_place_harms_nobody(body: str, loop: str) -> None:
-    status, output = intrude("intrusion_places", loop, FIRST, STRIDE, PATIENCE, body=body)
+    status, output = intrude("intrusion_places", loop, "lines", FIRST, STRIDE, PATIENCE, body=body)
     assert status == 0, output
     effort.report(f"intrusion, {loop}, {body}: {count_of(output):,} places of short scenes")
 
 
-@pytest.mark.parametrize("way", ["lines", "collections", "finalisers", "signals"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_whoever_comes_in_within_a_line_harms_nobody(loop: str) -> None:
+    places = effort.SEED % WIDE, WIDE
+    status, output = intrude("intrusion_places", loop, "opcodes", *places, PATIENCE, body="never")
+    assert status == 0, output
+    effort.report(f"intrusion, {loop}: {count_of(output):,} places within lines of short scenes")
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_whoever_comes_in_again_and_again_harms_nobody(loop: str, way: str) -> None:
     body = BODIES[effort.SEED % len(BODIES)]
@@ -57,7 +70,7 @@ def test_whoever_comes_in_again_and_again_harms_nobody(loop: str, way: str) -> N
 @pytest.mark.once
 @pytest.mark.parametrize("fault", FAULTS if effort.MINUTES else list(FAULTS)[:1])
 def test_a_fault_is_found(fault: str) -> None:
-    status, output = intrude("intrusion_places", "asyncio", 0, 1, 5, fault)
+    status, output = intrude("intrusion_places", "asyncio", "lines", 0, 1, 5, fault)
     assert status != 0, output
 
 
