@@ -221,7 +221,7 @@ async def test_callers_that_wait_for_room_at_a_process_hear_of_its_end() -> None
             group.start_soon(ask, number == 0)
         process = find_process(pid)
         assert process is not None
-        while len(process.mailbox._senders) < 3:
+        while process.mailbox.in_line < 3:
             await checkpoint()
         exit(pid, "killed for a test")
         await heard.wait()
@@ -268,7 +268,7 @@ async def test_a_thread_that_waits_for_room_hears_that_the_mailbox_closes() -> N
 
     async with task_group() as group:
         group.start_soon(anyio.to_thread.run_sync, ask)
-        while not mailbox._senders:
+        while not mailbox._queue.in_line:
             await checkpoint()
         mailbox.close()
         while not refused.is_set():

@@ -109,7 +109,7 @@ async def test_a_thread_keeps_its_place_too() -> None:
     box.put_nowait(0)
     thread = threading.Thread(target=put)
     thread.start()
-    while not box._senders:
+    while not box._queue.in_line:
         await checkpoint()
     assert box.take_nowait() == 0  # keeps the room for the thread, awake or not
     with pytest.raises(MailboxFull):  # it has the room, or has used it
@@ -124,7 +124,7 @@ async def test_a_thread_that_does_not_get_room_in_time_leaves_the_line() -> None
     box = Mailbox(max_size=1)
     box.put_nowait(0)
     assert await anyio.to_thread.run_sync(box.put_blocking, 1, 0.001) is False
-    assert not box._senders
+    assert not box._queue.in_line
     assert box.take_nowait() == 0
     box.put_nowait(2)
     box.close()

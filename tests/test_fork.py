@@ -17,7 +17,7 @@ import os, threading
 import anyio
 import fauxtp
 from fauxtp import dead_letters
-from fauxtp._core import mailbox
+from fauxtp._core import queue
 from fauxtp._core import process
 
 class Watches(fauxtp.Actor):
@@ -33,7 +33,7 @@ box = fauxtp.Mailbox(max_size=2)
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with dead_letters._lock, mailbox._first_message, process._first, box._gate:
+    with dead_letters._lock, queue._first, process._first, box._queue.gate:
         held.set()
         done.wait()
 
@@ -68,7 +68,7 @@ receiving, box, lost = threading.Event(), fauxtp.Mailbox(), []
 async def receive():
     async with anyio.create_task_group() as group:
         group.start_soon(box.receive, (fauxtp.ANY, print))
-        while not box._waiting:
+        while not box._queue.waiting:
             await anyio.lowlevel.checkpoint()
         receiving.set()
 
@@ -79,7 +79,7 @@ thread.start()
 receiving.wait()
 child = os.fork()
 if child == 0:
-    box._waiting and lost.append("somebody who is not here waits")
+    box._queue.waiting and lost.append("somebody who is not here waits")
     fauxtp.send_nowait(box.pid, "from the child")
     os._exit(1 if lost or len(box) != 1 else 0)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -64,7 +64,7 @@ def lying(pid: PID) -> int:
     """Return how many messages there are, of whatever kind."""
     process = find_process(pid)
     assert process is not None
-    return len(process.mailbox._inbox) + len(process.mailbox._kept)
+    return len(process.mailbox.inbox) + len(process.mailbox.kept)
 
 
 async def hanging(group: Any, cls: type[Hangs] = Hangs) -> tuple[PID, Any]:
@@ -207,7 +207,7 @@ async def test_who_finds_one_that_was_given_up_makes_no_room(by_pattern: bool) -
         if by_pattern:
             group.start_soon(box.receive, (Call, str), (3, str))
         else:
-            box.forget(box.take_nowait())  # as a server does
+            box._queue.forget(box.take_nowait())  # as a server does
         await anyio.wait_all_tasks_blocked()
         assert len(box) == 1
         assert [await box.receive((int, int)) for _ in range(2)] == [1, 2]
@@ -242,7 +242,7 @@ async def test_a_mailbox_that_stands_alone_keeps_a_bounded_number_too(read: bool
         for _ in range(MANY):
             await give_up(box.pid)
         await anyio.wait_all_tasks_blocked()
-        assert len(box._inbox) + len(box._kept) <= LEAST + 2
+        assert len(box._queue.inbox) + len(box._queue.kept) <= LEAST + 2
         assert (len(box), box.given_up) == (1, MANY)
         assert await box.receive((ANY, lambda message: message)) == "kept"
         assert len(box) == 0

@@ -24,6 +24,7 @@ from fauxtp import (
 )
 from fauxtp._base import switches
 from fauxtp._core.process import find_process
+from fauxtp._core.receiving import receive
 from fauxtp._hosting import handover as handoff
 
 pytestmark = pytest.mark.anyio
@@ -274,7 +275,8 @@ async def test_who_else_waits_for_messages_hides_no_cancellation() -> None:
         server = await Server.start(task_group=group)
         process = find_process(server)
         assert process is not None
-        group.start_soon(process.mailbox.receive, ("nothing of the kind", print))
+        pattern = ("nothing of the kind", print)
+        group.start_soon(receive, process.mailbox, (pattern,), None)
         await asyncio.sleep(0)
         assert await call(server, work) is True
         assert passed == []

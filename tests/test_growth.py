@@ -84,8 +84,8 @@ def filled(number: int) -> Mailbox:
 async def scanned(number: int) -> Mailbox:
     """Return a mailbox with that many messages, of which a receiver wanted none."""
     box = filled(number)
-    box._keep_next()
-    box._kept = Moving(box._kept)
+    box._queue.keep_next()
+    box._queue.kept = Moving(box._queue.kept)
     with pytest.raises(ReceiveTimeout):
         await box.receive((str, str), timeout=0)
     return box
@@ -112,8 +112,8 @@ async def receive_behind_one_that_stays(number: int) -> None:
     box.put_nowait("stays")
     for message in range(number):
         box.put_nowait(message)
-    box._keep_next()
-    box._kept = Moving(box._kept)
+    box._queue.keep_next()
+    box._queue.kept = Moving(box._queue.kept)
     with pytest.raises(ReceiveTimeout):
         await box.receive((float, str), timeout=0)
     for _ in range(number):

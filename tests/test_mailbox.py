@@ -410,8 +410,3 @@ async def test_a_pattern_that_is_no_pair_costs_no_message(pattern: Any) -> None:
     with pytest.raises(TypeError, match=r"expected each pattern to be \(matcher, handler\), got "):
         await mailbox.receive(pattern)
     assert await all_of(mailbox) == ["hello"]
-
-
-async def test_the_address_of_a_mailbox_is_a_pid() -> None:
-    with pytest.raises(TypeError, match="expected pid to be a PID, got str"):
-        Mailbox(pid="kvstore")  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ from fauxtp import (
     send_nowait,
     unregister,
 )
+from fauxtp._core import putting, receiving
 from fauxtp._loops.current import new_waiter
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,8 @@ def before_waiting(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
         act()
         return new_waiter()
 
-    monkeypatch.setattr("fauxtp._core.mailbox.new_waiter", act_first)
+    for module in (putting, receiving):
+        monkeypatch.setattr(module, "new_waiter", act_first)
 
 
 async def test_a_message_that_comes_just_before_the_wait_is_received(
@@ -100,7 +102,7 @@ async def test_a_message_that_comes_in_while_the_mailbox_closes_is_one_dead_lett
             mailbox.close()  # it was open when the sender looked
             super().append(message)
 
-    mailbox._inbox = Closing()
+    mailbox._queue.inbox = Closing()
     with dead_letters.observed_by(seen.append):
         send_nowait(mailbox.pid, "too late")
     assert seen == [DeadLetter(mailbox.pid, "too late", "exited")]
@@ -148,14 +150,14 @@ async def test_a_message_on_its_way_to_the_older_ones_makes_no_room() -> None:
             thread.join(0.05)  # time enough for a thread that nothing holds
             return message
 
-    mailbox._inbox = Slow()
+    mailbox._queue.inbox = Slow()
     mailbox.put_nowait("noise")
     with pytest.raises(TimeoutError):
         await mailbox.receive((int, same), timeout=0)
     thread.join()
     assert outcomes == ["full"]
     assert len(mailbox) == 1
-    mailbox._inbox = deque()  # which is as quick as ever
+    mailbox._queue.inbox = deque()  # which is as quick as ever
     mailbox.close()
 
 

@@ -276,7 +276,7 @@ async def test_who_waited_in_an_event_loop_that_has_closed_harms_nobody() -> Non
     abandoned: list[Any] = []
     async with task_group() as group:
         await in_threads(1, abandon)
-        assert len(mailbox._senders) == 1
+        assert mailbox._queue.in_line == 1
         sent = anyio.Event()
 
         async def send_one() -> None:

@@ -14,9 +14,9 @@ from fauxtp._actors.classes import check_class
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._core.mailbox import Pattern
 from fauxtp._core.ports import Startable
 from fauxtp._core.process import DEAD, Process, current_process
+from fauxtp._core.receiving import Pattern, receive
 from fauxtp._loops.current import give_way
 from fauxtp.registry import PID
 
@@ -110,7 +110,7 @@ class Actor(ABC):
         self, *patterns: Pattern, timeout: float | None = None
     ) -> Coroutine[Any, Any, Any]:
         """Take the first message that matches out of the mailbox: see `Mailbox.receive`."""
-        return started(self).mailbox.receive(*patterns, timeout=timeout)
+        return receive(started(self).mailbox, patterns, timeout)
 
     def stop(self, reason: str = "normal") -> None:
         """End the actor. Called by the actor itself, this does not return.

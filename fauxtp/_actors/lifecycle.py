@@ -122,80 +122,68 @@ def _abandon(process: Process) -> None:
         process.request_exit(CANCELLED)
 
 
-async def _live(  # noqa: PLR0912, PLR0915
-    process: Process, on_exit: OnExit | None, name: str | None, begins: bool
-) -> None:
-    # What an idle process awaits is its `_work`, and that is all there is in between: each
-    # further coroutine would take as much memory as its mailbox and its PID. So would each
-    # object that is kept here, in part: even what `async with` keeps for the end.
+async def _live(process: Process, on_exit: OnExit | None, name: str | None, begins: bool) -> None:
+    # What an idle process awaits is its `_fauxtp_work`, and that is all there is in between:
+    # each further coroutine would take as much memory as its mailbox and its PID. So would each
+    # object that is kept here, in part.
     actor, family = process.actor, process.family
     if process.phase is DEAD or family is None:
         return
     enter(process)
-    reason: ExitReason | None = None
-    outer: BaseException | None = None
+    failure: BaseException | None = None
+    opened = False
     try:
-        try:
-            opening = family.open()
-            if opening is not None:
-                await opening
-            try:
-                try:
-                    if process.exit_request is not None or may_suspend(actor.init):
-                        family.enter()
-                    if name is not None and not _has_got(name, process.pid):
-                        raise NameTaken(name, registry.whereis(name))
-                    process.state = await actor.init()
-                    family.leave()
-                    process.started(RUNNING)
-                    mailbox = process.mailbox
-                    if begins and (process.step is None or mailbox._inbox or mailbox._kept):
-                        await turn()  # what comes now need not be over before `start` is
-                    if process.exit_request is None:
-                        if process.step is None:
-                            family.enter()
-                        work = actor._fauxtp_work(process)
-                        if work is not None:
-                            await work
-                        else:
-                            left = ROUNDS
-                            while True:
-                                process.state = await actor.run(process.state)
-                                left -= 1
-                                if not left:
-                                    left = ROUNDS
-                                    await checkpoint()  # others must run, too
-                except ActorExit as error:  # one name for all: each takes room in the frame
-                    reason = error.reason
-                except Exception as error:
-                    reason = ExitReason.error(explained(process.kind, error))
-                finally:
-                    leaving = actor._fauxtp_leave()
-                    if leaving is not None:
-                        await leaving
-            except BaseException as error:
-                if not await family.close_after(error):
-                    raise
-            else:
-                closing = family.close()
-                if closing is not None:
-                    await closing
-        except GeneratorExit as error:
-            if is_closed(process, error):
-                reason = LOOP_ENDED
-                raise
-            reason, outer = ExitReason.error(error), error
-        except get_cancelled_exc_class() as error:
-            if is_stray(process):
-                reason = reason or ExitReason.error(error)
-            else:
-                outer = error
-        except BaseExceptionGroup as error:
-            reason, outer = _sort_out(process, error, reason)
-        except Exception as error:  # a scope of its own is open, so the family's cannot end
-            reason = ExitReason.error(error)
-        except BaseException as error:
-            reason, outer = ExitReason.error(error), error
+        opening = family.open()
+        if opening is not None:
+            await opening
+        opened = True
+        if process.exit_request is not None or may_suspend(actor.init):
+            family.enter()
+        if name is not None and not _has_got(name, process.pid):
+            raise NameTaken(name, registry.whereis(name))
+        process.state = await actor.init()
+        family.leave()
+        process.started(RUNNING)
+        if begins and (process.step is None or process.mailbox.inbox or process.mailbox.kept):
+            await turn()  # what comes now need not be over before `start` is
+        if process.exit_request is None:
+            if process.step is None:
+                family.enter()
+            work = actor._fauxtp_work(process)
+            if work is not None:
+                await work
+            left = ROUNDS
+            while work is None:
+                process.state = await actor.run(process.state)
+                left = left - 1 or ROUNDS
+                if left == ROUNDS:
+                    await checkpoint()  # others must run, too
+    except BaseException as error:
+        failure = error
+    try:
+        await _end(process, failure, opened, on_exit)
+    finally:
+        failure = None  # it knows this frame, which would know it
+
+
+async def _end(
+    process: Process, failure: BaseException | None, opened: bool, on_exit: OnExit | None
+) -> None:
+    """See to all that comes between the end of a process's work, by `failure`, and its own."""
+    reason: ExitReason | None = None
+    outer: BaseException | None = None  # what the task group must hear of
+    family = process.family
+    assert family is not None
+    try:
+        if opened:
+            leaving = process.actor._fauxtp_leave()
+            closing = family.close() if failure is None and leaving is None else None
+            if failure is not None or leaving is not None or closing is not None:
+                reason, failure = await _close(process, failure, leaving, closing)
+        if failure is not None:
+            reason, outer = _judge(process, failure, reason)
+            if reason is LOOP_ENDED:
+                raise failure
         reason = reason or process.exit_request or CANCELLED
         outer = await _stop(process, reason) or outer
         if process.killed is not None and reason.exception is None:
@@ -203,13 +191,67 @@ async def _live(  # noqa: PLR0912, PLR0915
         if isinstance(outer, FOR_THE_LOOP):
             await _own_turn()
     finally:  # also if the event loop itself cancels `terminate`, which no shield prevents
+        failure = None
         process.bury(reason or CANCELLED)
-    if on_exit is not None:
-        outer = await _tell(process, on_exit, reason or CANCELLED) or outer
-    if outer is not None:
-        raise outer
+    try:
+        if on_exit is not None:
+            outer = await _tell(process, on_exit, reason or CANCELLED) or outer
+        if outer is not None:
+            raise outer
+    finally:
+        outer = None
     family.over()
     process.let_go()
+
+
+async def _close(
+    process: Process,
+    failure: BaseException | None,
+    leaving: Awaitable[object] | None,
+    closing: Awaitable[object] | None,
+) -> tuple[ExitReason | None, BaseException | None]:
+    """Leave the children and the scopes; return why it ends, and what is not yet told by that."""
+    reason: ExitReason | None = None
+    if isinstance(failure, ActorExit):
+        reason, failure = failure.reason, None
+    elif isinstance(failure, Exception):
+        reason, failure = ExitReason.error(explained(process.kind, failure)), None
+    family = process.family
+    assert family is not None
+    try:
+        if leaving is not None:
+            await leaving
+    except BaseException as error:
+        failure = error
+    try:
+        if closing is None:
+            closing = family.close() if failure is None else family.close_after(failure)
+        if closing is not None and await closing:
+            failure = None
+        return reason, failure
+    except BaseException as error:
+        return reason, error
+    finally:
+        failure = None
+
+
+def _judge(
+    process: Process, failure: BaseException, reason: ExitReason | None
+) -> tuple[ExitReason | None, BaseException | None]:
+    """Return why the process ends, and what of `failure` the task group must hear of.
+
+    `reason` is what is known already.
+    """
+    if isinstance(failure, GeneratorExit) and is_closed(process, failure):
+        return LOOP_ENDED, failure
+    if isinstance(failure, get_cancelled_exc_class()):
+        if is_stray(process):
+            return reason or ExitReason.error(failure), None
+        return reason, failure
+    if isinstance(failure, BaseExceptionGroup):
+        return _sort_out(process, failure, reason)
+    # An Exception: a scope of its own is open, so the family's cannot end.
+    return ExitReason.error(failure), None if isinstance(failure, Exception) else failure
 
 
 def _has_got(name: str, pid: PID) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from anyio.lowlevel import checkpoint
 
@@ -14,10 +15,10 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import shown
 from fauxtp._core.calls import NO_REPLY, Call, Cast, reply
 from fauxtp._core.process import Process
+from fauxtp._loops.protocols import Waiter
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Handlers
-    from fauxtp._hosting.handover import HandedOver
+    from fauxtp._core.ports import Family, Handlers
 
 __all__ = ["Stop", "serve"]
 
@@ -37,108 +38,114 @@ class Stop(ActorExit):
         self.reply = reply
 
 
-async def serve(  # noqa: PLR0912, PLR0915  (in one piece, as each message goes through it)
-    process: Process, once: bool = False
-) -> None:
+# In one piece, as each further coroutine would take as much memory as an idle server.
+async def serve(process: Process, once: bool = False) -> None:
     """Handle messages until the process, being idle, is to end; with `once`, only one."""
     actor: Handlers = process.actor  # type: ignore[assignment]
     mailbox, family = process.mailbox, process.family
     assert family is not None
-    if mailbox._inbox or mailbox._kept:
-        family.enter()
     left = 1 if once else ROUNDS
-    while True:
-        if not (mailbox._inbox or mailbox._kept):
+    _is_awake(process, family)
+    while left:
+        if not (mailbox.inbox or mailbox.kept):
             process.handling = message = result = None  # nor are they kept here
-            interruption = None
             waiter = process.home.new_waiter(process)
-            must_wait = mailbox.listen(waiter)
+            must_wait = _falls_asleep(process, family, waiter)
             try:
                 if must_wait:
-                    process.idle = process.step is not None  # first: see `_exit_now`
-                    if process.exit_request is not None:
-                        process.idle = False
-                        family.cancel()  # who asked may have found it idle, and woken it only
-                    if process.idle or family.entered:  # else nobody would end the wait
-                        await family.idle(waiter)
+                    await family.idle(waiter)
             except BaseException as error:
-                if not family.put_off(error):
-                    if process.handed_over is None:
-                        raise
-                    interruption = error
+                _put_off(process, family, error)
             finally:
                 process.idle = False
                 mailbox.stop_listening(waiter)
-            del waiter
-            rest, process.handed_over = process.handed_over, None
-            if rest is not None:
-                try:
-                    await _finish(process, rest, interruption)
-                finally:
-                    rest = interruption = None  # or that would know itself, by this frame
+            if process.handed_over is not None:
+                await _finish(process)
             elif process.exit_request is not None and not process.interrupted:
                 return
-            process.interrupted = False
-            process.depth = 0
-            if mailbox._inbox or mailbox._kept:
-                family.enter()
+            _is_awake(process, family)
             continue
-        if mailbox._kept or mailbox.max_size:
-            message = mailbox.take_nowait()
-        else:
-            message = mailbox._inbox.popleft()
-        kind = type(message)
+        message = mailbox.take() if mailbox.kept or mailbox.max_size else mailbox.inbox.popleft()
         process.handling = message
         process.handled_since = monotonic()
         try:
-            if kind is Call:
-                if message.take():
-                    result = await actor.handle_call(message.request, message, process.state)
-                    _answer(process, message, result)
-                else:
-                    mailbox.forget(message)
-            else:
-                if kind is Cast:
+            if type(message) is not Call:
+                if type(message) is Cast:
                     result = await actor.handle_cast(message.request, process.state)
-                elif kind is TaskEnd:
-                    result = await actor.handle_task_end(
-                        message.pid, message.status, message.result, process.state
-                    )
                 else:
-                    result = await actor.handle_info(message, process.state)
-                if result is None:
-                    result = _state_after_none(process)
-                elif type(result) is Stop:
-                    raise result
-                process.state = result
-        except Stop as stop:
-            _end(process, stop)
-        except BaseExceptionGroup as group:  # of a task group that the handler was in
-            _reply(process, group)
-            raise
+                    result = await _begun(actor, message, process.state)
+                odd = result is None or type(result) is Stop
+                process.state = _instead_of(result, process) if odd else result
+            elif message.take():
+                result = await actor.handle_call(message.request, message, process.state)
+                _answer(process, message, result)
+            else:
+                mailbox.forget(message)
+        except (Stop, BaseExceptionGroup) as end:
+            _end(process, end)
         left -= 1
-        if not left:
+        if not left and not once:
             process.handling = message = result = None
-            if once:
-                return
             left = ROUNDS
             await checkpoint()  # who always finds a message must let others run
+    process.handling = None
 
 
-async def _finish(process: Process, rest: HandedOver, interruption: BaseException | None) -> None:
-    """Do the rest of a call; `interruption` is what has come in before."""
+def _falls_asleep(process: Process, family: Family, waiter: Waiter) -> bool:
+    """Let others step the process while it waits; return False if it must not wait at all."""
+    if not process.mailbox.listen(waiter):
+        return False
+    process.idle = process.step is not None  # first: see `Process.request_exit`
+    if process.exit_request is not None:
+        process.idle = False
+        family.cancel()  # who asked may have found it idle, and woken it only
+    return process.idle or family.entered  # else nobody would end the wait
+
+
+def _is_awake(process: Process, family: Family) -> None:
+    process.interrupted = False
+    process.depth = 0
+    if process.mailbox.inbox or process.mailbox.kept:
+        family.enter()
+
+
+def _put_off(process: Process, family: Family, error: BaseException) -> None:
+    """Leave what has ended the wait to the handler that was handed over; raise if none was."""
+    try:
+        if not family.put_off(error):
+            if process.handed_over is None:
+                raise error
+            process.handed_over.interruption = error
+    finally:
+        del error  # it knows this frame, which would know it
+
+
+def _begun(actor: Handlers, message: Any, state: Any) -> Awaitable[Any]:
+    """Let the handler begin of what is neither a call nor a cast."""
+    if type(message) is TaskEnd:
+        return actor.handle_task_end(message.pid, message.status, message.result, state)
+    return actor.handle_info(message, state)
+
+
+def _instead_of(result: Any, process: Process) -> Any:
+    if result is None:
+        return _state_after_none(process)
+    raise result
+
+
+async def _finish(process: Process) -> None:
+    """Do the rest of a call that was handed over."""
+    rest, process.handed_over = process.handed_over, None
+    interruption = rest.interruption
     try:
         result = rest.outcome() if rest.is_over else await rest.finish(interruption)
         _answer(process, rest.call, result)
         if interruption and rest.is_over:
             raise interruption  # the handler could not
-    except Stop as stop:
-        _end(process, stop)
-    except BaseExceptionGroup as group:
-        _reply(process, group)
-        raise
+    except (Stop, BaseExceptionGroup) as end:
+        _end(process, end)
     finally:
-        interruption = None  # or it would know itself, by this frame
+        rest = interruption = None  # they would know themselves, by this frame
 
 
 def _answer(process: Process, call: Call, result: Any) -> None:
@@ -178,10 +185,13 @@ def _state_after_none(process: Process) -> Any:
     )
 
 
-def _end(process: Process, stop: Stop) -> None:
-    """End the process as a handler says that it should."""
-    _reply(process, stop)
-    raise ActorExit(stop.reason)
+def _end(process: Process, end: Stop | BaseExceptionGroup) -> NoReturn:
+    """End the process as a handler says that it should, or as a task group that it was in does."""
+    try:
+        _reply(process, end)
+        raise ActorExit(end.reason) if isinstance(end, Stop) else end
+    finally:
+        del end  # as in `_put_off`
 
 
 def _reply(process: Process, end: Stop | BaseExceptionGroup) -> None:

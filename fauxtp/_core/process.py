@@ -22,7 +22,8 @@ from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._base.telling import tell_all
 from fauxtp._core.calls import Call, OwedCalls
-from fauxtp._core.mailbox import Mailbox
+from fauxtp._core.mailbox import new_queue
+from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Home
 from fauxtp.errors import ProcessExited
 from fauxtp.registry import PID, Ref, retire
@@ -129,7 +130,7 @@ class Process:
         self.kind: type[Any] = type(actor)
         self.home: Home = home
         self.pid: PID = PID()
-        self.mailbox: Mailbox = Mailbox(type(actor).mailbox_size, pid=self.pid)
+        self.mailbox: Queue = new_queue(self.pid, type(actor).mailbox_size)
         self.supervisor: PID | None = supervisor
         self.phase: Phase = STARTING
         self.reason: ExitReason | None = None

@@ -17,7 +17,7 @@ from fauxtp._base import switches
 from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, reply
 from fauxtp._hosting.asyncio_scope import AsyncioFamily
 from fauxtp._hosting.handover import BUDGET, DEPTH, HandedOver, awaited, failed, hand_over, suspended
-from fauxtp._core.mailbox import Mailbox
+from fauxtp._core.queue import Queue
 from fauxtp._core.process import Process
 from fauxtp._loops.asyncio_loop import AsyncioHome
 
@@ -50,8 +50,8 @@ cdef extern from *:
 
 cdef Slot _handled = Slot(AsyncioHome, "handled")
 cdef Slot _loop = Slot(AsyncioHome, "loop")
-cdef Slot _inbox = Slot(Mailbox, "_inbox")
-cdef Slot _kept = Slot(Mailbox, "_kept")
+cdef Slot _inbox = Slot(Queue, "inbox")
+cdef Slot _kept = Slot(Queue, "kept")
 cdef Slot _scope = Slot(AsyncioFamily, "_scope")
 cdef Slot _actor = Slot(Process, "actor")
 cdef Slot _context = Slot(Process, "context")

@@ -67,7 +67,7 @@ def step(  # noqa: PLR0911, PLR0912  (in one piece, as each call goes through it
     home: AsyncioHome = process.home  # type: ignore[assignment]
     loop, first = home.loop, handler is None
     mailbox = process.mailbox
-    if _get_running_loop() is not loop or mailbox._inbox or mailbox._kept:
+    if _get_running_loop() is not loop or mailbox.inbox or mailbox.kept:
         return DECLINED
     depth = 1 if caller is None else caller.depth + 1
     if depth > DEPTH or not switches.hand_off or not is_free():
@@ -114,7 +114,7 @@ def step(  # noqa: PLR0911, PLR0912  (in one piece, as each call goes through it
     answer, process.state = result
     process.handling = None
     process.idle = process.exit_request is None and not process.interrupted
-    if process.interrupted and not mailbox._inbox:
+    if process.interrupted and not mailbox.inbox:
         process.interrupted = False  # there is nothing to do before it waits
     if call.has_answered(answer):
         if mine is not None and is_to_be_cancelled(home):

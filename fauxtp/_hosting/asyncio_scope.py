@@ -144,7 +144,7 @@ class AsyncioFamily:
             return False  # its task sleeps, but somebody runs in its context: it is stepped
         if not home.is_here() or not can_give_turns(home):
             return False
-        for waiter in self._process.mailbox._waiting:
+        for waiter in self._process.mailbox.waiting:
             turn = waiter.take_turn() if isinstance(waiter, AsyncioWaiter) else None
             if turn is None:
                 continue

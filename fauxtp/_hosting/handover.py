@@ -49,7 +49,7 @@ TURNS: Final = 4  # of the event loop, which a caller lets pass for a handler th
 class HandedOver:
     """What is left of a call that somebody else has begun to handle."""
 
-    __slots__ = ("_coroutine", "_error", "_result", "_yielded", "call")
+    __slots__ = ("_coroutine", "_error", "_result", "_yielded", "call", "interruption")
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class HandedOver:
         self._yielded = yielded
         self._result = result
         self._error = error
+        self.interruption: BaseException | None = None  # of the server, before it goes on
 
     @property
     def is_over(self) -> bool:
@@ -227,7 +228,7 @@ def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], o
 
 
 def _sleeps(process: Process) -> bool:
-    for waiter in process.mailbox._waiting:  # noqa: SIM110  (a generator takes twice as long)
+    for waiter in process.mailbox.waiting:  # noqa: SIM110  (a generator takes twice as long)
         if not waiter.waits:
             return False
     return True

@@ -8,7 +8,7 @@ from cpython.contextvars cimport get_value
 from fauxtp._messaging.addresses import mailbox_of, target_of
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING
 from fauxtp._core.dead_letters import dead_letters
-from fauxtp._core.mailbox import _NOTHING, Mailbox
+from fauxtp._core.queue import NOTHING, Queue
 from fauxtp._core.process import Process, _current, current_process, find_process
 
 from fauxtp._base._build cimport fauxtp_build
@@ -18,16 +18,15 @@ from fauxtp._base._slots cimport Slot
 
 __all__ = ["Attempt", "attempt", "post"]
 
-cdef Slot _closed_because = Slot(Mailbox, "_closed_because")
+cdef Slot _closed_because = Slot(Queue, "closed_because")
 cdef Slot _idle = Slot(Process, "idle")
-cdef Slot _inbox = Slot(Mailbox, "_inbox")
+cdef Slot _inbox = Slot(Queue, "inbox")
 cdef Slot _mailbox = Slot(Process, "mailbox")
-cdef Slot _max_size = Slot(Mailbox, "max_size")
 cdef Slot _step = Slot(Process, "step")
-cdef Slot _waiting = Slot(Mailbox, "_waiting")
+cdef Slot _waiting = Slot(Queue, "waiting")
 
 # What would else be looked up in the module each time
-cdef object find = find_process, nothing = _NOTHING, works_for = _current
+cdef object find = find_process, nothing = NOTHING, unbounded = Queue, works_for = _current
 cdef object declined = DECLINED, gave_way = GAVE_WAY, pending = PENDING
 
 
@@ -41,7 +40,7 @@ def post(to, message, /):
     mailbox = mailbox_of(to) if process is None else _mailbox.of(process)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
-    elif _max_size.of(mailbox) or not deliver(mailbox, message):
+    elif type(mailbox) is not unbounded or not deliver(mailbox, message):
         return mailbox
     return None
 
@@ -57,7 +56,7 @@ cdef bint deliver(object mailbox, object message) except -1:
             waiter.wake()
     closed_because = _closed_because.of(mailbox)
     if closed_because is not None:
-        mailbox._bury(closed_because)
+        mailbox.clear_away(closed_because)
     return True
 
 

@@ -6,15 +6,15 @@ from typing import Any, final
 
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp._core.dead_letters import dead_letters
-from fauxtp._core.mailbox import Mailbox
 from fauxtp._core.process import Process, current, current_process, find_process
+from fauxtp._core.queue import Queue
 from fauxtp._messaging.addresses import mailbox_of, target_of
 from fauxtp.registry import PID
 
 __all__ = ["Attempt", "attempt", "post"]
 
 
-def post(to: PID | str, message: Any, /) -> Mailbox | None:
+def post(to: PID | str, message: Any, /) -> Queue | None:
     """Put `message` into the mailbox of `to`; return one that is bounded or closed instead.
 
     If there is none, it is a dead letter. Raises `TypeError` if `to` is neither a PID nor
@@ -43,13 +43,13 @@ class Attempt:
         self,
         call: Call,
         outcome: object,
-        mailbox: Mailbox,
+        mailbox: Queue,
         process: Process | None,
         caller: Process | None,
     ) -> None:
         self.call: Call = call
         self.outcome: object = outcome
-        self.mailbox: Mailbox = mailbox
+        self.mailbox: Queue = mailbox
         self.process: Process | None = process
         self.caller: Process | None = caller
 

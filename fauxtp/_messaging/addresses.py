@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fauxtp._core.mailbox import Mailbox, find_mailbox
+from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, find_process
+from fauxtp._core.queue import Queue
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID, whereis
 
@@ -19,16 +20,16 @@ def find_pid(to: PID | str) -> PID | None:
     raise TypeError(f"expected a PID or a name, got {type(to).__name__}")
 
 
-def mailbox_of(to: PID | str) -> Mailbox | None:
+def mailbox_of(to: PID | str) -> Queue | None:
     """Return the mailbox of a living process, or one that stands alone; None if there is none."""
     pid = find_pid(to)
     if pid is None:
         return None
     process = find_process(pid)
-    return find_mailbox(pid) if process is None else process.mailbox
+    return find_queue(pid) if process is None else process.mailbox
 
 
-def target_of(to: PID | str) -> tuple[PID, Process | None, Mailbox]:
+def target_of(to: PID | str) -> tuple[PID, Process | None, Queue]:
     """Return the PID, the process and the mailbox of `to`; one that stands alone has no process.
 
     Raises `NoProcess` if there is nobody.
@@ -36,7 +37,7 @@ def target_of(to: PID | str) -> tuple[PID, Process | None, Mailbox]:
     pid = find_pid(to)
     if pid is not None:
         process = find_process(pid)
-        mailbox = find_mailbox(pid) if process is None else process.mailbox
+        mailbox = find_queue(pid) if process is None else process.mailbox
         if mailbox is not None:
             return pid, process, mailbox
     raise NoProcess(to)

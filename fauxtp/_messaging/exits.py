@@ -8,7 +8,7 @@ from typing import Final, final
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.mailbox import find_mailbox
+from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import DEAD, Exit, Process, current_process, find_process
 from fauxtp._loops.current import give_way, new_waiter, seconds, turn
 from fauxtp._messaging.addresses import find_pid
@@ -184,8 +184,8 @@ def is_alive(pid: PID | str) -> bool:
         return False
     if meet(found) is not None:
         return True
-    mailbox = find_mailbox(found)
-    return mailbox is not None and not mailbox.closed
+    queue = find_queue(found)
+    return queue is not None and queue.closed_because is None
 
 
 async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:

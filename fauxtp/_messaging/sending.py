@@ -10,9 +10,11 @@ from anyio.lowlevel import checkpoint
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.mailbox import Mailbox, find_mailbox
+from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._core.putting import put, put_blocking
 from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
+from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import mailbox_of, target_of
 from fauxtp._messaging.delivery import Attempt, attempt, post
 from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited, ReceiveTimeout
@@ -23,7 +25,7 @@ __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"
 USUAL: Final = 5.0  # seconds until a call times out of which nothing else was said
 BUDGET: Final = 128  # messages sent, before the event loop has a turn
 
-_sent = 0  # since it had one; several loops may share the count
+sent = 0  # since it had one; several loops may share the count
 
 
 def send_nowait(to: PID | str, message: Any) -> None:
@@ -34,6 +36,7 @@ def send_nowait(to: PID | str, message: Any) -> None:
     Raises `TypeError` if `to` is neither a PID nor a name, `MailboxFull` if the receiver's
     mailbox is bounded and has no room.
 
+    >>> from fauxtp import Mailbox
     >>> mailbox = Mailbox()
     >>> send_nowait(mailbox.pid, "hello")
     >>> len(mailbox)
@@ -42,13 +45,10 @@ def send_nowait(to: PID | str, message: Any) -> None:
     mailbox = mailbox_of(to)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
-    else:
-        try:
-            mailbox.put_nowait(message)
-        except MailboxFull:
-            if find_process(mailbox.pid) is None or meet(mailbox.pid) is not None:
-                raise
-            mailbox.put_nowait(message)  # which is closed now
+    elif not mailbox.admit(message):
+        if find_process(mailbox.pid) is None or meet(mailbox.pid) is not None:
+            raise MailboxFull(mailbox.pid, mailbox.max_size)
+        mailbox.admit(message)  # which is closed now
 
 
 def cast_nowait(to: PID | str, request: Any) -> None:
@@ -70,20 +70,21 @@ async def send(to: PID | str, message: Any) -> None:
     Raises `TypeError` if `to` is neither a PID nor a name.
 
     >>> import anyio
+    >>> from fauxtp import Mailbox
     >>> mailbox = Mailbox()
     >>> anyio.run(send, mailbox.pid, "hello")
     >>> len(mailbox)
     1
     """
-    global _sent
-    _sent += 1
-    if _sent >= BUDGET:  # who only sends must not keep the readers from reading
-        _sent = 0
+    global sent
+    sent += 1
+    if sent >= BUDGET:  # who only sends must not keep the readers from reading
+        sent = 0
         await checkpoint()  # before: whoever is cancelled here has sent nothing
     full = post(to, message)
     if full is not None:
         meet(full.pid)
-        await full.put(message)
+        await put(full, message)
 
 
 async def cast(to: PID | str, request: Any) -> None:
@@ -94,21 +95,19 @@ async def cast(to: PID | str, request: Any) -> None:
     >>> import anyio
     >>> anyio.run(cast, "nobody", "reset")
     """
-    global _sent
-    _sent += 1
-    if _sent >= BUDGET:
-        _sent = 0
+    global sent
+    sent += 1
+    if sent >= BUDGET:
+        sent = 0
         await checkpoint()
     request = Cast(request)
     full = post(to, request)
     if full is not None:
         meet(full.pid)
-        await full.put(request)
+        await put(full, request)
 
 
-async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
-    to: PID | str, request: Any, timeout: float | None = USUAL
-) -> Any:
+async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:
     """Hand `request` to a server's `handle_call`, and return its answer.
 
     `timeout` is in seconds; None waits for ever. A call that the server has not taken up by
@@ -129,43 +128,37 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
         ...
     fauxtp.NoProcess: no living process behind 'nobody'
     """
-    pending: Call | None = None
-    caller = home = None
-    lies_there = False
     try:
         limit = timeout if timeout is USUAL else seconds(timeout)
         begun = attempt(to, request)
         if type(begun) is not Attempt:
             return begun
-        pending, caller, answer = begun.call, begun.caller, begun.outcome
-        process: Any = begun.process
+        rest = _go_on(begun, to, timeout, limit)
+        del begun  # a mailbox that nobody else has would never be read
+    except BaseException as error:
+        _give_up(None, None, False)
+        if isinstance(error, Exception):
+            await give_way()
+        raise
+    return await rest
+
+
+async def _go_on(begun: Attempt, to: PID | str, timeout: float | None, limit: float | None) -> Any:
+    """Do what is left of a call that is not answered yet."""
+    pending, caller, answer = begun.call, begun.caller, begun.outcome
+    process: Any = begun.process  # there is one, unless the call was declined
+    lies_there = False
+    try:
         if answer is GAVE_WAY:
             answer = await process.handed_over.go_on(process, caller)
-        if answer is PENDING:  # stepped by this event loop, which is that of the process
-            home = process.home
-        elif answer is not DECLINED:
-            return answer
-        else:
-            if process is not None and meet(process.pid) is None:
-                raise NoProcess(to)
-            _refuse_circle(caller, pending.target)
-            if begun.mailbox.max_size:
-                limit = await _put_in_time(begun.mailbox, pending, limit)
-                if limit is not None and limit < 0:
-                    raise _too_late(to, timeout, False)
-            elif not begun.mailbox.deliver(pending):
-                raise NoProcess(to)
+        if answer is DECLINED:
+            limit = await _put_in(begun, to, timeout, limit)
             lies_there = True
-        del begun  # a mailbox that nobody else has would never be read
-        if not pending.settled:
-            waiter = new_waiter() if home is None else home.new_waiter()
-            pending.wake = waiter.wake
-            if not pending.settled:  # another thread may have been quick
-                await waiter.wait(limit, common=limit == timeout)
-        elif home is not None:
-            await turn()
-        else:
-            await give_way()
+        elif answer is not PENDING:
+            return answer
+        del begun
+        # What is pending was stepped by this event loop, which is that of the process.
+        await _wait(pending, None if lies_there else process.home, limit, limit == timeout)
     except BaseException as error:
         _give_up(pending, caller, lies_there)
         if isinstance(error, Exception):
@@ -179,6 +172,40 @@ async def call(  # noqa: PLR0912  (in one piece, as each call goes through it)
             _withdraw(pending)
         raise _too_late(to, timeout, pending.taken or not lies_there)
     return _result(pending, to)
+
+
+async def _put_in(
+    begun: Attempt, to: PID | str, timeout: float | None, limit: float | None
+) -> float | None:
+    """Put the call into the mailbox of whom it is for; return how much of `limit` is left."""
+    pending, mailbox = begun.call, begun.mailbox
+    if begun.process is not None and meet(pending.target) is None:
+        raise NoProcess(to)
+    _refuse_circle(begun.caller, pending.target)
+    if not mailbox.max_size:
+        if not mailbox.deliver(pending):
+            raise NoProcess(to)
+        return limit
+    if mailbox.admit(pending):
+        return limit
+    started = current_time()
+    with move_on_after(limit):
+        await put(mailbox, pending)
+        return None if limit is None else max(0.0, limit - (current_time() - started))
+    raise _too_late(to, timeout, False)
+
+
+async def _wait(pending: Call, home: Home | None, limit: float | None, common: bool) -> None:
+    """Wait for the outcome of a call; let others have a turn if it is there already."""
+    if not pending.settled:
+        waiter = new_waiter() if home is None else home.new_waiter()
+        pending.wake = waiter.wake
+        if not pending.settled:  # another thread may have been quick
+            await waiter.wait(limit, common=common)
+    elif home is not None:
+        await turn()
+    else:
+        await give_way()
 
 
 def _too_late(to: PID | str, timeout: float | None, taken_up: bool) -> ReceiveTimeout:
@@ -217,7 +244,7 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) ->
     pending = Call(request, pid, None)
     pending.wake = waiter.wake
     started = waiter.time()
-    if not mailbox.put_blocking(pending, limit):
+    if not put_blocking(mailbox, pending, limit):
         raise ReceiveTimeout(f"no room at {to!r} within {timeout:g} s")
     del mailbox  # one that nobody else has would never be read
     try:
@@ -233,26 +260,12 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) ->
     return _result(pending, to)
 
 
-async def _put_in_time(mailbox: Mailbox, pending: Call, timeout: float | None) -> float | None:
-    """Put the call into a bounded mailbox; return how much of the timeout is left.
-
-    That is less than nothing if there was no room in time.
-    """
-    if mailbox._admit(pending):
-        return timeout
-    started = current_time()
-    with move_on_after(timeout):
-        await mailbox.put(pending)
-        return None if timeout is None else max(0.0, timeout - (current_time() - started))
-    return -1.0
-
-
 def _withdraw(pending: Call) -> None:
     """Let nothing of a call that was given up stay in the mailbox that it lies in."""
     if pending.take():
         return  # no, it has been taken up
     process = find_process(pending.target)
-    mailbox = find_mailbox(pending.target) if process is None else process.mailbox
+    mailbox = find_queue(pending.target) if process is None else process.mailbox
     if mailbox is not None and mailbox.give_up(pending):
         if process is None:
             mailbox.sweep_soon()

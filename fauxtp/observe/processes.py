@@ -95,7 +95,7 @@ def _info(process: Process) -> ProcessInfo:
         actor_class=process.kind,
         phase=process.phase,
         mailbox_length=len(process.mailbox),
-        calls_given_up=process.mailbox.given_up,
+        calls_given_up=process.mailbox.given_up.total,
         handling=handling,
         handling_for=0.0 if handling is None else time.monotonic() - process.handled_since,
         waiting_for=None if waiting_for is None else waiting_for.target,

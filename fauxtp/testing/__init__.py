@@ -16,8 +16,8 @@ import anyio
 from fauxtp._actors.actor import Actor
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.mailbox import Pattern
 from fauxtp._core.patterns import ANY
+from fauxtp._core.receiving import Pattern
 from fauxtp._loops.current import give_way, seconds
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 from fauxtp._base import switches
 from fauxtp._base.exit_reason import CANCELLED
-from fauxtp._core import mailbox
+from fauxtp._core import putting, receiving
 from fauxtp._core.ended_loops import living
 from fauxtp._hosting import handover as handoff
 from fauxtp._loops.asyncio_loop import home_of
-from fauxtp._messaging import sending as messaging
+from fauxtp._messaging import sending
 from fauxtp.registry import PID
 from fauxtp.testing.isolation import empty_registry, free_names, left_running
 from fauxtp.testing.simulated_loop import SimulatedLoop, Stuck
@@ -27,6 +27,7 @@ from fauxtp.testing.simulated_loop import SimulatedLoop, Stuck
 __all__ = ["End", "Scenario", "Simulations", "leaves"]
 
 LOGGED = 20  # entries of the log that are kept
+COUNTS = ((sending, "sent"), (putting, "put_in"), (receiving, "received"))  # until others run
 
 Scenario = Callable[[], Awaitable[object]]
 
@@ -52,13 +53,15 @@ class Simulations:
     def begun(cls) -> Iterator[Simulations]:
         """Put aside what a run may change, and afterwards put it back."""
         chance, enabled = random.getstate(), switches.hand_off
-        sent, moved = messaging._sent, mailbox._moved
+        counts = [getattr(module, name) for module, name in COUNTS]
         with empty_registry() as running, _Log().in_place_of_others() as log:
             try:
                 yield cls(running, log)
             finally:
                 random.setstate(chance)
-                switches.hand_off, messaging._sent, mailbox._moved = enabled, sent, moved
+                switches.hand_off = enabled
+                for (module, name), count in zip(COUNTS, counts, strict=True):
+                    setattr(module, name, count)
 
     def run(self, scenario: Scenario, seed: int) -> End:
         """Run `scenario()` by the schedule of `seed`.
@@ -68,8 +71,8 @@ class Simulations:
         loop = SimulatedLoop(seed)
         random.seed(loop.random.getrandbits(64))
         switches.hand_off = self._handoff and loop.random.random() < 0.5
-        messaging._sent = loop.random.randrange(messaging.BUDGET)
-        mailbox._moved = loop.random.randrange(mailbox.BUDGET)
+        for module, name in COUNTS:
+            setattr(module, name, loop.random.randrange(module.BUDGET))
         home = home_of(loop)
         home.handled = loop.random.randrange(handoff.BUDGET)
         with _no_collection():

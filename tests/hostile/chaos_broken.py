@@ -22,7 +22,7 @@ from unittest.mock import patch
 from fauxtp import Cast, Down, registry
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core import process
-from fauxtp._core.mailbox import Mailbox
+from fauxtp._core.queue import Queue
 from fauxtp._messaging import sending as messaging
 from fauxtp._messaging._delivery_py import post
 from fauxtp._supervision.behaviour import ChildDown
@@ -43,39 +43,39 @@ Patch = AbstractContextManager[object]
 
 def drops_one(*kinds: type, one_in: int = ONE_IN) -> Patch:
     """A mailbox that loses a message of these kinds now and then."""
-    deliver, count = Mailbox.deliver, itertools.count()
+    deliver, count = Queue.deliver, itertools.count()
 
-    def broken(self: Mailbox, message: Any) -> bool:
+    def broken(self: Queue, message: Any) -> bool:
         lost = isinstance(message, kinds) and next(count) % one_in == 0
         return lost or deliver(self, message)
 
-    return patch.object(Mailbox, "deliver", broken)
+    return patch.object(Queue, "deliver", broken)
 
 
 def doubles_one(*kinds: type) -> Patch:
     """A mailbox that puts a message of these kinds in twice now and then."""
-    deliver, count = Mailbox.deliver, itertools.count()
+    deliver, count = Queue.deliver, itertools.count()
 
-    def broken(self: Mailbox, message: Any) -> bool:
+    def broken(self: Queue, message: Any) -> bool:
         if isinstance(message, kinds) and next(count) % ONE_IN == 0:
             deliver(self, message)
         return deliver(self, message)
 
-    return patch.object(Mailbox, "deliver", broken)
+    return patch.object(Queue, "deliver", broken)
 
 
 def forgets_order() -> Patch:
     """A mailbox whose last message comes first now and then."""
-    deliver, count = Mailbox.deliver, itertools.count()
+    deliver, count = Queue.deliver, itertools.count()
 
-    def broken(self: Mailbox, message: Any) -> bool:
+    def broken(self: Queue, message: Any) -> bool:
         done = deliver(self, message)
-        if len(self._inbox) > 1 and next(count) % ONE_IN == 0:
+        if len(self.inbox) > 1 and next(count) % ONE_IN == 0:
             with suppress(IndexError):  # another thread was quicker
-                self._inbox.appendleft(self._inbox.pop())
+                self.inbox.appendleft(self.inbox.pop())
         return done
 
-    return patch.object(Mailbox, "deliver", broken)
+    return patch.object(Queue, "deliver", broken)
 
 
 def leaves_its_name() -> Patch:
@@ -93,12 +93,12 @@ def leaves_its_name() -> Patch:
 
 def executes_what_was_given_up() -> Patch:
     """A call that is taken up though its caller has given up."""
-    return patch.object(Mailbox, "deliver", putting_in_others(hears_all))
+    return patch.object(Queue, "deliver", putting_in_others(hears_all))
 
 
 def fails_unheard() -> Patch:
     """A call that the death of its target does not fail."""
-    return patch.object(Mailbox, "deliver", putting_in_others(hears_answers))
+    return patch.object(Queue, "deliver", putting_in_others(hears_answers))
 
 
 def holds_the_dead() -> Patch:

@@ -39,7 +39,7 @@ from fauxtp import (
     wait_registered,
     whereis,
 )
-from fauxtp._core.mailbox import find_mailbox
+from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, current_process, find_process
 from fauxtp._loops.asyncio_loop import AsyncioWaiter
 from fauxtp.registry import PID
@@ -146,7 +146,7 @@ class System:
         except MailboxFull:
             self.accounts.handled(letter)
         narrow = whereis("narrow")
-        mailbox = None if narrow is None else find_mailbox(narrow)
+        mailbox = None if narrow is None else find_queue(narrow)
         if mailbox is not None and len(mailbox) > ROOM:
             raise Wrong(f"{len(mailbox)} messages in a mailbox for {ROOM}")
 

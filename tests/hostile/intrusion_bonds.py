@@ -16,7 +16,6 @@ from fauxtp import (
     Actor,
     Down,
     Exit,
-    Mailbox,
     demonitor,
     exit,
     link,
@@ -26,6 +25,7 @@ from fauxtp import (
     whereis,
 )
 from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._core.queue import Queue
 from fauxtp.registry import PID, Ref
 from hostile.intruded_servers import Wrong
 
@@ -85,10 +85,10 @@ class Bonds:
 
     # What is to come of it
 
-    def judge(self, mailbox: Mailbox) -> None:
+    def judge(self, mailbox: Queue) -> None:
         told: Counter[Ref] = Counter()
         exits = 0
-        for message in (*mailbox._kept, *mailbox._inbox):
+        for message in (*mailbox.kept, *mailbox.inbox):
             if type(message) is Down:
                 told[message.ref] += 1
             elif type(message) is Exit:

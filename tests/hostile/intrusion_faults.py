@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fauxtp._core import mailbox
-from fauxtp._core.mailbox import Mailbox
+from fauxtp._core import queue
 from fauxtp._core.process import _NONE, Process
+from fauxtp._core.queue import Queue
 from fauxtp._hosting.asyncio_scope import AsyncioFamily
 from fauxtp._loops.asyncio_loop import AsyncioWaiter
 
@@ -27,9 +27,9 @@ def _plan_again(waiter: AsyncioWaiter) -> None:
 _plan_turn = AsyncioWaiter._plan_turn
 
 
-def _open_slowly(box: Mailbox) -> None:
-    if box._inbox is mailbox._NOTHING:
-        box._inbox = deque()
+def _open_slowly(box: Queue) -> None:
+    if box.inbox is queue.NOTHING:
+        box.inbox = deque()
 
 
 def _bind_one_first(process: Process, other: Process) -> None:
@@ -51,7 +51,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "waits although it is to end": (AsyncioFamily, "entered", property(lambda _: True)),
     "looks first": (AsyncioWaiter, "_end", _look_first),
     "plans again": (AsyncioWaiter, "_plan_turn", _plan_again),
-    "opens slowly": (Mailbox, "_open_inbox", _open_slowly),
+    "opens slowly": (Queue, "_open_inbox", _open_slowly),
     "binds one first": (Process, "bind", _bind_one_first),
 }
 

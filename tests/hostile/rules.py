@@ -283,7 +283,6 @@ RULES: dict[str, list[Rule]] = {
     ],
     "Mailbox": [
         plain(fauxtp.Mailbox, SIZE),
-        rule(lambda world, pid: fauxtp.Mailbox(pid=pid), A_PID_OR_NONE),
         rule(lambda world, message: world.mailbox.put(message), ANYTHING),
         rule(lambda world, message: world.mailbox.put_nowait(message), ANYTHING),
         rule(_receive, PATTERN, TIMEOUT),

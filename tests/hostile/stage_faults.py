@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fauxtp import Down
-from fauxtp._core.mailbox import Mailbox
 from fauxtp._core.process import Process
+from fauxtp._core.queue import Queue
 
 
 def does_not_notice_that_it_is_cancelled() -> None:
@@ -33,14 +33,14 @@ def does_not_notice_that_it_is_ended() -> None:
 
 
 def hears_of_an_end_twice() -> None:
-    deliver: Any = Mailbox.deliver
+    deliver: Any = Queue.deliver
 
-    def twice(mailbox: Mailbox, message: Any) -> Any:
+    def twice(mailbox: Queue, message: Any) -> Any:
         if isinstance(message, Down):
             deliver(mailbox, message)
         return deliver(mailbox, message)
 
-    Mailbox.deliver = twice  # type: ignore[method-assign, assignment]
+    Queue.deliver = twice  # type: ignore[method-assign, assignment]
 
 
 def forgets_whom_it_is_linked_with() -> None:

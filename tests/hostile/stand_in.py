@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fauxtp import Call, Mailbox, reply
+from fauxtp import Call, reply
+from fauxtp._core.queue import Queue
 
 __all__ = ["hears_all", "hears_answers", "putting_in_others"]
 
 Hear = Callable[[Call, Call], object]
 
 
-def putting_in_others(hear: Hear) -> Callable[[Mailbox, Any], bool]:
-    """Return a `Mailbox.deliver` that puts in another call in place of the one that came.
+def putting_in_others(hear: Hear) -> Callable[[Queue, Any], bool]:
+    """Return a `Queue.deliver` that puts in another call in place of the one that came.
 
     The other is taken up whether or not the caller has given up; `hear` is called with the
     one that came and the other when that one has an outcome.
     """
-    deliver = Mailbox.deliver
+    deliver = Queue.deliver
 
-    def broken(self: Mailbox, message: Any) -> bool:
+    def broken(self: Queue, message: Any) -> bool:
         if type(message) is not Call:
             return deliver(self, message)
         other = Call(message.request, message.target, message.caller)

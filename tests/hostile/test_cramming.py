@@ -23,10 +23,8 @@ from fauxtp._core.line import Line
 from hostile import effort
 from hostile.opcodes import Places
 
-OURS = tuple(
-    os.path.join(os.path.dirname(mailbox.__file__), name)
-    for name in ("mailbox.py", "line.py", "given_up.py")
-)
+FILES = "bounded_queue.py", "given_up.py", "line.py", "putting.py", "queue.py", "receiving.py"
+OURS = tuple(os.path.join(os.path.dirname(mailbox.__file__), name) for name in FILES)
 ENOUGH = 10  # more than there is ever room for
 STRIDE = 1 if effort.MINUTES else 17  # of the places, one in so many
 
@@ -122,7 +120,7 @@ async def give_up(crammed: Crammed) -> None:
         await others()
         crammed.send()
         group.cancel_scope.cancel()
-    crammed.box.sweep()
+    crammed.box._queue.sweep()
     await crammed.send_in_time()
 
 

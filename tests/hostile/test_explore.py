@@ -13,10 +13,12 @@ from typing import Any
 import anyio
 import pytest
 
-from fauxtp import PID, Mailbox
+from fauxtp import PID
+from fauxtp._actors import actor
 from fauxtp._base import switches
-from fauxtp._core import process
+from fauxtp._core import mailbox, process, receiving
 from fauxtp._core.process import Phase, Process
+from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Waiter
 from fauxtp._messaging import sending as messaging
 from fauxtp._supervision import behaviour as supervision
@@ -60,7 +62,7 @@ Patch = pytest.MonkeyPatch
 
 
 def executes_what_was_given_up(patch: Patch) -> None:
-    patch.setattr(Mailbox, "deliver", putting_in_others(hears_all))
+    patch.setattr(Queue, "deliver", putting_in_others(hears_all))
 
 
 def forgets_the_callers_at_its_death(patch: Patch) -> None:
@@ -68,44 +70,45 @@ def forgets_the_callers_at_its_death(patch: Patch) -> None:
 
 
 def listens_a_little_late(patch: Patch) -> None:
-    def listen(mailbox: Mailbox, waiter: Waiter) -> bool:
+    def listen(mailbox: Queue, waiter: Waiter) -> bool:
         def late() -> None:
-            mailbox._waiting += (waiter,)
+            mailbox.waiting += (waiter,)
 
-        mailbox._receivers += 1
+        mailbox.receivers += 1
         asyncio.get_running_loop().call_soon(late)
         return True
 
-    patch.setattr(Mailbox, "listen", listen)
+    patch.setattr(Queue, "listen", listen)
 
 
 def gives_way_with_a_message_in_hand(patch: Patch) -> None:
-    receive: Any = Mailbox.receive
+    receive: Any = receiving.receive
 
     async def late(handler: Callable[..., Any], *extracted: Any) -> Any:
         await anyio.sleep(0)
         result = handler(*extracted)
         return await result if inspect.isawaitable(result) else result
 
-    async def slowly(mailbox: Mailbox, *patterns: Any, timeout: float | None = None) -> Any:
-        slow = [(matcher, partial(late, handler)) for matcher, handler in patterns]
-        return await receive(mailbox, *slow, timeout=timeout)
+    async def slowly(queue: Queue, patterns: Any, timeout: float | None) -> Any:
+        slow = tuple((matcher, partial(late, handler)) for matcher, handler in patterns)
+        return await receive(queue, slow, timeout)
 
-    patch.setattr(Mailbox, "receive", slowly)
+    for module in (mailbox, actor):
+        patch.setattr(module, "receive", slowly)
 
 
 def reads_the_newest_first(patch: Patch) -> None:
-    def keep_next(mailbox: Mailbox) -> bool:
-        if mailbox._inbox:
-            mailbox._kept = [*mailbox._kept, mailbox._inbox.pop()]
+    def keep_next(mailbox: Queue) -> bool:
+        if mailbox.inbox:
+            mailbox.kept = [*mailbox.kept, mailbox.inbox.pop()]
             return True
         return False
 
-    patch.setattr(Mailbox, "_keep_next", keep_next)
+    patch.setattr(Queue, "keep_next", keep_next)
 
 
 def counts_no_dead_letters(patch: Patch) -> None:
-    patch.setattr(Mailbox, "_lose", lambda *_: None)
+    patch.setattr(Queue, "lose", lambda *_: None)
 
 
 def keeps_names_a_little_longer(patch: Patch) -> None:

@@ -1,0 +1,53 @@
+"""Putting into a queue that may be full: tasks and threads wait in line for room."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fauxtp._core.bounded_queue import BoundedQueue
+from fauxtp._core.queue import Queue
+from fauxtp._loops.current import ThreadWaiter, give_way, new_waiter
+
+__all__ = ["put", "put_blocking"]
+
+BUDGET: Final = 128  # messages put in, before the event loop has a turn
+put_in = 0  # since it had one; several loops may share the count
+
+
+async def put(queue: Queue, message: Any) -> None:
+    """Do as `Mailbox.put` does."""
+    global put_in
+    put_in += 1
+    if put_in >= BUDGET:  # who only puts in must not keep the readers from reading
+        put_in = 0
+        await give_way()  # before: whoever is cancelled here has put nothing in
+    if queue.admit(message):
+        return
+    assert isinstance(queue, BoundedQueue)
+    waiter = new_waiter()
+    queue.senders.join(waiter)
+    try:
+        queue.made_room()  # as there may be some since
+        if queue.closed_because is None:
+            await waiter.wait(None)
+    except BaseException:
+        queue.leave_line(waiter)
+        raise
+    queue.use_room(waiter, message)
+
+
+def put_blocking(queue: Queue, message: Any, timeout: float | None) -> bool:
+    """Do as `Mailbox.put_blocking` does."""
+    if queue.admit(message):
+        return True
+    assert isinstance(queue, BoundedQueue)
+    waiter, in_time = ThreadWaiter(), True
+    queue.senders.join(waiter)
+    try:
+        queue.made_room()
+        if queue.closed_because is None:
+            in_time = waiter.wait_blocking(timeout)
+    except BaseException:
+        queue.leave_line(waiter)
+        raise
+    return queue.use_room(waiter, message, in_time)
