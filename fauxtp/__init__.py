@@ -18,7 +18,7 @@ from fauxtp._core.calls import Call, Cast, reply
 from fauxtp._core.dead_letters import DeadLetter, dead_letters
 from fauxtp._core.mailbox import Mailbox
 from fauxtp._core.patterns import ANY, IGNORE
-from fauxtp._core.process import Exit, Phase
+from fauxtp._core.phase import Exit, Phase
 from fauxtp._messaging.exits import (
     Down,
     demonitor,

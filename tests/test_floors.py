@@ -5,6 +5,7 @@ Those for types, those in functions, and those of Cython count, too.
 
 from __future__ import annotations
 
+import ast
 import re
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -73,3 +74,17 @@ def test_a_file_imports_from_its_own_folder_and_from_below(path: Path) -> None:
     floor = next(number for number, floor in enumerate(FLOORS) if home in floor)
     allowed = {home}.union(*FLOORS[:floor])
     assert set(map(home_of, imports(path))) <= allowed
+
+
+def test_files_and_functions_are_short() -> None:
+    """No file is over 400 lines, no function over 50, and few are over 25."""
+    lengths = {}
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert path.stem == "_registry_py" or text.count("\n") <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                lengths[path, node.lineno] = node.end_lineno - node.lineno + 1
+    assert max(lengths.values()) <= 50 + 19, max(lengths, key=lengths.__getitem__)
+    assert sorted(lengths.values())[len(lengths) * 95 // 100] <= 25

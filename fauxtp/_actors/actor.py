@@ -14,8 +14,9 @@ from fauxtp._actors.classes import check_class
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.phase import DEAD
 from fauxtp._core.ports import Startable
-from fauxtp._core.process import DEAD, Process, current_process
+from fauxtp._core.process import Process, current_process
 from fauxtp._core.receiving import Pattern, receive
 from fauxtp._loops.current import give_way
 from fauxtp.registry import PID

@@ -19,18 +19,9 @@ from fauxtp._base.exit_reason import CANCELLED, LOOP_ENDED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._core.calls import Call
 from fauxtp._core.ended_loops import meet
+from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
 from fauxtp._core.ports import Startable
-from fauxtp._core.process import (
-    DEAD,
-    RUNNING,
-    STARTING,
-    STOPPING,
-    Process,
-    current_process,
-    ended,
-    enter,
-    find_process,
-)
+from fauxtp._core.process import Process, current_process, ended, enter, find_process
 from fauxtp._core.reports import crashed, failed_as_it_ended
 from fauxtp._hosting.endings import is_cancelled_by_loop, is_closed, is_stray
 from fauxtp._hosting.start import run_in

@@ -9,7 +9,8 @@ from anyio.abc import TaskGroup
 from fauxtp._actors.actor import Actor, expect_actor_class
 from fauxtp._actors.lifecycle import launch
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.process import DEAD, Process, find_process
+from fauxtp._core.phase import DEAD
+from fauxtp._core.process import Process, find_process
 from fauxtp._loops.current import give_way, new_waiter, seconds
 from fauxtp.errors import NameTaken, ReceiveTimeout
 from fauxtp.registry import PID, default, whereis

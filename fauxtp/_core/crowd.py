@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import final
 
 from fauxtp._loops.protocols import Waiter
@@ -29,6 +30,9 @@ class Crowd:
     def waits(self) -> bool:
         """Whether nothing has ended the wait of any of them so far."""
         return all(member.waits for member in list(self._members))  # type: ignore[attr-defined]
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter(list(self._members))
 
     def __len__(self) -> int:
         return len(self._members)

@@ -6,7 +6,8 @@ from functools import partial
 
 from fauxtp._base.exit_reason import LOOP_ENDED
 from fauxtp._base.telling import tell_all
-from fauxtp._core.process import DEAD, Process, everybody, find_process
+from fauxtp._core.phase import DEAD
+from fauxtp._core.process import Process, everybody, find_process
 from fauxtp._core.reports import lost
 from fauxtp._loops.protocols import Home, on_end
 from fauxtp.registry import PID

@@ -11,10 +11,8 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import get_cancelled_exc_class
 
@@ -23,6 +21,7 @@ from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._base.telling import tell_all
 from fauxtp._core.calls import Call, OwedCalls
 from fauxtp._core.mailbox import new_queue
+from fauxtp._core.phase import DEAD, STARTING, Exit, Phase
 from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Home
 from fauxtp.errors import ProcessExited
@@ -34,12 +33,6 @@ if TYPE_CHECKING:
     from fauxtp._core.ports import Behaviour, Family, Startable
 
 __all__ = [
-    "DEAD",
-    "RUNNING",
-    "STARTING",
-    "STOPPING",
-    "Exit",
-    "Phase",
     "Process",
     "current_process",
     "ended",
@@ -50,30 +43,6 @@ __all__ = [
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """The message, to an actor that traps exits, in place of being ended.
-
-    `pid` is the linked process that ended, or None if somebody called `exit`.
-    """
-
-    pid: PID | None
-    reason: ExitReason
-
-
-class Phase(Enum):
-    """The phase of life that a process is in."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    DEAD = "dead"
-
-
-STARTING, RUNNING, STOPPING, DEAD = Phase  # each look into the class takes long before 3.12
 
 
 _processes: dict[PID, Process] = {}

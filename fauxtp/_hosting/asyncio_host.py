@@ -15,8 +15,9 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from fauxtp._base.exit_reason import CANCELLED
+from fauxtp._core.phase import DEAD
 from fauxtp._core.ports import Life
-from fauxtp._core.process import DEAD, Process
+from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_scope import AsyncioFamily
 from fauxtp._hosting.direct import step
 from fauxtp._hosting.turns import begun_task, can_give_turns, is_to_be_cancelled

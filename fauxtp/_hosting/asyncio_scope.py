@@ -16,7 +16,8 @@ from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
 
 from fauxtp._base.exit_reason import CANCELLED
-from fauxtp._core.process import STARTING, STOPPING, Process
+from fauxtp._core.phase import STARTING, STOPPING
+from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_children import Nursery
 from fauxtp._hosting.endings import is_closed
 from fauxtp._hosting.turns import Idle, can_give_turns, give_turn, is_to_be_cancelled

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from asyncio import Future, InvalidStateError
 from asyncio import _get_running_loop as running_loop
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
@@ -18,6 +16,7 @@ from weakref import WeakValueDictionary, ref
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._base.telling import tell_all
 from fauxtp._loops.asyncio_tasks import current_task
+from fauxtp._loops.deadlines import Deadlines
 from fauxtp._loops.protocols import Home, Server, Waiter, on_end
 
 __all__ = ["AsyncioHome", "AsyncioWaiter", "home_of", "running_loop"]
@@ -26,7 +25,6 @@ SOON, LATEST = 0.001, 0.05  # seconds until a server that is stepped is looked a
 TIMEOUTS: Final = 32  # different timeouts on one loop that have a queue of their own
 
 _is_over = Future.done  # itself: see `AsyncioWaiter.done`
-_CLOCK = time.get_clock_info("monotonic").resolution
 
 _homes: WeakValueDictionary[int, AsyncioHome] = WeakValueDictionary()
 _latest: Callable[[], AsyncioHome | None] = type(None)  # a reference to the last one asked for
@@ -64,7 +62,7 @@ class AsyncioHome:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
-        self.deadlines: dict[float, _Deadlines] = {}  # by timeout
+        self.deadlines: dict[float, Deadlines] = {}  # by timeout
         self.hosts: dict[object, Any] = {}  # by task group: see asyncio_host.py
         self.making: object = None  # whose task is made, to begin later
         self.guests: dict[Home, None] = {}  # loops of trio that run in this one
@@ -134,11 +132,11 @@ class AsyncioHome:
     def new_waiter(self, server: Server | None = None) -> Waiter:
         return AsyncioWaiter(self, server)
 
-    def new_deadlines(self, timeout: float) -> _Deadlines | None:
+    def new_deadlines(self, timeout: float) -> Deadlines | None:
         """Return a new queue of the waits that have this timeout, if there can be one."""
         if len(self.deadlines) >= TIMEOUTS:
             return None
-        queue = self.deadlines[timeout] = _Deadlines(self.loop, timeout)
+        queue = self.deadlines[timeout] = Deadlines(self.loop, timeout)
         return queue
 
 
@@ -374,46 +372,3 @@ class AsyncioWaiter(Future[Any]):
 def _is_stepped(server: Server) -> bool:
     """Return whether somebody runs as the task of `server` now, which waits for messages."""
     return server.handling is not None and server.handed_over is None
-
-
-class _Deadlines:
-    """The waits on one loop that have the same timeout: the first to start is the first to end.
-
-    One timer serves them all: it is set for the oldest of them, and then for the next oldest.
-    Most waits end without it.
-    """
-
-    __slots__ = ("_ends", "_loop", "_timed", "_timeout")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
-        self._loop = loop
-        self._timeout = timeout
-        # Of a plain dict, the first is found only behind all that were first before.
-        self._ends: OrderedDict[AsyncioWaiter, float] = OrderedDict()
-        self._timed = False
-
-    def add(self, waiter: AsyncioWaiter) -> dict[AsyncioWaiter, float]:
-        """Let `waiter` end in time; return from what to remove it if it ends before."""
-        end = self._loop.time() + self._timeout
-        if not self._timed:
-            self._set_timer(end)
-        self._ends[waiter] = end
-        return self._ends
-
-    def _set_timer(self, end: float) -> None:
-        self._loop.call_at(end, self._expire, context=Context())
-        self._timed = True  # not before: what fails here must not leave the others without one
-
-    def _expire(self) -> None:
-        self._timed = False
-        now = self._loop.time() + _CLOCK
-        while self._ends:
-            try:
-                waiter, end = next(iter(self._ends.items()))
-            except (RuntimeError, StopIteration):
-                continue  # a finaliser has ended some
-            if end > now:
-                self._set_timer(end)
-                return
-            self._ends.pop(waiter, None)
-            waiter.expire()

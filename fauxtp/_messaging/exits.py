@@ -9,7 +9,8 @@ from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
-from fauxtp._core.process import DEAD, Exit, Process, current_process, find_process
+from fauxtp._core.phase import DEAD, Exit
+from fauxtp._core.process import Process, current_process, find_process
 from fauxtp._loops.current import give_way, new_waiter, seconds, turn
 from fauxtp._messaging.addresses import find_pid
 from fauxtp.errors import ReceiveTimeout

@@ -33,72 +33,16 @@ from fauxtp._core.reports import who
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision import reports
 from fauxtp._supervision.changes import Changes, Line
+from fauxtp._supervision.child import Child, ChildDown, Failed, Question
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartStrategy, RestartType
 from fauxtp.errors import AlreadyStarted, MaxRestartsExceeded, NoChild, ReceiveTimeout
 from fauxtp.registry import PID, Ref
 
-__all__ = ["Question", "Supervision"]
+__all__ = ["Supervision"]
 
 PATIENCE: Final = 1.0  # seconds that a question waits for changes, to see them done
 _SHUTDOWN = ExitReason("shutdown")
 _KILLED = ExitReason("killed", abnormal=True)
-
-
-@final
-class Question:
-    """What somebody asks of a supervisor; `subject` is a spec or the id of a child."""
-
-    __slots__ = ("subject", "what")
-
-    def __init__(self, what: str, subject: Any = None) -> None:
-        self.what, self.subject = what, subject
-
-    def __repr__(self) -> str:
-        return f"Question({self.what!r}, {self.subject!r})"
-
-
-@final
-class ChildDown:
-    """The message that a child has ended; `watch` is what it was watched by."""
-
-    __slots__ = ("id", "reason", "watch")
-
-    def __init__(self, id: str, watch: Ref, reason: ExitReason) -> None:  # noqa: A002
-        self.id, self.watch, self.reason = id, watch, reason
-
-
-@final
-class _Failed:
-    """The message that a change has failed, and the supervisor with it."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
-@final
-class Child:
-    """A child: its spec, its process while it has one, and how often it was started again."""
-
-    __slots__ = ("is_new", "line", "process", "restarts", "spec", "watch")
-
-    def __init__(self, spec: ChildSpec, line: Line) -> None:
-        self.spec = spec
-        self.line = line
-        self.process: Process | None = None
-        self.restarts = 0
-        self.is_new = True  # it has yet to start for the first time
-        self.watch = Ref()
-
-    @property
-    def pid(self) -> PID | None:
-        return None if self.process is None else self.process.pid
-
-    @property
-    def info(self) -> ChildInfo:
-        spec = self.spec
-        return ChildInfo(spec.id, self.pid, spec.actor_class, spec.restart, self.restarts)
 
 
 class Chief(Startable, Handlers, Protocol):
@@ -169,7 +113,7 @@ class Supervision:
     async def handle_info(self, message: Any, state: Any, /) -> Any:
         if type(message) is ChildDown:
             self._child_down(message)
-        elif type(message) is _Failed:
+        elif type(message) is Failed:
             raise message.error
         else:
             return await self._chief.handle_info(message, state)
@@ -310,7 +254,7 @@ class Supervision:
         reports.restarting(self._process, child.spec, reason, len(restarts))
 
     def _fail(self, error: Exception) -> None:
-        self._process.mailbox.deliver(_Failed(error))
+        self._process.mailbox.deliver(Failed(error))
 
     # What others ask
 

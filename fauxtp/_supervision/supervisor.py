@@ -12,7 +12,8 @@ from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.ports import Behaviour
 from fauxtp._loops.current import give_way
 from fauxtp._messaging.sending import call
-from fauxtp._supervision.behaviour import Question, Supervision
+from fauxtp._supervision.behaviour import Supervision
+from fauxtp._supervision.child import Question
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartStrategy
 from fauxtp.registry import PID
 

@@ -8,7 +8,8 @@ from traceback import FrameSummary
 from typing import Any, final
 
 from fauxtp._core.ended_loops import living, meet
-from fauxtp._core.process import DEAD, Phase, Process
+from fauxtp._core.phase import DEAD, Phase
+from fauxtp._core.process import Process
 from fauxtp._messaging.addresses import find_pid
 from fauxtp.errors import NoProcess
 from fauxtp.observe.await_chain import stack_of

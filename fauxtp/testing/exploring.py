@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from fauxtp._base.arguments import expect_callable
 from fauxtp._base.errors import Travels
 from fauxtp._loops.current import current_home
 from fauxtp.testing.simulation import End, Scenario, Simulations, leaves
@@ -61,8 +62,7 @@ def explore(scenario: Scenario, seeds: int | Iterable[int] = 1000) -> None:
         ...
     fauxtp.testing.exploring.SeedFailed: seed ...
     """
-    if not callable(scenario):
-        raise TypeError(f"expected scenario to be callable, got {type(scenario).__name__}")
+    expect_callable("scenario", scenario)
     numbers = _numbers(seeds)
     if current_home() is not None:
         raise RuntimeError("explore runs event loops of its own, and here one runs already")

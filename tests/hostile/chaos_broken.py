@@ -25,7 +25,7 @@ from fauxtp._core import process
 from fauxtp._core.queue import Queue
 from fauxtp._messaging import sending as messaging
 from fauxtp._messaging._delivery_py import post
-from fauxtp._supervision.behaviour import ChildDown
+from fauxtp._supervision.child import ChildDown
 from hostile.chaos import run
 from hostile.chaos_letter import Letter
 from hostile.chaos_world import World

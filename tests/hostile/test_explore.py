@@ -17,7 +17,8 @@ from fauxtp import PID
 from fauxtp._actors import actor
 from fauxtp._base import switches
 from fauxtp._core import mailbox, process, receiving
-from fauxtp._core.process import Phase, Process
+from fauxtp._core.phase import Phase
+from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Waiter
 from fauxtp._messaging import sending as messaging

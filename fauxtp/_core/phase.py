@@ -1,0 +1,36 @@
+"""In which phase of life a process is, and what those are told who trap the end of another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import final
+
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp.registry import PID
+
+__all__ = ["DEAD", "RUNNING", "STARTING", "STOPPING", "Exit", "Phase"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The message, to an actor that traps exits, in place of being ended.
+
+    `pid` is the linked process that ended, or None if somebody called `exit`.
+    """
+
+    pid: PID | None
+    reason: ExitReason
+
+
+class Phase(Enum):
+    """The phase of life that a process is in."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DEAD = "dead"
+
+
+STARTING, RUNNING, STOPPING, DEAD = Phase  # each look into the class takes long before 3.12
