@@ -202,6 +202,8 @@ def main(forks: int, seed: int, patience: float, fault: str = "") -> int:
     plant(fault)
     logger.addHandler(logging.StreamHandler(io.StringIO()))
     logger.propagate = False
+    trio.run(actors)  # imports what the first child would take its time to import
+    asyncio.run(actors())
     sys.setswitchinterval(1e-5)
     ready = threading.Event()
     threads = [
