@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import statistics
 import sys
@@ -9,6 +10,7 @@ import timeit
 from pathlib import Path
 
 from fauxtp import __version__, registry
+from fauxtp._loops.asyncio_examination import broken, examine
 
 NAMES = 1_000
 LOOPS = 50_000
@@ -34,12 +36,20 @@ def look_up_costs() -> tuple[float, float]:
     return ours_ns, theirs_ns
 
 
+async def done_without() -> list[str]:
+    """Return what asyncio and anyio do not have here, or not as it is known, and what is done."""
+    examine(asyncio.get_running_loop())
+    return [f"{internal}: {internal.otherwise}" for internal in broken()]
+
+
 def main() -> None:
     ours, theirs = look_up_costs()
     # In a checkout, Python finds that one, whatever else is installed.
     print(f"fauxtp {__version__} in {Path(registry.__file__).parent}")
     print(f"{platform.python_implementation()} {sys.version.split()[0]} on {platform.platform()}")
     print(f"registry: {registry.implementation} ({registry.reason})")
+    for line in asyncio.run(done_without()):
+        print(f"done without {line}")
     print(f"a look-up by name: {ours:.0f} ns; by dict.get: {theirs:.0f} ns")
 
 

@@ -92,7 +92,8 @@ dead_letters: DeadLetters = DeadLetters()
 
 
 def _after_fork_in_child() -> None:
-    dead_letters._lock = threading.RLock()  # the thread that held the old one is not here
+    # The thread that held the old one is not here.
+    dead_letters._lock = threading.RLock()  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):

@@ -129,7 +129,7 @@ class Process:
         self.children: dict[PID, Process] = _NONE  # whom this one supervises
         _processes[self.pid] = self
         if supervisor is not None and (above := _processes.get(supervisor)) is not None:
-            above._add_child(self)
+            above._add_child(self)  # noqa: SLF001  # of its own class
 
     def __repr__(self) -> str:
         return f"<Process {self.pid!r} {self.kind.__name__} {self.phase.value}>"

@@ -8,6 +8,7 @@ group does not end; and what one of them raises, the host raises in the group.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 
@@ -18,9 +19,11 @@ from fauxtp._base.exit_reason import CANCELLED
 from fauxtp._core.phase import DEAD
 from fauxtp._core.ports import Life
 from fauxtp._core.process import Process
+from fauxtp._hosting.asyncio_plain import PlainFamily
 from fauxtp._hosting.asyncio_scope import AsyncioFamily
 from fauxtp._hosting.direct import step
 from fauxtp._hosting.turns import begun_task, can_give_turns, is_to_be_cancelled
+from fauxtp._loops.asyncio_examination import gives_turns
 from fauxtp._loops.asyncio_loop import AsyncioHome
 from fauxtp._loops.asyncio_tasks import new_task
 from fauxtp._loops.task_groups import refuse_foreign
@@ -60,7 +63,9 @@ class _Host:
         "_changed",
         "_ending",
         "_failures",
+        "_family",
         "_forget",
+        "_gives_turns",
         "_group",
         "_guests",
         "_home",
@@ -74,15 +79,20 @@ class _Host:
         self._failures: list[BaseException] = []
         self._changed: asyncio.Future[None] | None = None
         self._ending = False
+        self._gives_turns = gives_turns()  # or else can do nothing but what is promised
+        self._family: Callable[[Process, Callable[[Process], object]], AsyncioFamily | PlainFamily]
+        self._family = AsyncioFamily if self._gives_turns else PlainFamily
         self._forget, self._left = self._gone, self._leave  # one bound method for all the tasks
 
     def take_in(self, process: Process, live: Life, can_step: bool, name: str) -> bool:
         process.context = context = _clean.copy()
-        process.family = AsyncioFamily(process, self._left)
-        if can_step:
-            process.step = step
-        # Not before the host waits: it could be cancelled still before it looks after anybody.
-        begins = self._changed is not None and not self._ending and can_give_turns(self._home)
+        process.family = self._family(process, self._left)
+        begins = False
+        if self._gives_turns:
+            if can_step:
+                process.step = step
+            # Not before the host waits: it could be cancelled still before it looks after anybody.
+            begins = self._changed is not None and not self._ending and can_give_turns(self._home)
         if begins:
             task = begun_task(self._home, live(True), name, context)
         else:

@@ -21,17 +21,17 @@ from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_children import Nursery
 from fauxtp._hosting.endings import is_closed
 from fauxtp._hosting.turns import Idle, can_give_turns, give_turn, is_to_be_cancelled
+from fauxtp._loops.asyncio_internals import current_task, set_current_task
 from fauxtp._loops.asyncio_loop import AsyncioHome, AsyncioWaiter
-from fauxtp._loops.asyncio_tasks import current_task, set_current_task
 from fauxtp._loops.current import turn
 
-__all__ = ["AsyncioFamily"]
+__all__ = ["AsyncioFamily", "Handle"]
 
 
 class AsyncioFamily:
     """The `fauxtp._core.ports.Family` of a process on asyncio."""
 
-    __slots__ = ("_leave_host", "_nursery", "_process", "_scope")
+    __slots__ = ("_children", "_leave_host", "_process", "_scope")
 
     idle = Idle  # as a class it is no method, and called at once
 
@@ -39,20 +39,20 @@ class AsyncioFamily:
         self._process = process
         self._leave_host = leave_host
         self._scope: CancelScope | None = None
-        self._nursery: Nursery | None = None
+        self._children: Nursery | None = None
 
     @property
     def children(self) -> TaskGroup:
-        if self._nursery is None:
+        if self._children is None:
             if self._process.phase is STOPPING:
                 return create_task_group()  # one in which nothing can be started, as ended ones
             self._enter_from_outside()
             process = self._process
             home: AsyncioHome = process.home  # type: ignore[assignment]
-            self._nursery = Nursery(home, f"children of {process.pid!r}", self.cancel)
-        elif self._nursery.group.cancel_scope.cancel_called:
+            self._children = Nursery(home, f"children of {process.pid!r}", self.cancel)
+        elif self._children.group.cancel_scope.cancel_called:
             return self._ended_group()
-        return self._nursery.group
+        return self._children.group
 
     def _ended_group(self) -> TaskGroup:
         """Return a group in which nothing can be started, as the children have been cancelled.
@@ -68,7 +68,7 @@ class AsyncioFamily:
 
     @property
     def scope(self) -> CancelScope:
-        return _Handle(self._process)
+        return Handle(self._process)
 
     @property
     def entered(self) -> bool:
@@ -101,7 +101,7 @@ class AsyncioFamily:
 
     def leave(self) -> None:
         """Leave the scope, as the task of the process, if that can be done."""
-        if self._nursery is not None:
+        if self._children is not None:
             self.enter()  # as the end of its children may be its own
             return
         if self._process.step is None or self._scope is None or self._scope.cancel_called:
@@ -124,8 +124,8 @@ class AsyncioFamily:
                     self._scope.cancel()
                 finally:
                     set_current_task(loop, mine)
-        if self._nursery is not None:
-            self._nursery.group.cancel_scope.cancel()
+        if self._children is not None:
+            self._children.group.cancel_scope.cancel()
         home: AsyncioHome = self._process.home  # type: ignore[assignment]
         home.poke()
 
@@ -170,14 +170,14 @@ class AsyncioFamily:
             raise asyncio.CancelledError("this process was to end before it began")
 
     def close(self) -> Awaitable[object] | None:
-        if self._nursery is None and self._scope is None:
+        if self._children is None and self._scope is None:
             return None
         return self.close_after(None)
 
     async def close_after(self, error: BaseException | None) -> bool:
         if error is not None and is_closed(self._process, error):
             return False
-        after = error if self._nursery is None else await self._nursery.end(error)
+        after = error if self._children is None else await self._children.end(error)
         if self._scope is not None:
             kind = None if after is None else type(after)
             traceback = None if error is None else error.__traceback__
@@ -199,7 +199,7 @@ def _new_scope() -> CancelScope:
     return _scopes()
 
 
-class _Handle(CancelScope):
+class Handle(CancelScope):
     """What a process is ended with by whoever has its handle."""
 
     def __new__(cls, process: Process) -> Self:
@@ -207,7 +207,7 @@ class _Handle(CancelScope):
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._cancel_called = False
+        self._called = False
         self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
@@ -215,16 +215,16 @@ class _Handle(CancelScope):
         raise RuntimeError("this scope is that of a process, which is in it already")
 
     def cancel(self, reason: str | None = None) -> None:
-        self._cancel_called = True
+        self._called = True
         self._process.request_exit(CANCELLED)
 
     @property
     def cancel_called(self) -> bool:
-        return self._cancel_called
+        return self._called
 
     @property
     def cancelled_caught(self) -> bool:
-        return self._cancel_called and self._process.reason is CANCELLED
+        return self._called and self._process.reason is CANCELLED
 
     @property
     def shield(self) -> bool:

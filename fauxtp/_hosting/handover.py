@@ -28,6 +28,7 @@ from anyio import current_effective_deadline
 
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp._core.process import Process
+from fauxtp._loops.asyncio_internals import set_blocking
 from fauxtp._loops.asyncio_loop import AsyncioHome, AsyncioWaiter
 
 __all__ = [
@@ -151,7 +152,7 @@ def drive(
             if current_effective_deadline() != -math.inf:
                 yielded = handler.send(None)
         elif isfuture(yielded):
-            yielded._asyncio_future_blocking = True  # now it is awaited
+            set_blocking(yielded, True)  # now it is awaited
         while True:
             try:
                 yield from _Again(handler, yielded)
@@ -216,7 +217,7 @@ def suspended(process: Process, call: Call, handler: Coroutine[Any, Any, Any], o
         process.handed_over = rest
         return GAVE_WAY  # and the server sleeps on, as the caller may go on itself
     if isfuture(on):
-        on._asyncio_future_blocking = False  # others may await it before the server does
+        set_blocking(on, False)  # others may await it before the server does
         home: AsyncioHome = process.home  # type: ignore[assignment]
         task = process.task  # which must not wait for itself, and is told so if it tries
         here = on is not task and getattr(on, "get_loop", home.is_here)() is home.loop

@@ -15,11 +15,12 @@ from anyio.abc import TaskGroup
 from fauxtp._core.ports import Life
 from fauxtp._core.process import Process
 from fauxtp._hosting.trio_scope import TrioFamily
-from fauxtp._loops.task_groups import refuse_foreign
 
 __all__ = ["run_in"]
 
+# What is for one kind of event loop is imported when such a loop runs
 _host_of: Callable[[TaskGroup, Any], Any] | None = None
+_refuse_foreign: Callable[[TaskGroup], None] | None = None
 
 
 def run_in(
@@ -33,16 +34,22 @@ def run_in(
 
     Return whether the running task should wait for a turn, as `Family.hurry` does.
     """
-    global _host_of
+    global _host_of, _refuse_foreign
     if process.home.is_asyncio:
         if _host_of is None:
+            from fauxtp._loops.asyncio_examination import examine  # noqa: PLC0415
+
+            examine(process.home.loop)  # type: ignore[attr-defined]  # who hosts goes by that
             from fauxtp._hosting.asyncio_host import host_of  # noqa: PLC0415
 
             _host_of = host_of
         host = _host_of(task_group, process.home)  # type: ignore[arg-type]
         return host.take_in(process, live, can_step, _task_name(process, registers_as))
-    running: Any = process.home.running_task()
-    refuse_foreign(task_group, getattr(running, "_runner", None))
+    if _refuse_foreign is None:
+        from fauxtp._loops.task_groups import refuse_foreign_on_trio  # noqa: PLC0415
+
+        _refuse_foreign = refuse_foreign_on_trio
+    _refuse_foreign(task_group)
     process.family = TrioFamily(process)
     name = _task_name(process, registers_as)
     Context().run(lambda: task_group.start_soon(live, False, name=name))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio import Future, InvalidStateError
-from asyncio import _get_running_loop as running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
@@ -15,7 +14,7 @@ from weakref import WeakValueDictionary, ref
 
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._base.telling import tell_all
-from fauxtp._loops.asyncio_tasks import current_task
+from fauxtp._loops.asyncio_internals import current_task, running_loop
 from fauxtp._loops.deadlines import Deadlines
 from fauxtp._loops.protocols import Home, Server, Waiter, on_end
 

@@ -1,33 +1,17 @@
-"""Which task runs on an asyncio loop: a loop and its tasks know it from one place.
-
-asyncio has these functions for those who write tasks.
-"""
+"""How a task is made, whether or not a factory has its say."""
 
 from __future__ import annotations
 
-import asyncio.tasks
-import sys
+import asyncio
 from asyncio import Task
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextvars import Context
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any
 
+from fauxtp._loops.asyncio_internals import current_task, set_current_task
+
 __all__ = ["current_task", "made_by_factory", "new_task", "set_current_task"]
-
-# `current_task(loop)` tells, `set_current_task(loop, task)` changes it; None is none.
-current_task: Callable[[Any], asyncio.Task[Any] | None]
-if sys.version_info >= (3, 12):
-    current_task = asyncio.tasks.current_task
-    set_current_task = asyncio.tasks._swap_current_task
-else:
-    current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
-
-    def set_current_task(loop: Any, task: asyncio.Task[Any] | None, /) -> None:
-        if task is None:
-            asyncio.tasks._current_tasks.pop(loop, None)  # type: ignore[attr-defined]
-        else:
-            asyncio.tasks._current_tasks[loop] = task  # type: ignore[attr-defined]
 
 
 def new_task(

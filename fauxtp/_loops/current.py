@@ -73,13 +73,14 @@ _home_of: Callable[[Any], Home] | None = None
 def current_home() -> Home | None:
     """Return the event loop that runs in this thread, or None; the innermost, if there are two."""
     global _home_of, _running_loop
-    loop = _running_loop()
-    if loop is not None and (innermost is None or innermost.name != "trio"):
-        if _home_of is None:
-            from fauxtp._loops.asyncio_loop import home_of, running_loop  # noqa: PLC0415
+    if innermost is None or innermost.name != "trio":
+        loop = _running_loop()
+        if loop is not None:
+            if _home_of is None:
+                from fauxtp._loops.asyncio_loop import home_of, running_loop  # noqa: PLC0415
 
-            _home_of, _running_loop = home_of, running_loop
-        return _home_of(loop)
+                _home_of, _running_loop = home_of, running_loop
+            return _home_of(loop)
     token = running_trio_token()
     if token is None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 try:
@@ -18,20 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["innermost", "is_trio_innermost", "running_asyncio_loop", "running_trio_token"]
 
-_asyncio_loop: Callable[[], asyncio.AbstractEventLoop | None] | None = None
-
 
 def running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
     """Return the asyncio loop that runs in this thread, or None."""
-    global _asyncio_loop
-    running = _asyncio_loop
+    # Another thread may be about to import it, and then there is no more than a part yet.
+    running = getattr(sys.modules.get("asyncio"), "get_running_loop", None)
     if running is None:
-        # Another thread may be about to import it, and then there is no more than a part yet.
-        running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-        if running is None:
-            return None
-        _asyncio_loop = running
-    return running()
+        return None
+    try:
+        return running()  # type: ignore[no-any-return]
+    except RuntimeError:
+        return None
 
 
 def running_trio_token() -> trio.lowlevel.TrioToken | None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-__all__ = ["refuse_foreign"]
+from fauxtp._loops.trio_internals import runner_of_group, running_runner
+
+__all__ = ["refuse_foreign", "refuse_foreign_on_trio"]
 
 
 def refuse_foreign(task_group: object, loop: object) -> None:
     """Raise `RuntimeError` if `task_group` is one of another event loop than `loop`.
 
-    That is an asyncio loop, or what trio calls its runner. A group that does not tell, such as
-    one that somebody else has written, is let through.
+    That is an asyncio loop, or what trio calls its runner; None if that does not tell. A group
+    that does not tell, such as one that somebody else has written, is let through.
     """
-    other = _loop_of(task_group)
+    other = None if loop is None else _loop_of(task_group)
     if other is not None and other is not loop:
         raise RuntimeError(
             f"expected task_group to belong to the event loop that runs here ({_kind(loop)}),"
@@ -21,12 +24,18 @@ def refuse_foreign(task_group: object, loop: object) -> None:
         )
 
 
+def refuse_foreign_on_trio(task_group: object) -> None:
+    """Raise `RuntimeError` if `task_group` is one of another event loop than this one of trio."""
+    refuse_foreign(task_group, running_runner())
+
+
 def _loop_of(task_group: object) -> Any:
-    host: Any = getattr(getattr(task_group, "cancel_scope", None), "_host_task", None)
-    if host is not None:
-        return host.get_loop()
-    nursery = getattr(task_group, "_nursery", task_group)
-    return getattr(getattr(nursery, "parent_task", None), "_runner", None)
+    loop = runner_of_group(task_group)
+    if loop is None and "asyncio" in sys.modules:  # else there is no group of asyncio either
+        from fauxtp._loops.asyncio_internals import loop_of_group  # noqa: PLC0415
+
+        loop = loop_of_group(task_group)
+    return loop
 
 
 def _kind(loop: object) -> str:

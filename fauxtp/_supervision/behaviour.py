@@ -66,7 +66,7 @@ class Supervision:
         self._line: Line = {}
         self._changes = Changes(self._fail)
         self._all_stopped, self._hosted = Event(), Event()
-        self._nursery: TaskGroup | None = None
+        self._group: TaskGroup | None = None
 
     @property
     def trap_exit(self) -> bool:
@@ -129,7 +129,7 @@ class Supervision:
     async def _host_children(self) -> None:
         # Shielded: when everything is cancelled, the children still stop one after the other.
         with CancelScope(shield=True):
-            async with create_task_group() as self._nursery:
+            async with create_task_group() as self._group:
                 self._hosted.set()
                 await self._all_stopped.wait()
 
@@ -145,12 +145,12 @@ class Supervision:
     # Starting and stopping
 
     async def _start(self, child: Child) -> None:
-        assert self._nursery is not None
+        assert self._group is not None
         spec, chief, watch = child.spec, self._process, child.watch
         actor = spec.actor_class(*spec.args, **spec.kwargs)
         try:
             child.process = process = await launch(
-                actor, self._nursery, register_as=spec.register_as, supervisor=chief.pid
+                actor, self._group, register_as=spec.register_as, supervisor=chief.pid
             )
         except get_cancelled_exc_class():
             child.process = actor._fauxtp_process  # it has yet to end, before the older ones

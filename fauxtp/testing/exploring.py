@@ -9,6 +9,7 @@ from itertools import chain
 
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.errors import Travels
+from fauxtp._loops.asyncio_examination import insist_on_steps
 from fauxtp._loops.current import current_home
 from fauxtp.testing.simulation import End, Scenario, Simulations, leaves
 
@@ -42,7 +43,7 @@ def explore(scenario: Scenario, seeds: int | Iterable[int] = 1000) -> None:
     an error of which nobody hears, in a task, in a callback, or as an `AssertionError` in a
     process. Other crashes are what supervisors are for. Raises `TypeError` if `scenario` is
     no async function or `seeds` neither a number nor numbers, `ValueError` if there are none,
-    and `RuntimeError` where an event loop runs already.
+    and `RuntimeError` where an event loop runs already, or asyncio is not as it is known here.
 
     What a scenario uses beside is not replayed: threads (an error), input and output (an
     error), the wall clock, the order of sets of strings.
@@ -66,6 +67,7 @@ def explore(scenario: Scenario, seeds: int | Iterable[int] = 1000) -> None:
     numbers = _numbers(seeds)
     if current_home() is not None:
         raise RuntimeError("explore runs event loops of its own, and here one runs already")
+    insist_on_steps()
     with Simulations.begun() as simulations:
         for seed in numbers:
             try:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import heapq
 import threading
-from asyncio import AbstractEventLoop, BaseEventLoop, Future, Handle, Task, TimerHandle
-from collections import Counter, deque
+from asyncio import AbstractEventLoop, Future, Handle, Task
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
@@ -19,6 +19,12 @@ from types import MethodType
 from typing import Any, TypeVar, TypeVarTuple
 
 from fauxtp._base.errors import Travels
+from fauxtp._loops.asyncio_internals import (
+    SteppedLoop,
+    arguments_of,
+    callback_of,
+    run_handle,
+)
 
 __all__ = ["SimulatedLoop", "Stuck"]
 
@@ -59,7 +65,7 @@ class SimulatedFuture(Future[Any]):
     number: int = 0
 
 
-class SimulatedLoop(BaseEventLoop):
+class SimulatedLoop(SteppedLoop):
     """An event loop whose order and clock depend on nothing but a seed.
 
     What may be late is a task: it has its turn when others that could be next have had theirs,
@@ -76,12 +82,6 @@ class SimulatedLoop(BaseEventLoop):
     heed it in every round. Who keeps the loop busy for long finds that its steps take longer
     and longer: it may be waiting for a timer, or look at the clock.
     """
-
-    # The base class has these, and its stub has not.
-    _ready: deque[Handle]
-    _scheduled: list[TimerHandle]
-    _stopping: bool
-    _check_closed: Callable[[], None]
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -120,7 +120,8 @@ class SimulatedLoop(BaseEventLoop):
     ) -> Handle:
         if threading.get_ident() == self._thread:
             return self.call_soon(callback, *args, context=context)
-        self._check_closed()
+        if self.is_closed():
+            raise RuntimeError("Event loop is closed")
         self.problems.append(RuntimeError(ONE_THREAD))
         return Handle(callback, args, self, context)
 
@@ -134,22 +135,20 @@ class SimulatedLoop(BaseEventLoop):
         self._turns.clear()
         self._in_vain.clear()
 
-    def _run_once(self) -> None:
-        """Run until the loop is stopped: one step here, and not a round, as in the base class."""
-        while not self._stopping:
-            self._let_timers_go_off()
-            handle = self._next()
-            if handle.cancelled():
-                continue
-            self.steps += 1
-            if self.steps > STEPS:
-                raise Stuck(f"not done after {STEPS:,} steps")
-            self._now += self._takes()
-            self.trace = hash((self.trace, self._running, self._now))
-            before = len(self._ready)
-            handle._run()
-            if len(self._ready) > before + 1:
-                self._sort(len(self._ready) - before)
+    def take_step(self) -> None:
+        self._let_timers_go_off()
+        handle = self._next()
+        if handle.cancelled():
+            return
+        self.steps += 1
+        if self.steps > STEPS:
+            raise Stuck(f"not done after {STEPS:,} steps")
+        self._now += self._takes()
+        self.trace = hash((self.trace, self._running, self._now))
+        before = len(self.ready)
+        run_handle(handle)
+        if len(self.ready) > before + 1:
+            self._sort(len(self.ready) - before)
 
     def _takes(self) -> float:
         """Return how many seconds the next step takes."""
@@ -160,11 +159,11 @@ class SimulatedLoop(BaseEventLoop):
         return pace * self.random.random()
 
     def _let_timers_go_off(self) -> None:
-        timers = self._scheduled
+        timers = self.timers
         while timers and (timers[0].when() <= self._now or timers[0].cancelled()):
             timer = heapq.heappop(timers)
             if not timer.cancelled():
-                self._ready.append(timer)
+                self.ready.append(timer)
                 self._in_vain.clear()
 
     def _sort(self, fresh: int) -> None:
@@ -172,17 +171,17 @@ class SimulatedLoop(BaseEventLoop):
 
         anyio has its cancel scopes in sets, whose order is that of their addresses.
         """
-        handles = [self._ready.pop() for _ in range(fresh)]
+        handles = [self.ready.pop() for _ in range(fresh)]
         handles.reverse()
         for _, group in groupby(handles, lambda handle: _cancelled(handle) > 0):
-            self._ready.extend(sorted(group, key=_cancelled))
+            self.ready.extend(sorted(group, key=_cancelled))
 
     def _next(self) -> Handle:
         """Take out what is due first: the turn of a task, or the next callback."""
-        ready, turns = self._ready, self._turns
+        ready, turns = self.ready, self._turns
         while ready:
             handle = ready[0]
-            task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+            task = getattr(callback_of(handle), "__self__", None)
             if isinstance(task, SimulatedTask):
                 task.turns += 1
                 turn = self._due(task.number, task.turns), task.number, handle
@@ -205,18 +204,18 @@ class SimulatedLoop(BaseEventLoop):
 
     def _all_in_vain(self) -> bool:
         """Return whether all that is left has come back often since the time has last passed."""
-        callback = self._ready[0]._callback  # type: ignore[attr-defined]
+        callback = callback_of(self.ready[0])
         if type(callback) is not MethodType:
             return False
         self._in_vain[callback] += 1
         return self._has_timers() and all(
-            type(handle._callback) is MethodType  # type: ignore[attr-defined]
-            and self._in_vain[handle._callback] > IN_VAIN  # type: ignore[attr-defined]
-            for handle in self._ready
+            type(callback_of(handle)) is MethodType
+            and self._in_vain[callback_of(handle)] > IN_VAIN
+            for handle in self.ready
         )
 
     def _has_timers(self) -> bool:
-        return bool(self._scheduled) and self._scheduled[0].when() != inf
+        return bool(self.timers) and self.timers[0].when() != inf
 
     def _due(self, number: int, turn: int) -> float:
         """Return at which step that turn of that task is due, or that callback of none."""
@@ -228,13 +227,10 @@ class SimulatedLoop(BaseEventLoop):
         """Let the time pass until the next timer goes off."""
         if not self._has_timers():
             raise Stuck("nothing is left to run")
-        timer = heapq.heappop(self._scheduled)
+        timer = heapq.heappop(self.timers)
         self._now, self._running, self._busy = timer.when(), 0, 0
         self._in_vain.clear()
         return timer
-
-    def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
-        """Do nothing: a cancelled timer is thrown away when it would be next."""
 
 
 _64_BITS = 2**64 - 1
@@ -243,7 +239,7 @@ _ODD = 0x9E3779B97F4A7C15
 
 def _cancelled(handle: Handle) -> int:
     """Return the number of the cancelled future of which `handle` is a callback, or 0."""
-    arguments = handle._args
+    arguments = arguments_of(handle)
     future = arguments[0] if arguments else None
     return future.number if isinstance(future, SimulatedFuture) and future.cancelled() else 0
 
