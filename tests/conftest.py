@@ -18,6 +18,7 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 from hostile import effort
+from twins_of import FORMS, form_of
 
 import fauxtp
 from fauxtp._base import switches
@@ -42,11 +43,6 @@ def eager_loop() -> asyncio.AbstractEventLoop:
 EAGER = [pytest.param(("asyncio", {"loop_factory": eager_loop}), id="eager")]
 if sys.version_info < (3, 12):
     EAGER = []
-
-# Under `never` there is one twin. Else there are two, and a missing one is a failure.
-TWINS = ["_registry_py"]
-if os.environ.get("FAUXTP_EXTENSIONS") != "never":
-    TWINS.append("_registry")
 
 
 def pytest_report_header() -> str:
@@ -93,10 +89,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(figure)
 
 
-@pytest.fixture(params=TWINS)
-def twin(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> str:
+    """Each form in which something is there that is there twice."""
+    return str(request.param)
+
+
+@pytest.fixture
+def twin(form: str) -> Any:
     """Each implementation of the registry: a module with PID, Ref, Registry, …"""
-    return importlib.import_module(f"fauxtp.{request.param}")
+    return form_of("registry", form)
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def registry(twin: Any) -> Any:
 @pytest.fixture
 def compiled() -> ModuleType:
     """The compiled implementation; where it is not asked for, the test does not apply."""
-    if "_registry" not in TWINS:
+    if "compiled" not in FORMS:
         pytest.skip("FAUXTP_EXTENSIONS is never")
     return importlib.import_module("fauxtp._registry")
 

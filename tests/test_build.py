@@ -102,7 +102,7 @@ def test_what_can_be_built_is_built_if_all_can(tmp_path: Path, compiled: object)
 
 
 def test_where_one_cannot_be_built_there_is_none(tmp_path: Path, compiled: object) -> None:
-    assert wheel(project(tmp_path, broken="_base._stack")) == ("py3-none-any", [])
+    assert wheel(project(tmp_path, broken="_base._native")) == ("py3-none-any", [])
 
 
 def builds(place: Path) -> set[str]:
@@ -117,12 +117,12 @@ def test_in_the_sources_all_are_of_one_build(tmp_path: Path, compiled: object) -
     assert setup(project(tmp_path, "1.2.3"), *in_place).endswith("\n0")
     (first,) = builds(tmp_path)
     assert first.startswith("1.2.3:")
-    (tmp_path / "fauxtp" / "_core" / "_calls.pxd").write_text("# another interface\n")
+    (tmp_path / "fauxtp" / "_base" / "_native.pxd").write_text("# another interface\n")
     assert setup(project(tmp_path, "1.2.4"), *in_place).endswith("\n0")
     (second,) = builds(tmp_path)
     assert second.startswith("1.2.4:")
     assert second[-8:] != first[-8:]
-    assert setup(project(tmp_path, "1.2.5", broken="_hosting._turns"), *in_place).endswith("\n0")
+    assert setup(project(tmp_path, "1.2.5", broken="_hosting._direct"), *in_place).endswith("\n0")
     assert builds(tmp_path) == set(), "half of them, or those of before"
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TWINS, Run
+from conftest import Run
+from twins_of import FORMS
 
 import fauxtp
 from fauxtp import __main__
@@ -41,7 +42,7 @@ def program(path: str) -> str:
 
 
 def test_the_tests_run_on_what_they_say() -> None:
-    expected = "cython" if "_registry" in TWINS else "python"
+    expected = "cython" if "compiled" in FORMS else "python"
     assert fauxtp.registry.implementation == expected
 
 
@@ -135,8 +136,7 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
 
 def test_types_and_declarations_are_installed() -> None:
     package = Path(fauxtp.__file__).parent
-    of_calls = ("_core/_calls.pyi", "_core/_calls.pxd", "_base/_slots.pxd")
-    for name in ("py.typed", "_registry.pyi", "_registry.pxd", *of_calls):
+    for name in ("py.typed", "_registry.pyi", "_registry.pxd", "_base/_native.pxd"):
         assert (package / name).is_file(), name
 
 
@@ -145,17 +145,20 @@ PARTS = (
     "from fauxtp._hosting import asyncio_host\n"
     "for it in (asyncio_host.step, stack.has_room): print(it.__module__)"
 )
-MODULES = ("_hosting._direct", "_base._stack")
+MODULES = {
+    "cython": ("_hosting._direct", "_base._native"),
+    "python": ("_hosting.direct", "_base.stack"),
+}
 
 
 def test_calls_and_steps_are_of_the_same_twin_as_the_registry(run: Run) -> None:
-    tail = "" if fauxtp.registry.implementation == "cython" else "_py"
-    assert run(PARTS).stdout.split() == [f"fauxtp.{module}{tail}" for module in MODULES]
+    modules = MODULES[fauxtp.registry.implementation]
+    assert run(PARTS).stdout.split() == [f"fauxtp.{module}" for module in modules]
 
 
 def test_never_is_for_calls_and_steps_too(run: Run) -> None:
     done = run(PARTS, FAUXTP_EXTENSIONS="never")
-    assert (done.stdout.split(), done.stderr) == ([f"fauxtp.{name}_py" for name in MODULES], "")
+    assert (done.stdout.split(), done.stderr) == ([f"fauxtp.{it}" for it in MODULES["python"]], "")
 
 
 @pytest.mark.parametrize(("word", "enabled"), [("never", False), ("auto", True)])
@@ -225,7 +228,7 @@ def test_the_registry_alone_imports_little() -> None:
         *("threading", "types", "typing", "weakref"),
         *(f"fauxtp.{name}" for name in OF_THE_REGISTRY),
     }
-    for module in ("_registry_py", "_base._stack_py", *OF_THE_REGISTRY):
+    for module in ("_registry_py", *OF_THE_REGISTRY):
         path = Path(fauxtp.__file__).parent / f"{module.replace('.', '/')}.py"
         for node in ast.parse(path.read_text()).body:  # functions import what they seldom need
             names = []

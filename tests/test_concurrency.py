@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import itertools
 import operator
 import os
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import Run
+from twins_of import form_of
 
 from fauxtp.errors import NoProcess
 
@@ -141,9 +141,8 @@ def test_who_watches_all_the_time_hears_of_all_while_others_come_and_go(
     assert set(heard) == {pid}
 
 
-def test_of_many_threads_one_decides_what_becomes_of_a_call(twin: Any) -> None:
-    tail = twin.__name__.removeprefix("fauxtp._registry")
-    kind = importlib.import_module(f"fauxtp._core._calls{tail}").Call
+def test_of_many_threads_one_decides_what_becomes_of_a_call(form: str) -> None:
+    kind = form_of("_core.calls", form).Call
     ways = [kind.take, kind.give_up, lambda call: call.answer(call), lambda call: call.fail(ERROR)]
     for _ in range(50):
         calls = [kind("request", None, None) for _ in range(1000)]

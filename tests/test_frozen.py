@@ -41,7 +41,7 @@ async def main():
 anyio.run(main)
 print(registry.implementation, fauxtp.__version__, hasattr(sys, "frozen"))
 compiled = {name for name in sys.modules if name.startswith("fauxtp._")}
-assert ("fauxtp._base._slots" in compiled) is (registry.implementation == "cython"), compiled
+assert ("fauxtp._base._native" in compiled) is (registry.implementation == "cython"), compiled
 """
 
 

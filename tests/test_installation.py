@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.machinery
 import re
 import shutil
@@ -226,23 +227,27 @@ def test_what_is_as_it_should_be_is_used(
 def test_to_look_at_them_executes_none(run: Run, compiled: object) -> None:
     done = run(
         "import sys, fauxtp\n"
-        "late = {'fauxtp._hosting._direct', 'fauxtp._hosting._turns', 'asyncio'}\n"
+        "late = {'fauxtp._hosting._direct', 'asyncio'}\n"
         "assert not late & set(sys.modules)"
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_every_chooser_goes_by_the_one_decision() -> None:
-    choosers = {
-        path: text
-        for path in PACKAGE.rglob("*.py")
-        if "_py import" in (text := path.read_text("utf-8"))
-    }
-    chosen = set()
-    for path, text in choosers.items():
-        assert "from fauxtp._base.installation import implementation" in text, path
-        chosen.add(".".join([*path.relative_to(PACKAGE).parts[:-1], f"_{path.stem}"]))
-    assert chosen == set(EXTENSIONS) - {"_base._slots"}
+def test_what_is_compiled_is_used_by_the_one_decision_only() -> None:
+    """Each import of it stands below the question, and all of it is imported."""
+    compiled = {f"fauxtp.{name}" for name in EXTENSIONS}
+    imported = set()
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        asked = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+        asked = [node for node in asked if "implementation == 'cython'" in ast.unparse(node.test)]
+        below = {node for question in asked for it in question.body for node in ast.walk(it)}
+        for node in ast.walk(tree):
+            module = node.module if isinstance(node, ast.ImportFrom) else None
+            if module in compiled:
+                assert node in below, path
+                imported.add(module)
+    assert imported == compiled
 
 
 @pytest.mark.parametrize("name", ["FAUXTP_EXTENSIONS", "FAUXTP_HANDOFF"])

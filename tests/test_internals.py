@@ -9,7 +9,8 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import TWINS, Run
+from conftest import Run
+from twins_of import FORMS
 
 import fauxtp
 from fauxtp import __main__
@@ -23,7 +24,7 @@ HERE = [row for row in ALL if row.is_here]
 THEIR_FILES = {Path(module.__file__ or "") for module in (asyncio_internals, trio_internals)}
 
 # What each twin is asked for by
-CHOICES = ["never"] if TWINS == ["_registry_py"] else ["never", "always"]
+CHOICES = ["never", "always"][: len(FORMS)]
 
 # It breaks one of the internals, and leaves all else as it is: in the sources of asyncio, anyio
 # and trio that have it, it gets another name. Where it is `changed`, something else has its name.
@@ -230,10 +231,6 @@ def test_without_it_all_goes_as_with_it(
     if choice != CHOICES[0] and row.otherwise == NO_STEPS:
         pytest.skip("there is no compiled loop")
     backend = "trio" if row in trio_internals.INTERNALS else "asyncio"
-    if choice == "always" and row.name in {"_current_tasks", "_swap_current_task"}:
-        pytest.skip("compiled modules have it from asyncio itself")
-    if row.name == "_get_running_loop":
-        pytest.skip("the first step of a call has it from asyncio itself")
     word = "no turns" if row.otherwise == PLAIN else "turns"
     end = run(breaking(row, is_changed) + PROGRAM, backend, word, FAUXTP_EXTENSIONS=choice)
     told = end.stderr.count(f"{row}: {row.otherwise}")
@@ -247,8 +244,6 @@ def test_without_it_all_goes_as_with_it(
 def test_who_wants_to_know_is_told(row: Internal, run: Run) -> None:
     if row in trio_internals.INTERNALS or row.otherwise == NO_STEPS:
         pytest.skip("it is tried where it is needed")
-    if row.name == "_get_running_loop":
-        pytest.skip("the first step of a call has it from asyncio itself")
     program = "import runpy; runpy.run_module('fauxtp', run_name='__main__')"
     end = run(breaking(row, False) + program, FAUXTP_EXTENSIONS="never")
     assert f"\ndone without {row}: {row.otherwise}\n" in end.stdout, end.stderr
@@ -355,7 +350,5 @@ THEIRS = {
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
 def test_no_other_file_names_one(path: Path) -> None:
-    if path.stem in {"_direct_py", "_turns_py"}:
-        pytest.skip("the twins of what names some itself")
     names = named(path) & THEIRS
     assert bool(names) == (path in THEIR_FILES), names

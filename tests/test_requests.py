@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import inspect
 import itertools
 import pickle
 import threading
@@ -13,18 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import TWINS, calls
+from conftest import calls
+from twins_of import form_of
 
 from fauxtp import PID
-from fauxtp._core import _calls_py as python
+from fauxtp._base.stack import TO_ANSWER
 
 TARGET, CALLER = PID(), PID()
 
 
-@pytest.fixture(params=[twin.replace("_registry", "_core._calls") for twin in TWINS])
-def kinds(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture
+def kinds(form: str) -> Any:
     """Each implementation: a module with Call and Cast."""
-    return importlib.import_module(f"fauxtp.{request.param}")
+    return form_of("_core.calls", form)
 
 
 @pytest.fixture
@@ -139,10 +138,20 @@ def test_of_many_threads_one_decides(kinds: Any) -> None:
     assert all(t or g for t, g in zip(taken, given_up, strict=True))
 
 
-def test_the_twins_say_the_same_of_themselves(kinds: Any) -> None:
-    for name in python.__all__:
-        ours, theirs = getattr(kinds, name), getattr(python, name)
-        assert inspect.getdoc(ours) == inspect.getdoc(theirs)
-        for method, function in vars(theirs).items():
-            if inspect.isfunction(function) and not method.startswith("_"):
-                assert inspect.getdoc(getattr(ours, method)) == inspect.getdoc(function)
+def test_without_room_to_wake_the_caller_there_is_no_outcome(form: str, call: Any) -> None:
+    """Each form has that number of its own."""
+    has_room = form_of("_base.stack", form).has_room
+    call.wake = list
+
+    def down(rooms: int) -> None:
+        """Answer where there is room for so many calls, and less than for ten more."""
+        if has_room(rooms + 10):
+            down(rooms)
+        else:
+            call.answer("deep")
+
+    with pytest.raises(RecursionError, match=f"expected room on the stack for {TO_ANSWER} calls"):
+        down(TO_ANSWER - 10)
+    assert not call.settled
+    down(TO_ANSWER + 10)
+    assert call.result() == "deep"

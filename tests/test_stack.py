@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,17 +11,18 @@ import pytest
 from anyio import create_task_group
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
-from conftest import TWINS, calls, task_group
+from conftest import calls, task_group
+from twins_of import form_of
 
 from fauxtp import NO_REPLY, PID, GenServer, call, cast, exit, processes, reply, wait_exit
 
 How = Callable[[PID], Awaitable[object]]
 
 
-@pytest.fixture(params=[twin.replace("_registry", "_base._stack") for twin in TWINS])
-def stack(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture
+def stack(form: str) -> Any:
     """Each implementation: a module with has_room, is_free, insist_on_room."""
-    return importlib.import_module(f"fauxtp.{request.param}")
+    return form_of("_base.stack", form)
 
 
 def test_there_is_less_room_the_deeper_one_is(stack: Any) -> None:

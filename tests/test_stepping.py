@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from contextvars import ContextVar, copy_context
 from types import coroutine
 from typing import Any
 
 import pytest
-from conftest import TWINS, calls
+from conftest import calls
+from twins_of import form_of
 
 
-@pytest.fixture(params=[twin.replace("_registry", "_hosting._direct") for twin in TWINS])
-def stepping(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture
+def stepping(form: str) -> Any:
     """Each implementation: a module with advance and Suspended."""
-    return importlib.import_module(f"fauxtp.{request.param}")
+    return form_of("_hosting.direct", form)
 
 
 @coroutine

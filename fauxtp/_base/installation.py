@@ -29,11 +29,8 @@ __version__: Final = "0.4.0.dev0"  # as in pyproject.toml
 
 EXTENSIONS: Final = (
     "_registry",
-    "_base._slots",
-    "_base._stack",
-    "_core._calls",
+    "_base._native",
     "_hosting._direct",
-    "_hosting._turns",
     "_messaging._delivery",
 )
 

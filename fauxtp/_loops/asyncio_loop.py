@@ -66,10 +66,10 @@ class AsyncioHome:
         self.making: object = None  # whose task is made, to begin later
         self.guests: dict[Home, None] = {}  # loops of trio that run in this one
         self.ending: bool = False  # and everybody is being buried
-        self.known: Any = None  # of its tasks: see _turns.pyx
+        self.known: Any = None  # of its tasks: see _direct.pyx
         # Since the event loop had its turn, in a way
-        self.handled: int = 0  # calls, on the spot: see _direct_py.py
-        self.turns: int = 0  # of tasks, given by other tasks: see _turns_py.py
+        self.handled: int = 0  # calls, on the spot: see direct.py
+        self.turns: int = 0  # of tasks, given by other tasks: see turns.py
         self.depth: int = 0  # of those, each in the one before
 
     def let_tell(self) -> None:
@@ -147,7 +147,7 @@ class _Closing:
     def __init__(self, loop: Any) -> None:
         self._loop = loop
         self._close = close = loop.close
-        # Somebody else's, perhaps; not looked up in the dict of the loop, see _turns_py.py
+        # Somebody else's, perhaps; not looked up in the dict of the loop, see turns.py
         self._before = None if close == type(loop).close.__get__(loop) else close
 
     def __call__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:

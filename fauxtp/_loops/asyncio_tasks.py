@@ -9,9 +9,7 @@ from contextvars import Context
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any
 
-from fauxtp._loops.asyncio_internals import current_task, set_current_task
-
-__all__ = ["current_task", "made_by_factory", "new_task", "set_current_task"]
+__all__ = ["made_by_factory", "new_task"]
 
 
 def new_task(

@@ -1,29 +1,28 @@
 # cython: language_level=3, freethreading_compatible=True
 # cython: binding=False, auto_pickle=False
-"""The way of messages and calls to whom they are for. `_delivery_py.py` says the same in Python."""
+"""The way of messages and calls to whom they are for. `delivery.py` says the same in Python."""
 
 cimport cython
 from cpython.contextvars cimport get_value
 
-from fauxtp._messaging.addresses import mailbox_of, target_of
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING
 from fauxtp._core.dead_letters import dead_letters
-from fauxtp._core.queue import NOTHING, Queue
 from fauxtp._core.process import Process, _current, current_process, find_process
+from fauxtp._core.queue import NOTHING, Queue
+from fauxtp._messaging.addresses import mailbox_of, target_of
 
 from fauxtp._base._build cimport fauxtp_build
-from fauxtp._core._calls cimport Call
+from fauxtp._base._native cimport Call, Slot, get, slot_of
 from fauxtp._registry cimport PID
-from fauxtp._base._slots cimport Slot
 
 __all__ = ["Attempt", "attempt", "post"]
 
-cdef Slot _closed_because = Slot(Queue, "closed_because")
-cdef Slot _idle = Slot(Process, "idle")
-cdef Slot _inbox = Slot(Queue, "inbox")
-cdef Slot _mailbox = Slot(Process, "mailbox")
-cdef Slot _step = Slot(Process, "step")
-cdef Slot _waiting = Slot(Queue, "waiting")
+cdef Slot _closed_because = slot_of(Queue, "closed_because")
+cdef Slot _idle = slot_of(Process, "idle")
+cdef Slot _inbox = slot_of(Queue, "inbox")
+cdef Slot _mailbox = slot_of(Process, "mailbox")
+cdef Slot _step = slot_of(Process, "step")
+cdef Slot _waiting = slot_of(Queue, "waiting")
 
 # What would else be looked up in the module each time
 cdef object find = find_process, nothing = NOTHING, unbounded = Queue, works_for = _current
@@ -37,7 +36,7 @@ def post(to, message, /):
     a name.
     """
     process = find(to) if type(to) is PID else None
-    mailbox = mailbox_of(to) if process is None else _mailbox.of(process)
+    mailbox = mailbox_of(to) if process is None else get(process, _mailbox)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
     elif type(mailbox) is not unbounded or not deliver(mailbox, message):
@@ -47,14 +46,14 @@ def post(to, message, /):
 
 cdef bint deliver(object mailbox, object message) except -1:
     """Do as `Mailbox.deliver` does."""
-    inbox = _inbox.of(mailbox)
-    if inbox is nothing or _closed_because.of(mailbox) is not None:
+    inbox = get(mailbox, _inbox)
+    if inbox is nothing or get(mailbox, _closed_because) is not None:
         return mailbox.deliver(message)
     inbox.append(message)
-    for waiter in _waiting.of(mailbox):
+    for waiter in get(mailbox, _waiting):
         if not waiter.woken:
             waiter.wake()
-    closed_because = _closed_because.of(mailbox)
+    closed_because = get(mailbox, _closed_because)
     if closed_because is not None:
         mailbox.clear_away(closed_because)
     return True
@@ -95,13 +94,13 @@ def attempt(to, request, /):
     if caller is not None:
         caller.waiting_for = call
     outcome = declined
-    if process is not None and _idle.of(process):
-        step = _step.of(process)
+    if process is not None and get(process, _idle):
+        step = get(process, _step)
     if step is not None:
         outcome = step(process, call, caller)
     if outcome is declined or outcome is pending or outcome is gave_way:
         if mailbox is None:
-            mailbox = _mailbox.of(process)
+            mailbox = get(process, _mailbox)
         return Attempt(call, outcome, mailbox, process, caller)
     if caller is not None:
         caller.waiting_for = None

@@ -1,14 +1,85 @@
-"""Chooses who brings messages and calls to whom they are for: the compiled module, or its twin."""
+"""The way of messages and calls to whom they are for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.installation import implementation
-
-if TYPE_CHECKING or implementation == "python":
-    from fauxtp._messaging._delivery_py import Attempt, attempt, post
-else:
-    from fauxtp._messaging._delivery import Attempt, attempt, post
+from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
+from fauxtp._core.dead_letters import dead_letters
+from fauxtp._core.process import Process, current, current_process, find_process
+from fauxtp._core.queue import Queue
+from fauxtp._messaging.addresses import mailbox_of, target_of
+from fauxtp.registry import PID
 
 __all__ = ["Attempt", "attempt", "post"]
+
+
+def post(to: PID | str, message: Any, /) -> Queue | None:
+    """Put `message` into the mailbox of `to`; return one that is bounded or closed instead.
+
+    If there is none, it is a dead letter. Raises `TypeError` if `to` is neither a PID nor
+    a name.
+    """
+    process = find_process(to) if type(to) is PID else None
+    mailbox = mailbox_of(to) if process is None else process.mailbox
+    if mailbox is None:
+        dead_letters.add(to, message, "noproc")
+    elif mailbox.max_size or not mailbox.deliver(message):
+        return mailbox
+    return None
+
+
+@final
+class Attempt:
+    """A call that was not answered on the spot, for its caller to go on with.
+
+    `outcome` tells how far it came: `PENDING`, `GAVE_WAY` or `DECLINED`. Only if it is
+    `DECLINED`, there may be no process, but a mailbox that stands alone.
+    """
+
+    __slots__ = ("call", "caller", "mailbox", "outcome", "process")
+
+    def __init__(
+        self,
+        call: Call,
+        outcome: object,
+        mailbox: Queue,
+        process: Process | None,
+        caller: Process | None,
+    ) -> None:
+        self.call: Call = call
+        self.outcome: object = outcome
+        self.mailbox: Queue = mailbox
+        self.process: Process | None = process
+        self.caller: Process | None = caller
+
+
+def attempt(to: PID | str, request: Any, /) -> Any:
+    """Call `to`, and return the answer if it is there on the spot; else an `Attempt`.
+
+    A caller that is a process then waits for that call; also if this raises something.
+
+    Raises `NoProcess` if there is nobody, and `TypeError` as `post` does.
+    """
+    process = find_process(to) if type(to) is PID else None
+    if process is None:
+        pid, process, mailbox = target_of(to)
+    else:
+        pid, mailbox = process.pid, process.mailbox
+    caller = None if current() is None else current_process(own_task=True)
+    call = Call(request, pid, None if caller is None else caller.pid)
+    outcome: Any = DECLINED
+    if caller is not None:
+        caller.waiting_for = call
+    if process is not None and process.idle and process.step is not None:
+        outcome = process.step(process, call, caller)
+    if outcome is DECLINED or outcome is PENDING or outcome is GAVE_WAY:
+        return Attempt(call, outcome, mailbox, process, caller)
+    if caller is not None:
+        caller.waiting_for = None
+    return outcome
+
+
+if not TYPE_CHECKING and implementation == "cython":
+    from fauxtp._messaging._delivery import Attempt, attempt, post

@@ -19,12 +19,13 @@ from threading import Timer
 from typing import Any
 from unittest.mock import patch
 
+from twins_of import form_of
+
 from fauxtp import Cast, Down, registry
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core import process
 from fauxtp._core.queue import Queue
 from fauxtp._messaging import sending as messaging
-from fauxtp._messaging._delivery_py import post
 from fauxtp._supervision.child import ChildDown
 from hostile.chaos import run
 from hostile.chaos_letter import Letter
@@ -135,6 +136,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
 
 def find(name: str) -> list[str]:
     """Return what a season with that fault finds wrong."""
+    post = form_of("_messaging.delivery", "python").post
     with (
         patch.object(World, "shown_faults", lambda world: world.faults),
         patch.object(messaging, "post", post),  # which asks the mailbox, and not only its slots

@@ -13,7 +13,7 @@ from fauxtp._core.queue import Queue
 
 def does_not_notice_that_it_is_cancelled() -> None:
     for name in (
-        "fauxtp._hosting._direct_py",
+        "fauxtp._hosting.direct",
         "fauxtp._hosting.asyncio_host",
         "fauxtp._hosting.asyncio_scope",
     ):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import TWINS
+from twins_of import FORMS
 
 from hostile import effort, programs
 
@@ -26,7 +26,7 @@ QUIETLY = ("-W", "ignore::DeprecationWarning")
 PATIENCE = 30.0  # with a child or a program that ends in no time
 HUNG = 1.5  # with one that is known to hang: ten times what any other takes, on a busy machine
 
-CHOICES = ["never", "always"][: len(TWINS)]  # of the registry
+CHOICES = ["never", "always"][: len(FORMS)]  # of the registry
 
 
 def variants(number: int, short: int, long: int) -> Iterator[tuple[str, str]]:

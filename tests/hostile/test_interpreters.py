@@ -8,11 +8,11 @@ import sys
 from collections import Counter
 
 import pytest
-from conftest import TWINS
+from twins_of import FORMS
 
 from hostile import effort, programs
 
-CHOICES = ["never", "always", "auto"] if len(TWINS) > 1 else ["never"]
+CHOICES = ["never", "always", "auto"] if len(FORMS) > 1 else ["never"]
 CASES = list(itertools.product(("main", "sub"), ("legacy", "isolated"), CHOICES))
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
-from conftest import TWINS
+from twins_of import FORMS, form_of
 
 from hostile import broken, effort, machine
 
@@ -13,7 +11,7 @@ HISTORIES = effort.times(40, 200_000 // 40)  # of which few have all 50 steps
 
 
 def test_twins_and_model_agree_on_every_step() -> None:
-    twins = [importlib.import_module(f"fauxtp.{twin}") for twin in TWINS]
+    twins = [form_of("registry", form) for form in FORMS]
     outcomes = machine.drive(twins, HISTORIES, effort.SEED)
     answered = outcomes["answer"] / outcomes.total()
     assert 0.3 < answered < 0.95, "neither only good calls nor only bad ones"

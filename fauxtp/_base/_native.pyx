@@ -1,22 +1,78 @@
 # cython: language_level=3, freethreading_compatible=True
 # cython: binding=False, auto_pickle=False
-"""Call and Cast, compiled. `_calls_py.py` says the same in Python."""
+"""What other compiled modules of fauxtp build upon; it rests on none of them.
+
+The attributes in the `__slots__` of a class, for compiled code that is in a hurry: Python code
+finds them as it finds all attributes. How much of the stack is left, which
+`fauxtp._base.stack` finds in another way. Call and Cast: `fauxtp._core.calls` says the same in
+Python.
+"""
 
 cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
 
-from fauxtp._base.stack import TO_ANSWER, insist_on_room
+from types import MemberDescriptorType
 
 from fauxtp._base._build cimport fauxtp_build
-from fauxtp._base._stack cimport has_room
 
-__all__ = ["Call", "Cast"]
+__all__ = ["Call", "Cast", "has_room", "insist_on_room", "is_free"]
 
-cdef int to_answer = TO_ANSWER
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX < 0x030C0000
+    #define fauxtp_left(thread) (thread)->recursion_remaining
+    #else
+    #define fauxtp_left(thread) (thread)->py_recursion_remaining
+    #endif
+    """
+    ctypedef struct PyThreadState:
+        pass
+    PyThreadState *PyThreadState_Get() noexcept
+    int fauxtp_left(PyThreadState *thread) noexcept
+
+cdef extern from "Python.h":
+    int Py_GetRecursionLimit() noexcept
+
+cdef enum:
+    TO_ANSWER = 40  # calls, as in `fauxtp._base.stack`
 
 cdef enum:
     UNDECIDED
     TAKEN, NEVER  # by its target, whether
     ANSWERED, GIVEN_UP  # what came of it
+
+
+cdef Slot slot_of(type owner, str name) except *:
+    """Return where to find an attribute that is in the `__slots__` of `owner`."""
+    cdef Slot slot
+    descriptor = owner.__dict__[name]
+    if type(descriptor) is not MemberDescriptorType:
+        raise TypeError(f"{owner.__name__}.{name} is no slot")
+    Py_INCREF(owner)  # for good, as is the slot
+    Py_INCREF(name)
+    slot.owner, slot.name = <PyTypeObject *>owner, <PyObject *>name
+    slot.member = (<PyMemberDescrObject *><PyObject *>descriptor).d_member
+    return slot
+
+
+cpdef bint has_room(int calls):
+    """Return whether so many calls, one within the other, are still to be had."""
+    return fauxtp_left(PyThreadState_Get()) > calls
+
+
+cpdef bint is_free():
+    """Return whether three quarters of the stack are left, as for code that somebody else runs."""
+    return has_room(Py_GetRecursionLimit() * 3 // 4)
+
+
+def insist_on_room(int calls):
+    """Raise `RecursionError` unless so many calls are still to be had.
+
+    What fails halfway, as it tells that something has happened, never tells it again.
+    """
+    if not has_room(calls):
+        raise RecursionError(f"expected room on the stack for {calls} calls")
 
 
 @cython.final
@@ -101,8 +157,8 @@ cdef class Call:
 
     def answer(self, value, error=None):
         """Give the caller `value`, or `error`; return False if it no longer waits."""
-        if not has_room(to_answer):
-            insist_on_room(to_answer)  # or there would be an outcome of which nobody hears
+        if not has_room(TO_ANSWER):
+            insist_on_room(TO_ANSWER)  # or there would be an outcome of which nobody hears
         if not self.has_answered(value, error):
             return False
         wake = self.wake

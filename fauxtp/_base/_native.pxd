@@ -1,0 +1,121 @@
+# cython: language_level=3
+# The C side of it, for the other compiled modules of fauxtp.
+
+from cpython.object cimport PyObject, PyTypeObject
+
+cdef extern from *:
+    """
+    #include "structmember.h"
+
+    /* In a large module, compilers call small functions too, if they are called often. */
+    #ifdef __GNUC__
+    #define FAUXTP_IN_PLACE inline __attribute__((always_inline))
+    #else
+    #define FAUXTP_IN_PLACE CYTHON_INLINE
+    #endif
+
+    /* An attribute in the `__slots__` of `owner`: it lies at a fixed place in its object. Of any
+       other object, it is found as usual. */
+    typedef struct {
+        PyTypeObject *owner;
+        PyObject *name;
+        PyMemberDef *member;
+    } fauxtp_slot;
+
+    /* Without the GIL, the interpreter's own functions are safe beside other threads. */
+    static CYTHON_UNUSED PyObject *fauxtp_read_slowly(PyObject *it, fauxtp_slot *slot) {
+        if (Py_TYPE(it) == slot->owner)
+            return PyMember_GetOne((const char *)it, slot->member);
+        return PyObject_GetAttr(it, slot->name);
+    }
+
+    static CYTHON_UNUSED int fauxtp_write_slowly(
+            PyObject *it, fauxtp_slot *slot, PyObject *value) {
+        if (Py_TYPE(it) == slot->owner)
+            return PyMember_SetOne((char *)it, slot->member, value);
+        return PyObject_SetAttr(it, slot->name, value);
+    }
+
+    /* With it, nobody else reads or writes meanwhile. */
+    static FAUXTP_IN_PLACE PyObject *fauxtp_read(PyObject *it, fauxtp_slot *slot) {
+    #ifndef Py_GIL_DISABLED
+        if (Py_TYPE(it) == slot->owner) {
+            PyObject *value = *(PyObject **)((char *)it + slot->member->offset);
+            if (value != NULL) {
+                Py_INCREF(value);
+                return value;
+            }
+        }
+    #endif
+        return fauxtp_read_slowly(it, slot);
+    }
+
+    static FAUXTP_IN_PLACE int fauxtp_write(PyObject *it, fauxtp_slot *slot, PyObject *value) {
+    #ifndef Py_GIL_DISABLED
+        if (Py_TYPE(it) == slot->owner) {
+            PyObject **place = (PyObject **)((char *)it + slot->member->offset);
+            PyObject *before = *place;
+            Py_INCREF(value);
+            *place = value;
+            Py_XDECREF(before);
+            return 0;
+        }
+    #endif
+        return fauxtp_write_slowly(it, slot, value);
+    }
+
+    /* A slot that is made late, while other threads look whether it is there: `owner` says so. */
+    static CYTHON_INLINE int fauxtp_is_made(fauxtp_slot *slot) {
+    #ifndef Py_GIL_DISABLED
+        return slot->owner != NULL;
+    #else
+        return _Py_atomic_load_ptr_acquire(&slot->owner) != NULL;
+    #endif
+    }
+
+    static CYTHON_INLINE void fauxtp_make(fauxtp_slot *slot, fauxtp_slot made) {
+        slot->name = made.name;
+        slot->member = made.member;
+    #ifndef Py_GIL_DISABLED
+        slot->owner = made.owner;
+    #else
+        _Py_atomic_store_ptr_release(&slot->owner, made.owner);
+    #endif
+    }
+
+    #define fauxtp_get(it, slot) fauxtp_read(it, &(slot))
+    #define fauxtp_put(it, slot, value) fauxtp_write(it, &(slot), value)
+    """
+    ctypedef struct PyMemberDef:
+        pass
+    ctypedef struct PyMemberDescrObject:
+        PyMemberDef *d_member
+    ctypedef struct Slot "fauxtp_slot":
+        PyTypeObject *owner
+        PyObject *name
+        PyMemberDef *member
+    object get "fauxtp_get"(object it, Slot slot)
+    int put "fauxtp_put"(object it, Slot slot, object value) except -1
+    bint is_made "fauxtp_is_made"(Slot *slot) noexcept
+    void make "fauxtp_make"(Slot *slot, Slot made) noexcept
+
+
+cdef Slot slot_of(type owner, str name) except *
+
+
+cpdef bint has_room(int calls)
+cpdef bint is_free()
+
+
+cdef class Call:
+    cdef public object request
+    cdef public object target
+    cdef public object caller
+    cdef public bint deferred
+    cdef object _wake
+    cdef object _value
+    cdef object _error
+    cdef int _outcome
+    cdef int _taken
+
+    cpdef bint has_answered(self, object value, object error=*)

@@ -1,2 +1,0 @@
-cpdef bint has_room(int calls)
-cpdef bint is_free()
