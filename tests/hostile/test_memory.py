@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from fauxtp import GenServer, exit, wait_exit
+from fauxtp._base import switches
 from fauxtp._hosting import asyncio_scope
 from hostile import effort, programs
 from hostile.twins import short_name
@@ -48,6 +49,7 @@ def test_a_turn_for_which_there_is_no_memory_comes_later(monkeypatch: pytest.Mon
         async with anyio.create_task_group() as group:
             pid = await GenServer.start(task_group=group)
             exit(pid)
+            monkeypatch.setattr(switches, "hand_off", True)
             monkeypatch.setattr(asyncio_scope, "give_turn", no_memory)
             with pytest.raises(MemoryError):
                 await wait_exit(pid)
