@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -120,9 +119,7 @@ class Mailbox:
 
     # Taking out
 
-    def receive(
-        self, *patterns: Pattern, timeout: float | None = None
-    ) -> Coroutine[Any, Any, Any]:
+    async def receive(self, *patterns: Pattern, timeout: float | None = None) -> Any:
         """Take out the first message that a pattern matches, and return what its handler says.
 
         Each of `patterns` is `(matcher, handler)`. What a matcher may be tells
@@ -144,7 +141,7 @@ class Mailbox:
         >>> anyio.run(main)
         4
         """
-        return receive(self._queue, patterns, timeout)
+        return await receive(self._queue, patterns, timeout)
 
     def take_nowait(self) -> Any:
         """Take out the oldest message, whatever it is; raise `IndexError` if there is none."""
