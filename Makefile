@@ -9,7 +9,7 @@ VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.p[xy][dx] fauxtp/*/*.p[xy][dx])
 
-.PHONY: demo test torture sanitize lint bench bench-peers clean
+.PHONY: demo test torture sanitize lint bench counts bench-peers clean
 
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
@@ -61,6 +61,12 @@ bench: $(VENV)/test
 	$(BIN)/python -m bench.scaling
 	$(BIN)/python -m bench.runtime
 	$(BIN)/python -m bench.latency
+
+# AGAINST names a commit; what is here may be committed or not.
+AGAINST := HEAD
+counts: $(VENV)/test
+	@echo "== instructions of the runtime's operations, here and at $(AGAINST) =="
+	$(BIN)/python -m bench.counts --against $(AGAINST)
 
 # Installs the peers below build/peers. Writes docs/comparison.md and docs/comparison.svg.
 bench-peers: export FAUXTP_EXTENSIONS = always

@@ -1,6 +1,6 @@
 """Count the instructions of the registry's operations, and of what they compete with.
 
-    python bench/instructions.py
+    python -m bench.instructions
 
 Unlike times, counts are the same on a busy machine. Callgrind counts a whole process, so each
 statement runs in two processes, in a short loop and in a long one: what they have in common
@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import os
 import platform
-import re
-import shutil
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
+
+from bench.callgrind import instructions
 
 SHORT, LONG = 1_000, 21_000  # how often a statement runs
 LENIENCY = 1.0 if sys.version_info < (3, 12) else 1.05  # the bars were set on 3.11
@@ -79,29 +78,15 @@ COMPARISONS = [
 ]
 
 
-def instructions(valgrind: str, statement: str, times: int) -> int:
-    """Return the instructions of a whole process that runs `statement` so many times."""
-    program = PROGRAM.format(statement=statement, times=times)
-    options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    child = subprocess.run(
-        [valgrind, *options, sys.executable, "-c", program],
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    counted = re.search(r"Collected : (\d+)", child.stderr)
-    if child.returncode or counted is None:
-        sys.exit(f"{child.stderr}\n{statement!r} was not counted: exit status {child.returncode}")
-    return int(counted[1])
-
-
-def count_all(valgrind: str) -> dict[str, float]:
+def count_all() -> dict[str, float]:
     """Return for each statement the instructions of running it once."""
 
     def count(statement: str) -> float:
-        short = instructions(valgrind, statement, SHORT)
-        return (instructions(valgrind, statement, LONG) - short) / (LONG - SHORT)
+        short, long = (
+            instructions(PROGRAM.format(statement=statement, times=times))
+            for times in (SHORT, LONG)
+        )
+        return (long - short) / (LONG - SHORT)
 
     statements = {statement for row in COMPARISONS for statement in (row.ours, row.theirs)}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -118,10 +103,7 @@ def line(row: Comparison, counts: dict[str, float]) -> str:
 
 
 def main() -> None:
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
-        sys.exit("instructions are counted by valgrind, which is not installed here")
-    counts = count_all(valgrind)
+    counts = count_all()
     python = f"{platform.python_implementation()} {platform.python_version()}"
     count = "instructions"
     print(f"{python}: {count} an operation, loop included\n")
