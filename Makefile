@@ -9,7 +9,7 @@ VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.p[xy][dx] fauxtp/*/*.p[xy][dx])
 
-.PHONY: demo test torture sanitize lint bench counts bench-peers clean
+.PHONY: demo test torture coverage sanitize lint bench counts bench-peers clean
 
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
@@ -29,6 +29,18 @@ torture: export FAUXTP_SEED = $(SEED)
 torture: $(VENV)/test
 	@echo "== the hostile tests, for $(MINUTES) minutes =="
 	$(BIN)/python -m pytest tests/hostile $(if $(ONLY),-k "$(ONLY)")
+
+# The twins in Python; and what chooses between them and the compiled modules.
+coverage: export FAUXTP_EXTENSIONS = never
+coverage: export FAUXTP_HANDOFF = never
+coverage: $(VENV)/test
+	@echo "== what the tests leave out of the twins, without hand-off but where a test asks for it =="
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --quiet -m "not once" $(SHARED)
+	FAUXTP_EXTENSIONS=always $(BIN)/coverage run -m pytest --quiet $(SHARED) \
+		tests/test_choice.py tests/test_imported_twice.py tests/test_installation.py
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 sanitize: $(VENV)/test
 	@echo "== the compiled modules with sanitizers for addresses and undefined behaviour =="

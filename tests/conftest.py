@@ -45,6 +45,10 @@ if sys.version_info < (3, 12):
     EAGER = []
 
 
+# Where coverage is measured, there is more at work than the test.
+unmeasured = pytest.mark.skipif("COVERAGE_RUN" in os.environ, reason="coverage is measured")
+
+
 def pytest_report_header() -> str:
     """Say how the hostile tests can be replayed."""
     return f"hostile tests: FAUXTP_SEED={effort.SEED} replays them"
@@ -206,6 +210,15 @@ async def task_group() -> AsyncIterator[TaskGroup]:
         async with anyio.create_task_group() as group:
             yield group
             group.cancel_scope.cancel()
+
+
+@pytest.fixture(autouse=True)
+def measured_to_the_end() -> Iterator[None]:
+    """A test that traces by itself ends no measurement of coverage."""
+    tracing = sys.gettrace()
+    yield
+    if sys.gettrace() is not tracing:
+        sys.settrace(tracing)
 
 
 @pytest.fixture(autouse=True)

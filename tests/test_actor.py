@@ -250,6 +250,8 @@ async def test_the_scope_of_a_handle_ends_the_actor_when_cancelled_or_at_its_dea
         for handle in (cancelled, timed):
             await wait_exit(handle.pid)
             assert handle.cancel_scope.cancel_called
+        assert cancelled.cancel_scope.cancelled_caught
+        assert not spared.cancel_scope.cancelled_caught
         assert is_alive(spared.pid)
         assert spared.cancel_scope.deadline == math.inf
 
@@ -261,4 +263,14 @@ async def test_what_the_scope_of_a_handle_cannot_do_it_refuses() -> None:
             handle.cancel_scope.deadline = math.nan
         with pytest.raises(RuntimeError), handle.cancel_scope:
             raise AssertionError("nobody can enter the scope of another")
+        assert not handle.cancel_scope.shield
         assert is_alive(handle.pid)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # on trio it is the scope of its children
+async def test_a_process_is_not_shielded_from_outside() -> None:
+    async with running() as task_group:
+        handle = await Idle.start_link(task_group=task_group)
+        handle.cancel_scope.shield = False
+        with pytest.raises(RuntimeError, match="shielded"):
+            handle.cancel_scope.shield = True

@@ -283,6 +283,42 @@ async def test_an_actor_that_ends_starts_no_children() -> None:
         assert len(refusals) == 2
 
 
+async def test_an_actor_that_has_died_starts_no_children() -> None:
+    actor = Puppet()
+    refusals = []
+
+    async def on_exit(*_: object) -> None:
+        with pytest.raises(RuntimeError, match="has ended") as refused:
+            actor.start_soon_child(anyio.sleep_forever)
+        refusals.append(refused.value)
+
+    async with running() as task_group:
+        process = await launch(actor, task_group, on_exit=on_exit)
+        exit(process.pid)
+        await wait_exit(process.pid)
+        await anyio.wait_all_tasks_blocked()
+    assert len(refusals) == 1
+
+
+async def test_what_children_raise_at_the_end_of_an_actor_that_has_failed_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def child() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            boom()
+
+    async with running() as task_group:
+        process = await launch(parent := Parent(), task_group)
+        await call(process.pid, partial(parent.start_soon_child, child))
+        await anyio.wait_all_tasks_blocked()
+        await cast(process.pid, partial(int, "no number"))
+        reason = await wait_exit(process.pid)
+    assert type(reason.exception) is ValueError
+    assert "Boom" in caplog.text
+
+
 async def test_an_actor_that_has_not_begun_has_no_children() -> None:
     actor = Puppet()
     refused = False

@@ -400,3 +400,22 @@ async def test_what_was_handled_is_let_go() -> None:
         await wait_for(lambda: process_info(server).handling is None)
         gc.collect()
         assert [thing() for thing in handled] == [None] * 5
+
+
+async def test_a_server_may_do_more_between_messages() -> None:
+    class Counting(GenServer[Any, int]):
+        rounds = 0
+
+        async def run(self, state: int, /) -> int:
+            self.rounds += 1
+            return await super().run(state) + 10
+
+        async def init(self) -> int:
+            return 0
+
+        async def handle_call(self, request: Any, from_: Call, state: int) -> tuple[int, int]:
+            return state, state + 1
+
+    async with task_group() as group:
+        pid = await Counting.start(task_group=group)
+        assert [await call(pid, "next") for _ in range(3)] == [0, 11, 22]

@@ -11,7 +11,7 @@ import pytest
 from anyio import create_task_group
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
-from conftest import calls, task_group
+from conftest import calls, task_group, unmeasured
 from twins_of import form_of
 
 from fauxtp import NO_REPLY, PID, GenServer, call, cast, exit, processes, reply, wait_exit
@@ -101,6 +101,7 @@ async def do_exit(server: PID) -> None:
     exit(server)
 
 
+@unmeasured
 @pytest.mark.anyio
 async def test_a_handler_has_most_of_the_stack_however_deep_its_caller_is() -> None:
     async with task_group() as group:
@@ -110,6 +111,7 @@ async def test_a_handler_has_most_of_the_stack_however_deep_its_caller_is() -> N
         assert await call(server, 0) == 0
 
 
+@unmeasured
 @pytest.mark.anyio
 @pytest.mark.parametrize("how", [lambda server: call(server, 20), do_cast, do_exit])
 async def test_at_the_end_of_the_stack_the_sender_fails_and_nothing_else(how: How) -> None:
@@ -129,6 +131,7 @@ async def survives(group: TaskGroup, depth: int, how: How) -> bool:
     return done
 
 
+@unmeasured
 @pytest.mark.anyio
 async def test_a_start_at_the_end_of_the_stack_leaves_nobody_behind() -> None:
     async with task_group() as group:
@@ -158,6 +161,7 @@ class Debtor(GenServer[Any, Any]):
         return NO_REPLY, state
 
 
+@unmeasured
 @pytest.mark.anyio
 async def test_who_fails_to_reply_at_the_end_of_the_stack_can_do_so_elsewhere() -> None:
     async def do_reply(server: PID) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 
 import pytest
+from conftest import unmeasured
 from twins_of import FORMS
 
 from hostile import effort, programs
@@ -28,6 +29,7 @@ def expected(first: str, kind: str, choice: str, times: int) -> Counter[str]:
     return Counter({"sub: cython": 1, f"sub: {other}": subs - 1, f"main: {other}": mains})
 
 
+@unmeasured
 @pytest.mark.parametrize("number", range(2))
 def test_one_interpreter_has_the_compiled_registry_and_all_work(number: int) -> None:
     if not any(map(importlib.util.find_spec, ("_interpreters", "_xxsubinterpreters"))):

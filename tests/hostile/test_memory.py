@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+from conftest import unmeasured
 
 from fauxtp import GenServer, exit, wait_exit
 from fauxtp._base import switches
@@ -20,6 +21,7 @@ from hostile import effort, programs
 from hostile.twins import short_name
 
 
+@unmeasured
 def test_when_memory_runs_out_the_table_is_what_it_was(twin: Any) -> None:
     testcapi = pytest.importorskip("_testcapi", reason="this interpreter comes without it")
     if not hasattr(testcapi, "set_nomemory"):
@@ -97,6 +99,7 @@ def test_names_that_nobody_watches_any_more_take_no_memory(registry: Any) -> Non
     assert sys.getallocatedblocks() - before < 100
 
 
+@unmeasured
 @pytest.mark.parametrize("way", ["unregister", "transfer", "release", "retire"])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("guests", [False, True])
