@@ -22,6 +22,7 @@ from twins_of import FORMS, form_of
 
 import fauxtp
 from fauxtp._base import switches
+from fauxtp.testing.simulation import COUNTS
 
 PATIENCE = 60.0  # seconds until a test's own process counts as hung
 
@@ -210,6 +211,13 @@ async def task_group() -> AsyncIterator[TaskGroup]:
         async with anyio.create_task_group() as group:
             yield group
             group.cancel_scope.cancel()
+
+
+@pytest.fixture(autouse=True)
+def nothing_sent_so_far() -> None:
+    """Let no test give way where another has sent or received as much as may be at a time."""
+    for module, name in COUNTS:
+        setattr(module, name, 0)
 
 
 @pytest.fixture(autouse=True)

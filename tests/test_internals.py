@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ if is_changed:
 BEHAVES = {
     "call_soon": """
 import asyncio
+import re
 
 class Task(asyncio.Task):
     def __init__(self, coro, *, loop, **options):
@@ -83,6 +85,7 @@ asyncio.Task = Task
 """,
     "eager_start": """
 import asyncio
+import re
 
 class Task(asyncio.Task):
     def __init__(self, coro, *, eager_start=False, **options):
@@ -352,3 +355,9 @@ THEIRS = {
 def test_no_other_file_names_one(path: Path) -> None:
     names = named(path) & THEIRS
     assert bool(names) == (path in THEIR_FILES), names
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.p[xy][dx]")), ids=lambda path: path.name)
+def test_of_what_is_compiled_only_what_hosts_names_one(path: Path) -> None:
+    names = set(re.findall(r"\w+", path.read_text("utf-8"))) & THEIRS
+    assert not names or path.parent.name == "_hosting", names

@@ -45,9 +45,9 @@ def explore(scenario: Scenario, seeds: int | Iterable[int] = 1000) -> None:
     no async function or `seeds` neither a number nor numbers, `ValueError` if there are none,
     and `RuntimeError` where an event loop runs already, or asyncio is not as it is known here.
 
-    What a scenario uses beside is not replayed: threads (an error), input and output (an
-    error), the wall clock, the order of sets of strings.
+    Not replayed are threads and input and output (errors), the wall clock, sets of strings.
 
+    >>> import anyio
     >>> from fauxtp import PID, register, whereis
     >>> async def two_who_want_one_name():
     ...     async def take():
@@ -57,7 +57,6 @@ def explore(scenario: Scenario, seeds: int | Iterable[int] = 1000) -> None:
     ...     async with anyio.create_task_group() as task_group:
     ...         task_group.start_soon(take)
     ...         task_group.start_soon(take)
-    >>> import anyio
     >>> explore(two_who_want_one_name)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...

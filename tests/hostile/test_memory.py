@@ -91,12 +91,16 @@ def test_names_that_nobody_watches_any_more_take_no_memory(registry: Any) -> Non
         for name in names * 2:
             assert registry.unwatch(name, print)
 
+    def grown(group: str) -> int:
+        gc.collect()
+        before = sys.getallocatedblocks()
+        watch_and_unwatch(group)
+        gc.collect()
+        return sys.getallocatedblocks() - before
+
     watch_and_unwatch("before")  # what the table keeps is there by then
-    gc.collect()
-    before = sys.getallocatedblocks()
-    watch_and_unwatch("now")
-    gc.collect()
-    assert sys.getallocatedblocks() - before < 100
+    # A thread that another test has left to its end may take some meanwhile, but not each time.
+    assert min(grown(str(number)) for number in range(5)) < 100
 
 
 @unmeasured
