@@ -142,8 +142,8 @@ def test_types_and_declarations_are_installed() -> None:
 
 PARTS = (
     "from fauxtp._base import stack\n"
-    "from fauxtp._hosting import asyncio_host\n"
-    "for it in (asyncio_host.step, stack.has_room): print(it.__module__)"
+    "from fauxtp._hosting import group_keeper\n"
+    "for it in (group_keeper.step, stack.has_room): print(it.__module__)"
 )
 MODULES = {
     "cython": ("_hosting._direct", "_base._native"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,15 +14,19 @@ from crew import Boom, Idle, Puppet, Trapper, boom, end_of, pid_of, process_of, 
 from fauxtp import (
     ANY,
     PID,
+    Actor,
+    Call,
     Down,
     Exit,
     ExitReason,
+    GenServer,
     Mailbox,
     NoProcess,
     ReceiveTimeout,
     Ref,
     call,
     cast,
+    cast_nowait,
     demonitor,
     exit,
     is_alive,
@@ -30,11 +35,13 @@ from fauxtp import (
     process_info,
     register,
     send,
+    send_nowait,
     unlink,
     unregister,
     wait_exit,
 )
 from fauxtp._actors.lifecycle import launch
+from fauxtp._actors.task import TaskEnd
 
 pytestmark = pytest.mark.anyio
 
@@ -429,3 +436,75 @@ async def test_what_is_no_ref_is_no_monitor() -> None:
 def refused(ref: Any) -> None:
     with pytest.raises(TypeError, match="expected ref to be a Ref, got "):
         demonitor(ref)
+
+
+# What is asked to end begins nothing any more
+
+
+class Worker(GenServer[str, None]):
+    """Asks itself to end at the first thing that it handles; notes what it handles."""
+
+    def __init__(self, diary: list[str], reason: str) -> None:
+        self.diary = diary
+        self.reason = reason
+
+    def work(self, what: str) -> None:
+        self.diary.append(what)
+        exit(self.pid, self.reason)
+
+    async def handle_call(self, request: str, from_: Call, state: None) -> tuple[str, None]:
+        self.work(request)
+        return request, state
+
+    async def handle_cast(self, request: str, state: None) -> None:
+        self.work(request)
+
+    async def handle_info(self, message: Any, state: None) -> None:
+        self.work(message)
+
+    async def handle_task_end(self, pid: PID, status: str, result: Any, state: None) -> None:
+        self.work(result)
+
+
+def call_of(to: PID, request: str) -> None:
+    process_of(to).mailbox.deliver(Call(request, to, None))
+
+
+KINDS: dict[str, Callable[[PID, str], object]] = {
+    "a cast": cast_nowait,
+    "a message": send_nowait,
+    "a call": call_of,
+    "the end of a task": lambda to, what: send_nowait(to, TaskEnd(to, "ok", what)),
+}
+
+
+@pytest.mark.parametrize("reason", ["enough", "kill"])
+@pytest.mark.parametrize("second", KINDS)
+@pytest.mark.parametrize("first", KINDS)
+async def test_who_is_asked_to_end_begins_nothing_that_would_be_cut_off(
+    first: str, second: str, reason: str
+) -> None:
+    diary: list[str] = []
+    async with running() as task_group:
+        worker = await Worker.start(diary, reason, task_group=task_group)
+        await anyio.wait_all_tasks_blocked()
+        KINDS[first](worker, "first")
+        KINDS[second](worker, "second")
+        assert await wait_exit(worker) == reason
+    assert diary == ["first"]
+
+
+async def test_a_run_is_not_begun_again_once_it_is_asked_to_end() -> None:
+    class Runner(Actor):
+        async def init(self) -> int:
+            return 0
+
+        async def run(self, state: int) -> int:
+            rounds.append(state)
+            exit(self.pid)
+            return state + 1
+
+    rounds: list[int] = []
+    async with running() as task_group:
+        await wait_exit(await Runner.start(task_group=task_group))
+    assert rounds == [0]

@@ -18,6 +18,7 @@ from fauxtp import (
     ReceiveTimeout,
     call,
     cast,
+    cast_nowait,
     exit,
     process_info,
     reply,
@@ -393,6 +394,25 @@ async def test_a_scope_that_is_cancelled_in_the_handler_ends_it_at_the_next_turn
         server = await Server.start(task_group=group)
         assert await call(server, work) == (True, 0)
         assert await call(server, None) == ((True, 0),)
+
+
+async def test_a_cancelled_scope_is_noticed_though_the_caller_is_quicker() -> None:
+    """The caller, whom its own server's task drives, has its turn before anyio has cancelled."""
+
+    async def work(_: Call) -> bool:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await asyncio.sleep(0)
+        return scope.cancelled_caught
+
+    async def relay(_: Call) -> Any:
+        cast_nowait(relaying, None)
+        return await call(server, work)
+
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        relaying = await Server.start(task_group=group)
+        assert await call(relaying, relay) is True
 
 
 async def test_a_timeout_in_the_handler_ends_it() -> None:

@@ -152,13 +152,13 @@ def test_with_another_event_loop_its_modules_are_refused(run: Run, implementatio
         """
 talk()
 for name in list(sys.modules):
-    if name.partition(".")[0] == "asyncio" or name == "fauxtp._hosting.asyncio_host":
+    if name.partition(".")[0] == "asyncio" or name == "fauxtp._hosting.group_keeper":
         del sys.modules[name]
 import asyncio
 try:
-    import fauxtp._hosting.asyncio_host
+    import fauxtp._hosting.group_keeper
 except ImportError as error:
-    told = "fauxtp._hosting.asyncio_host was imported with another asyncio than this"
+    told = "fauxtp._hosting.group_keeper was imported with another asyncio than this"
     assert str(error) == told, error
 else:
     raise AssertionError

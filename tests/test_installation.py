@@ -152,7 +152,7 @@ class Blocks:
             raise ModuleNotFoundError(f"no {name}", name=name)
 sys.meta_path[:0] = [Old(), Blocks()] if sys.argv[2] == "finder" else [Old()]
 from fauxtp import registry
-import fauxtp._hosting.asyncio_host
+import fauxtp._hosting.group_keeper
 print(registry.implementation, "|", registry.reason)
 """
 

@@ -38,7 +38,7 @@ def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def turns(form: str) -> Any:
-    """Each implementation: a module with begun_task, can_give_turns, give_turn, …"""
+    """Each implementation: a module with create_started_task, may_run_others, give_turn, …"""
     return form_of("_hosting.turns", form)
 
 
@@ -52,7 +52,7 @@ async def home() -> AsyncioHome:
 
 
 async def test_one_turn_of_many_is_left_to_the_event_loop(turns: Any, home: AsyncioHome) -> None:
-    can = [turns.can_give_turns(home) for _ in range(3 * TURNS)]
+    can = [turns.may_run_others(home) for _ in range(3 * TURNS)]
     assert can == 3 * [*([True] * (TURNS - 1)), False]
 
 
@@ -63,20 +63,20 @@ async def test_not_too_many_are_given_within_each_other(
     turns: Any, home: AsyncioHome, depth: int, can: bool
 ) -> None:
     home.depth = depth
-    assert turns.can_give_turns(home) is can
+    assert turns.may_run_others(home) is can
 
 
 async def test_none_is_given_when_that_is_switched_off(turns: Any, home: AsyncioHome) -> None:
-    assert turns.can_give_turns(home) is True
+    assert turns.may_run_others(home) is True
     switches.hand_off = False
-    assert turns.can_give_turns(home) is False
+    assert turns.may_run_others(home) is False
 
 
 async def test_where_no_task_runs_none_gives_its_turn(turns: Any, home: AsyncioHome) -> None:
     task = current_task(home.loop)
     set_current_task(home.loop, None)
     try:
-        can = turns.can_give_turns(home)
+        can = turns.may_run_others(home)
     finally:
         set_current_task(home.loop, task)
     assert can is False
@@ -84,7 +84,7 @@ async def test_where_no_task_runs_none_gives_its_turn(turns: Any, home: AsyncioH
 
 async def test_none_is_given_deep_down_in_the_stack(turns: Any, home: AsyncioHome) -> None:
     def at(depth: int) -> bool:
-        return at(depth - 1) if depth else turns.can_give_turns(home)
+        return at(depth - 1) if depth else turns.may_run_others(home)
 
     assert at(sys.getrecursionlimit() // 2) is False
     assert at(10) is True
@@ -152,7 +152,7 @@ async def test_a_task_has_its_first_turn_as_itself_and_the_rest_later(
     context = copy_context()
     context.run(setting.set, "its own")
     mine, call_soon = current_task(home.loop), home.loop.call_soon
-    task = turns.begun_task(home, work(), "its name", context, ours)
+    task = turns.create_started_task(home, work(), "its name", context, ours)
     assert seen == [(task, "its own", 1)]
     assert (task.get_name(), task.done()) == ("its name", False)
     assert (current_task(home.loop), home.depth) == (mine, 0)
@@ -173,7 +173,7 @@ async def raises() -> None:
 async def test_what_ends_in_its_first_turn_is_over(
     turns: Any, home: AsyncioHome, factory: None, work: Any
 ) -> None:
-    task = turns.begun_task(home, work(), "short", Context())
+    task = turns.create_started_task(home, work(), "short", Context())
     assert task.done()
     assert (type(task.exception()) is KeyError) is (work is raises)
 
@@ -190,7 +190,7 @@ async def test_the_factory_is_asked_but_for_what_is_ours(
 
     before = home.loop.get_task_factory()
     home.loop.set_task_factory(asking)
-    task = turns.begun_task(home, returns(), "asked", Context(), ours)
+    task = turns.create_started_task(home, returns(), "asked", Context(), ours)
     home.loop.set_task_factory(before)
     assert asked == ([] if ours else [1])
     await task
@@ -211,7 +211,7 @@ async def test_what_others_make_meanwhile_begins_in_its_own_time(
 
     before = home.loop.get_task_factory()
     home.loop.set_task_factory(busy)
-    task = turns.begun_task(home, work("it"), "it", Context())
+    task = turns.create_started_task(home, work("it"), "it", Context())
     home.loop.set_task_factory(before)
     assert begun == ["it"]
     await asyncio.gather(task, *others)
@@ -229,7 +229,7 @@ async def test_a_factory_that_fails_leaves_nothing_behind(turns: Any, home: Asyn
     work = returns()
     home.loop.set_task_factory(failing)
     with pytest.raises(KeyError) as raised:
-        turns.begun_task(home, work, "none", Context())
+        turns.create_started_task(home, work, "none", Context())
     home.loop.set_task_factory(before)
     assert raised.value is error
     assert home.depth == 0
@@ -333,7 +333,7 @@ async def test_a_task_knows_whether_it_is_to_be_cancelled(
     came: list[bool] = []
 
     def ask() -> None:
-        came.append(turns.is_to_be_cancelled(home))
+        came.append(turns.has_pending_cancel(home))
 
     async def work() -> None:
         for _ in range(2):  # the first time, it asks anyio what that knows of the task
@@ -346,6 +346,6 @@ async def test_a_task_knows_whether_it_is_to_be_cancelled(
 
 async def test_where_no_task_runs_none_is_to_be_cancelled(turns: Any, home: AsyncioHome) -> None:
     asked = []
-    home.loop.call_soon(lambda: asked.append(turns.is_to_be_cancelled(home)))
+    home.loop.call_soon(lambda: asked.append(turns.has_pending_cancel(home)))
     await asyncio.sleep(0)
     assert asked == [False]

@@ -211,8 +211,8 @@ async def start_link(
 ) -> ActorHandle:
     """Do as `Actor.start_link` does, whatever the class of `actor` has of that name."""
     process = await launch(actor, task_group, on_exit=on_exit, register_as=register_as)
-    family = process.family  # None: it has ended already, and nothing can cancel it
-    return ActorHandle(process.pid, CancelScope() if family is None else family.scope)
+    scope = process.scope  # None: it has ended already, and nothing can cancel it
+    return ActorHandle(process.pid, CancelScope() if scope is None else scope.own_scope)
 
 
 def started(actor: Startable) -> Process:
@@ -226,14 +226,14 @@ def started(actor: Startable) -> Process:
 def children_of(actor: Startable) -> TaskGroup:
     """Do as `Actor.children` does, whatever the class of `actor` has of that name."""
     process: Process | None = actor._fauxtp_process
-    family = None if process is None else process.family
-    if process is None or family is None or process.task is None:
+    scope = None if process is None else process.scope
+    if process is None or scope is None or process.task is None:
         raise RuntimeError(f"this {type(actor).__name__} is not running")
     if process.phase is DEAD:
         raise RuntimeError(f"this {type(actor).__name__} has ended")
     if not process.home.is_here():
         raise RuntimeError(f"this {type(actor).__name__} runs in another event loop")
-    return family.children
+    return scope.children
 
 
 def expect_actor_class(parameter: str, came: type[Actor]) -> type[Actor]:

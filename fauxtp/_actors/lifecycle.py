@@ -117,34 +117,34 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
     # What an idle process awaits is its `_fauxtp_work`, and that is all there is in between:
     # each further coroutine would take as much memory as its mailbox and its PID. So would each
     # object that is kept here, in part.
-    actor, family = process.actor, process.family
-    if process.phase is DEAD or family is None:
+    actor, scope = process.actor, process.scope
+    if process.phase is DEAD or scope is None:
         return
     enter(process)
     failure: BaseException | None = None
     opened = False
     try:
-        opening = family.open()
+        opening = scope.open()
         if opening is not None:
             await opening
         opened = True
         if process.exit_request is not None or may_suspend(actor.init):
-            family.enter()
+            scope.enter()
         if name is not None and not _has_got(name, process.pid):
             raise NameTaken(name, registry.whereis(name))
         process.state = await actor.init()
-        family.leave()
+        scope.leave()
         process.started(RUNNING)
         if begins and (process.step is None or process.mailbox.inbox or process.mailbox.kept):
             await turn()  # what comes now need not be over before `start` is
         if process.exit_request is None:
             if process.step is None:
-                family.enter()
+                scope.enter()
             work = actor._fauxtp_work(process)
             if work is not None:
                 await work
             left = ROUNDS
-            while work is None:
+            while work is None and process.exit_request is None:
                 process.state = await actor.run(process.state)
                 left = left - 1 or ROUNDS
                 if left == ROUNDS:
@@ -163,12 +163,12 @@ async def _end(
     """See to all that comes between the end of a process's work, by `failure`, and its own."""
     reason: ExitReason | None = None
     outer: BaseException | None = None  # what the task group must hear of
-    family = process.family
-    assert family is not None
+    scope = process.scope
+    assert scope is not None
     try:
         if opened:
             leaving = process.actor._fauxtp_leave()
-            closing = family.close() if failure is None and leaving is None else None
+            closing = scope.close() if failure is None and leaving is None else None
             if failure is not None or leaving is not None or closing is not None:
                 reason, failure = await _close(process, failure, leaving, closing)
         if failure is not None:
@@ -191,7 +191,7 @@ async def _end(
             raise outer
     finally:
         outer = None
-    family.over()
+    scope.detach()
     process.let_go()
 
 
@@ -207,8 +207,8 @@ async def _close(
         reason, failure = failure.reason, None
     elif isinstance(failure, Exception):
         reason, failure = ExitReason.error(explained(process.kind, failure)), None
-    family = process.family
-    assert family is not None
+    scope = process.scope
+    assert scope is not None
     try:
         if leaving is not None:
             await leaving
@@ -216,7 +216,7 @@ async def _close(
         failure = error
     try:
         if closing is None:
-            closing = family.close() if failure is None else family.close_after(failure)
+            closing = scope.close() if failure is None else scope.close_after(failure)
         if closing is not None and await closing:
             failure = None
         return reason, failure
@@ -241,7 +241,7 @@ def _judge(
         return reason, failure
     if isinstance(failure, BaseExceptionGroup):
         return _sort_out(process, failure, reason)
-    # An Exception: a scope of its own is open, so the family's cannot end.
+    # An Exception: a scope of its own is open, so that of the process cannot end.
     return ExitReason.error(failure), None if isinstance(failure, Exception) else failure
 
 

@@ -18,7 +18,7 @@ from fauxtp._core.process import Process
 from fauxtp._loops.protocols import Waiter
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Family, Handlers
+    from fauxtp._core.ports import Handlers, ProcessScope
 
 __all__ = ["Stop", "serve"]
 
@@ -42,28 +42,28 @@ class Stop(ActorExit):
 async def serve(process: Process, once: bool = False) -> None:
     """Handle messages until the process, being idle, is to end; with `once`, only one."""
     actor: Handlers = process.actor  # type: ignore[assignment]
-    mailbox, family = process.mailbox, process.family
-    assert family is not None
+    mailbox, scope = process.mailbox, process.scope
+    assert scope is not None
     left = 1 if once else ROUNDS
-    _is_awake(process, family)
+    _is_awake(process, scope)
     while left:
         if not (mailbox.inbox or mailbox.kept):
             process.handling = message = result = None  # nor are they kept here
             waiter = process.home.new_waiter(process)
-            must_wait = _falls_asleep(process, family, waiter)
+            must_wait = _falls_asleep(process, scope, waiter)
             try:
                 if must_wait:
-                    await family.idle(waiter)
+                    await scope.idle(waiter)
             except BaseException as error:
-                _put_off(process, family, error)
+                _put_off(process, scope, error)
             finally:
                 process.idle = False
                 mailbox.stop_listening(waiter)
             if process.handed_over is not None:
                 await _finish(process)
-            elif process.exit_request is not None and not process.interrupted:
+            if process.exit_request is not None and not process.interrupted:
                 return
-            _is_awake(process, family)
+            _is_awake(process, scope)
             continue
         message = mailbox.take() if mailbox.kept or mailbox.max_size else mailbox.inbox.popleft()
         process.handling = message
@@ -84,35 +84,37 @@ async def serve(process: Process, once: bool = False) -> None:
         except (Stop, BaseExceptionGroup) as end:
             _end(process, end)
         left -= 1
-        if not left and not once:
+        if not once and (not left or process.exit_request is not None):
             process.handling = message = result = None
             left = ROUNDS
-            await checkpoint()  # who always finds a message must let others run
+            # Who always finds a message must let others run; and who is to end is cancelled here,
+            # and begins nothing that would be cut off half-way.
+            await checkpoint()
     process.handling = None
 
 
-def _falls_asleep(process: Process, family: Family, waiter: Waiter) -> bool:
+def _falls_asleep(process: Process, scope: ProcessScope, waiter: Waiter) -> bool:
     """Let others step the process while it waits; return False if it must not wait at all."""
     if not process.mailbox.listen(waiter):
         return False
     process.idle = process.step is not None  # first: see `Process.request_exit`
     if process.exit_request is not None:
         process.idle = False
-        family.cancel()  # who asked may have found it idle, and woken it only
-    return process.idle or family.entered  # else nobody would end the wait
+        scope.cancel()  # who asked may have found it idle, and woken it only
+    return process.idle or scope.entered  # else nobody would end the wait
 
 
-def _is_awake(process: Process, family: Family) -> None:
+def _is_awake(process: Process, scope: ProcessScope) -> None:
     process.interrupted = False
     process.depth = 0
     if process.mailbox.inbox or process.mailbox.kept:
-        family.enter()
+        scope.enter()
 
 
-def _put_off(process: Process, family: Family, error: BaseException) -> None:
+def _put_off(process: Process, scope: ProcessScope, error: BaseException) -> None:
     """Leave what has ended the wait to the handler that was handed over; raise if none was."""
     try:
-        if not family.put_off(error):
+        if not scope.put_off(error):
             if process.handed_over is None:
                 raise error
             process.handed_over.interruption = error

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fauxtp._base.exit_reason import ExitReason
     from fauxtp.registry import PID
 
-__all__ = ["Behaviour", "Family", "Handlers", "Life", "Startable"]
+__all__ = ["Behaviour", "Handlers", "Life", "ProcessScope", "Startable"]
 
 
 class Handlers(Protocol):
@@ -75,7 +75,7 @@ Life = Callable[[bool], Coroutine[Any, Any, None]]
 """What a process does, told whether it begins in a turn of somebody else's."""
 
 
-class Family(Protocol):
+class ProcessScope(Protocol):
     """What ends with a process: its own `init` and `run`, and the tasks of its children."""
 
     @property
@@ -84,7 +84,7 @@ class Family(Protocol):
         ...
 
     @property
-    def scope(self) -> CancelScope:
+    def own_scope(self) -> CancelScope:
         """What ends the process for those who have a handle of it."""
         ...
 
@@ -112,11 +112,11 @@ class Family(Protocol):
         """
         ...
 
-    def hurry(self) -> bool:
+    def run_last_turn(self) -> bool:
         """Let the process, which was asked to end, do so now, if it can be done.
 
         Return whether the running task, which might not wait any more, should wait for a turn:
-        see `fauxtp._hosting.turns.is_to_be_cancelled`.
+        see `fauxtp._hosting.turns.has_pending_cancel`.
         """
         ...
 
@@ -124,7 +124,7 @@ class Family(Protocol):
         """Wait for `waiter`, which wakes the server when there is something to do."""
         ...
 
-    def over(self) -> None:
+    def detach(self) -> None:
         """Note that the life of the process ends here, without an error."""
         ...
 

@@ -30,7 +30,7 @@ from fauxtp.registry import PID, Ref, retire
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from fauxtp._core.ports import Behaviour, Family, Startable
+    from fauxtp._core.ports import Behaviour, ProcessScope, Startable
 
 __all__ = [
     "Process",
@@ -68,7 +68,6 @@ class Process:
         "depth",
         "exit_request",
         "failure",
-        "family",
         "handed_over",
         "handled_since",
         "handling",
@@ -83,6 +82,7 @@ class Process:
         "phase",
         "pid",
         "reason",
+        "scope",
         "starters",
         "state",
         "step",
@@ -107,7 +107,7 @@ class Process:
         # Who wait for the end of init
         self.starters: dict[Callable[[], object], None] | None = {}
         self.task: Any = None
-        self.family: Family | None = None  # from before init until after run
+        self.scope: ProcessScope | None = None  # from before init until after run
         self.closing_scope: CancelScope | None = None  # ends terminate
         self.exit_request: ExitReason | None = None
         self.killed: ExitReason | None = None
@@ -239,8 +239,8 @@ class Process:
         if self.idle:
             self.idle = False
             self.mailbox.wake_receivers()
-        elif self.family is not None:
-            self.family.cancel()
+        elif self.scope is not None:
+            self.scope.cancel()
             if again and self.handling is None:
                 self.mailbox.wake_receivers()  # who asked first may have failed to
 
@@ -314,7 +314,7 @@ class Process:
 
     def let_go(self) -> None:
         """Forget what refers back to this, which then is freed at once and not by a collection."""
-        self.actor = self.family = self.state = None  # type: ignore[assignment]
+        self.actor = self.scope = self.state = None  # type: ignore[assignment]
 
     def _unanswered(self) -> list[Call]:
         calls = [] if self.calls is None else list(self.calls)

@@ -35,10 +35,10 @@ __all__ = [
     "Idle",
     "Suspended",
     "advance",
-    "begun_task",
-    "can_give_turns",
+    "create_started_task",
+    "may_run_others",
     "give_turn",
-    "is_to_be_cancelled",
+    "has_pending_cancel",
     "step",
 ]
 
@@ -104,7 +104,7 @@ cdef Slot _actor = slot_of(Process, "actor")
 cdef Slot _context = slot_of(Process, "context")
 cdef Slot _depth = slot_of(Process, "depth")
 cdef Slot _exit_request = slot_of(Process, "exit_request")
-cdef Slot _family = slot_of(Process, "family")
+cdef Slot _process_scope = slot_of(Process, "scope")
 cdef Slot _handed_over = slot_of(Process, "handed_over")
 cdef Slot _handled_since = slot_of(Process, "handled_since")
 cdef Slot _handling = slot_of(Process, "handling")
@@ -115,7 +115,7 @@ cdef Slot _mailbox = slot_of(Process, "mailbox")
 cdef Slot _state = slot_of(Process, "state")
 cdef Slot _task = slot_of(Process, "task")
 
-cdef Slot _scope  # of an AsyncioFamily, whose module imports this one: see `scope_of`
+cdef Slot _own_scope  # of an AsyncioScope, whose module imports this one: see `scope_of`
 
 
 def _checked(type owner, str name):
@@ -172,7 +172,7 @@ cdef object swap(object loop, object task):
     return before
 
 
-def can_give_turns(home, /):
+def may_run_others(home, /):
     """Return whether the running task may give another its turn, here and now."""
     cdef int turns = <int>get(home, _turns)
     turns = turns + 1 if turns < TURNS - 1 else 0
@@ -182,7 +182,7 @@ def can_give_turns(home, /):
     return current_task(get(home, _loop)) is not None
 
 
-def begun_task(home, work, name, context, bint ours=False, /):
+def create_started_task(home, work, name, context, bint ours=False, /):
     """Return a task that does `work`, and has had its first turn if that can be given.
 
     It can always, unless the loop has a task factory. That is not asked for a task of `ours`,
@@ -303,7 +303,7 @@ cdef class Idle:
         return self.waiter.shows(name)
 
 
-def is_to_be_cancelled(home, /):
+def has_pending_cancel(home, /):
     """Return whether the running task is to be cancelled where it waits next.
 
     Who has given a turn, and need not wait any more, should do so then: what had the turn may
@@ -393,11 +393,11 @@ cpdef object advance(object context, object coroutine):
     return Suspended(result) if how == PYGEN_NEXT else result
 
 
-cdef object scope_of(family):
-    """Return the scope of a family's own code, or None."""
-    if not is_made(&_scope):
-        make(&_scope, slot_of(type(family), "_scope"))
-    return get(family, _scope)
+cdef object scope_of(scope):
+    """Return the cancel scope of a process's own code, or None."""
+    if not is_made(&_own_scope):
+        make(&_own_scope, slot_of(type(scope), "_cancel_scope"))
+    return get(scope, _own_scope)
 
 
 def step(process, Call call not None, caller, handler=None, /):
@@ -429,9 +429,9 @@ def step(process, Call call not None, caller, handler=None, /):
             put(process, _idle, False)
             put(process, _handling, call)
             put(process, _handled_since, monotonic())
-            family = get(process, _family)
-            if scope_of(family) is None:
-                family.enter()
+            scope = get(process, _process_scope)
+            if scope_of(scope) is None:
+                scope.enter()
             handler = get(process, _actor).handle_call(call.request, call, get(process, _state))
             if not PyCoro_CheckExact(handler):
                 handler = awaited(handler)

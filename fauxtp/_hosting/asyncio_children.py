@@ -2,7 +2,7 @@
 
 A task group belongs to the task that enters it, and ends where that one leaves it. The
 process itself may be anywhere in its code when it first asks for one; so another task, the
-nurse, is made for it.
+keeper, is made for it.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from contextvars import Context
 
 from anyio import CancelScope, create_task_group
 
-from fauxtp._hosting.turns import begun_task
+from fauxtp._hosting.turns import create_started_task
 from fauxtp._loops.asyncio_loop import AsyncioHome
 
-__all__ = ["Nursery"]
+__all__ = ["ChildTasks"]
 
 
-class Nursery:
-    """A task group with a nurse. If it ends by itself, `on_failure` is called."""
+class ChildTasks:
+    """A task group with a keeper. If it ends by itself, `on_failure` is called."""
 
     def __init__(self, home: AsyncioHome, name: str, on_failure: Callable[[], object]) -> None:
         self._on_failure: Callable[[], object] | None = on_failure  # until it is to end
         self._over: asyncio.Future[None] = home.loop.create_future()
         # It begins before anybody can cancel it: else it would never do anything, nor clean up.
         # And no task factory may come in between, as what that makes might begin later.
-        self._nurse = begun_task(home, self._look_after(), name, Context(), True)
-        self._nurse.add_done_callback(self._gone)
+        self._keeper = create_started_task(home, self._look_after(), name, Context(), True)
+        self._keeper.add_done_callback(self._gone)
 
     async def _look_after(self) -> None:
         async with create_task_group() as self.group:
             await self._over
 
-    def _gone(self, nurse: asyncio.Future[None]) -> None:
+    def _gone(self, keeper: asyncio.Future[None]) -> None:
         if self._on_failure is not None:  # a child has failed, or somebody has cancelled the group
             self._on_failure()
 
@@ -45,12 +45,12 @@ class Nursery:
         if not self._over.done():
             self._over.set_result(None)
         with CancelScope(shield=True):
-            while not self._nurse.done():
+            while not self._keeper.done():
                 try:
-                    await asyncio.wait((self._nurse,))
+                    await asyncio.wait((self._keeper,))
                 except asyncio.CancelledError as interruption:
                     error = error or interruption
-        failure = None if self._nurse.cancelled() else self._nurse.exception()
+        failure = None if self._keeper.cancelled() else self._keeper.exception()
         return error if failure is None else _together(failure, error)
 
 

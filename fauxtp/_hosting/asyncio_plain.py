@@ -13,21 +13,21 @@ from anyio import CancelScope
 from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_scope import Handle
 from fauxtp._hosting.endings import is_closed
-from fauxtp._hosting.trio_scope import TrioFamily
+from fauxtp._hosting.trio_scope import TrioScope
 from fauxtp._loops.asyncio_loop import AsyncioHome
 from fauxtp._loops.current import turn
 
-__all__ = ["PlainFamily"]
+__all__ = ["PlainScope"]
 
 
-class PlainFamily(TrioFamily):
-    """The `fauxtp._core.ports.Family` of a process that nobody steps, on asyncio."""
+class PlainScope(TrioScope):
+    """The `fauxtp._core.ports.ProcessScope` of a process that nobody steps, on asyncio."""
 
-    __slots__ = ("_leave_host",)
+    __slots__ = ("_leave_keeper",)
 
-    def __init__(self, process: Process, leave_host: Callable[[Process], object]) -> None:
+    def __init__(self, process: Process, leave_keeper: Callable[[Process], object]) -> None:
         super().__init__(process)
-        self._leave_host = leave_host
+        self._leave_keeper = leave_keeper
 
     @property
     def scope(self) -> CancelScope:
@@ -38,8 +38,8 @@ class PlainFamily(TrioFamily):
         home: AsyncioHome = self._process.home  # type: ignore[assignment]
         home.poke()
 
-    def over(self) -> None:
-        self._leave_host(self._process)
+    def detach(self) -> None:
+        self._leave_keeper(self._process)
 
     async def open(self) -> None:
         home: AsyncioHome = self._process.home  # type: ignore[assignment]

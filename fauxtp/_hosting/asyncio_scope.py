@@ -18,28 +18,28 @@ from anyio.abc import TaskGroup
 from fauxtp._base.exit_reason import CANCELLED
 from fauxtp._core.phase import STARTING, STOPPING
 from fauxtp._core.process import Process
-from fauxtp._hosting.asyncio_children import Nursery
+from fauxtp._hosting.asyncio_children import ChildTasks
 from fauxtp._hosting.endings import is_closed
-from fauxtp._hosting.turns import Idle, can_give_turns, give_turn, is_to_be_cancelled
+from fauxtp._hosting.turns import Idle, give_turn, has_pending_cancel, may_run_others
 from fauxtp._loops.asyncio_internals import current_task, set_current_task
 from fauxtp._loops.asyncio_loop import AsyncioHome, AsyncioWaiter
 from fauxtp._loops.current import turn
 
-__all__ = ["AsyncioFamily", "Handle"]
+__all__ = ["AsyncioScope", "Handle"]
 
 
-class AsyncioFamily:
-    """The `fauxtp._core.ports.Family` of a process on asyncio."""
+class AsyncioScope:
+    """The `fauxtp._core.ports.ProcessScope` of a process on asyncio."""
 
-    __slots__ = ("_children", "_leave_host", "_process", "_scope")
+    __slots__ = ("_cancel_scope", "_children", "_leave_keeper", "_process")
 
     idle = Idle  # as a class it is no method, and called at once
 
-    def __init__(self, process: Process, leave_host: Callable[[Process], object]) -> None:
+    def __init__(self, process: Process, leave_keeper: Callable[[Process], object]) -> None:
         self._process = process
-        self._leave_host = leave_host
-        self._scope: CancelScope | None = None
-        self._children: Nursery | None = None
+        self._leave_keeper = leave_keeper
+        self._cancel_scope: CancelScope | None = None
+        self._children: ChildTasks | None = None
 
     @property
     def children(self) -> TaskGroup:
@@ -49,7 +49,7 @@ class AsyncioFamily:
             self._enter_from_outside()
             process = self._process
             home: AsyncioHome = process.home  # type: ignore[assignment]
-            self._children = Nursery(home, f"children of {process.pid!r}", self.cancel)
+            self._children = ChildTasks(home, f"children of {process.pid!r}", self.cancel)
         elif self._children.group.cancel_scope.cancel_called:
             return self._ended_group()
         return self._children.group
@@ -67,21 +67,21 @@ class AsyncioFamily:
         return create_task_group()
 
     @property
-    def scope(self) -> CancelScope:
+    def own_scope(self) -> CancelScope:
         return Handle(self._process)
 
     @property
     def entered(self) -> bool:
-        return self._scope is not None
+        return self._cancel_scope is not None
 
     def enter(self) -> None:
         """Enter the scope, as the task of the process."""
-        if self._scope is None:
-            self._scope = scope = _new_scope()
+        if self._cancel_scope is None:
+            self._cancel_scope = scope = _new_scope()
             try:
                 scope.__enter__()
             except BaseException:
-                self._scope = None
+                self._cancel_scope = None
                 raise
             if self._process.exit_request is not None:
                 scope.cancel()
@@ -104,24 +104,28 @@ class AsyncioFamily:
         if self._children is not None:
             self.enter()  # as the end of its children may be its own
             return
-        if self._process.step is None or self._scope is None or self._scope.cancel_called:
+        if (
+            self._process.step is None
+            or self._cancel_scope is None
+            or self._cancel_scope.cancel_called
+        ):
             return
         try:
-            self._scope.__exit__(None, None, None)
+            self._cancel_scope.__exit__(None, None, None)
         except RuntimeError:
             return  # `init` has entered another, which it has not left
-        self._scope = None
+        self._cancel_scope = None
 
     def cancel(self) -> None:
-        if self._scope is not None and not self._scope.cancel_called:
+        if self._cancel_scope is not None and not self._cancel_scope.cancel_called:
             loop = asyncio.get_running_loop()
             mine = current_task(loop)
             if mine is None or mine is self._process.task:
-                self._scope.cancel()
+                self._cancel_scope.cancel()
             else:  # as nobody: it takes long to write down who it was
                 set_current_task(loop, None)
                 try:
-                    self._scope.cancel()
+                    self._cancel_scope.cancel()
                 finally:
                     set_current_task(loop, mine)
         if self._children is not None:
@@ -139,11 +143,11 @@ class AsyncioFamily:
         process.task.uncancel()  # it was counted before
         return True
 
-    def hurry(self) -> bool:
+    def run_last_turn(self) -> bool:
         home: AsyncioHome = self._process.home  # type: ignore[assignment]
         if self._process.handling is not None:
             return False  # its task sleeps, but somebody runs in its context: it is stepped
-        if not home.is_here() or not can_give_turns(home):
+        if not home.is_here() or not may_run_others(home):
             return False
         for waiter in self._process.mailbox.waiting:
             turn = waiter.take_turn() if isinstance(waiter, AsyncioWaiter) else None
@@ -154,10 +158,10 @@ class AsyncioFamily:
             except BaseException:
                 waiter.plan_again()
                 raise
-        return is_to_be_cancelled(home)
+        return has_pending_cancel(home)
 
-    def over(self) -> None:
-        self._leave_host(self._process)
+    def detach(self) -> None:
+        self._leave_keeper(self._process)
 
     def open(self) -> Awaitable[object] | None:
         home: AsyncioHome = self._process.home  # type: ignore[assignment]
@@ -170,7 +174,7 @@ class AsyncioFamily:
             raise asyncio.CancelledError("this process was to end before it began")
 
     def close(self) -> Awaitable[object] | None:
-        if self._children is None and self._scope is None:
+        if self._children is None and self._cancel_scope is None:
             return None
         return self.close_after(None)
 
@@ -178,10 +182,10 @@ class AsyncioFamily:
         if error is not None and is_closed(self._process, error):
             return False
         after = error if self._children is None else await self._children.end(error)
-        if self._scope is not None:
+        if self._cancel_scope is not None:
             kind = None if after is None else type(after)
             traceback = None if error is None else error.__traceback__
-            if self._scope.__exit__(kind, after, traceback):
+            if self._cancel_scope.__exit__(kind, after, traceback):
                 return True
         if after is not None and after is not error:
             raise after

@@ -22,7 +22,7 @@ from fauxtp._hosting.handover import (
     hand_over,
     suspended,
 )
-from fauxtp._hosting.turns import is_to_be_cancelled
+from fauxtp._hosting.turns import has_pending_cancel
 from fauxtp._loops.asyncio_internals import current_task, running_loop, set_current_task
 from fauxtp._loops.asyncio_loop import AsyncioHome
 
@@ -81,8 +81,8 @@ def step(process: Process, call: Call, caller: Process | None, handler: Any = No
             process.idle = False
             process.handling = call
             process.handled_since = monotonic()
-            if process.family._scope is None:  # type: ignore[union-attr]  # noqa: SLF001
-                process.family.enter()  # type: ignore[union-attr]
+            if process.scope._cancel_scope is None:  # type: ignore[union-attr]  # noqa: SLF001
+                process.scope.enter()  # type: ignore[union-attr]
             handler = process.actor.handle_call(  # type: ignore[attr-defined]
                 call.request, call, process.state
             )
@@ -124,7 +124,7 @@ def _answered(process: Process, call: Call, result: Any, first: bool, is_task: b
         process.interrupted = False  # there is nothing to do before it waits
     if call.has_answered(answer):
         home: AsyncioHome = process.home  # type: ignore[assignment]
-        if is_task and is_to_be_cancelled(home):
+        if is_task and has_pending_cancel(home):
             return PENDING  # it may be the handler that has cancelled its caller
         home.handled = handled = home.handled + 1 if home.handled < BUDGET - 1 else 0
         return PENDING if first and not handled else answer

@@ -28,7 +28,12 @@ from anyio import current_effective_deadline
 
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp._core.process import Process
-from fauxtp._loops.asyncio_internals import set_blocking
+from fauxtp._loops.asyncio_internals import (
+    current_task,
+    is_in_cancelled_scope,
+    set_blocking,
+    set_current_task,
+)
 from fauxtp._loops.asyncio_loop import AsyncioHome, AsyncioWaiter
 
 __all__ = [
@@ -136,6 +141,8 @@ class HandedOver:
         assert process.step is not None
         if process.handed_over is not self or not _sleeps(process):
             return DECLINED
+        if self._yielded is None and _is_to_be_cancelled(process):
+            return DECLINED  # nobody has told its task yet, which hears of it if it goes on itself
         return process.step(process, self.call, caller, self._coroutine)
 
 
@@ -233,6 +240,16 @@ def _sleeps(process: Process) -> bool:
         if not waiter.waits:
             return False
     return True
+
+
+def _is_to_be_cancelled(process: Process) -> bool:
+    loop: Any = process.home.loop  # type: ignore[attr-defined]
+    mine = current_task(loop)
+    set_current_task(loop, process.task)
+    try:
+        return is_in_cancelled_scope(process.task)
+    finally:
+        set_current_task(loop, mine)
 
 
 def failed(process: Process, call: Call, failure: BaseException) -> object:

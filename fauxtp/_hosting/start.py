@@ -1,7 +1,7 @@
 """Hosting: how the tasks of processes run, and end, with the task group of their starter.
 
 On trio, a process is a task of that group, with a task group of its own for its children. On
-asyncio, see `fauxtp._hosting.asyncio_host`, the same is had for a fraction of the time and memory.
+asyncio, see `fauxtp._hosting.group_keeper`, the same is had for a fraction of the time and memory.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from anyio.abc import TaskGroup
 
 from fauxtp._core.ports import Life
 from fauxtp._core.process import Process
-from fauxtp._hosting.trio_scope import TrioFamily
+from fauxtp._hosting.trio_scope import TrioScope
 
 __all__ = ["run_in"]
 
 # What is for one kind of event loop is imported when such a loop runs
-_host_of: Callable[[TaskGroup, Any], Any] | None = None
+_keeper_of: Callable[[TaskGroup, Any], Any] | None = None
 _refuse_foreign: Callable[[TaskGroup], None] | None = None
 
 
@@ -32,25 +32,25 @@ def run_in(
     which name it is about to be registered. Its context is a clean one: what the starter works
     for is not what the process will work for.
 
-    Return whether the running task should wait for a turn, as `Family.hurry` does.
+    Return whether the running task should wait for a turn, as `ProcessScope.run_last_turn` does.
     """
-    global _host_of, _refuse_foreign
+    global _keeper_of, _refuse_foreign
     if process.home.is_asyncio:
-        if _host_of is None:
+        if _keeper_of is None:
             from fauxtp._loops.asyncio_examination import examine  # noqa: PLC0415
 
             examine(process.home.loop)  # type: ignore[attr-defined]  # who hosts goes by that
-            from fauxtp._hosting.asyncio_host import host_of  # noqa: PLC0415
+            from fauxtp._hosting.group_keeper import keeper_of  # noqa: PLC0415
 
-            _host_of = host_of
-        host = _host_of(task_group, process.home)  # type: ignore[arg-type]
-        return host.take_in(process, live, can_step, _task_name(process, registers_as))
+            _keeper_of = keeper_of
+        keeper = _keeper_of(task_group, process.home)  # type: ignore[arg-type]
+        return keeper.take_in(process, live, can_step, _task_name(process, registers_as))
     if _refuse_foreign is None:
         from fauxtp._loops.task_groups import refuse_foreign_on_trio  # noqa: PLC0415
 
         _refuse_foreign = refuse_foreign_on_trio
     _refuse_foreign(task_group)
-    process.family = TrioFamily(process)
+    process.scope = TrioScope(process)
     name = _task_name(process, registers_as)
     Context().run(lambda: task_group.start_soon(live, False, name=name))
     return False

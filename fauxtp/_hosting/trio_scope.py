@@ -10,11 +10,11 @@ from anyio.abc import TaskGroup
 from fauxtp._core.process import Process
 from fauxtp._loops.protocols import Waiter
 
-__all__ = ["TrioFamily"]
+__all__ = ["TrioScope"]
 
 
-class TrioFamily:
-    """The `fauxtp._core.ports.Family` of a process on trio."""
+class TrioScope:
+    """The `fauxtp._core.ports.ProcessScope` of a process on trio."""
 
     __slots__ = ("_group", "_process", "_used")
 
@@ -29,7 +29,7 @@ class TrioFamily:
         return self._group
 
     @property
-    def scope(self) -> CancelScope:
+    def own_scope(self) -> CancelScope:
         return self._group.cancel_scope
 
     @property
@@ -50,13 +50,13 @@ class TrioFamily:
     def put_off(self, error: BaseException) -> bool:
         return False
 
-    def hurry(self) -> bool:
+    def run_last_turn(self) -> bool:
         return False
 
     def idle(self, waiter: Waiter, /) -> Awaitable[object]:
         return waiter.wait(None)
 
-    def over(self) -> None:
+    def detach(self) -> None:
         pass
 
     def open(self) -> Awaitable[object]:

@@ -29,7 +29,7 @@ from fauxtp._loops.asyncio_internals import (
 from fauxtp._loops.asyncio_loop import AsyncioHome, AsyncioWaiter
 from fauxtp._loops.asyncio_tasks import made_by_factory
 
-__all__ = ["Idle", "begun_task", "can_give_turns", "give_turn", "is_to_be_cancelled"]
+__all__ = ["Idle", "create_started_task", "give_turn", "has_pending_cancel", "may_run_others"]
 
 DEPTH: Final = 16  # turns, each given in the one before
 TURNS: Final = 64  # of which one is left to the event loop: others have a turn, too
@@ -41,7 +41,7 @@ if sys.version_info >= (3, 12):
     _eager_task = partial(Task, eager_start=True)
 
 
-def can_give_turns(home: AsyncioHome, /) -> bool:
+def may_run_others(home: AsyncioHome, /) -> bool:
     """Return whether the running task may give another its turn, here and now."""
     home.turns = home.turns + 1 if home.turns < TURNS - 1 else 0
     return bool(
@@ -53,7 +53,7 @@ def can_give_turns(home: AsyncioHome, /) -> bool:
     )
 
 
-def begun_task(
+def create_started_task(
     home: AsyncioHome,
     work: Coroutine[Any, Any, None],
     name: str,
@@ -173,7 +173,7 @@ class Idle:
         return self._waiter.shows(name)
 
 
-def is_to_be_cancelled(home: AsyncioHome, /) -> bool:
+def has_pending_cancel(home: AsyncioHome, /) -> bool:
     """Return whether the running task is to be cancelled where it waits next.
 
     Who has given a turn, and need not wait any more, should do so then: what had the turn may
@@ -186,8 +186,8 @@ def is_to_be_cancelled(home: AsyncioHome, /) -> bool:
 if not TYPE_CHECKING and implementation == "cython":
     from fauxtp._hosting._direct import (
         Idle,
-        begun_task,
-        can_give_turns,
+        create_started_task,
         give_turn,
-        is_to_be_cancelled,
+        has_pending_cancel,
+        may_run_others,
     )

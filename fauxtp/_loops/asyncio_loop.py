@@ -51,7 +51,7 @@ class AsyncioHome:
         "ending",
         "guests",
         "handled",
-        "hosts",
+        "keepers",
         "known",
         "loop",
         "making",
@@ -62,7 +62,7 @@ class AsyncioHome:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.deadlines: dict[float, Deadlines] = {}  # by timeout
-        self.hosts: dict[object, Any] = {}  # by task group: see asyncio_host.py
+        self.keepers: dict[object, Any] = {}  # by task group: see group_keeper.py
         self.making: object = None  # whose task is made, to begin later
         self.guests: dict[Home, None] = {}  # loops of trio that run in this one
         self.ending: bool = False  # and everybody is being buried
@@ -92,7 +92,7 @@ class AsyncioHome:
         self.ending = True
         try:
             tell_all([guest.end for guest in list(self.guests)])
-            if self.hosts:
+            if self.keepers:
                 tell_all(on_end, self)
         finally:
             self.ending = False

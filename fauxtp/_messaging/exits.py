@@ -210,8 +210,8 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     if process is None:
         await give_way()
         return ExitReason("noproc")
-    family = process.family
-    if process.exit_request is not None and family is not None and family.hurry():
+    scope = process.scope
+    if process.exit_request is not None and scope is not None and scope.run_last_turn():
         await turn()
     if process.phase is DEAD:
         return process.reason or ExitReason("noproc")

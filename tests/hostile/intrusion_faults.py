@@ -10,7 +10,7 @@ from typing import Any
 from fauxtp._core import queue
 from fauxtp._core.process import _NONE, Process
 from fauxtp._core.queue import Queue
-from fauxtp._hosting.asyncio_scope import AsyncioFamily
+from fauxtp._hosting.asyncio_scope import AsyncioScope
 from fauxtp._loops.asyncio_loop import AsyncioWaiter
 
 
@@ -48,7 +48,7 @@ def _where_a_task_runs(home: Any) -> bool:
 
 
 FAULTS: dict[str, tuple[Any, str, Any]] = {
-    "waits although it is to end": (AsyncioFamily, "entered", property(lambda _: True)),
+    "waits although it is to end": (AsyncioScope, "entered", property(lambda _: True)),
     "looks first": (AsyncioWaiter, "_end", _look_first),
     "plans again": (AsyncioWaiter, "_plan_turn", _plan_again),
     "opens slowly": (Queue, "_open_inbox", _open_slowly),

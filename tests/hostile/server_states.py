@@ -57,7 +57,7 @@ class Watch:
 
 def plant() -> None:
     """Let a server be stepped again while it is."""
-    hosting: Any = importlib.import_module("fauxtp._hosting.asyncio_host")
+    hosting: Any = importlib.import_module("fauxtp._hosting.group_keeper")
     step = hosting.step
 
     def again(process: Process, *arguments: Any) -> Any:

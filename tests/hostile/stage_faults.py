@@ -14,22 +14,21 @@ from fauxtp._core.queue import Queue
 def does_not_notice_that_it_is_cancelled() -> None:
     for name in (
         "fauxtp._hosting.direct",
-        "fauxtp._hosting.asyncio_host",
+        "fauxtp._hosting.group_keeper",
         "fauxtp._hosting.asyncio_scope",
     ):
         module: Any = importlib.import_module(name)
-        module.is_to_be_cancelled = lambda home: False
+        module.has_pending_cancel = lambda home: False
 
 
-def does_not_notice_that_it_is_ended() -> None:
-    family: Any = importlib.import_module("fauxtp._hosting.asyncio_scope").AsyncioFamily
-    cancel = family.cancel
+def forgets_that_it_is_to_end_while_it_works() -> None:
+    end: Any = Process._exit_now
 
-    def idle_ones_only(self: Any) -> None:
-        if self._process.handling is None:
-            cancel(self)
+    def idle_ones_only(self: Process, reason: Any) -> None:
+        if self.handling is None:
+            end(self, reason)
 
-    family.cancel = idle_ones_only
+    Process._exit_now = idle_ones_only  # type: ignore[method-assign]
 
 
 def hears_of_an_end_twice() -> None:
@@ -53,7 +52,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     plant.__name__: plant
     for plant in (
         does_not_notice_that_it_is_cancelled,
-        does_not_notice_that_it_is_ended,
+        forgets_that_it_is_to_end_while_it_works,
         hears_of_an_end_twice,
         forgets_whom_it_is_linked_with,
     )

@@ -136,7 +136,7 @@ def starts_the_next_before_the_last_has_ended(patch: Patch) -> None:
 
 
 def steps_a_server_that_is_busy(patch: Patch) -> None:
-    hosting: Any = importlib.import_module("fauxtp._hosting.asyncio_host")
+    hosting: Any = importlib.import_module("fauxtp._hosting.group_keeper")
     step = hosting.step
 
     def again(process: Process, *arguments: Any) -> Any:

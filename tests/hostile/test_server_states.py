@@ -38,4 +38,5 @@ def test_whoever_is_quicker() -> None:
 
 @pytest.mark.once
 def test_of_the_test_a_server_that_is_stepped_twice_at_a_time_is_found() -> None:
-    assert states(str(effort.SEED), "20", "fault")["against"] == ["STEPPED -> IDLE"]
+    # Others may follow from it, by seed.
+    assert "STEPPED -> IDLE" in states(str(effort.SEED), "20", "fault")["against"]
