@@ -353,9 +353,9 @@ async def test_children_are_started_in_the_event_loop_of_their_parent() -> None:
         assert is_alive(actor.pid)
 
 
-def hosts() -> list[asyncio.Task[Any]]:
+def keepers() -> list[asyncio.Task[Any]]:
     """Return the tasks that end the processes of a task group with it."""
-    return [task for task in asyncio.all_tasks() if task.get_name() == "the host of processes"]
+    return [task for task in asyncio.all_tasks() if task.get_name() == "the keeper of processes"]
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # only there a single task can be
@@ -368,11 +368,11 @@ async def test_a_task_group_whose_tasks_are_cancelled_twice_ends_after_its_proce
 
     async with anyio.create_task_group() as group:
         slow = await Slow.start(task_group=group)
-        (host,) = hosts()
+        (keeper,) = keepers()
         for _ in range(2):
-            host.cancel()
+            keeper.cancel()
             await anyio.wait_all_tasks_blocked()
-        alive = is_alive(slow), host.done()
+        alive = is_alive(slow), keeper.done()
         may_end.set()
     assert alive == (True, False)
     assert not is_alive(slow)
@@ -388,10 +388,10 @@ def test_nothing_is_left_of_an_event_loop_that_cancels_all_its_tasks() -> None:
         loops.append(weakref.ref(asyncio.get_running_loop()))
         async with anyio.create_task_group() as group:
             group.start_soon(start, group)
-            while not hosts():
+            while not keepers():
                 await asyncio.sleep(0)
             asyncio.current_task().cancel()  # type: ignore[union-attr]
-            for task in hosts():
+            for task in keepers():
                 task.cancel()  # before it has begun
 
     with warnings.catch_warnings():

@@ -50,7 +50,7 @@ class Server(GenServer[Any, Any]):
 
 async def test_who_waits_for_the_end_of_a_server_that_sleeps_does_not_wait() -> None:
     async with task_group() as group:
-        await Server.start(task_group=group)  # the host of the group stays
+        await Server.start(task_group=group)  # the keeper of the group stays
         pid = await Server.start(task_group=group, register_as="server")
         await anyio.wait_all_tasks_blocked()
         passed = turns()

@@ -318,7 +318,7 @@ async def test_under_any_task_factory_all_goes_as_without(factory: str) -> None:
             continue  # anyio itself hangs: it cannot see whether such a coroutine has begun
         async with under(FACTORIES[factory]) as group:
             await operation(group)
-            await operation(group)  # the host of the group is there now
+            await operation(group)  # the keeper of the group is there now
 
 
 async def test_what_a_factory_raises_is_the_starters_to_hear() -> None:
@@ -327,7 +327,7 @@ async def test_what_a_factory_raises_is_the_starters_to_hear() -> None:
         raise TypeError("no more tasks")
 
     async with under(None) as group:
-        for _ in range(2):  # the host of the group cannot be made, or the process
+        for _ in range(2):  # the keeper of the group cannot be made, or the process
             asyncio.get_running_loop().set_task_factory(refuses)
             with pytest.raises(TypeError, match="no more tasks"):
                 await Server.start(task_group=group)
