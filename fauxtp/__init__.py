@@ -54,7 +54,14 @@ from fauxtp.registry import (
 )
 
 if TYPE_CHECKING:
-    from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartStrategy, RestartType
+    from fauxtp._supervision.backoff import Backoff
+    from fauxtp._supervision.child_spec import (
+        AutoShutdown,
+        ChildInfo,
+        ChildSpec,
+        RestartStrategy,
+        RestartType,
+    )
     from fauxtp._supervision.supervisor import (
         Supervisor,
         count_children,
@@ -74,6 +81,8 @@ __all__ = [
     "Actor",
     "ActorHandle",
     "AlreadyStarted",
+    "AutoShutdown",
+    "Backoff",
     "Call",
     "CallCycle",
     "Cast",
@@ -139,7 +148,14 @@ __all__ = [
 
 # What many programs never need is imported when it is first asked for: 3 of 11 ms.
 _LATER = {
-    "_supervision.child_spec": ("ChildInfo", "ChildSpec", "RestartStrategy", "RestartType"),
+    "_supervision.backoff": ("Backoff",),
+    "_supervision.child_spec": (
+        "AutoShutdown",
+        "ChildInfo",
+        "ChildSpec",
+        "RestartStrategy",
+        "RestartType",
+    ),
     "observe.processes": ("ProcessInfo", "process_info", "process_infos", "processes", "tree"),
     "_supervision.supervisor": (
         "Supervisor",

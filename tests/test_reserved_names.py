@@ -56,7 +56,9 @@ HANDLERS = {
     *("init", "run", "terminate", "handle_call", "handle_cast", "handle_info"),
     *("handle_task_end", "child_specs"),
 }
-SETTINGS = {"trap_exit", "mailbox_size", "strategy", "max_restarts", "max_seconds"}
+SETTINGS = {
+    *("trap_exit", "mailbox_size", "strategy", "max_restarts", "max_seconds", "auto_shutdown"),
+}
 STARTERS = {"start", "start_link"}  # by which the tests begin
 
 

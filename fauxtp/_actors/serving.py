@@ -87,9 +87,7 @@ async def serve(process: Process, once: bool = False) -> None:
         if not once and (not left or process.exit_request is not None):
             process.handling = message = result = None
             left = ROUNDS
-            # Who always finds a message must let others run; and who is to end is cancelled here,
-            # and begins nothing that would be cut off half-way.
-            await checkpoint()
+            await checkpoint()  # others must run; who is to end begins nothing half-way
     process.handling = None
 
 

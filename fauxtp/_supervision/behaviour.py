@@ -8,41 +8,38 @@ is to be restarted holds up the others' changes.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol, final
 
-from anyio import (
-    CancelScope,
-    Event,
-    create_task_group,
-    current_time,
-    get_cancelled_exc_class,
-)
-from anyio.abc import TaskGroup
+from anyio import CancelScope, sleep
 
 from fauxtp._actors.actor import children_of, started
-from fauxtp._actors.lifecycle import launch
-from fauxtp._actors.serving import serve
+from fauxtp._actors.serving import Stop, serve
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import NO_REPLY, Call, reply
 from fauxtp._core.ports import Handlers, Startable
 from fauxtp._core.process import Process
 from fauxtp._core.reports import who
-from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision import reports
 from fauxtp._supervision.changes import Changes, Line
 from fauxtp._supervision.child import Child, ChildDown, Failed, Question
-from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartStrategy, RestartType
-from fauxtp.errors import AlreadyStarted, MaxRestartsExceeded, NoChild, ReceiveTimeout
-from fauxtp.registry import PID, Ref
+from fauxtp._supervision.child_spec import (
+    AutoShutdown,
+    ChildInfo,
+    ChildSpec,
+    RestartStrategy,
+    RestartType,
+)
+from fauxtp._supervision.children import Children
+from fauxtp._supervision.hooks import hook
+from fauxtp._supervision.intensity import Intensity
+from fauxtp.errors import AlreadyStarted, MaxRestartsExceeded, NoChild
+from fauxtp.registry import PID
 
 __all__ = ["Supervision"]
 
 PATIENCE: Final = 1.0  # seconds that a question waits for changes, to see them done
-_SHUTDOWN = ExitReason("shutdown")
-_KILLED = ExitReason("killed", abnormal=True)
 
 
 class Chief(Startable, Handlers, Protocol):
@@ -51,8 +48,12 @@ class Chief(Startable, Handlers, Protocol):
     strategy: RestartStrategy
     max_restarts: int
     max_seconds: float
+    auto_shutdown: AutoShutdown
 
+    def on_restart(self, child: ChildInfo, reason: ExitReason, count: int, /) -> object: ...
+    def on_give_up(self, child: ChildInfo, reason: ExitReason, /) -> object: ...
     def _fauxtp_specs(self) -> list[ChildSpec]: ...
+    def _fauxtp_check(self, spec: ChildSpec) -> None: ...
 
 
 @final
@@ -61,12 +62,11 @@ class Supervision:
 
     def __init__(self, chief: Chief) -> None:
         self._chief = chief
-        self._by_id: dict[str, Child] = {}
-        self._restarts: deque[float] = deque()
+        self._children = Children()
+        self._by_id = self._children.by_id
+        self._intensity: Intensity
         self._line: Line = {}
         self._changes = Changes(self._fail)
-        self._all_stopped, self._hosted = Event(), Event()
-        self._group: TaskGroup | None = None
 
     @property
     def trap_exit(self) -> bool:
@@ -82,8 +82,9 @@ class Supervision:
         chief = self._chief
         state = await chief.init()
         specs = chief._fauxtp_specs()
-        children_of(chief).start_soon(self._host_children)
-        await self._hosted.wait()
+        self._intensity = Intensity(chief.max_restarts, chief.max_seconds)
+        children_of(chief).start_soon(self._children.shelter.keep)
+        await self._children.shelter.opened()
         for spec in specs:
             await self._start(self._new_child(spec))
         return state
@@ -124,15 +125,6 @@ class Supervision:
 
     _fauxtp_can_be_stepped = True
 
-    # The tasks of children
-
-    async def _host_children(self) -> None:
-        # Shielded: when everything is cancelled, the children still stop one after the other.
-        with CancelScope(shield=True):
-            async with create_task_group() as self._group:
-                self._hosted.set()
-                await self._all_stopped.wait()
-
     def _fauxtp_leave(self) -> Awaitable[None]:
         return self._end_children()
 
@@ -140,51 +132,16 @@ class Supervision:
         with CancelScope(shield=True):
             await self._changes.end()
             await self._stop_all(list(self._by_id.values()))
-            self._all_stopped.set()
-
-    # Starting and stopping
+            self._children.shelter.close()
 
     async def _start(self, child: Child) -> None:
-        assert self._group is not None
-        spec, chief, watch = child.spec, self._process, child.watch
-        actor = spec.actor_class(*spec.args, **spec.kwargs)
-        try:
-            child.process = process = await launch(
-                actor, self._group, register_as=spec.register_as, supervisor=chief.pid
-            )
-        except get_cancelled_exc_class():
-            child.process = actor._fauxtp_process  # it has yet to end, before the older ones
-            raise
-        child.is_new = False
-        mailbox = chief.mailbox
-
-        def tell(pid: PID, reason: ExitReason) -> None:
-            mailbox.deliver(ChildDown(spec.id, watch, reason))
-
-        if process.watch(watch, tell):
-            reports.started_child(chief, spec, process)
-        else:
-            assert process.reason is not None
-            tell(process.pid, process.reason)
-
-    async def _stop_all(self, children: list[Child]) -> None:
-        for child in reversed(children):
-            await self._stop(child)
+        await self._children.start(self._process, child)
 
     async def _stop(self, child: Child) -> None:
-        watch, child.watch = child.watch, Ref()  # what is told of it from here on is no news
-        process = child.process
-        if process is None:
-            return
-        process.watchers.pop(watch, None)
-        process.request_exit(_SHUTDOWN)
-        try:
-            await wait_exit(process.pid, child.spec.shutdown)
-        except ReceiveTimeout:
-            reports.cut_off(self._process, child.spec, process)
-            process.kill(_SHUTDOWN, _KILLED)
-            await wait_exit(process.pid)
-        child.process = None  # only now: if this is cancelled, `_leave` has to go on with it
+        await self._children.stop(self._process, child)
+
+    async def _stop_all(self, children: list[Child]) -> None:
+        await self._children.stop_all(self._process, children)
 
     # When a child has ended
 
@@ -197,26 +154,47 @@ class Supervision:
             return
         child = self._by_id[message.id]
         child.process = None
-        if _must_restart(child.spec.restart, message.reason):
-            alone = child.line is not self._line  # else siblings would be left behind
-            again = partial(self._restart, child, message)
-            self._begin(again, child, revocable=alone)
-        elif child.spec.restart is RestartType.TEMPORARY:
-            del self._by_id[message.id]
+        if child.spec.must_restart(message.reason):
+            self._plan_restart(child, message)
+        else:
+            self._is_over(child)
+
+    def _plan_restart(
+        self, child: Child, message: ChildDown, error: Exception | None = None
+    ) -> None:
+        alone = child.line is not self._line  # else siblings would be left behind
+        again = partial(
+            self._begin, partial(self._restart, child, message), child, revocable=alone
+        )
+        if child.spec.backoff is None:
+            again()
+            return
+        seconds, waiting = child.begin_to_wait()
+        reports.waits(
+            self._process,
+            child.spec,
+            message.reason,
+            seconds,
+            None if child.has_failed_again else error,
+        )
+        children_of(self._chief).start_soon(_after, seconds, waiting, again)
 
     async def _restart(self, child: Child, message: ChildDown) -> None:
         if child.process is not None or not self._is_news(message):
             return  # the change before this one has seen to it
+        child.end_waiting()
         reason = message.reason
-        while True:
-            self._count_restart(child, reason)
+        while self._may_restart(child, reason):
             group = self._fate_of(child)
             await self._stop_all(group)
             try:
                 await self._start_again(group)
             except Exception as error:  # an init that fails is one more crash
-                reports.not_restarted(self._process, child.spec, error)
                 reason = ExitReason.error(error)
+                if child.spec.backoff is not None:
+                    self._plan_restart(child, ChildDown(child.spec.id, child.watch, reason), error)
+                    return
+                reports.not_restarted(self._process, child.spec, error)
             else:
                 return
 
@@ -239,21 +217,42 @@ class Supervision:
             case RestartStrategy.REST_FOR_ONE:
                 return everyone[everyone.index(child) :]
 
-    def _count_restart(self, child: Child, reason: ExitReason) -> None:
-        now, chief, restarts = current_time(), self._chief, self._restarts
-        restarts.append(now)
-        while restarts[0] < now - chief.max_seconds:
-            restarts.popleft()
-        if len(restarts) > chief.max_restarts:
-            raise MaxRestartsExceeded(
-                child.spec.id,
-                chief.max_restarts,
-                chief.max_seconds,
-                supervisor=who(self._process),
-            ) from reason.exception
-        reports.restarting(self._process, child.spec, reason, len(restarts))
+    def _may_restart(self, child: Child, reason: ExitReason) -> bool:
+        """Count one more restart of `child`; return False if it is given up.
 
-    def _fail(self, error: Exception) -> None:
+        Raises `MaxRestartsExceeded` if the supervisor is.
+        """
+        chief, spec = self._process, child.spec
+        intensity = child.intensity if spec.stands_alone else self._intensity
+        count = child.restarts + 1 if intensity is None else intensity.count()
+        if intensity is None or not intensity.is_exceeded:
+            hook(chief, self._chief.on_restart, child.info, reason, count)
+            if spec.backoff is None:
+                reports.restarting(chief, spec, reason, count)
+            return True
+        error = MaxRestartsExceeded(
+            spec.id, intensity.max_restarts, intensity.max_seconds, supervisor=who(chief)
+        )
+        hook(chief, self._chief.on_give_up, child.info, reason)
+        if child.intensity is None:
+            raise error from reason.exception
+        reports.gave_up(chief, spec, intensity)
+        self._is_over(child)
+        return False
+
+    def _is_over(self, child: Child) -> None:
+        """Note that `child` has ended, and is not to be started again."""
+        child.is_over = True
+        if child.spec.restart is RestartType.TEMPORARY:
+            self._by_id.pop(child.spec.id, None)
+        mode = self._chief.auto_shutdown
+        if mode is AutoShutdown.NEVER or not child.spec.significant:
+            return
+        others = [other for other in self._by_id.values() if other.spec.significant]
+        if mode is AutoShutdown.ANY_SIGNIFICANT or all(other.is_over for other in others):
+            self._fail(Stop("shutdown"))
+
+    def _fail(self, error: BaseException) -> None:
         self._process.mailbox.deliver(Failed(error))
 
     # What others ask
@@ -321,6 +320,7 @@ class Supervision:
         known = self._by_id.get(spec.id)
         if known is not None:
             raise AlreadyStarted(self._process.pid, spec.id, known.pid)
+        self._chief._fauxtp_check(spec)
         child = self._new_child(spec)
         self._begin(partial(self._start_new, child), child, from_, revocable=True)
 
@@ -358,7 +358,7 @@ class Supervision:
             raise AlreadyStarted(self._process.pid, child.spec.id, child.pid)
 
 
-def _must_restart(restart: RestartType, reason: ExitReason) -> bool:
-    if restart is RestartType.TRANSIENT:
-        return reason.abnormal
-    return restart is RestartType.PERMANENT
+async def _after(seconds: float, waiting: CancelScope, work: Callable[[], object]) -> None:
+    with waiting:
+        await sleep(seconds)
+        work()

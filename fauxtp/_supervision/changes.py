@@ -48,6 +48,7 @@ class Changes:
     def __init__(self, on_error: Callable[[Exception], object]) -> None:
         self._on_error = on_error
         self._under_way: dict[_Change, None] = {}
+        self._has_ended = False
 
     @property
     def are_under_way(self) -> bool:
@@ -64,8 +65,11 @@ class Changes:
     ) -> None:
         """Do `work` in `group` when its turn in the line of `of` has come; answer `from_`.
 
-        What is `revocable` may be called off by whoever wants the contrary.
+        What is `revocable` may be called off by whoever wants the contrary. After the `end`,
+        nothing is begun.
         """
+        if self._has_ended:
+            return
         change = _Change(of, revocable)
         self._under_way[change] = None
         of.line[change] = None  # here: tasks need not begin in the order in which they are made
@@ -116,6 +120,7 @@ class Changes:
 
     async def end(self) -> None:
         """Cancel all of them, and wait until they are over."""
+        self._has_ended = True
         for change in list(self._under_way):
             change.scope.cancel()
         for change in list(self._under_way):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, final
 
+from anyio import CancelScope, current_time
+
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.process import Process
 from fauxtp._supervision.changes import Line
@@ -38,11 +40,11 @@ class ChildDown:
 
 @final
 class Failed:
-    """The message that a change has failed, and the supervisor with it."""
+    """The message that a change has failed, or is the last, and the supervisor ends with it."""
 
     __slots__ = ("error",)
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
@@ -50,7 +52,20 @@ class Failed:
 class Child:
     """A child: its spec, its process while it has one, and how often it was started again."""
 
-    __slots__ = ("is_new", "line", "process", "restarts", "spec", "watch")
+    __slots__ = (
+        "_failures",
+        "_is_waiting",
+        "_restarts_at",
+        "intensity",
+        "is_new",
+        "is_over",
+        "line",
+        "process",
+        "restarts",
+        "spec",
+        "started_at",
+        "watch",
+    )
 
     def __init__(self, spec: ChildSpec, line: Line) -> None:
         self.spec = spec
@@ -58,7 +73,13 @@ class Child:
         self.process: Process | None = None
         self.restarts = 0
         self.is_new = True  # it has yet to start for the first time
+        self.is_over = False  # it has ended, and is not to be started again
         self.watch = Ref()
+        self.intensity = spec.intensity
+        self.started_at: float | None = None  # if it was, since it last failed
+        self._failures = 0  # in a row
+        self._is_waiting: CancelScope | None = None
+        self._restarts_at: float | None = None
 
     @property
     def pid(self) -> PID | None:
@@ -66,5 +87,29 @@ class Child:
 
     @property
     def info(self) -> ChildInfo:
-        spec = self.spec
-        return ChildInfo(spec.id, self.pid, spec.actor_class, spec.restart, self.restarts)
+        spec, at = self.spec, self._restarts_at
+        seconds = None if at is None else max(0.0, at - current_time())
+        return ChildInfo(spec.id, self.pid, spec.actor_class, spec.restart, self.restarts, seconds)
+
+    def begin_to_wait(self) -> tuple[float, CancelScope]:
+        """Return how long it waits to be started again, and what ends the wait early."""
+        assert self.spec.backoff is not None
+        now = current_time()
+        if self.started_at is not None and now - self.started_at >= self.spec.backoff.most:
+            self._failures = 0
+        self.started_at = None
+        self._failures += 1
+        seconds = self.spec.backoff.seconds(self._failures)
+        self._restarts_at, self._is_waiting = now + seconds, CancelScope()
+        return seconds, self._is_waiting
+
+    def end_waiting(self) -> None:
+        """Wait no longer to be started again: it is started, or not to be."""
+        if self._is_waiting is not None:
+            self._is_waiting.cancel()
+        self._restarts_at = self._is_waiting = None
+
+    @property
+    def has_failed_again(self) -> bool:
+        """Whether its last failure was not the first in a row."""
+        return self._failures > 1

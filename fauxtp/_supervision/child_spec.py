@@ -8,9 +8,12 @@ from enum import Enum
 from typing import Any, final
 
 from fauxtp._actors.actor import Actor
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._supervision.backoff import Backoff
+from fauxtp._supervision.intensity import Intensity
 from fauxtp.registry import PID
 
-__all__ = ["ChildInfo", "ChildSpec", "RestartStrategy", "RestartType"]
+__all__ = ["AutoShutdown", "ChildInfo", "ChildSpec", "RestartStrategy", "RestartType"]
 
 
 class RestartStrategy(Enum):
@@ -29,12 +32,25 @@ class RestartType(Enum):
     TEMPORARY = "temporary"
 
 
+class AutoShutdown(Enum):
+    """When a supervisor ends by itself: when one significant child has ended, or all have."""
+
+    NEVER = "never"
+    ANY_SIGNIFICANT = "any_significant"
+    ALL_SIGNIFICANT = "all_significant"
+
+
 _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("args", Sequence, "a sequence"),
     ("kwargs", dict, "a dict"),
     ("restart", RestartType, "a RestartType"),
     ("shutdown", (int, float), "a number"),
     ("register_as", (str, type(None)), "a name or None"),
+    ("start_timeout", (int, float, type(None)), "a number or None"),
+    ("backoff", (Backoff, type(None)), "a Backoff or None"),
+    ("max_restarts", (int, type(None)), "an int or None"),
+    ("max_seconds", (int, float), "a number"),
+    ("significant", bool, "a bool"),
 )
 
 
@@ -44,7 +60,16 @@ class ChildSpec:
 
     `id` tells it from its siblings. `actor_class(*args, **kwargs)` makes it. `shutdown` is
     how many seconds it has to end when told so, before it is cancelled. With `register_as`,
-    it has that name from before its `init`, also each time that it is restarted.
+    it has that name from before its `init`, also each time that it is restarted. An `init` that
+    takes longer than `start_timeout` seconds, if that is not None, has failed.
+
+    With a `backoff`, its supervisor waits before each restart, and goes on trying. With
+    `max_restarts` it has a restart intensity of its own: after more than so many restarts within
+    `max_seconds` it is given up, and its supervisor goes on without it. In both cases its restarts
+    do not count towards the intensity of the supervisor.
+
+    The end of a `significant` child may be that of the supervisor: see `AutoShutdown`. Who is
+    always restarted cannot be.
 
     Raises `ValueError` if `id` or `register_as` is empty, or a field is not what it should be.
     """
@@ -56,6 +81,11 @@ class ChildSpec:
     restart: RestartType = RestartType.PERMANENT
     shutdown: float = 5.0
     register_as: str | None = None
+    start_timeout: float | None = None
+    backoff: Backoff | None = None
+    max_restarts: int | None = None
+    max_seconds: float = 5.0
+    significant: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or str.__len__(self.id) == 0:
@@ -72,12 +102,34 @@ class ChildSpec:
                 raise ValueError(
                     f"expected the {name} of {self.id!r} to be {words}, got {type(came).__name__}"
                 )
-        if not self.shutdown >= 0:
-            raise ValueError(
-                f"expected the shutdown of {self.id!r} to be at least 0, got {self.shutdown}"
-            )
+        for name in ("shutdown", "start_timeout", "max_restarts", "max_seconds"):
+            came = getattr(self, name)
+            if came is not None and not came >= 0:
+                raise ValueError(
+                    f"expected the {name} of {self.id!r} to be at least 0, got {came}"
+                )
+        if self.significant and self.restart is RestartType.PERMANENT:
+            raise ValueError(f"expected {self.id!r} not to be significant: it is always restarted")
         if self.register_as is not None and str.__len__(self.register_as) == 0:
             raise ValueError(f"expected the register_as of {self.id!r} to have characters, got ''")
+
+    @property
+    def intensity(self) -> Intensity | None:
+        """A new restart intensity, if the child has one of its own."""
+        if self.max_restarts is None:
+            return None
+        return Intensity(self.max_restarts, self.max_seconds)
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether its restarts do not count towards the intensity of its supervisor."""
+        return self.max_restarts is not None or self.backoff is not None
+
+    def must_restart(self, reason: ExitReason) -> bool:
+        """Return whether it is started again after an end by `reason`."""
+        if self.restart is RestartType.TRANSIENT:
+            return reason.abnormal
+        return self.restart is RestartType.PERMANENT
 
 
 @final
@@ -86,7 +138,7 @@ class ChildInfo:
     """What a supervisor tells of a child.
 
     `pid` is None while it does not run. `restarts` is how often its supervisor has started it
-    again.
+    again. `restarts_in` is in how many seconds it will do so, if it waits for that.
     """
 
     id: str
@@ -94,3 +146,4 @@ class ChildInfo:
     actor_class: type[Actor]
     restart: RestartType
     restarts: int = 0
+    restarts_in: float | None = None

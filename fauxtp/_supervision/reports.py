@@ -7,8 +7,17 @@ from fauxtp._base.logs import logger
 from fauxtp._core.process import Process
 from fauxtp._core.reports import facts, who
 from fauxtp._supervision.child_spec import ChildSpec
+from fauxtp._supervision.intensity import Intensity
 
-__all__ = ["cut_off", "not_restarted", "restarting", "started_child"]
+__all__ = [
+    "cut_off",
+    "gave_up",
+    "hook_failed",
+    "not_restarted",
+    "restarting",
+    "started_child",
+    "waits",
+]
 
 
 def started_child(chief: Process, spec: ChildSpec, child: Process) -> None:
@@ -58,4 +67,38 @@ def cut_off(chief: Process, spec: ChildSpec, child: Process) -> None:
         who(child),
         spec.shutdown,
         extra=facts(chief, child=spec.id, child_pid=repr(child.pid), shutdown=spec.shutdown),
+    )
+
+
+def waits(
+    chief: Process, spec: ChildSpec, reason: ExitReason, seconds: float, error: Exception | None
+) -> None:
+    """Tell that a supervisor waits before it starts a child again, after an `error` of `init`."""
+    logger().warning(
+        "%s restarts child %r, which ended by %s, in %.3g s",
+        who(chief),
+        spec.id,
+        reason,
+        seconds,
+        exc_info=error,
+        extra=facts(chief, child=spec.id, child_reason=str(reason), seconds=seconds),
+    )
+
+
+def gave_up(chief: Process, spec: ChildSpec, intensity: Intensity) -> None:
+    """Tell that a child crashes too often by its own restart intensity, and stays down."""
+    logger().error(
+        "%s gives up child %r: it would be restarted more than %s times in %g s",
+        who(chief),
+        spec.id,
+        intensity.max_restarts,
+        intensity.max_seconds,
+        extra=facts(chief, child=spec.id),
+    )
+
+
+def hook_failed(chief: Process, name: str, error: Exception) -> None:
+    """Tell that a hook of a supervisor's class has raised, which harms nobody."""
+    logger().error(
+        "%s of %s has failed", name, who(chief), exc_info=error, extra=facts(chief, hook=name)
     )

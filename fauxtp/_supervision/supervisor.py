@@ -7,6 +7,7 @@ from typing import Any
 
 from fauxtp._actors.genserver import GenServer
 from fauxtp._base.arguments import expect_text, unexpected
+from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import shown
 from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.ports import Behaviour
@@ -14,7 +15,7 @@ from fauxtp._loops.current import give_way
 from fauxtp._messaging.sending import call
 from fauxtp._supervision.behaviour import Supervision
 from fauxtp._supervision.child import Question
-from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartStrategy
+from fauxtp._supervision.child_spec import AutoShutdown, ChildInfo, ChildSpec, RestartStrategy
 from fauxtp.registry import PID
 
 __all__ = [
@@ -60,10 +61,23 @@ class Supervisor(GenServer[Any, Any]):
     strategy: RestartStrategy = RestartStrategy.ONE_FOR_ONE
     max_restarts: int = 3
     max_seconds: float = 5.0
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
 
     def child_specs(self) -> list[ChildSpec]:
         """Return the specs of the children, in the order in which they start."""
         return []
+
+    def on_restart(self, child: ChildInfo, reason: ExitReason, count: int, /) -> object:
+        """Hear that `child`, which ended by `reason`, is started again, for the `count`th time.
+
+        What this raises is logged, and harms nobody; so with `on_give_up`.
+        """
+
+    def on_give_up(self, child: ChildInfo, reason: ExitReason, /) -> object:
+        """Hear that `child`, which ended by `reason`, is given up, as it crashes too often.
+
+        If it has no restart intensity of its own, the supervisor ends.
+        """
 
     def child(self, id: str) -> PID | None:  # noqa: A002
         """Return the PID of the child `id`, or None if it does not run, or is not known."""
@@ -86,6 +100,8 @@ class Supervisor(GenServer[Any, Any]):
         """Return the specs of the children, if they and the intensity make sense."""
         if not isinstance(self.strategy, RestartStrategy):
             raise unexpected("strategy", "a RestartStrategy", self.strategy)
+        if not isinstance(self.auto_shutdown, AutoShutdown):
+            raise unexpected("auto_shutdown", "an AutoShutdown", self.auto_shutdown)
         for name in ("max_restarts", "max_seconds"):
             if not isinstance(getattr(self, name), (int, float)):
                 raise unexpected(name, "a number", getattr(self, name))
@@ -96,7 +112,15 @@ class Supervisor(GenServer[Any, Any]):
             )
         specs = self.child_specs()
         _check_specs(specs)
+        for spec in specs:
+            self._fauxtp_check(spec)
         return specs
+
+    def _fauxtp_check(self, spec: ChildSpec) -> None:
+        if spec.significant and self.auto_shutdown is AutoShutdown.NEVER:
+            raise ValueError(
+                f"expected {spec.id!r} not to be significant: its supervisor does not shut down"
+            )
 
 
 def _check_specs(specs: list[ChildSpec]) -> None:

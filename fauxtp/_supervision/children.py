@@ -1,0 +1,156 @@
+"""Children of a supervisor: how each of them is started and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+from anyio import (
+    CancelScope,
+    Event,
+    create_task_group,
+    current_time,
+    get_cancelled_exc_class,
+    move_on_after,
+)
+from anyio.abc import TaskGroup
+
+from fauxtp._actors.actor import Actor
+from fauxtp._actors.lifecycle import OnExit, launch
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.process import Process
+from fauxtp._messaging.exits import wait_exit
+from fauxtp._supervision import reports
+from fauxtp._supervision.child import Child, ChildDown
+from fauxtp._supervision.child_spec import ChildSpec
+from fauxtp.errors import ReceiveTimeout
+from fauxtp.registry import PID, Ref
+
+__all__ = ["SHUTDOWN", "Children", "Shelter", "kill", "launched"]
+
+SHUTDOWN: Final = ExitReason("shutdown")
+_KILLED: Final = ExitReason("killed", abnormal=True)
+
+
+@final
+class Shelter:
+    """A task group that lives until it is closed, also when everything around it is cancelled."""
+
+    def __init__(self) -> None:
+        self._is_open, self._closing = Event(), Event()
+        self.group: TaskGroup
+
+    async def keep(self) -> None:
+        """Keep it open: a task for this."""
+        with CancelScope(shield=True):
+            async with create_task_group() as self.group:
+                self._is_open.set()
+                await self._closing.wait()
+
+    async def opened(self) -> None:
+        """Wait until tasks can be started in it."""
+        await self._is_open.wait()
+
+    def close(self) -> None:
+        """Let it end when the tasks in it have."""
+        self._closing.set()
+
+
+async def launched(
+    spec: ChildSpec,
+    group: TaskGroup,
+    supervisor: PID,
+    keep: Callable[[Process], object],
+    on_exit: OnExit | None = None,
+) -> Process:
+    """Start what `spec` tells of in `group`, and return its process.
+
+    Raises what its `init` raises, and `TimeoutError` if that takes longer than the spec allows.
+    If the start is given up, by that or from outside, `keep` gets the process: it has yet to end.
+    """
+    actor = spec.actor_class(*spec.args, **spec.kwargs)
+    if spec.start_timeout is None:
+        return await _launched(actor, spec, group, supervisor, keep, on_exit)
+    with move_on_after(spec.start_timeout):
+        return await _launched(actor, spec, group, supervisor, keep, on_exit)
+    raise TimeoutError(f"init of child {spec.id!r} took longer than {spec.start_timeout:g} s")
+
+
+async def _launched(
+    actor: Actor,
+    spec: ChildSpec,
+    group: TaskGroup,
+    supervisor: PID,
+    keep: Callable[[Process], object],
+    on_exit: OnExit | None,
+) -> Process:
+    try:
+        return await launch(
+            actor, group, on_exit=on_exit, register_as=spec.register_as, supervisor=supervisor
+        )
+    except get_cancelled_exc_class():
+        if actor._fauxtp_process is not None:
+            keep(actor._fauxtp_process)
+        raise
+
+
+async def kill(chief: Process, spec: ChildSpec, process: Process) -> None:
+    """End a child that has not ended in the time that it had for that."""
+    reports.cut_off(chief, spec, process)
+    process.kill(SHUTDOWN, _KILLED)
+    await wait_exit(process.pid)
+
+
+@final
+class Children:
+    """The children of a supervisor, `chief`, by id and in the order in which they start."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Child] = {}
+        self.shelter = Shelter()
+
+    async def start(self, chief: Process, child: Child) -> None:
+        """Start `child`, and have `chief` told of its end."""
+        child.end_waiting()
+        spec, watch, mailbox = child.spec, child.watch, chief.mailbox
+
+        def keep(process: Process) -> None:
+            child.process = process
+
+        try:
+            process = await launched(spec, self.shelter.group, chief.pid, keep)
+        except TimeoutError:
+            await self.stop(chief, child)
+            raise
+        child.process = process
+        child.is_new = child.is_over = False
+        child.started_at = current_time()
+
+        def tell(pid: PID, reason: ExitReason) -> None:
+            mailbox.deliver(ChildDown(spec.id, watch, reason))
+
+        if process.watch(watch, tell):
+            reports.started_child(chief, spec, process)
+        else:
+            assert process.reason is not None
+            tell(process.pid, process.reason)
+
+    async def stop(self, chief: Process, child: Child) -> None:
+        """Stop `child` if it runs, and wait for its end."""
+        child.end_waiting()
+        watch, child.watch = child.watch, Ref()  # what is told of it from here on is no news
+        process = child.process
+        if process is None:
+            return
+        process.watchers.pop(watch, None)
+        process.request_exit(SHUTDOWN)
+        try:
+            await wait_exit(process.pid, child.spec.shutdown)
+        except ReceiveTimeout:
+            await kill(chief, child.spec, process)
+        child.process = None  # only now: if this is cancelled, the end has to go on with it
+
+    async def stop_all(self, chief: Process, children: list[Child]) -> None:
+        """Stop `children`, the last one first."""
+        for child in reversed(children):
+            await self.stop(chief, child)
