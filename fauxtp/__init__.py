@@ -42,6 +42,7 @@ from fauxtp.errors import (
     NoProcess,
     ProcessExited,
     ReceiveTimeout,
+    TooManyChildren,
 )
 from fauxtp.registry import (
     PID,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         RestartStrategy,
         RestartType,
     )
+    from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
     from fauxtp._supervision.supervisor import (
         Supervisor,
         count_children,
@@ -90,6 +92,7 @@ __all__ = [
     "ChildSpec",
     "DeadLetter",
     "Down",
+    "DynamicSupervisor",
     "Exit",
     "ExitReason",
     "FauxtpError",
@@ -113,6 +116,7 @@ __all__ = [
     "Supervisor",
     "Task",
     "TaskHandle",
+    "TooManyChildren",
     "call",
     "call_blocking",
     "cast",
@@ -157,6 +161,7 @@ _LATER = {
         "RestartType",
     ),
     "observe.processes": ("ProcessInfo", "process_info", "process_infos", "processes", "tree"),
+    "_supervision.dynamic_supervisor": ("DynamicSupervisor",),
     "_supervision.supervisor": (
         "Supervisor",
         "count_children",

@@ -23,6 +23,7 @@ __all__ = [
     "NoProcess",
     "ProcessExited",
     "ReceiveTimeout",
+    "TooManyChildren",
 ]
 
 
@@ -109,15 +110,15 @@ class MailboxClosed(FauxtpError):
 
 
 class NoChild(FauxtpError, LookupError):
-    """A supervisor has no child of that id.
+    """A supervisor has no child of that id, or none with that PID.
 
-    `supervisor` is the PID or name that was asked, `id` the child's.
+    `supervisor` is the PID or name that was asked, `id` what it was asked for.
     """
 
-    def __init__(self, supervisor: PID | str, id: str) -> None:  # noqa: A002
+    def __init__(self, supervisor: PID | str, id: PID | str) -> None:  # noqa: A002
         super().__init__(f"{supervisor!r} has no child {id!r}")
         self.supervisor: PID | str = supervisor
-        self.id: str = id
+        self.id: PID | str = id
 
 
 class AlreadyStarted(FauxtpError, ValueError):
@@ -133,6 +134,18 @@ class AlreadyStarted(FauxtpError, ValueError):
         self.supervisor: object = supervisor
         self.id: str = id
         self.pid: object = pid
+
+
+class TooManyChildren(FauxtpError):
+    """A supervisor has as many children as it may have.
+
+    `supervisor` is the PID that was asked, `max_children` how many it may have.
+    """
+
+    def __init__(self, supervisor: object, max_children: int) -> None:
+        super().__init__(f"{supervisor!r} has {max_children} children, and may have no more")
+        self.supervisor: object = supervisor
+        self.max_children: int = max_children
 
 
 class MaxRestartsExceeded(FauxtpError):

@@ -367,7 +367,7 @@ def test_a_backoff_that_makes_no_sense_is_refused(
         ({"max_restarts": -1}, "the max_restarts of 'it' to be at least 0, got -1"),
         ({"max_seconds": math.nan}, "the max_seconds of 'it' to be at least 0, got nan"),
         ({"significant": 1}, "the significant of 'it' to be a bool, got int"),
-        ({"significant": True}, "expected 'it' not to be significant: it is always restarted"),
+        ({"significant": True}, "the significant of 'it' to be False, as it is always restarted"),
     ],
 )
 def test_a_spec_that_makes_no_sense_is_refused(fields: dict[str, Any], told: str) -> None:

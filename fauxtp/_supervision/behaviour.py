@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol, final
 
-from anyio import CancelScope, sleep
+from anyio import CancelScope
 
 from fauxtp._actors.actor import children_of, started
 from fauxtp._actors.serving import Stop, serve
@@ -20,10 +20,9 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import NO_REPLY, Call, reply
 from fauxtp._core.ports import Handlers, Startable
 from fauxtp._core.process import Process
-from fauxtp._core.reports import who
 from fauxtp._supervision import reports
 from fauxtp._supervision.changes import Changes, Line
-from fauxtp._supervision.child import Child, ChildDown, Failed, Question
+from fauxtp._supervision.child import Child, ChildDown, Failed, Question, after
 from fauxtp._supervision.child_spec import (
     AutoShutdown,
     ChildInfo,
@@ -32,9 +31,9 @@ from fauxtp._supervision.child_spec import (
     RestartType,
 )
 from fauxtp._supervision.children import Children
-from fauxtp._supervision.hooks import hook
 from fauxtp._supervision.intensity import Intensity
-from fauxtp.errors import AlreadyStarted, MaxRestartsExceeded, NoChild
+from fauxtp._supervision.restarts import Hooks, may_restart
+from fauxtp.errors import AlreadyStarted, NoChild
 from fauxtp.registry import PID
 
 __all__ = ["Supervision"]
@@ -42,7 +41,7 @@ __all__ = ["Supervision"]
 PATIENCE: Final = 1.0  # seconds that a question waits for changes, to see them done
 
 
-class Chief(Startable, Handlers, Protocol):
+class Chief(Startable, Handlers, Hooks, Protocol):
     """What the user's class of a supervisor has made."""
 
     strategy: RestartStrategy
@@ -50,8 +49,6 @@ class Chief(Startable, Handlers, Protocol):
     max_seconds: float
     auto_shutdown: AutoShutdown
 
-    def on_restart(self, child: ChildInfo, reason: ExitReason, count: int, /) -> object: ...
-    def on_give_up(self, child: ChildInfo, reason: ExitReason, /) -> object: ...
     def _fauxtp_specs(self) -> list[ChildSpec]: ...
     def _fauxtp_check(self, spec: ChildSpec) -> None: ...
 
@@ -177,7 +174,7 @@ class Supervision:
             seconds,
             None if child.has_failed_again else error,
         )
-        children_of(self._chief).start_soon(_after, seconds, waiting, again)
+        children_of(self._chief).start_soon(after, seconds, waiting, again)
 
     async def _restart(self, child: Child, message: ChildDown) -> None:
         if child.process is not None or not self._is_news(message):
@@ -218,25 +215,8 @@ class Supervision:
                 return everyone[everyone.index(child) :]
 
     def _may_restart(self, child: Child, reason: ExitReason) -> bool:
-        """Count one more restart of `child`; return False if it is given up.
-
-        Raises `MaxRestartsExceeded` if the supervisor is.
-        """
-        chief, spec = self._process, child.spec
-        intensity = child.intensity if spec.stands_alone else self._intensity
-        count = child.restarts + 1 if intensity is None else intensity.count()
-        if intensity is None or not intensity.is_exceeded:
-            hook(chief, self._chief.on_restart, child.info, reason, count)
-            if spec.backoff is None:
-                reports.restarting(chief, spec, reason, count)
+        if may_restart(self._process, self._chief, self._intensity, child, reason):
             return True
-        error = MaxRestartsExceeded(
-            spec.id, intensity.max_restarts, intensity.max_seconds, supervisor=who(chief)
-        )
-        hook(chief, self._chief.on_give_up, child.info, reason)
-        if child.intensity is None:
-            raise error from reason.exception
-        reports.gave_up(chief, spec, intensity)
         self._is_over(child)
         return False
 
@@ -300,8 +280,11 @@ class Supervision:
         self._by_id[spec.id] = child = Child(spec, {} if alone else self._line)
         return child
 
-    def _known(self, id_: str) -> Child:
-        child = self._by_id.get(id_)
+    def _known(self, id_: str | PID) -> Child:
+        if isinstance(id_, str):
+            child = self._by_id.get(id_)
+        else:
+            child = next((one for one in self._by_id.values() if one.pid is id_), None)
         if child is None:
             raise NoChild(self._process.pid, id_)
         return child
@@ -356,9 +339,3 @@ class Supervision:
     def _expect_down(self, child: Child) -> None:
         if child.pid is not None:
             raise AlreadyStarted(self._process.pid, child.spec.id, child.pid)
-
-
-async def _after(seconds: float, waiting: CancelScope, work: Callable[[], object]) -> None:
-    with waiting:
-        await sleep(seconds)
-        work()

@@ -10,6 +10,7 @@ from typing import Any, Protocol, final
 
 from anyio import CancelScope, Event, move_on_after
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call, reply
@@ -27,7 +28,14 @@ class _Change:
     def __init__(self, of: InLine, revocable: bool) -> None:
         self.of, self.revocable = of, revocable
         self.scope = CancelScope()
-        self.turn, self.done = Event(), Event()
+        self.turn: Event | None = None  # if it has to wait for it
+        self.done: Event | None = None  # if somebody waits for that
+
+    async def over(self) -> None:
+        """Wait until it is over."""
+        if self.done is None:
+            self.done = Event()
+        await self.done.wait()
 
 
 Line = dict[_Change, None]
@@ -72,8 +80,9 @@ class Changes:
             return
         change = _Change(of, revocable)
         self._under_way[change] = None
+        if of.line:
+            change.turn = Event()
         of.line[change] = None  # here: tasks need not begin in the order in which they are made
-        _let_go_on(of.line)
         try:
             group.start_soon(self._carry_out, change, work, from_, name="a change of children")
         except BaseException:
@@ -85,7 +94,10 @@ class Changes:
     ) -> None:
         try:
             with change.scope:
-                await change.turn.wait()
+                if change.turn is not None:
+                    await change.turn.wait()
+                elif change.scope.cancel_called:
+                    await checkpoint()
                 answer = await work()
                 if from_ is not None:
                     reply(from_, answer)
@@ -104,7 +116,8 @@ class Changes:
         self._under_way.pop(change, None)
         change.of.line.pop(change, None)
         _let_go_on(change.of.line)
-        change.done.set()
+        if change.done is not None:
+            change.done.set()
 
     def call_off(self, of: InLine) -> None:
         """Cancel what is done to `of` and revocable; whoever is next in line sees to the rest."""
@@ -116,7 +129,7 @@ class Changes:
         """Wait until what is under way now is done, but not longer than that."""
         with move_on_after(seconds):
             for change in list(self._under_way):
-                await change.done.wait()
+                await change.over()
 
     async def end(self) -> None:
         """Cancel all of them, and wait until they are over."""
@@ -124,10 +137,11 @@ class Changes:
         for change in list(self._under_way):
             change.scope.cancel()
         for change in list(self._under_way):
-            await change.done.wait()
+            await change.over()
 
 
 def _let_go_on(line: Line) -> None:
     for first in line:
-        first.turn.set()
+        if first.turn is not None:
+            first.turn.set()
         return

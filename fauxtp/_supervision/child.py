@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, final
 
-from anyio import CancelScope, current_time
+from anyio import CancelScope, current_time, sleep
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.process import Process
@@ -12,7 +13,7 @@ from fauxtp._supervision.changes import Line
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec
 from fauxtp.registry import PID, Ref
 
-__all__ = ["Child", "ChildDown", "Failed", "Question"]
+__all__ = ["Child", "ChildDown", "Failed", "Question", "after"]
 
 
 @final
@@ -113,3 +114,10 @@ class Child:
     def has_failed_again(self) -> bool:
         """Whether its last failure was not the first in a row."""
         return self._failures > 1
+
+
+async def after(seconds: float, waiting: CancelScope, work: Callable[[], object]) -> None:
+    """Do `work` after so many seconds, if nobody cancels the wait."""
+    with waiting:
+        await sleep(seconds)
+        work()

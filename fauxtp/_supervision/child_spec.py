@@ -109,7 +109,8 @@ class ChildSpec:
                     f"expected the {name} of {self.id!r} to be at least 0, got {came}"
                 )
         if self.significant and self.restart is RestartType.PERMANENT:
-            raise ValueError(f"expected {self.id!r} not to be significant: it is always restarted")
+            expected = f"expected the significant of {self.id!r} to be False"
+            raise ValueError(f"{expected}, as it is always restarted, got True")
         if self.register_as is not None and str.__len__(self.register_as) == 0:
             raise ValueError(f"expected the register_as of {self.id!r} to have characters, got ''")
 

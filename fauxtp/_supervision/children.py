@@ -94,11 +94,10 @@ async def _launched(
         raise
 
 
-async def kill(chief: Process, spec: ChildSpec, process: Process) -> None:
+def kill(chief: Process, spec: ChildSpec, process: Process) -> None:
     """End a child that has not ended in the time that it had for that."""
     reports.cut_off(chief, spec, process)
     process.kill(SHUTDOWN, _KILLED)
-    await wait_exit(process.pid)
 
 
 @final
@@ -147,7 +146,8 @@ class Children:
         try:
             await wait_exit(process.pid, child.spec.shutdown)
         except ReceiveTimeout:
-            await kill(chief, child.spec, process)
+            kill(chief, child.spec, process)
+            await wait_exit(process.pid)
         child.process = None  # only now: if this is cancelled, the end has to go on with it
 
     async def stop_all(self, chief: Process, children: list[Child]) -> None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import final
+from typing import Protocol, final
 
 from anyio import current_time
 
-__all__ = ["Intensity"]
+from fauxtp._base.arguments import unexpected
+
+__all__ = ["Intensity", "intensity_of"]
+
+
+class Limits(Protocol):
+    """What says how many restarts there may be: a supervisor's class."""
+
+    max_restarts: int
+    max_seconds: float
 
 
 @final
@@ -32,3 +41,16 @@ class Intensity:
     def is_exceeded(self) -> bool:
         """Whether there were more than there may be, as the last was counted."""
         return len(self._times) > self.max_restarts
+
+
+def intensity_of(limits: Limits) -> Intensity:
+    """Return the intensity that a class says, or raise what is wrong with it."""
+    for name in ("max_restarts", "max_seconds"):
+        if not isinstance(getattr(limits, name), (int, float)):
+            raise unexpected(name, "a number", getattr(limits, name))
+    if not (limits.max_restarts >= 0 and limits.max_seconds >= 0):
+        raise ValueError(
+            "expected max_restarts and max_seconds to be at least 0,"
+            f" got {limits.max_restarts} and {limits.max_seconds}"
+        )
+    return Intensity(limits.max_restarts, limits.max_seconds)

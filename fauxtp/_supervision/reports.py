@@ -22,7 +22,10 @@ __all__ = [
 
 def started_child(chief: Process, spec: ChildSpec, child: Process) -> None:
     """Tell that a supervisor has started a child."""
-    logger().info(
+    log = logger()
+    if not log.isEnabledFor(20):  # INFO; and the words take longer than most starts
+        return
+    log.info(
         "%s started child %r: %s",
         who(chief),
         spec.id,

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from fauxtp._actors.genserver import GenServer
 from fauxtp._base.arguments import expect_text, unexpected
-from fauxtp._base.exit_reason import ExitReason
-from fauxtp._base.texts import shown
-from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.ports import Behaviour
 from fauxtp._loops.current import give_way
 from fauxtp._messaging.sending import call
+from fauxtp._supervision.any_supervisor import AnySupervisor
 from fauxtp._supervision.behaviour import Supervision
 from fauxtp._supervision.child import Question
 from fauxtp._supervision.child_spec import AutoShutdown, ChildInfo, ChildSpec, RestartStrategy
+from fauxtp._supervision.intensity import intensity_of
 from fauxtp.registry import PID
 
 __all__ = [
@@ -31,7 +28,7 @@ __all__ = [
 USUAL = 5.0  # seconds to wait for what a supervisor knows
 
 
-class Supervisor(GenServer[Any, Any]):
+class Supervisor(AnySupervisor):
     """A process whose work is to keep others running.
 
     Subclass it and define `child_specs`. The children start in order, each after the `init`
@@ -41,6 +38,7 @@ class Supervisor(GenServer[Any, Any]):
     supervisor with `MaxRestartsExceeded`.
 
     >>> import anyio
+    >>> from fauxtp import GenServer, exit, whereis
     >>> class Store(GenServer):
     ...     pass
     >>> class Stores(Supervisor):
@@ -52,46 +50,23 @@ class Supervisor(GenServer[Any, Any]):
     ...         print([child.id for child in await which_children("stores")])
     ...         print(whereis("kvstore") is not None)
     ...         exit("stores")
-    >>> from fauxtp import exit, whereis
     >>> anyio.run(main)
     ['store']
     True
     """
 
     strategy: RestartStrategy = RestartStrategy.ONE_FOR_ONE
-    max_restarts: int = 3
-    max_seconds: float = 5.0
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
 
     def child_specs(self) -> list[ChildSpec]:
         """Return the specs of the children, in the order in which they start."""
         return []
 
-    def on_restart(self, child: ChildInfo, reason: ExitReason, count: int, /) -> object:
-        """Hear that `child`, which ended by `reason`, is started again, for the `count`th time.
-
-        What this raises is logged, and harms nobody; so with `on_give_up`.
-        """
-
-    def on_give_up(self, child: ChildInfo, reason: ExitReason, /) -> object:
-        """Hear that `child`, which ended by `reason`, is given up, as it crashes too often.
-
-        If it has no restart intensity of its own, the supervisor ends.
-        """
-
     def child(self, id: str) -> PID | None:  # noqa: A002
         """Return the PID of the child `id`, or None if it does not run, or is not known."""
         process = self._fauxtp_process
         supervision = None if process is None else process.actor
         return supervision.child(id) if isinstance(supervision, Supervision) else None
-
-    async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:
-        """Answer a call that is none of the questions to a supervisor: by an error."""
-        what = f"expected a question for a supervisor, got {shown(request)}"
-        from_.fail(ValueError(what))
-        return NO_REPLY, state
-
-    _fauxtp_keeps = ("run",)
 
     def _fauxtp_behaviour(self) -> Behaviour:
         return Supervision(self)
@@ -102,14 +77,7 @@ class Supervisor(GenServer[Any, Any]):
             raise unexpected("strategy", "a RestartStrategy", self.strategy)
         if not isinstance(self.auto_shutdown, AutoShutdown):
             raise unexpected("auto_shutdown", "an AutoShutdown", self.auto_shutdown)
-        for name in ("max_restarts", "max_seconds"):
-            if not isinstance(getattr(self, name), (int, float)):
-                raise unexpected(name, "a number", getattr(self, name))
-        if not (self.max_restarts >= 0 and self.max_seconds >= 0):
-            raise ValueError(
-                "expected max_restarts and max_seconds to be at least 0,"
-                f" got {self.max_restarts} and {self.max_seconds}"
-            )
+        intensity_of(self)
         specs = self.child_specs()
         _check_specs(specs)
         for spec in specs:
@@ -154,7 +122,7 @@ async def count_children(supervisor: PID | str, timeout: float | None = USUAL) -
     It waits as `which_children` does.
     """
     children = await which_children(supervisor, timeout)
-    supervisors = sum(issubclass(child.actor_class, Supervisor) for child in children)
+    supervisors = sum(issubclass(child.actor_class, AnySupervisor) for child in children)
     return {
         "specs": len(children),
         "active": sum(child.pid is not None for child in children),
@@ -171,8 +139,8 @@ async def start_child(supervisor: PID | str, spec: ChildSpec, timeout: float | N
     Raises `AlreadyStarted`, a `ValueError`, if there is a child of that id, `TypeError` if
     `spec` is no `ChildSpec`, and what its `init` raises.
     """
-    await give_way()
     if not isinstance(spec, ChildSpec):
+        await give_way()
         raise unexpected("spec", "a ChildSpec", spec)
     pid: PID = await call(supervisor, Question("start", spec), timeout)
     return pid
@@ -180,15 +148,18 @@ async def start_child(supervisor: PID | str, spec: ChildSpec, timeout: float | N
 
 async def terminate_child(
     supervisor: PID | str,
-    id: str,  # noqa: A002
+    id: str | PID,  # noqa: A002
     timeout: float | None = None,
 ) -> None:
     """Stop the child `id`, also while it starts. Its spec stays, unless it is temporary.
 
-    Raises `NoChild` if there is none of that id.
+    It may be known by its PID, too; that of a `DynamicSupervisor`, by its PID only.
+
+    Raises `NoChild` if there is none of that id or PID, and `TypeError` if `id` is neither.
     """
     await give_way()
-    await call(supervisor, Question("terminate", expect_text("id", id)), timeout)
+    child = id if type(id) is PID else expect_text("id", id)
+    await call(supervisor, Question("terminate", child), timeout)
 
 
 async def restart_child(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -83,6 +84,7 @@ REF = Kind(lambda world: [fauxtp.Ref()], lambda value: type(value) is fauxtp.Ref
 NAME = _one("a name", _some_text)
 NAME_OR_NONE = _one("a name", lambda value: value is None or _some_text(value))
 TEXT = _one("a text", _text)
+A_CHILD = _one("a text", lambda value: type(value) is fauxtp.PID or _text(value))
 TIMEOUT = Kind(lambda world: [0.0, 0.001], _timeout)
 NUMBER = Kind(lambda world: [0.0, 0.001], _number)
 NOT_NEGATIVE = _one(1, lambda value: _number(value) and value >= 0)
@@ -90,6 +92,7 @@ PATTERN = _one((object, lambda value: value), _pair)
 CALLABLE = _one(lambda *_: None, callable)
 ASYNC = _one(coroutine_function, callable)
 SIZE = _one(3, lambda value: isinstance(value, int) and value >= 0)
+MOST = _one(3, lambda value: value is None or (SIZE.accepts(value) and type(value) is not bool))
 GROUP = Kind(lambda world: [world.group, world.spent], lambda value: False)
 ACTOR_CLASS = _one(Idle, _actor_class)
 SPEC = Kind(lambda world: [fauxtp.ChildSpec("new", Idle)], _never)
@@ -195,6 +198,19 @@ async def _chief_with(world: World, name: str, value: Any) -> None:
     fauxtp.exit(await chief.start(task_group=world.group))
 
 
+async def _pool_with(world: World, name: str, value: Any) -> None:
+    pool: type[fauxtp.DynamicSupervisor] = type("Pool", (fauxtp.DynamicSupervisor,), {name: value})
+    fauxtp.exit(await pool.start(task_group=world.group))
+
+
+def _real(more_than: float, most: float = math.inf) -> Callable[[Any], bool]:
+    def accepts(value: Any) -> bool:
+        fits = _number(value) and type(value) is not bool
+        return fits and more_than < value <= most and value < math.inf
+
+    return accepts
+
+
 async def _receive(world: World, pattern: Any, timeout: Any) -> Any:
     world.mailbox.put_nowait("hello")
     world.mailbox.put_nowait(DEEP)
@@ -255,8 +271,15 @@ RULES: dict[str, list[Rule]] = {
         rule(lambda world, why: Idle().stop(why), TEXT),
     ],
     "ActorHandle": RECORD,
-    "Call": RECORD,
     "AlreadyStarted": RECORD,
+    "AutoShutdown": RECORD,
+    "Backoff": [
+        plain(lambda first: fauxtp.Backoff(first=first), _one(1, _real(0, 30))),
+        plain(lambda factor: fauxtp.Backoff(factor=factor), _one(1, _real(0.99))),
+        plain(lambda most: fauxtp.Backoff(most=most), _one(1, _real(0.09))),
+        plain(lambda jitter: fauxtp.Backoff(jitter=jitter), _one(1, _real(-0.1, 1))),
+    ],
+    "Call": RECORD,
     "CallCycle": RECORD,
     "Cast": RECORD,
     "ChildInfo": RECORD,
@@ -268,9 +291,21 @@ RULES: dict[str, list[Rule]] = {
         _field("restart", _one(fauxtp.RestartType.PERMANENT, _never)),
         _field("shutdown", NOT_NEGATIVE),
         _field("register_as", NAME_OR_NONE),
+        _field(
+            "start_timeout", _one(1, lambda value: value is None or NOT_NEGATIVE.accepts(value))
+        ),
+        _field("backoff", _one(None, lambda value: value is None)),
+        _field("max_restarts", _one(1, lambda value: value is None or SIZE.accepts(value))),
+        _field("max_seconds", NOT_NEGATIVE),
+        _field("significant", _one(False, lambda value: value is False)),
     ],
     "DeadLetter": RECORD,
     "Down": RECORD,
+    "DynamicSupervisor": [
+        rule(lambda world, value: _pool_with(world, "max_children", value), MOST),
+        rule(lambda world, value: _pool_with(world, "max_restarts", value), NOT_NEGATIVE),
+        rule(lambda world, value: _pool_with(world, "max_seconds", value), NOT_NEGATIVE),
+    ],
     "Exit": RECORD,
     "ExitReason": [plain(fauxtp.ExitReason, TEXT)],
     "FauxtpError": RECORD,
@@ -316,6 +351,7 @@ RULES: dict[str, list[Rule]] = {
         rule(lambda world, request: fauxtp.call(world.chief, (request,)), ANYTHING),
         rule(lambda world, request: fauxtp.send(world.chief, request), ANYTHING),
     ],
+    "TooManyChildren": RECORD,
     "Task": [
         plain(fauxtp.Task.spawn, ASYNC, GROUP),
         rule(
@@ -381,7 +417,7 @@ RULES: dict[str, list[Rule]] = {
             GROUP,
         )
     ],
-    "terminate_child": [plain(fauxtp.terminate_child, CHIEF, TEXT)],
+    "terminate_child": [plain(fauxtp.terminate_child, CHIEF, A_CHILD)],
     "tree": [plain(fauxtp.tree)],
     "unlink": [
         plain(fauxtp.unlink, HERE),

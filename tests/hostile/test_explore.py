@@ -22,7 +22,7 @@ from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Waiter
 from fauxtp._messaging import sending as messaging
-from fauxtp._supervision import behaviour as supervision
+from fauxtp._supervision import children as supervision
 from fauxtp.registry import retire
 from fauxtp.testing import SeedFailed, explore
 from hostile import effort, lives, talk

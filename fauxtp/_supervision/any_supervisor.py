@@ -1,0 +1,40 @@
+"""AnySupervisor: what the classes of all supervisors have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fauxtp._actors.genserver import GenServer
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.texts import shown
+from fauxtp._core.calls import NO_REPLY, Call
+from fauxtp._supervision.child_spec import ChildInfo
+
+__all__ = ["AnySupervisor"]
+
+
+class AnySupervisor(GenServer[Any, Any]):
+    """A process whose work is to keep others running, of whichever kind."""
+
+    max_restarts: int = 3
+    max_seconds: float = 5.0
+
+    def on_restart(self, child: ChildInfo, reason: ExitReason, count: int, /) -> object:
+        """Hear that `child`, which ended by `reason`, is started again, for the `count`th time.
+
+        What this raises is logged, and harms nobody; so with `on_give_up`.
+        """
+
+    def on_give_up(self, child: ChildInfo, reason: ExitReason, /) -> object:
+        """Hear that `child`, which ended by `reason`, is given up, as it crashes too often.
+
+        If it has no restart intensity of its own, the supervisor ends.
+        """
+
+    async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:
+        """Answer a call that is none of the questions to a supervisor: by an error."""
+        what = f"expected a question for a supervisor, got {shown(request)}"
+        from_.fail(ValueError(what))
+        return NO_REPLY, state
+
+    _fauxtp_keeps = ("run",)

@@ -1,0 +1,322 @@
+"""Supervision of children that come and go: any number of them, none of them in another's way.
+
+They have no order, and are known by their PIDs. Each of them is an entry in a dict and no more,
+until it ends against the plan: from then on there is a `Child` for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine
+from dataclasses import replace
+from functools import partial
+from operator import itemgetter
+from typing import Any, Protocol, final
+
+from anyio import CancelScope, current_time
+
+from fauxtp._actors.actor import children_of, started
+from fauxtp._actors.serving import serve
+from fauxtp._base.arguments import unexpected
+from fauxtp._base.coroutines import may_suspend
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.texts import shown
+from fauxtp._core.calls import NO_REPLY, Call, reply
+from fauxtp._core.ports import Handlers, Startable
+from fauxtp._core.process import Process, find_process
+from fauxtp._messaging.exits import wait_exit
+from fauxtp._supervision import reports
+from fauxtp._supervision.changes import Changes
+from fauxtp._supervision.child import Child, Failed, Question, after
+from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartType
+from fauxtp._supervision.children import SHUTDOWN, Shelter, kill, launched
+from fauxtp._supervision.intensity import Intensity, intensity_of
+from fauxtp._supervision.restarts import Hooks, may_restart
+from fauxtp.errors import AlreadyStarted, NameTaken, NoChild, ReceiveTimeout, TooManyChildren
+from fauxtp.registry import PID
+
+__all__ = ["DynamicSupervision"]
+
+_NEVER = RestartType.TEMPORARY
+
+
+class Chief(Startable, Handlers, Hooks, Protocol):
+    """What the user's class of a supervisor has made."""
+
+    max_children: int | None
+    max_restarts: int
+    max_seconds: float
+
+
+@final
+class Down:
+    """The message that a child has ended against the plan."""
+
+    __slots__ = ("pid", "reason")
+
+    def __init__(self, pid: PID, reason: ExitReason) -> None:
+        self.pid, self.reason = pid, reason
+
+
+@final
+class DynamicSupervision:
+    """The `fauxtp._core.ports.Behaviour` of a supervisor whose children come and go."""
+
+    def __init__(self, chief: Chief) -> None:
+        self._chief = chief
+        self._specs: dict[PID, ChildSpec] = {}  # of those that run
+        self._failed: dict[PID, Child] = {}  # those among them that were restarted
+        self._away: dict[PID, Child] = {}  # those to be restarted, by the PIDs that they had
+        self._starting = 0
+        self._shelter = Shelter()
+        self._changes = Changes(self._fail)
+        self._intensity: Intensity
+        self._is_ending = False
+        self._on_exit: Any = self._ended  # for all: so none has to keep a method of its own
+
+    @property
+    def trap_exit(self) -> bool:
+        return self._chief.trap_exit
+
+    @property
+    def _process(self) -> Process:
+        return started(self._chief)
+
+    # As any server
+
+    async def init(self) -> Any:
+        chief = self._chief
+        state = await chief.init()
+        self._intensity = intensity_of(chief)
+        _check_most(chief.max_children)
+        children_of(chief).start_soon(self._shelter.keep)
+        await self._shelter.opened()
+        return state
+
+    async def run(self, state: Any, /) -> Any:
+        raise NotImplementedError("a supervisor serves")
+
+    async def terminate(self, reason: ExitReason, state: Any, /) -> None:
+        await self._chief.terminate(reason, state)
+
+    async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:
+        if type(request) is not Question:
+            return await self._chief.handle_call(request, from_, state)
+        try:
+            answer = await self._answer(request, from_)
+        except Exception as error:  # it is the asker's affair
+            from_.fail(error)
+            answer = NO_REPLY
+        return answer, state
+
+    async def handle_cast(self, request: Any, state: Any, /) -> Any:
+        return await self._chief.handle_cast(request, state)
+
+    async def handle_task_end(self, pid: PID, status: str, result: Any, state: Any, /) -> Any:
+        return await self._chief.handle_task_end(pid, status, result, state)
+
+    async def handle_info(self, message: Any, state: Any, /) -> Any:
+        if type(message) is Down:
+            self._plan_restart(message.pid, message.reason)
+        elif type(message) is Failed:
+            raise message.error
+        else:
+            return await self._chief.handle_info(message, state)
+        return state
+
+    def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None]:
+        return serve(process)
+
+    _fauxtp_can_be_stepped = True
+
+    # What others ask
+
+    async def _answer(self, question: Question, from_: Call) -> Any:
+        """Return the answer, or `NO_REPLY` if it comes later; raise what the asker gets."""
+        subject = question.subject
+        match question.what:
+            case "which":
+                return self._infos()
+            case "start":
+                return await self._add(subject, from_)
+            case "terminate":
+                self._begin_to_terminate(subject, from_)
+                return NO_REPLY
+        kind = self._process.kind.__name__
+        raise ValueError(f"cannot {question.what} a child of {kind}: it is a DynamicSupervisor")
+
+    def _infos(self) -> list[ChildInfo]:
+        return [
+            self._failed[pid].info
+            if pid in self._failed
+            else ChildInfo(spec.id, pid, spec.actor_class, spec.restart)
+            for pid, spec in self._specs.items()
+        ] + [child.info for child in self._away.values()]
+
+    async def _add(self, spec: ChildSpec, from_: Call) -> Any:
+        most = self._chief.max_children
+        if most is not None and len(self._specs) + len(self._away) + self._starting >= most:
+            raise TooManyChildren(self._process.pid, most)
+        if spec.significant:
+            raise ValueError(
+                f"expected {spec.id!r} not to be significant: its supervisor does not shut down"
+            )
+        self._starting += 1
+        if _starts_at_once(spec):
+            return await self._start_new(spec)
+        self._changes.begin(
+            children_of(self._chief),
+            Child(spec, {}),
+            partial(self._start_new, spec),
+            from_,
+            revocable=True,
+        )
+        return NO_REPLY
+
+    async def _start_new(self, spec: ChildSpec) -> PID:
+        try:
+            return await self._start(spec)
+        except NameTaken as taken:
+            if taken.holder not in self._specs:
+                raise
+            raise AlreadyStarted(self._process.pid, spec.id, taken.holder) from None
+        finally:
+            self._starting -= 1
+
+    def _begin_to_terminate(self, pid: PID | str, from_: Call) -> None:
+        if not isinstance(pid, PID):
+            raise ValueError(f"expected the PID of a child, got the id {shown(pid)}")
+        away = self._away.pop(pid, None)
+        if away is not None:
+            self._changes.call_off(away)
+            away.end_waiting()
+            reply(from_, None)
+            return
+        spec = self._specs.get(pid)
+        if spec is None:
+            raise NoChild(self._process.pid, pid)
+        self._failed.pop(pid, None)
+        # It stays among those that run, as it does, but is not started again.
+        self._specs[pid] = spec = replace(spec, restart=_NEVER)
+        work = partial(self._stop, {pid: spec})
+        self._changes.begin(children_of(self._chief), Child(spec, {}), work, from_)
+
+    # Starting and stopping
+
+    async def _start(self, spec: ChildSpec, again: Child | None = None) -> PID:
+        chief = self._process
+
+        left: dict[PID, ChildSpec] = {}
+
+        def keep(process: Process) -> None:  # which has yet to end
+            left[process.pid] = self._specs[process.pid] = replace(spec, restart=_NEVER)
+
+        try:
+            process = await launched(spec, self._shelter.group, chief.pid, keep, self._on_exit)
+        except TimeoutError:
+            await self._stop(left)
+            raise
+        pid = process.pid
+        self._specs[pid] = spec
+        if again is not None:
+            again.process, again.started_at = process, current_time()
+            self._failed[pid] = again
+        reports.started_child(chief, spec, process)
+        if process.reason is not None:
+            self._is_over(pid, process.reason)  # it has ended already
+        return pid
+
+    def _fauxtp_leave(self) -> Awaitable[None]:
+        return self._end_children()
+
+    async def _end_children(self) -> None:
+        with CancelScope(shield=True):
+            self._is_ending = True
+            await self._changes.end()
+            await self._stop(dict(self._specs))
+            self._shelter.close()
+
+    async def _stop(self, specs: dict[PID, ChildSpec]) -> None:
+        """Stop children, all at once, and wait for their ends."""
+        began, late = current_time(), []
+        for pid in specs:
+            process = find_process(pid)
+            if process is not None:
+                process.request_exit(SHUTDOWN)
+        in_order = sorted(((spec.shutdown, pid) for pid, spec in specs.items()), key=itemgetter(0))
+        for seconds, pid in in_order:
+            process = find_process(pid)
+            if process is None:
+                continue
+            try:
+                await wait_exit(pid, max(0.0, began + seconds - current_time()))
+            except ReceiveTimeout:
+                kill(self._process, specs[pid], process)
+                late.append(process)
+        for process in late:
+            await wait_exit(process.pid)
+
+    # When a child has ended
+
+    async def _ended(self, pid: PID, reason: ExitReason) -> None:
+        self._is_over(pid, reason)
+
+    def _is_over(self, pid: PID, reason: ExitReason) -> None:
+        """Note that a child has ended: in its own task, for most need nothing more."""
+        spec, child = self._specs.pop(pid, None), self._failed.pop(pid, None)
+        if spec is None or self._is_ending or not spec.must_restart(reason):
+            return
+        self._away[pid] = child = child or Child(spec, {})
+        child.process = None
+        self._process.mailbox.deliver(Down(pid, reason))
+
+    def _plan_restart(self, pid: PID, reason: ExitReason, error: Exception | None = None) -> None:
+        """Start a child again that had `pid`, after an `error` of its last `init`."""
+        child, chief, group = self._away.get(pid), self._process, children_of(self._chief)
+        if child is None:
+            return  # somebody has terminated it meanwhile
+        work = partial(self._restart, pid, child, reason)
+        again = partial(self._changes.begin, group, child, work, revocable=True)
+        if child.spec.backoff is not None:
+            seconds, waiting = child.begin_to_wait()
+            told = None if child.has_failed_again else error
+            reports.waits(chief, child.spec, reason, seconds, told)
+            group.start_soon(after, seconds, waiting, again)
+            return
+        if error is not None:
+            reports.not_restarted(chief, child.spec, error)
+        again()
+
+    async def _restart(self, pid: PID, child: Child, reason: ExitReason) -> None:
+        if self._away.get(pid) is not child:
+            return  # as above
+        child.end_waiting()
+        if not may_restart(self._process, self._chief, self._intensity, child, reason):
+            del self._away[pid]
+            return
+        child.restarts += 1
+        try:
+            await self._start(child.spec, child)
+        except Exception as error:  # an init that fails is one more crash
+            self._plan_restart(pid, ExitReason.error(error), error)
+        else:
+            self._away.pop(pid, None)
+
+    def _fail(self, error: BaseException) -> None:
+        self._process.mailbox.deliver(Failed(error))
+
+
+def _check_most(came: int | None) -> None:
+    if came is not None and (not isinstance(came, int) or isinstance(came, bool)):
+        raise unexpected("max_children", "an int or None", came)
+    if came is not None and came < 0:
+        raise ValueError(f"expected max_children to be at least 0, got {came}")
+
+
+def _starts_at_once(spec: ChildSpec) -> bool:
+    """Return whether the start waits for nothing, so that it holds up nobody."""
+    kind = spec.actor_class
+    return (
+        spec.start_timeout is None
+        and kind._fauxtp_behaviour is None
+        and not may_suspend(kind.init)
+    )
