@@ -120,8 +120,7 @@ async def stop_of(number: int) -> float:
         began = perf_counter()
         exit(chief)
         await wait_exit(chief)
-        took = perf_counter() - began
-    return took
+    return perf_counter() - began
 
 
 async def main(number: int, rounds: int) -> None:
