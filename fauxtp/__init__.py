@@ -55,6 +55,8 @@ from fauxtp.registry import (
 )
 
 if TYPE_CHECKING:
+    from fauxtp._program.run import run
+    from fauxtp._program.running import running
     from fauxtp._supervision.backoff import Backoff
     from fauxtp._supervision.child_spec import (
         AutoShutdown,
@@ -136,6 +138,8 @@ __all__ = [
     "registered",
     "reply",
     "restart_child",
+    "run",
+    "running",
     "send",
     "send_nowait",
     "start_child",
@@ -152,6 +156,8 @@ __all__ = [
 
 # What many programs never need is imported when it is first asked for: 3 of 11 ms.
 _LATER = {
+    "_program.run": ("run",),
+    "_program.running": ("running",),
     "_supervision.backoff": ("Backoff",),
     "_supervision.child_spec": (
         "AutoShutdown",

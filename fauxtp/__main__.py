@@ -1,15 +1,17 @@
-"""`python -m fauxtp`: what is in use here, and what a look-up costs."""
+"""`python -m fauxtp`: what is in use here, and what a look-up costs; or `run` a program."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import platform
 import statistics
 import sys
 import timeit
+from importlib import import_module
 from pathlib import Path
 
-from fauxtp import __version__, registry
+from fauxtp import Actor, __version__, registry, run
 from fauxtp._loops.asyncio_examination import broken, examine
 
 NAMES = 1_000
@@ -43,6 +45,38 @@ async def done_without() -> list[str]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser("python -m fauxtp", description=__doc__)
+    commands = parser.add_subparsers()
+    runs = commands.add_parser("run", help="run an application until it ends, or SIGTERM comes")
+    runs.add_argument("application", help="module:Class, of a supervisor or another actor")
+    runs.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio")
+    runs.add_argument("--uvloop", action="store_true", help="with asyncio, if it is installed")
+    runs.add_argument("--shutdown", type=float, default=30.0, help="seconds to end in (30)")
+    given = vars(parser.parse_args())
+    if not given:
+        tell()
+        return
+    try:
+        application = _named(given.pop("application"))
+    except (ImportError, TypeError, ValueError) as error:
+        parser.error(str(error))
+    run(application, **given)
+
+
+def _named(text: str) -> type[Actor]:
+    """Return the class of actors that `text` means, as module:Class."""
+    module, colon, name = text.partition(":")
+    if not (module and colon and name):
+        raise ValueError(f"expected module:Class, got {text!r}")
+    found = getattr(import_module(module), name, None)
+    if found is None:
+        raise ValueError(f"no {name!r} in {module!r}")
+    if not (isinstance(found, type) and issubclass(found, Actor)):
+        raise TypeError(f"expected {text!r} to be a class of actors, got {type(found).__name__}")
+    return found
+
+
+def tell() -> None:
     ours, theirs = look_up_costs()
     # In a checkout, Python finds that one, whatever else is installed.
     print(f"fauxtp {__version__} in {Path(registry.__file__).parent}")

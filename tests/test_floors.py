@@ -25,6 +25,7 @@ FLOORS = [  # from the ground up; those on one floor do not know each other
     {"_messaging", "_hosting"},
     {"_actors"},
     {"_supervision", "observe"},
+    {"_program"},
     {"testing"},
     {"__init__"},
     {"__main__"},

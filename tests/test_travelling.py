@@ -34,6 +34,7 @@ from fauxtp import (
     ReceiveTimeout,
     Ref,
     Stop,
+    TooManyChildren,
     errors,
 )
 from fauxtp._actors.lifecycle import ActorExit
@@ -86,6 +87,7 @@ EXAMPLES: dict[str, list[BaseException]] = {
         AlreadyStarted(PIDS[0], "id", PIDS[1]),
         AlreadyStarted(PIDS[0], "id", None),
     ],
+    "TooManyChildren": [TooManyChildren(PIDS[0], 3)],
     "NoChild": [NoChild(PIDS[0], "id"), NoChild("boss", "id")],
     "NoProcess": [NoProcess(PIDS[0]), NoProcess("name")],
     "ProcessExited": [ProcessExited(PIDS[0], CRASH)],

@@ -23,16 +23,19 @@ _CALLED_OFF = ExitReason("shutdown", abnormal=True)
 
 @final
 class _Change:
-    __slots__ = ("done", "of", "revocable", "scope", "turn")
+    __slots__ = ("done", "is_over", "of", "revocable", "scope", "turn")
 
     def __init__(self, of: InLine, revocable: bool) -> None:
         self.of, self.revocable = of, revocable
         self.scope = CancelScope()
         self.turn: Event | None = None  # if it has to wait for it
+        self.is_over = False
         self.done: Event | None = None  # if somebody waits for that
 
     async def over(self) -> None:
         """Wait until it is over."""
+        if self.is_over:
+            return
         if self.done is None:
             self.done = Event()
         await self.done.wait()
@@ -116,6 +119,7 @@ class Changes:
         self._under_way.pop(change, None)
         change.of.line.pop(change, None)
         _let_go_on(change.of.line)
+        change.is_over = True
         if change.done is not None:
             change.done.set()
 

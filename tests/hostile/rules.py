@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Callable, Sequence
@@ -211,6 +212,12 @@ def _real(more_than: float, most: float = math.inf) -> Callable[[Any], bool]:
     return accepts
 
 
+def _never_runs(kind: Any, **arguments: Any) -> None:
+    """Call `run` where an event loop runs already: whatever is right is refused for that."""
+    with contextlib.suppress(RuntimeError):
+        fauxtp.run(kind, **arguments)
+
+
 async def _receive(world: World, pattern: Any, timeout: Any) -> Any:
     world.mailbox.put_nowait("hello")
     world.mailbox.put_nowait(DEEP)
@@ -406,6 +413,24 @@ RULES: dict[str, list[Rule]] = {
     "reply": [plain(fauxtp.reply, CALL, ANYTHING)],
     "restart_child": [plain(fauxtp.restart_child, CHIEF, TEXT)],
     "retire": [plain(fauxtp.registry.retire, PID)],
+    "run": [
+        rule(lambda world, kind: _never_runs(kind), ACTOR_CLASS),
+        *(
+            rule(lambda world, value, name=name: _never_runs(Idle, **{name: value}), kind)
+            for name, kind in (
+                ("backend", _one("asyncio", lambda value: value in {"asyncio", "trio"})),
+                ("uvloop", _one(False, lambda value: isinstance(value, bool))),
+                ("shutdown", _one(1, _real(-0.1))),
+            )
+        ),
+    ],
+    "running": [
+        plain(fauxtp.running, ACTOR_CLASS),
+        plain(
+            lambda how: fauxtp.running(Idle, on_give_up=how),
+            _one("raise", lambda value: value in {"terminate", "raise"}),
+        ),
+    ],
     "send": [plain(fauxtp.send, HERE, ANYTHING)],
     "send_nowait": [plain(fauxtp.send_nowait, HERE, ANYTHING)],
     "start_child": [plain(fauxtp.start_child, NOBODY, SPEC)],

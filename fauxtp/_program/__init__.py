@@ -1,0 +1,1 @@
+"""A program: how an application runs, from its start to its orderly end."""

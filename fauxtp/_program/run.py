@@ -1,0 +1,168 @@
+"""run: an application as a program, until it ends or is told to by a signal."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, final
+
+import anyio
+
+from fauxtp._actors.actor import Actor, expect_actor_class
+from fauxtp._actors.lifecycle import launch
+from fauxtp._base.arguments import unexpected
+from fauxtp._base.logs import logger
+from fauxtp._core.process import Process
+from fauxtp._loops.current import current_home
+from fauxtp._messaging.exits import exit
+from fauxtp._program.ends import SHUTDOWN, bare
+from fauxtp.errors import ProcessExited
+from fauxtp.observe.processes import processes, tree
+
+__all__ = ["run"]
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def run(
+    application: type[Actor],
+    *args: Any,
+    register_as: str | None = None,
+    backend: str = "asyncio",
+    uvloop: bool = False,
+    shutdown: float = 30.0,
+    **kwargs: Any,
+) -> None:
+    """Run an application, most often a supervisor, until it ends: all of a program's main.
+
+    SIGTERM, or SIGINT, ends it in order, each child in its time; a second one kills every
+    process. After `shutdown` seconds those that still run are named in the log, and the program
+    ends at once, with status 1. The arguments go to the constructor. `backend` is `"asyncio"`,
+    with `uvloop` if that is installed and wanted, or `"trio"`.
+
+    Return after an orderly end. Raises `SystemExit`, with status 1 and the last crash as text, if
+    the application crashes or gives up; and `RuntimeError` anywhere but in the main thread, where
+    signals go, or if an event loop runs there.
+
+    >>> from fauxtp import Stop, Supervisor
+    >>> class Application(Supervisor):
+    ...     async def init(self):
+    ...         print("started")
+    ...         self.stop()
+    >>> run(Application)
+    started
+    """
+    expect_actor_class("application", application)
+    _check(backend, uvloop, shutdown)
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("expected to run in the main thread, where signals go: see running")
+    if current_home() is not None:
+        raise RuntimeError("expected no event loop to run here: see running")
+    program = _Program(lambda: application(*args, **kwargs), register_as, shutdown)
+    options = {"use_uvloop": True} if uvloop else {}
+    try:
+        anyio.run(program.main, backend=backend, backend_options=options)
+    finally:
+        program.is_over()
+    if program.error is not None:
+        raise SystemExit(f"{application.__name__}: {_words(program.error)}") from program.error
+
+
+def _check(backend: str, uvloop: bool, shutdown: float) -> None:
+    if not isinstance(backend, str):
+        raise unexpected("backend", "'asyncio' or 'trio'", backend)
+    if backend not in {"asyncio", "trio"}:
+        raise ValueError(f"expected backend to be 'asyncio' or 'trio', got {backend!r}")
+    if not isinstance(uvloop, bool):
+        raise unexpected("uvloop", "a bool", uvloop)
+    if uvloop and backend != "asyncio":
+        raise ValueError(f"expected the backend for uvloop to be 'asyncio', got {backend!r}")
+    if not isinstance(shutdown, (int, float)) or isinstance(shutdown, bool):
+        raise unexpected("shutdown", "a number", shutdown)
+    if not 0 <= shutdown < math.inf:
+        raise ValueError(f"expected shutdown to be at least 0, in seconds, got {shutdown}")
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+@final
+class _Program:
+    def __init__(
+        self, make: Callable[[], Actor], register_as: str | None, shutdown: float
+    ) -> None:
+        self._make = make
+        self._register_as = register_as
+        self._shutdown = shutdown
+        self._actor: Actor | None = None
+        self._signals = 0
+        self._last_resort: threading.Timer | None = None
+        self.error: BaseException | None = None
+
+    async def main(self) -> None:
+        process: Process | None = None
+        with self._heard():
+            try:
+                async with anyio.create_task_group() as group:
+                    self._actor = self._make()
+                    if not self._signals:
+                        process = await launch(self._actor, group, register_as=self._register_as)
+                        if self._signals:
+                            self._ask_to_end()
+            except Exception as error:
+                self.error = bare(error)
+        if isinstance(self.error, ProcessExited) and self.error.reason.exception is None:
+            self.error = None  # it has ended within its init, as it was told to
+        if self.error is None and process is not None and process.reason is not None:
+            self.error = process.reason.exception
+
+    # Signals
+
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Hear signals ourselves: event loops do so only while nothing keeps them from running."""
+        before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: object) -> None:
+        self._signals += 1
+        name = signal.Signals(number).name
+        if self._signals > 1:
+            logger().warning("%s again: all processes are killed", name)
+            for pid in processes():
+                exit(pid, "kill")
+            return
+        logger().info("%s: the program ends", name)
+        self._last_resort = threading.Timer(self._shutdown, self._end_at_once)
+        self._last_resort.daemon = True
+        self._last_resort.start()
+        self._ask_to_end()
+
+    def _ask_to_end(self) -> None:
+        process = None if self._actor is None else self._actor._fauxtp_process
+        if process is not None:
+            process.request_exit(SHUTDOWN)
+
+    def _end_at_once(self) -> None:
+        """End a program that has not ended in its time, and say who keeps it."""
+        left = tree() or "no process, but something else: a thread, or another task"
+        logger().critical("not ended within %g s, but at once; left:\n%s", self._shutdown, left)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+    def is_over(self) -> None:
+        if self._last_resort is not None:
+            self._last_resort.cancel()

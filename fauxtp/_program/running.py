@@ -1,0 +1,165 @@
+"""running: an application for as long as a block of code, without a task group around it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from asyncio import Task
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from types import TracebackType
+from typing import Any, final
+
+from anyio import CancelScope, Event, create_task_group, get_cancelled_exc_class
+
+from fauxtp._actors.actor import Actor, expect_actor_class
+from fauxtp._actors.lifecycle import launch
+from fauxtp._base.arguments import unexpected
+from fauxtp._base.logs import logger
+from fauxtp._core.process import Process
+from fauxtp._loops.current import current_home
+from fauxtp._program.ends import SHUTDOWN, bare
+from fauxtp.registry import PID
+
+__all__ = ["Running", "running"]
+
+GIVE_UP = ("terminate", "raise")
+_tasks: set[Task[None]] = set()  # asyncio itself does not keep them
+
+
+def running(
+    application: type[Actor],
+    *args: Any,
+    register_as: str | None = None,
+    on_give_up: str = "terminate",
+    **kwargs: Any,
+) -> Running:
+    """Run an application, most often a supervisor, for as long as an `async with` block.
+
+    It starts before the block, whose target is its PID, and has ended after it. It runs in a task
+    of its own, and not in a task group or a cancel scope of this one, so that the block may be
+    that of a fixture, or of the lifespan of a web framework. The arguments go to the constructor;
+    with `register_as`, it has that name.
+
+    If it gives up meanwhile, as it crashes too often, the block raises that when it is left. With
+    `on_give_up="terminate"` the program is told to end as well: by SIGTERM if it has a handler
+    for that, as servers do, else as by Ctrl-C. With `"raise"` it is not.
+
+    Raises `TypeError` or `ValueError` if an argument is not what it should be; the block, what
+    the start raises.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, call
+    >>> class Greeter(GenServer):
+    ...     async def handle_call(self, request, from_, state):
+    ...         return f"hello {request}", state
+    >>> async def main():
+    ...     async with running(Greeter) as greeter:
+    ...         print(await call(greeter, "Anna"))
+    >>> anyio.run(main)
+    hello Anna
+    """
+    expect_actor_class("application", application)
+    if not isinstance(on_give_up, str):
+        raise unexpected("on_give_up", "'terminate' or 'raise'", on_give_up)
+    if on_give_up not in GIVE_UP:
+        raise ValueError(f"expected on_give_up to be 'terminate' or 'raise', got {on_give_up!r}")
+    return Running(
+        lambda: application(*args, **kwargs), register_as, terminates=on_give_up == "terminate"
+    )
+
+
+@final
+class Running:
+    """What `running` returns: the block that an application runs for."""
+
+    def __init__(
+        self, make: Callable[[], Actor], register_as: str | None, *, terminates: bool
+    ) -> None:
+        self._make = make
+        self._register_as = register_as
+        self._terminates = terminates
+        self._process: Process | None = None
+        self._error: BaseException | None = None
+        self._is_asked_to_end = False
+
+    async def __aenter__(self) -> PID:
+        if self._process is not None:
+            raise RuntimeError("this application was started before")
+        self._started, self._ended = Event(), Event()
+        _begin(self._host)
+        try:
+            await self._started.wait()
+        except BaseException:
+            self._is_asked_to_end = True
+            self._scope.cancel()
+            with CancelScope(shield=True):
+                await self._ended.wait()
+            raise
+        if self._process is None:
+            await self._ended.wait()
+            raise self._error_without_group()
+        return self._process.pid
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_asked_to_end = True
+        assert self._process is not None
+        self._process.request_exit(SHUTDOWN)
+        with CancelScope(shield=True):
+            await self._ended.wait()
+        if self._error is not None:
+            raise self._error_without_group()
+
+    def _error_without_group(self) -> BaseException:
+        assert self._error is not None
+        error, self._error = bare(self._error), None
+        return error
+
+    async def _host(self) -> None:
+        try:
+            async with create_task_group() as group:
+                self._scope = group.cancel_scope
+                self._process = await launch(self._make(), group, register_as=self._register_as)
+                self._started.set()
+        except BaseException as error:
+            self._error = error
+            if isinstance(error, get_cancelled_exc_class()):
+                raise
+        finally:
+            process = self._process
+            if process is not None and process.reason is not None and self._error is None:
+                self._error = process.reason.exception
+            self._ended.set()
+            self._started.set()
+            if process is not None and self._error is not None and not self._is_asked_to_end:
+                self._give_up(process)
+
+    def _give_up(self, process: Process) -> None:
+        logger().critical("%s has given up", process.kind.__name__)
+        if self._terminates:
+            has_handler = callable(signal.getsignal(signal.SIGTERM)) and sys.platform != "win32"
+            signal.raise_signal(signal.SIGTERM if has_handler else signal.SIGINT)
+
+
+def _begin(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Begin a task of the event loop's own, in a clean context."""
+    home = current_home()
+    if home is None:
+        raise RuntimeError("no event loop runs in this thread")
+    if home.is_asyncio:
+        import asyncio  # noqa: PLC0415
+
+        task = asyncio.get_running_loop().create_task(
+            work(), name="an application", context=Context()
+        )
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+    else:
+        import trio  # noqa: PLC0415
+
+        trio.lowlevel.spawn_system_task(work, name="an application", context=Context())
