@@ -8,6 +8,7 @@ import platform
 import statistics
 import sys
 import timeit
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -44,7 +45,7 @@ async def done_without() -> list[str]:
     return [f"{internal}: {internal.otherwise}" for internal in broken()]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser("python -m fauxtp", description=__doc__)
     commands = parser.add_subparsers()
     runs = commands.add_parser("run", help="run an application until it ends, or SIGTERM comes")
@@ -52,7 +53,7 @@ def main() -> None:
     runs.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio")
     runs.add_argument("--uvloop", action="store_true", help="with asyncio, if it is installed")
     runs.add_argument("--shutdown", type=float, default=30.0, help="seconds to end in (30)")
-    given = vars(parser.parse_args())
+    given = vars(parser.parse_args(arguments))
     if not given:
         tell()
         return
@@ -88,4 +89,4 @@ def tell() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -839,6 +839,21 @@ for _shared in (default, register, unregister, whereis, registered):
 del _shared
 
 
+# Public classes say that they are imported from `fauxtp`, as those in Python do.
+cdef extern from *:
+    """
+    static void fauxtp_named(PyObject *kind, const char *name) {
+        ((PyTypeObject *)kind)->tp_name = name;
+    }
+    """
+    void fauxtp_named(PyObject *, const char *)
+
+
+fauxtp_named(<PyObject *>PID, "fauxtp.PID")
+fauxtp_named(<PyObject *>Ref, "fauxtp.Ref")
+fauxtp_named(<PyObject *>Registry, "fauxtp.Registry")
+
+
 cpdef object _build():
     """Return of which version and build this is. It is called before the module is executed."""
     return fauxtp_build()

@@ -8,6 +8,7 @@ asked; `make lint` asks both.
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -84,3 +85,16 @@ def test_what_is_exported_is_what_is_in_all(
 ) -> None:
     said = {module: sorted(import_module(module).__all__) for module in PUBLIC}
     assert exports(tmp_path) == said
+
+
+def test_public_classes_say_that_they_are_from_here() -> None:
+    classes = {name: getattr(fauxtp, name) for name in fauxtp.__all__}
+    said = {
+        name: kind.__module__
+        for name, kind in classes.items()
+        if isinstance(kind, type) and kind.__name__ == name
+    }
+    assert len(said) > 30
+    assert set(said.values()) == {"fauxtp"}, said
+    for name in said:
+        assert pickle.loads(pickle.dumps(classes[name])) is classes[name]

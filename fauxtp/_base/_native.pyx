@@ -194,6 +194,20 @@ cdef class Call:
         return value
 
 
+# Public classes say that they are imported from `fauxtp`, as those in Python do.
+cdef extern from *:
+    """
+    static void fauxtp_named(PyObject *kind, const char *name) {
+        ((PyTypeObject *)kind)->tp_name = name;
+    }
+    """
+    void fauxtp_named(PyObject *, const char *)
+
+
+fauxtp_named(<PyObject *>Call, "fauxtp.Call")
+fauxtp_named(<PyObject *>Cast, "fauxtp.Cast")
+
+
 cpdef object _build():
     """Return of which version and build this is. It is called before the module is executed."""
     return fauxtp_build()
