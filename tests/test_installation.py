@@ -55,6 +55,7 @@ async def main():
 anyio.run(main)
 ours = [module for name, module in sys.modules.items() if name.startswith("fauxtp.")]
 assert not [module for module in ours if not module.__file__.endswith(".py")]
+del sys.argv[1:]
 runpy.run_module("fauxtp", run_name="__main__")
 """
 
