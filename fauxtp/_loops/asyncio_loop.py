@@ -16,7 +16,7 @@ from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._base.telling import tell_all
 from fauxtp._loops.asyncio_internals import current_task, running_loop
 from fauxtp._loops.deadlines import Deadlines
-from fauxtp._loops.protocols import Home, Server, Waiter, on_end
+from fauxtp._loops.protocols import Alarm, Home, Server, Waiter, on_end
 
 __all__ = ["AsyncioHome", "AsyncioWaiter", "home_of", "running_loop"]
 
@@ -55,6 +55,7 @@ class AsyncioHome:
         "known",
         "loop",
         "making",
+        "timers",
         "turns",
     )
     is_asyncio = True
@@ -65,6 +66,7 @@ class AsyncioHome:
         self.keepers: dict[object, Any] = {}  # by task group: see group_keeper.py
         self.making: object = None  # whose task is made, to begin later
         self.guests: dict[Home, None] = {}  # loops of trio that run in this one
+        self.timers: dict[Any, None] = {}
         self.ending: bool = False  # and everybody is being buried
         self.known: Any = None  # of its tasks: see _direct.pyx
         # Since the event loop had its turn, in a way
@@ -73,7 +75,6 @@ class AsyncioHome:
         self.depth: int = 0  # of those, each in the one before
 
     def let_tell(self) -> None:
-        """Let the loop tell when it is closed, as there is somebody who lives in it."""
         loop: Any = self.loop
         if not hasattr(loop, "_fauxtp_tells"):
             with suppress(AttributeError):  # of a class that lets nobody do so
@@ -92,7 +93,7 @@ class AsyncioHome:
         self.ending = True
         try:
             tell_all([guest.end for guest in list(self.guests)])
-            if self.keepers:
+            if self.keepers or self.timers:
                 tell_all(on_end, self)
         finally:
             self.ending = False
@@ -117,8 +118,13 @@ class AsyncioHome:
             return False
         return True
 
+    def time(self) -> float:
+        return self.loop.time()
+
+    def set_alarm(self, due: float, function: Callable[[], object]) -> Alarm:
+        return self.loop.call_at(due, function, context=Context())
+
     def poke(self) -> None:
-        """Wake the loop if it may be asleep, as it is where a signal handler comes in."""
         if current_task(self.loop) is None:
             self.run_soon(_nothing)
 

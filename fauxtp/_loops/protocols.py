@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-__all__ = ["Home", "Server", "Waiter", "on_end"]
+__all__ = ["Alarm", "Home", "Server", "Waiter", "on_end"]
 
 on_end: list[Callable[[Home], object]] = []
 """What to call with an event loop that has ended: whoever lives in it has ended, too."""
@@ -44,8 +44,19 @@ class Waiter(Protocol):
         ...
 
 
+class Alarm(Protocol):
+    """What an event loop calls at its time."""
+
+    def cancel(self) -> object:
+        """Let it not be called, in the loop's thread; what it would call is let go of."""
+        ...
+
+
 class Home(Protocol):
     """An event loop, as the place where something must be done."""
+
+    timers: dict[Any, None]
+    """Those of nobody who lives here, that somebody elsewhere knows: they end with the loop."""
 
     @property
     def is_asyncio(self) -> bool:
@@ -73,6 +84,29 @@ class Home(Protocol):
 
         Return False if the loop has ended.
         """
+        ...
+
+    def run_soon(self, function: Callable[[], object]) -> bool:
+        """Do as `run`, but never now."""
+        ...
+
+    def time(self) -> float:
+        """Return the seconds on the loop's clock, in any thread."""
+        ...
+
+    def set_alarm(self, due: float, function: Callable[[], object]) -> Alarm:
+        """Let the loop call `function` when it is `due` on its clock, in a context of its own.
+
+        That is for who runs in the loop, and says so by `poke` if it may be a signal handler.
+        """
+        ...
+
+    def poke(self) -> None:
+        """Wake the loop if it may be asleep, as it is where a signal handler comes in."""
+        ...
+
+    def let_tell(self) -> None:
+        """Let the loop tell when it has ended, as there is something that ends with it."""
         ...
 
     def running_task(self) -> Any:

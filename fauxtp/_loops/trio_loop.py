@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import current_task, in_trio_task
 
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._base.telling import tell_all
-from fauxtp._loops.protocols import Server, Waiter, on_end
+from fauxtp._loops.protocols import Alarm, Server, Waiter, on_end
 from fauxtp._loops.running import is_trio_innermost, running_asyncio_loop, running_trio_token
+from fauxtp._loops.trio_alarms import Alarms
 
 if TYPE_CHECKING:
     from fauxtp._loops.asyncio_loop import AsyncioHome
@@ -63,12 +64,15 @@ class TrioHome:
     it has ended, though it could not end its tasks.
     """
 
-    __slots__ = ("_ended", "_token", "host")
+    __slots__ = ("_alarms", "_clock", "_ended", "_token", "host", "timers")
     is_asyncio = False
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
         self._ended = False
+        self._clock = trio.lowlevel.current_clock()
+        self._alarms = Alarms(self.run)
+        self.timers: dict[Any, None] = {}
         self.host: AsyncioHome | None = None  # whose guest it is
 
     def is_over(self) -> bool:
@@ -115,6 +119,18 @@ class TrioHome:
             self.end()
             return False
         return True
+
+    def time(self) -> float:
+        return self._clock.current_time()
+
+    def set_alarm(self, due: float, function: Callable[[], object]) -> Alarm:
+        return self._alarms.set(due, function)
+
+    def poke(self) -> None:
+        """Do nothing: who sets an alarm tells trio in any case."""
+
+    def let_tell(self) -> None:
+        """Do nothing: an instrument tells."""
 
     def running_task(self) -> trio.lowlevel.Task:
         return current_task()
