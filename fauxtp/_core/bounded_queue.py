@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fauxtp._core.line import Line
+from fauxtp._core.line import AnyWaiter, Line
 from fauxtp._core.queue import Queue
-from fauxtp._loops.current import ThreadWaiter
-from fauxtp._loops.protocols import Waiter
 from fauxtp.registry import PID
 
 __all__ = ["BoundedQueue"]
@@ -62,7 +60,7 @@ class BoundedQueue(Queue):
         finally:
             self.senders.let_go(hand)
 
-    def leave_line(self, waiter: Waiter | ThreadWaiter) -> bool:
+    def leave_line(self, waiter: AnyWaiter) -> bool:
         """Wait for room no more; the room that was kept, if it was, is the next one's."""
         with self.gate:
             had_room = self.senders.leave(waiter)
@@ -70,7 +68,7 @@ class BoundedQueue(Queue):
             self.made_room()
         return had_room
 
-    def use_room(self, waiter: Waiter | ThreadWaiter, message: Any, in_time: bool = True) -> bool:
+    def use_room(self, waiter: AnyWaiter, message: Any, in_time: bool = True) -> bool:
         """Put `message` in where room is kept for it; return False if none is."""
         with self.gate:
             try:

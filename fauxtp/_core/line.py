@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, final
+from typing import Final, Protocol, final
 
-from fauxtp._loops.current import ThreadWaiter
-from fauxtp._loops.protocols import Waiter
+__all__ = ["NO_LINE", "AnyWaiter", "Line"]
 
-__all__ = ["NO_LINE", "Line"]
 
-AnyWaiter = Waiter | ThreadWaiter
+class AnyWaiter(Protocol):
+    """Who waits for room: a task, a thread, or a message that nobody waits with."""
+
+    def wake(self) -> bool:
+        """Let it use its room, from whichever thread; return False if it never will."""
+        ...
 
 
 @final

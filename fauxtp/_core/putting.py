@@ -7,8 +7,9 @@ from typing import Any, Final
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.queue import Queue
 from fauxtp._loops.current import ThreadWaiter, give_way, new_waiter
+from fauxtp._loops.protocols import Home
 
-__all__ = ["put", "put_blocking"]
+__all__ = ["put", "put_blocking", "put_later"]
 
 BUDGET: Final = 128  # messages put in, before the event loop has a turn
 put_in = 0  # since it had one; several loops may share the count
@@ -51,3 +52,37 @@ def put_blocking(queue: Queue, message: Any, timeout: float | None) -> bool:
         queue.leave_line(waiter)
         raise
     return queue.use_room(waiter, message, in_time)
+
+
+def put_later(queue: Queue, message: Any, home: Home) -> None:
+    """Put `message` in, when there is room: then in `home`, and nobody waits meanwhile.
+
+    If that loop ends before, it is never put in.
+    """
+    if queue.admit(message):
+        return
+    assert isinstance(queue, BoundedQueue)
+    waiting = _Waiting(queue, message, home)
+    queue.senders.join(waiting)
+    queue.made_room()
+    if queue.closed_because is not None:
+        waiting.wake()
+
+
+class _Waiting:
+    """A message that waits for room in a queue."""
+
+    __slots__ = ("_home", "_messages", "_queue")
+
+    def __init__(self, queue: BoundedQueue, message: Any, home: Home) -> None:
+        self._queue = queue
+        self._messages = [message]  # it, until somebody puts it in
+        self._home = home
+
+    def wake(self) -> bool:
+        # Soon, as whoever makes room for many at once would else go as deep as they are many.
+        return self._home.run_soon(self._put_in)
+
+    def _put_in(self) -> None:
+        if self._messages:
+            self._queue.use_room(self, self._messages.pop())

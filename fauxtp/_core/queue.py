@@ -136,6 +136,24 @@ class Queue:
     def made_room(self) -> None:
         """Let those who wait for room have what there is, if there are such."""
 
+    def place_of(self, message: Any, last: int) -> int:
+        """Return how many lie before `message`, the very object; -1 if more than `last` do.
+
+        Who has put it in, and knows where it lay then, need not look behind that: whatever lies
+        here moves to the front only. The look takes as many steps as others were taken out.
+        """
+        place = min(last, len(self.kept) + len(self.inbox) - 1)
+        while place >= 0:
+            older = len(self.kept)
+            try:
+                found = self.kept[place] if place < older else self.inbox[place - older]
+            except IndexError:
+                found = None  # another thread takes them out meanwhile
+            if found is message:
+                return place
+            place -= 1
+        return -1
+
     def in_hand(self) -> AbstractContextManager[None]:
         """Count one message more meanwhile, as one is moved that lies nowhere."""
         return _NOT_IN_HAND
