@@ -73,6 +73,7 @@ bench: $(VENV)/test
 	$(BIN)/python -m bench.scaling
 	$(BIN)/python -m bench.runtime
 	$(BIN)/python -m bench.latency
+	$(BIN)/python -m bench.timers
 
 # AGAINST names a commit; what is here may be committed or not.
 AGAINST := HEAD

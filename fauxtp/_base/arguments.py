@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["expect_callable", "expect_text", "unexpected"]
+import math
+
+__all__ = ["expect_callable", "expect_seconds", "expect_text", "unexpected"]
 
 
 def unexpected(parameter: str, expected: str, came: object) -> TypeError:
@@ -25,3 +27,27 @@ def expect_text(parameter: str, came: object) -> str:
     if not isinstance(came, str):
         raise unexpected(parameter, "a str", came)
     return str.__str__(came)
+
+
+def expect_seconds(parameter: str, came: object) -> float:
+    """Return the plain float that `came` stands for, as a time from now.
+
+    Raises `TypeError` if it is no number, and `ValueError` if it is negative or not finite.
+
+    >>> expect_seconds("seconds", 2)
+    2.0
+    """
+    if type(came) is float:
+        value = came
+    elif isinstance(came, float):
+        value = float.__float__(came)
+    elif isinstance(came, int) and not isinstance(came, bool):
+        try:
+            value = int.__float__(came)
+        except OverflowError:
+            value = math.inf if int.__gt__(came, 0) else -math.inf
+    else:
+        raise unexpected(parameter, "a number", came)
+    if 0 <= value < math.inf:
+        return value
+    raise ValueError(f"expected {parameter} to be finite and at least 0, got {value:g}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,6 +87,13 @@ NAME = _one("a name", _some_text)
 NAME_OR_NONE = _one("a name", lambda value: value is None or _some_text(value))
 TEXT = _one("a text", _text)
 A_CHILD = _one("a text", lambda value: type(value) is fauxtp.PID or _text(value))
+SECONDS = Kind(
+    lambda world: [0.0, 0.001, 60],
+    lambda value: (
+        _number(value) and not isinstance(value, bool) and 0 <= value < sys.float_info.max
+    ),
+)
+SOME_SECONDS = Kind(lambda world: [0.001, 60], lambda value: value != 0 and SECONDS.accepts(value))
 TIMEOUT = Kind(lambda world: [0.0, 0.001], _timeout)
 NUMBER = Kind(lambda world: [0.0, 0.001], _number)
 NOT_NEGATIVE = _one(1, lambda value: _number(value) and value >= 0)
@@ -98,6 +106,7 @@ GROUP = Kind(lambda world: [world.group, world.spent], lambda value: False)
 ACTOR_CLASS = _one(Idle, _actor_class)
 SPEC = Kind(lambda world: [fauxtp.ChildSpec("new", Idle)], _never)
 CALL = Kind(lambda world: [fauxtp.Call("x", world.gone, None)], _never)
+TIMER = Kind(lambda world: [fauxtp.send_after(60, "nobody", 1)], _never)
 RECEIVER = Kind(lambda world: [world.mailbox], _never)
 SPECS = _one([fauxtp.ChildSpec("one", Idle)], lambda value: _sequence(value) and not len(value))
 STRATEGY = _one(fauxtp.RestartStrategy.ONE_FOR_ALL, _never)
@@ -262,6 +271,19 @@ def _starts(cls: type[fauxtp.Actor]) -> list[Rule]:
     ]
 
 
+def _timers(make: Callable[..., fauxtp.Timer], seconds: Kind) -> list[Rule]:
+    """Return the rules of what sets a timer, which is cancelled at once, or may go off."""
+
+    def cancelled(seconds: Any, to: Any, message: Any) -> None:
+        fauxtp.cancel_timer(make(seconds, to, message))
+
+    return [
+        plain(cancelled, seconds, HERE, ANYTHING),
+        inside(lambda server, *arguments: cancelled(*arguments), seconds, HERE, ANYTHING),
+        in_thread(cancelled, seconds, Kind(lambda world: [world.server], PID.accepts), ANYTHING),
+    ]
+
+
 RECORD = [Rule(lambda world: None)]  # it holds what it is given, or is made by fauxtp only
 
 RULES: dict[str, list[Rule]] = {
@@ -367,6 +389,7 @@ RULES: dict[str, list[Rule]] = {
         ),
     ],
     "TaskHandle": RECORD,
+    "Timer": RECORD,
     "TestActor": [
         *_starts(fauxtp.testing.TestActor),
         plain(fauxtp.testing.TestActor.of, TESTER),
@@ -386,6 +409,12 @@ RULES: dict[str, list[Rule]] = {
         in_thread(fauxtp.call_blocking, TO, ANYTHING, TIMEOUT),
         plain(fauxtp.call_blocking, TO, ANYTHING, TIMEOUT),
     ],
+    "cancel_timer": [
+        plain(
+            fauxtp.cancel_timer, Kind(lambda world: [fauxtp.send_after(60, "nobody", 1)], _never)
+        )
+    ],
+    "cast_after": _timers(fauxtp.cast_after, SECONDS),
     "cast": [plain(fauxtp.cast, HERE, ANYTHING)],
     "cast_nowait": [plain(fauxtp.cast_nowait, HERE, ANYTHING)],
     "count_children": [plain(fauxtp.count_children, CHIEF)],
@@ -432,6 +461,8 @@ RULES: dict[str, list[Rule]] = {
         ),
     ],
     "send": [plain(fauxtp.send, HERE, ANYTHING)],
+    "send_after": _timers(fauxtp.send_after, SECONDS),
+    "send_every": _timers(fauxtp.send_every, SOME_SECONDS),
     "send_nowait": [plain(fauxtp.send_nowait, HERE, ANYTHING)],
     "start_child": [plain(fauxtp.start_child, NOBODY, SPEC)],
     "start_or_find": [

@@ -30,6 +30,7 @@ from fauxtp import (
     Task,
     call,
     call_blocking,
+    cancel_timer,
     cast,
     demonitor,
     exit,
@@ -37,6 +38,8 @@ from fauxtp import (
     monitor,
     reply,
     send,
+    send_after,
+    send_every,
     unlink,
     wait_exit,
     wait_registered,
@@ -213,6 +216,30 @@ async def links(stage: Stage) -> None:
     await call(stage.server, link_for_a_while)
 
 
+async def timers(stage: Stage) -> None:
+    async def change_its_mind(from_: Call) -> None:
+        cancel_timer(send_after(3600, stage.other, "never"))
+        cancel_timer(send_every(3600, "leak:nobody", "never"))
+
+    await call(stage.server, change_its_mind)
+
+
+async def timers_that_go_off(stage: Stage) -> None:
+    send_after(0, stage.server, "ignored")
+    await anyio.lowlevel.checkpoint()
+
+
+async def timers_of_who_ends(stage: Stage) -> None:
+    async def set_some(from_: Call) -> None:
+        send_after(3600, stage.server, "never")
+        send_every(3600, stage.other, "never")
+
+    pid = await Server.start(task_group=stage.group)
+    await call(pid, set_some)
+    send_after(3600, pid, "never")
+    await end(pid)
+
+
 async def keeps(stage: Stage) -> None:
     """Leak, so that it can be seen to be found."""
     stage.kept.append(await Server.start(task_group=stage.group))
@@ -241,6 +268,9 @@ LIVES: dict[Life, tuple[int, int]] = {
     time_outs: (500_000, 100_000),
     monitors: (MOST, 70_000),
     links: (MOST, 70_000),
+    timers: (500_000, 70_000),
+    timers_that_go_off: (500_000, 70_000),
+    timers_of_who_ends: (70_000, 40_000),
 }
 FAULTS: dict[Life, tuple[int, int]] = {keeps: (0, 0), hoards: (0, 0)}
 

@@ -22,10 +22,11 @@ from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Waiter
 from fauxtp._messaging import sending as messaging
+from fauxtp._messaging import timers
 from fauxtp._supervision import children as supervision
 from fauxtp.registry import retire
 from fauxtp.testing import SeedFailed, explore
-from hostile import effort, lives, talk
+from hostile import clocks, effort, lives, talk
 from hostile.stand_in import hears_all, putting_in_others
 
 Scenario = Callable[[], Awaitable[object]]
@@ -38,6 +39,7 @@ SCENARIOS: list[Scenario] = [
     lives.titles,
     lives.deaths,
     lives.restarts,
+    clocks.timers,
 ]
 MANY = 2000  # schedules, within which each of the faults below is found
 
@@ -152,6 +154,21 @@ def waits_for_itself(patch: Patch) -> None:
     patch.setattr(messaging, "_refuse_circle", lambda *_: None)
 
 
+def forgets_to_end_timers(patch: Patch) -> None:
+    patch.setattr(timers, "_end_each", lambda _: None)
+
+
+def does_not_look_for_the_last(patch: Patch) -> None:
+    patch.setattr(timers._Interval, "is_unread", lambda *_: False)
+
+
+def sends_what_was_cancelled(patch: Patch) -> None:
+    def end(timer: timers.Timer) -> float | None:
+        return 0.0 if timer._messages else None
+
+    patch.setattr(timers.Timer, "end", end)
+
+
 FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (talk.calls, executes_what_was_given_up, "executed after its caller gave up"),
     (talk.calls, forgets_the_callers_at_its_death, "nothing is left to run"),
@@ -163,6 +180,9 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (lives.names, keeps_names_a_little_longer, "a name means a corpse"),
     (lives.deaths, tells_nobody_who_asks_while_it_stops, "TimeoutError|nothing is left to run"),
     (lives.restarts, starts_the_next_before_the_last_has_ended, "MaxRestarts|in order|NameTaken"),
+    (clocks.timers, forgets_to_end_timers, "a timer outlived its process"),
+    (clocks.timers, does_not_look_for_the_last, "letters pile up"),
+    (clocks.timers, sends_what_was_cancelled, "it was sent all the same|was cancelled twice"),
     (talk.circles, waits_for_itself, "nothing is left to run"),
 ]
 

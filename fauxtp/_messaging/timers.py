@@ -1,0 +1,323 @@
+"""Timers: messages that are sent later, once or again and again."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final, NoReturn, final
+
+from fauxtp._base.arguments import expect_seconds, unexpected
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.calls import Cast
+from fauxtp._core.dead_letters import dead_letters
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.mailbox import find_queue
+from fauxtp._core.phase import DEAD
+from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._core.putting import put_later
+from fauxtp._core.queue import Queue
+from fauxtp._loops.current import current_home
+from fauxtp._loops.protocols import Alarm, Home, on_end
+from fauxtp._messaging.addresses import find_pid, mailbox_of
+from fauxtp._messaging.delivery import post
+from fauxtp.registry import PID, Ref
+
+__all__ = ["TIMERS", "Timer", "cancel_timer", "cast_after", "send_after", "send_every"]
+
+TIMERS: Final = Ref()
+"""What stands among the watchers of a process for all timers that end with it."""
+
+_bound: dict[PID, dict[Timer, None]] = {}
+"""The timers that end with a process, if there was ever one that does."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_bound.clear)  # none of those processes lives there
+
+
+@final
+class Timer:
+    """A message that is to be sent later, once or again and again: see `send_after`."""
+
+    __slots__ = ("_alarm", "_due", "_home", "_interval", "_known_to", "_messages", "_to")
+
+    def __init__(
+        self,
+        to: PID | str,
+        message: Any,
+        home: Home | None,
+        due: float = 0.0,
+        interval: _Interval | None = None,
+    ) -> None:
+        self._to: PID | str = to
+        # The message, as long as it may be sent: who takes it out has decided, in any thread.
+        self._messages: list[Any] = [] if home is None else [message]
+        self._home: Any = home  # a Home, or None if it is over from the start
+        self._due: float = due  # on the clock of its home
+        self._interval: _Interval | None = interval
+        self._alarm: Alarm | None = None  # set and cancelled in its home only
+        self._known_to: tuple[dict[Timer, None], ...] = ()  # in which it lies until it is over
+
+    def __repr__(self) -> str:
+        return f"<Timer {'to' if self._messages else 'that is over, to'} {self._to!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle or copy a Timer: there is one, in its event loop")
+
+    def begin(
+        self, home: Home, is_here: bool, owner: Process | None, receiver: Process | None
+    ) -> None:
+        """Go off in time, unless `owner` or `receiver` ends before; `send_after` calls this."""
+        try:
+            if owner is not None:
+                self._end_with(owner)
+            elif receiver is not None and receiver.home is not home:
+                self._known_to = (home.timers,)
+                home.timers[self] = None
+                home.let_tell()
+            if receiver is not None and receiver is not owner:
+                self._end_with(receiver)
+            if is_here:
+                self._set_alarm()
+                home.poke()
+            elif not home.run_soon(self._set_alarm):
+                self.end()
+        except BaseException:
+            self.end()
+            raise
+
+    def _end_with(self, process: Process) -> None:
+        pid = process.pid
+        mine = _bound.get(pid)
+        if mine is None:
+            mine = _bound.setdefault(pid, {})
+            if not process.watch(TIMERS, _end_all):
+                _bound.pop(pid, None)
+        self._known_to += (mine,)
+        mine[self] = None
+        if process.phase is DEAD and mine.pop(self, self) is None:
+            self.end()  # it came too late for who ends them
+
+    def _set_alarm(self) -> None:
+        if self._messages:
+            self._alarm = self._home.set_alarm(self._due, self._go_off)
+        else:
+            self._forget()  # who has ended it meanwhile did not know of all who know it
+
+    def _unset_alarm(self) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            alarm.cancel()
+
+    def _go_off(self) -> None:
+        """Send the message, as it is time."""
+        self._alarm = None
+        if self._interval is not None:
+            self._tick(self._interval)
+            return
+        try:
+            message = self._messages.pop()
+        except IndexError:
+            return
+        self._forget()
+        full = post(self._to, message)
+        if full is not None:
+            meet(full.pid)
+            put_later(full, message, self._home)
+
+    def _tick(self, interval: _Interval) -> None:
+        to = self._to
+        try:
+            message = self._messages[0]
+        except IndexError:
+            return
+        self._due = interval.next_due(self._due, self._home.time())
+        self._set_alarm()  # first, whatever becomes of the message
+        mailbox = mailbox_of(to)
+        if mailbox is None or mailbox.closed_because is not None:
+            dead_letters.add(to, message, "noproc")
+            if type(to) is PID:
+                self.end()  # nobody else will ever have it
+        elif not interval.is_unread(mailbox, message) and mailbox.admit(message):
+            interval.has_put_in(mailbox)
+
+    def end(self) -> float | None:
+        """Do as `cancel_timer` does."""
+        try:
+            self._messages.pop()
+        except IndexError:
+            return None
+        home: Home = self._home
+        self._forget()
+        if home.is_here():
+            self._unset_alarm()
+        elif home.is_over() or not home.run_soon(self._unset_alarm):
+            return None
+        left = self._due - home.time()
+        return left if left > 0 else 0.0
+
+    def _forget(self) -> None:
+        """Let nobody know it any more, whose end would be its own."""
+        known_to, self._known_to = self._known_to, ()
+        for timers in known_to:
+            timers.pop(self, None)
+
+
+@final
+class _Interval:
+    """When a timer goes off again, and where the message lies that it has sent last."""
+
+    __slots__ = ("_mailbox", "_place", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds: float = seconds
+        self._mailbox: PID | None = None
+        self._place: int = -1
+
+    def next_due(self, due: float, now: float) -> float:
+        """Return when it is due after `due`; what would be over `now` is left out."""
+        late = now - due
+        if late < self.seconds:
+            return due + self.seconds
+        return now - late % self.seconds + self.seconds
+
+    def is_unread(self, mailbox: Queue, message: Any) -> bool:
+        """Return whether what was sent last still lies there."""
+        if self._mailbox is not mailbox.pid:
+            return False
+        self._place = mailbox.place_of(message, self._place)
+        return self._place >= 0
+
+    def has_put_in(self, mailbox: Queue) -> None:
+        self._mailbox = mailbox.pid
+        self._place = len(mailbox.kept) + len(mailbox.inbox) - 1
+
+
+def _end_all(pid: PID, _: ExitReason) -> None:
+    """End the timers that a process has made, and those to it."""
+    _end_each(_bound.pop(pid, {}))
+
+
+def _end_all_in(home: Home) -> None:
+    """End the timers of an event loop that somebody outside of it knows."""
+    _end_each(home.timers)
+
+
+def _end_each(timers: dict[Timer, None]) -> None:
+    while timers:
+        try:
+            timer, _ = timers.popitem()
+        except KeyError:
+            return  # another thread was quicker
+        timer.end()
+
+
+on_end.append(_end_all_in)
+
+
+def send_after(seconds: float, to: PID | str, message: Any) -> Timer:
+    """Send `message` to a process or a mailbox in so many seconds; return what cancels it.
+
+    A name is looked up then, and a message to nobody is a dead letter. A full mailbox makes
+    the message wait for room, as `send` does; nobody waits with it.
+
+    A timer that a process sets ends with that process, and one to the PID of a process ends
+    with that one, without a message; one to a PID that nobody has any more is over at once.
+    Outside of any process, it ends with its event loop: that which runs in this thread; where
+    none does, the one in which the process `to` lives.
+
+    Raises `RuntimeError` where no event loop runs and `to` is not the PID of a process;
+    `TypeError` if `seconds` is no number or `to` neither a PID nor a name, and `ValueError` if
+    `seconds` is negative or not finite.
+
+    >>> import anyio
+    >>> from fauxtp import ANY, Mailbox
+    >>> async def main():
+    ...     mailbox = Mailbox()
+    ...     send_after(0.01, mailbox.pid, "hello")
+    ...     print(await mailbox.receive((ANY, str)))
+    >>> anyio.run(main)
+    hello
+    """
+    return _timer(expect_seconds("seconds", seconds), to, message)
+
+
+def cast_after(seconds: float, to: PID | str, request: Any) -> Timer:
+    """Hand `request` to a server's `handle_cast` in so many seconds: see `send_after`.
+
+    >>> import anyio
+    >>> async def main():
+    ...     timer = cast_after(60, "nobody", "reset")
+    ...     print(cancel_timer(timer) > 59, cancel_timer(timer))
+    >>> anyio.run(main)
+    True None
+    """
+    return _timer(expect_seconds("seconds", seconds), to, Cast(request))
+
+
+def send_every(
+    seconds: float, to: PID | str, message: Any, *, first: float | None = None
+) -> Timer:
+    """Send `message` every so many seconds, and the first time after `first`: see `send_after`.
+
+    Each time lies `seconds` after the last one on the clock of the event loop, however late
+    that was noticed; times that were missed meanwhile are left out. So are those at which the
+    mailbox is full, or at which the last message of this timer, the very object, still lies in
+    it unread. (The same object that somebody else has sent may be taken for it.)
+
+    One to a PID ends when nobody has it any more, with a dead letter if it was a mailbox's.
+
+    Raises what `send_after` raises, and `ValueError` if `seconds` is 0.
+
+    >>> import anyio
+    >>> from fauxtp import ANY, Mailbox
+    >>> async def main():
+    ...     mailbox = Mailbox()
+    ...     timer = send_every(0.01, mailbox.pid, "tick", first=0)
+    ...     for _ in range(3):
+    ...         print(await mailbox.receive((ANY, str)))
+    ...     cancel_timer(timer)
+    >>> anyio.run(main)  # doctest: +ELLIPSIS
+    tick
+    tick
+    tick
+    """
+    every = expect_seconds("seconds", seconds)
+    if not every:
+        raise ValueError("expected seconds to be more than 0, got 0")
+    after = every if first is None else expect_seconds("first", first)
+    return _timer(after, to, message, _Interval(every))
+
+
+def cancel_timer(timer: Timer) -> float | None:
+    """Let `timer` send nothing more, from any thread; return how many seconds were left.
+
+    That is None if it is over: it has sent its message, was cancelled before, or has ended
+    with a process or its event loop. Of two who cancel it, one is told the time.
+
+    Raises `TypeError` if `timer` is no Timer.
+    """
+    if type(timer) is not Timer:
+        raise unexpected("timer", "a Timer", timer)
+    return timer.end()
+
+
+def _timer(after: float, to: PID | str, message: Any, interval: _Interval | None = None) -> Timer:
+    find_pid(to)  # which says what is wrong with it
+    receiver: Process | None = None
+    if type(to) is PID:
+        receiver = find_process(to)
+        if receiver is None and find_queue(to) is None:
+            return Timer(to, None, None)
+    else:
+        to = str.__str__(to)
+    here = current_home()
+    home = here
+    if home is None:
+        if receiver is None:
+            raise RuntimeError(
+                "expected an event loop in this thread, or the PID of a process, which has one;"
+                f" got {'a name' if isinstance(to, str) else 'the PID of a mailbox'}"
+            )
+        home = receiver.home
+    timer = Timer(to, message, home, home.time() + after, interval)
+    timer.begin(home, here is not None, current_process(), receiver)
+    return timer
