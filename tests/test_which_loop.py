@@ -19,15 +19,19 @@ from conftest import ASYNCIO, PATIENCE, Run, task_group
 from fauxtp import (
     PID,
     GenServer,
+    Mailbox,
     ReceiveTimeout,
+    Timer,
     call,
     call_blocking,
+    cancel_timer,
     cast,
     exit,
     link,
     monitor,
     processes,
     send,
+    send_after,
     start_or_find,
     wait_exit,
     wait_registered,
@@ -152,6 +156,36 @@ async def test_monitors_and_links_between_a_guest_and_its_host() -> None:
     async with task_group() as group:
         await Teller.start(task_group=group, register_as="host")
         await as_guest(guest)
+
+
+@pytest.mark.parametrize("anyio_backend", ASYNCIO)
+async def test_timers_of_a_guest_and_of_its_host_go_off() -> None:
+    mailbox = Mailbox()
+
+    async def set_one() -> object:
+        return send_after(0.001, mailbox.pid, sniffio.current_async_library())
+
+    async def guest() -> None:
+        async with server("guest"):
+            never = await call("host", lambda: awaited(lambda: send_after(60, "guest", "never")))
+            for name, library in (("guest", "trio"), ("host", "asyncio")):
+                await call(name, set_one)
+                assert await mailbox.receive((str, str)) == library
+            await set_one()
+            assert await mailbox.receive((str, str)) == "trio"
+            over = send_after(60, "host", "never")
+        assert cancel_timer(never) is not None
+        overs.append(over)
+
+    async def awaited(make: Callable[[], object]) -> object:
+        return make()
+
+    overs: list[Timer] = []
+    async with task_group() as group:
+        await Teller.start(task_group=group, register_as="host")
+        await as_guest(guest)
+        assert exit("host")
+    assert cancel_timer(overs[0]) is None
 
 
 LATER = """
