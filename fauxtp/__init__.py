@@ -11,7 +11,7 @@ from fauxtp._base.installation import keep as _keep
 # Above all else, as it decides what all else imports.
 from fauxtp._actors.actor import Actor, ActorHandle
 from fauxtp._actors.genserver import NO_REPLY, GenServer, Stop
-from fauxtp._actors.names import start_or_find, wait_registered
+from fauxtp._actors.names import start_or_find
 from fauxtp._actors.task import Task, TaskHandle
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call, Cast, reply
@@ -29,6 +29,7 @@ from fauxtp._messaging.exits import (
     unlink,
     wait_exit,
 )
+from fauxtp._messaging.names import wait_registered
 from fauxtp._messaging.sending import call, call_blocking, cast, cast_nowait, send, send_nowait
 from fauxtp.errors import (
     AlreadyStarted,

@@ -129,6 +129,9 @@ INSIDE: list[Row] = [  # of the server, in its own handler
 ROWS: list[Row] = [
     ("call", "well", None, lambda world: call("puppet", nothing)),
     ("call", "nobody", NoProcess, lambda world: call("nobody", 1)),
+    ("call", "nobody, with patience", NoProcess, lambda _: call("nobody", 1, wait=1e-9)),
+    ("call", "with patience", None, lambda world: call("puppet", nothing, wait=1)),
+    ("call", "with junk for patience", TypeError, lambda _: call("puppet", 1, wait="x")),  # type: ignore[arg-type]
     ("call", "junk", TypeError, lambda world: call(5, 1)),  # type: ignore[arg-type]
     ("call", "for junk", TypeError, lambda world: call("puppet", 1, "x")),  # type: ignore[arg-type]
     ("call", "unheard", ReceiveTimeout, lambda world: call(world.box.pid, 1, timeout=0)),

@@ -1,4 +1,4 @@
-"""Waiting for a name, and starting who is to have it exactly once."""
+"""Starting who is to have a name exactly once."""
 
 from __future__ import annotations
 
@@ -10,51 +10,12 @@ from fauxtp._actors.actor import Actor, expect_actor_class
 from fauxtp._actors.lifecycle import launch
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.phase import DEAD
-from fauxtp._core.process import Process, find_process
-from fauxtp._loops.current import give_way, new_waiter, seconds
-from fauxtp.errors import NameTaken, ReceiveTimeout
-from fauxtp.registry import PID, default, whereis
+from fauxtp._core.process import Process
+from fauxtp._loops.current import give_way, new_waiter
+from fauxtp.errors import NameTaken
+from fauxtp.registry import PID, whereis
 
-__all__ = ["start_or_find", "wait_registered"]
-
-
-async def wait_registered(name: str, timeout: float | None = None) -> PID:
-    """Return the PID that `name` means, as soon as it means one.
-
-    Whoever registers it may do so in any thread. `timeout` is in seconds.
-
-    Raises `ReceiveTimeout` if nobody has done so by then, and for a bad name what `whereis`
-    raises.
-    """
-    await give_way()
-    limit, pid = seconds(timeout), _holder(name)
-    if pid is not None:
-        return pid
-    found: list[PID] = []
-    waiter = new_waiter()
-
-    def tell(pid: PID) -> None:
-        found.append(pid)
-        waiter.wake()
-
-    default.watch(name, tell)
-    try:
-        pid = _holder(name)  # between the first look and the watch
-        if pid is None and await waiter.wait(limit):
-            pid = found[0]
-    finally:
-        default.unwatch(name, tell)
-    if pid is None:
-        raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
-    return pid
-
-
-def _holder(name: str) -> PID | None:
-    """Return the PID that `name` means, unless the event loop of its process has ended."""
-    pid = whereis(name)
-    if pid is None or find_process(pid) is None or meet(pid) is not None:
-        return pid
-    return whereis(name)
+__all__ = ["start_or_find"]
 
 
 async def start_or_find(

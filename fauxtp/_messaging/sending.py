@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from anyio import current_time, move_on_after
@@ -17,6 +18,7 @@ from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_wait
 from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import mailbox_of, target_of
 from fauxtp._messaging.delivery import Attempt, attempt, post
+from fauxtp._messaging.patience import again, again_blocking
 from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited, ReceiveTimeout
 from fauxtp.registry import PID
 
@@ -107,7 +109,9 @@ async def cast(to: PID | str, request: Any) -> None:
         await put(full, request)
 
 
-async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:
+async def call(
+    to: PID | str, request: Any, timeout: float | None = USUAL, wait: float | None = None
+) -> Any:
     """Hand `request` to a server's `handle_call`, and return its answer.
 
     `timeout` is in seconds; None waits for ever. A call that the server has not taken up by
@@ -120,7 +124,9 @@ async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> An
 
     What can safely be sent again: a request that met `NoProcess`, `MailboxFull` or `CallCycle`
     has had no effect; nor has one that met `ProcessExited` or `ReceiveTimeout`, if its
-    `taken_up` is False.
+    `taken_up` is False. With `wait`, a name that means nobody, as its server is restarted, is
+    waited for so many seconds in all, and what that server has not taken up is sent again to its
+    successor; `timeout` counts from then on.
 
     >>> import anyio
     >>> anyio.run(call, "nobody", "stats")
@@ -128,6 +134,8 @@ async def call(to: PID | str, request: Any, timeout: float | None = USUAL) -> An
         ...
     fauxtp.NoProcess: no living process behind 'nobody'
     """
+    if wait is not None:
+        return await again(partial(call, to, request, timeout), to, wait)
     try:
         limit = timeout if timeout is USUAL else seconds(timeout)
         begun = attempt(to, request)
@@ -223,7 +231,9 @@ def _result(pending: Call, to: PID | str) -> Any:
         raise
 
 
-def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) -> Any:
+def call_blocking(
+    to: PID | str, request: Any, timeout: float | None = USUAL, wait: float | None = None
+) -> Any:
     """Do as `call` does, from a thread that runs no event loop.
 
     Raises what `call` raises, and `RuntimeError` in a thread that runs an event loop, which
@@ -236,6 +246,12 @@ def call_blocking(to: PID | str, request: Any, timeout: float | None = USUAL) ->
     """
     if current_home() is not None:
         raise RuntimeError("call_blocking would block the event loop; await call instead")
+    if wait is not None:
+        return again_blocking(partial(_call_blocking, to, request, timeout), to, wait)
+    return _call_blocking(to, request, timeout)
+
+
+def _call_blocking(to: PID | str, request: Any, timeout: float | None) -> Any:
     limit = seconds(timeout)
     pid, process, mailbox = target_of(to)
     if process is not None and meet(pid) is None:

@@ -404,7 +404,9 @@ RULES: dict[str, list[Rule]] = {
             TIMEOUT,
         )
     ],
-    "call": [plain(fauxtp.call, TO, ANYTHING, TIMEOUT)],
+    "call": [
+        plain(fauxtp.call, TO, ANYTHING, TIMEOUT),
+    ],
     "call_blocking": [
         in_thread(fauxtp.call_blocking, TO, ANYTHING, TIMEOUT),
         plain(fauxtp.call_blocking, TO, ANYTHING, TIMEOUT),
