@@ -14,7 +14,21 @@ from anyio.lowlevel import checkpoint
 from conftest import calls, task_group, unmeasured
 from twins_of import form_of
 
-from fauxtp import NO_REPLY, PID, GenServer, call, cast, exit, processes, reply, wait_exit
+from fauxtp import (
+    NO_REPLY,
+    PID,
+    GenServer,
+    call,
+    cancel_timer,
+    cast,
+    exit,
+    processes,
+    reply,
+    send_after,
+    send_every,
+    wait_exit,
+)
+from fauxtp._messaging import timers
 
 How = Callable[[PID], Awaitable[object]]
 
@@ -101,6 +115,22 @@ async def do_exit(server: PID) -> None:
     exit(server)
 
 
+async def do_timers(server: PID) -> None:
+    before = timers_of(server)
+    try:
+        made = [send_after(3600, server, "never"), send_every(3600, server, "never")]
+    except RecursionError:
+        assert timers_of(server) - before <= 1  # the first of the two
+        raise
+    for timer in made:
+        cancel_timer(timer)
+    assert timers_of(server) == before
+
+
+def timers_of(server: PID) -> int:
+    return len(timers._bound.get(server, {}))
+
+
 @unmeasured
 @pytest.mark.anyio
 async def test_a_handler_has_most_of_the_stack_however_deep_its_caller_is() -> None:
@@ -113,7 +143,7 @@ async def test_a_handler_has_most_of_the_stack_however_deep_its_caller_is() -> N
 
 @unmeasured
 @pytest.mark.anyio
-@pytest.mark.parametrize("how", [lambda server: call(server, 20), do_cast, do_exit])
+@pytest.mark.parametrize("how", [lambda server: call(server, 20), do_cast, do_exit, do_timers])
 async def test_at_the_end_of_the_stack_the_sender_fails_and_nothing_else(how: How) -> None:
     async with task_group() as group:
         came = {await survives(group, depth, how) for depth in range(700, sys.getrecursionlimit())}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import itertools
 import math
 import pickle
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -27,6 +30,7 @@ from fauxtp import (
     PID,
     Cast,
     DeadLetter,
+    ExitReason,
     Mailbox,
     Timer,
     call,
@@ -45,6 +49,7 @@ from fauxtp import (
 )
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.queue import Queue
+from fauxtp._loops import trio_alarms
 from fauxtp._loops.trio_alarms import Alarms
 from fauxtp._messaging import timers
 from fauxtp.testing import explore
@@ -666,6 +671,103 @@ def test_on_trio_those_that_were_cancelled_hold_no_memory() -> None:
     for each in kept:
         each.cancel()
     assert len(alarms._heap) <= 65
+
+
+class AtLine:
+    """Lets something come in at one line of what timers are made of."""
+
+    FILES = timers.__file__, trio_alarms.__file__
+
+    def __init__(self, number: int, intrude: Callable[[], object]) -> None:
+        self.left = number
+        self.intrude = intrude
+
+    def __call__(self, frame: Any, event: str, _: object) -> Any:
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                sys.settrace(None)
+                self.intrude()
+        return self if frame.f_code.co_filename in self.FILES else None
+
+    def play(self, work: Callable[[], Any]) -> Any:
+        sys.settrace(self)
+        try:
+            return work()
+        finally:
+            sys.settrace(None)
+
+
+async def test_one_timer_may_come_in_at_any_line_of_another() -> None:
+    def set_and_cancel(seconds: float) -> None:
+        assert cancel_timer(send_after(seconds, server, "never")) is not None
+
+    async with task_group() as group:
+        server = await Puppet.start(task_group=group)
+        for number in itertools.count(1):
+            line = AtLine(number, lambda: set_and_cancel(LATER / 2))
+            line.play(lambda: set_and_cancel(LATER))
+            assert timers._bound[server] == {}
+            if line.left > 0:
+                break
+        assert number > 20
+
+
+async def test_of_two_who_cancel_one_at_any_line_one_is_told() -> None:
+    async with task_group() as group:
+        server = await Puppet.start(task_group=group)
+        for number in itertools.count(1):
+            told: list[float | None] = []
+
+            def cancel(told: list[float | None] = told) -> None:
+                told.extend(map(cancel_timer, list(timers._bound.get(server, ()))))
+
+            line = AtLine(number, cancel)
+            timer = line.play(lambda: send_every(LATER, server, "never"))
+            told.append(line.play(partial(cancel_timer, timer)))
+            assert sum(left is not None for left in told) == 1
+            assert timers._bound.get(server, {}) == {}
+            assert timer._alarm is None
+            if line.left > 0:
+                break
+        assert number > 20
+
+
+async def test_who_cancels_one_at_any_line_as_it_goes_off_is_told_what_becomes_of_it() -> None:
+    mailbox = Mailbox()
+    for make, number in itertools.product((send_after, send_every), range(1, 40)):
+        told: list[float | None] = []
+        timer = make(LATER, mailbox.pid, "message")
+        timer._unset_alarm()
+
+        def cancel(told: list[float | None] = told, timer: Timer = timer) -> None:
+            told.append(cancel_timer(timer))
+
+        AtLine(number, cancel).play(timer._go_off)
+        told.append(cancel_timer(timer))
+        came = [mailbox.take_nowait() for _ in range(len(mailbox))]
+        left = [left for left in told if left is not None]
+        if make is send_after:
+            assert len(came) + len(left) == 1
+        else:
+            assert len(came) <= 1 == len(left)
+        assert timer._alarm is None
+
+
+async def test_who_ends_at_any_line_ends_them_too() -> None:
+    async with task_group() as group:
+        for number in itertools.count(1):
+            server = await Puppet.start(task_group=group)
+            process = process_of(server)
+            line = AtLine(number, partial(process.bury, ExitReason("buried")))
+            timer = line.play(partial(send_after, LATER, server, "never"))
+            if line.left > 0:
+                break
+            assert cancel_timer(timer) is None
+            assert timer._alarm is None
+            assert timers._bound == {}
+            process.request_exit(ExitReason("end"))
+        assert number > 20
 
 
 async def test_one_that_is_due_again_and_again_keeps_nobody_from_running() -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import expect_seconds, unexpected
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._core.calls import Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
@@ -88,19 +89,21 @@ class Timer:
         pid = process.pid
         mine = _bound.get(pid)
         if mine is None:
+            process.watch(TIMERS, _end_all)  # first: without it, nobody would end them
             mine = _bound.setdefault(pid, {})
-            if not process.watch(TIMERS, _end_all):
-                _bound.pop(pid, None)
         self._known_to += (mine,)
         mine[self] = None
-        if process.phase is DEAD and mine.pop(self, self) is None:
-            self.end()  # it came too late for who ends them
+        if process.phase is DEAD:
+            _bound.pop(pid, None)
+            if mine.pop(self, self) is None:
+                self.end()  # it came too late for who ends them
 
     def _set_alarm(self) -> None:
         if self._messages:
             self._alarm = self._home.set_alarm(self._due, self._go_off)
-        else:
-            self._forget()  # who has ended it meanwhile did not know of all who know it
+        if not self._messages:  # somebody has ended it before all this was done
+            self._unset_alarm()
+            self._forget()
 
     def _unset_alarm(self) -> None:
         alarm, self._alarm = self._alarm, None
@@ -297,10 +300,12 @@ def cancel_timer(timer: Timer) -> float | None:
     """
     if type(timer) is not Timer:
         raise unexpected("timer", "a Timer", timer)
+    insist_on_room(TO_WAKE)
     return timer.end()
 
 
 def _timer(after: float, to: PID | str, message: Any, interval: _Interval | None = None) -> Timer:
+    insist_on_room(TO_WAKE)  # or it would be set by half
     find_pid(to)  # which says what is wrong with it
     receiver: Process | None = None
     if type(to) is PID:

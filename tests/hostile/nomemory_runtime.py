@@ -32,6 +32,7 @@ from fauxtp import (
     NoProcess,
     ProcessExited,
     call,
+    cancel_timer,
     cast,
     cast_nowait,
     demonitor,
@@ -39,6 +40,8 @@ from fauxtp import (
     link,
     monitor,
     send,
+    send_after,
+    send_every,
     send_nowait,
     unlink,
     wait_exit,
@@ -46,6 +49,7 @@ from fauxtp import (
 )
 from fauxtp._core.ended_loops import living
 from fauxtp._core.process import find_process
+from fauxtp._messaging import timers
 from hostile.intruded_servers import Wrong
 
 LIMIT = 2000
@@ -150,6 +154,13 @@ async def begin(group: Any) -> None:
     await Server.start(task_group=group, register_as="other")
 
 
+def set_and_cancel(name: str) -> None:
+    for to in (whereis(name), name):
+        assert to is not None
+        cancel_timer(send_after(3600, to, 1))
+        cancel_timer(send_every(3600, to, 1))
+
+
 OPERATIONS: dict[str, Operation] = {
     "send_nowait": at_once(lambda: send_nowait("server", 1)),
     "cast_nowait": at_once(lambda: cast_nowait("server", 1)),
@@ -168,6 +179,8 @@ OPERATIONS: dict[str, Operation] = {
     "demonitor": inside(lambda: demonitor(monitor("witness"))),
     "link": inside(lambda: link("witness")),
     "unlink": inside(lambda: unlink("witness")),
+    "timers": at_once(lambda: set_and_cancel("witness")),
+    "timers of a process": inside(lambda: set_and_cancel("witness")),
 }
 
 
@@ -209,6 +222,8 @@ async def scene(operation: Operation, number: int, asks: bool) -> bool:
                 raise Wrong(f"the witness was told {told}")
             exit(witness)
             await wait_exit(witness)
+            if timers._bound:
+                raise Wrong(f"timers are left of those that have ended: {timers._bound}")
     return failed
 
 
