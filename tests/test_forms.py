@@ -25,6 +25,8 @@ def test_each_form_is_what_it_says(name: str, form: str) -> None:
     for it in names_of(name):
         module = inspect.getmodule(getattr(form_of(name, form), it))
         assert module is not None
+        if module is fauxtp:
+            continue  # public classes say so, in either form
         assert str(module.__file__).endswith(".py") is (form == "python")
 
 
