@@ -11,6 +11,7 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 from conftest import task_group
+from in_simulated_time import each_loop
 
 from fauxtp import (
     ANY,
@@ -33,6 +34,7 @@ from fauxtp import (
     send_nowait,
 )
 from fauxtp._core.process import find_process
+from fauxtp._loops.current import ThreadWaiter
 from fauxtp.registry import PID
 
 pytestmark = pytest.mark.anyio
@@ -100,6 +102,80 @@ async def test_messages_that_no_pattern_matches_take_room_too() -> None:
     with pytest.raises(MailboxFull):
         send_nowait(mailbox.pid, 1)
     mailbox.close()
+
+
+async def test_who_cannot_be_woken_is_the_first_in_the_line_as_before() -> None:
+    class Sleeper:
+        """Is woken at the second attempt, as there was no memory at the first."""
+
+        attempts = 0
+
+        def wake(self) -> bool:
+            self.attempts += 1
+            if self.attempts == 1:
+                raise MemoryError
+            return True
+
+    mailbox, sleeper = Mailbox(max_size=1), Sleeper()
+    queue_of: Any = mailbox._queue
+    mailbox.put_nowait("message")
+    queue_of.senders.join(sleeper)
+    with pytest.raises(MemoryError):
+        mailbox.take_nowait()
+    queue_of.made_room()
+    assert sleeper.attempts == 2
+    assert queue_of.senders.keeps(sleeper)
+    mailbox.close()
+
+
+async def test_a_mailbox_tells_how_much_room_it_has() -> None:
+    assert (Mailbox().max_size, Mailbox(max_size=3).max_size) == (0, 3)
+
+
+async def test_a_message_whose_room_is_in_a_mailbox_that_closes_is_a_dead_letter() -> None:
+    letters: list[DeadLetter] = []
+    mailbox = Mailbox(max_size=1)
+    async with task_group() as group:
+        await send(mailbox.pid, "first")
+        (sender,) = await queue(group, mailbox, "second")
+        with dead_letters.observed_by(letters.append):
+            mailbox.take_nowait()  # the room is kept for who waits
+            mailbox.close()
+            await sender.done.wait()
+    assert [letter.message for letter in letters] == ["second"]
+
+
+@each_loop
+def test_a_call_that_has_waited_for_room_waits_less_for_its_answer(simulated: Any) -> None:
+    took = []
+
+    async def scenario() -> None:
+        async def make_room() -> None:
+            await anyio.sleep(3)
+            mailbox.take_nowait()
+
+        mailbox = Mailbox(max_size=1)
+        await send(mailbox.pid, "first")
+        async with task_group() as group:
+            group.start_soon(make_room)
+            began = anyio.current_time()
+            with pytest.raises(ReceiveTimeout):
+                await call(mailbox.pid, "second", timeout=5)
+            took.append(anyio.current_time() - began)
+        mailbox.close()
+
+    simulated(scenario)
+    assert took == [pytest.approx(5)]
+
+
+async def test_a_call_that_is_late_for_a_mailbox_that_is_closed_hears_of_that() -> None:
+    mailbox = Mailbox(max_size=1)
+    pending = Call("late", mailbox.pid, None)
+    mailbox.close()
+    queue_of: Any = mailbox._queue
+    assert queue_of.use_room(ThreadWaiter(), pending, in_time=False)
+    with pytest.raises(NoProcess):
+        pending.result()
 
 
 async def test_senders_get_room_in_the_order_in_which_they_came() -> None:

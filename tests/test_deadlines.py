@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
-from conftest import ASYNCIO
+from conftest import ASYNCIO, task_group
 
+from fauxtp import Mailbox, call
 from fauxtp._loops.current import current_home
 
 pytestmark = pytest.mark.anyio
@@ -52,3 +55,15 @@ async def test_a_timer_that_could_not_be_set_is_set_for_the_next() -> None:
     queue._loop = home.loop
     assert await second.wait(0.001, common=True) is False
     assert first.waits  # it has failed already
+
+
+async def test_calls_with_the_same_timeout_have_one_timer() -> None:
+    home: Any = current_home()
+    box = Mailbox()
+    async with task_group() as group:
+        for _ in range(2):
+            group.start_soon(partial(call, box.pid, "never answered", timeout=1234.0))
+        await anyio.wait_all_tasks_blocked()
+        assert len(home.deadlines[1234.0]._ends) == 2
+        group.cancel_scope.cancel()
+    box.close()

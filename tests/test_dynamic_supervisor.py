@@ -27,6 +27,7 @@ from fauxtp import (
     call,
     cast,
     count_children,
+    dead_letters,
     delete_child,
     exit,
     is_alive,
@@ -199,18 +200,21 @@ async def test_all_stop_at_once() -> None:
         chief = await pool(group)
         for number in range(50):
             await start_child(chief, ChildSpec("it", Last, args=(str(number),)))
+        before = dead_letters.total()
         exit(chief)
         await wait_exit(chief)
     assert len(ending) == 50
+    assert dead_letters.total() == before  # nobody is told of their ends who does not listen
 
 
 @each_loop
-def test_who_does_not_end_in_its_time_is_killed(simulated: Any) -> None:
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_who_does_not_end_in_its_time_is_killed(simulated: Any, cancelled: bool) -> None:
     class Clings(Puppet):
         async def terminate(self, reason: str, state: Any) -> None:
             began = anyio.current_time()
             try:
-                await anyio.sleep_forever()
+                await anyio.sleep(1000)
             finally:
                 took.append(round(anyio.current_time() - began, 1))
 
@@ -223,8 +227,11 @@ def test_who_does_not_end_in_its_time_is_killed(simulated: Any) -> None:
                 await start_child(chief, ChildSpec("it", Clings, shutdown=seconds))
             one = await start_child(chief, ChildSpec("it", Clings, shutdown=0.5))
             await terminate_child(chief, one)
-            exit(chief)
-            assert await wait_exit(chief) == "shutdown"
+            if cancelled:
+                group.cancel_scope.cancel()
+            else:
+                exit(chief)
+                assert await wait_exit(chief) == "shutdown"
 
     simulated(scenario)
     assert took == [0.5, 1, 2, 3]

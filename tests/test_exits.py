@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -218,6 +219,22 @@ async def test_who_links_with_the_dead_ends_or_is_told() -> None:
         assert await wait_exit(plain) == "noproc"
         await call(trapper, lambda: link(plain))
         assert await heard(outside) == [Exit(plain, ExitReason("noproc"))]
+
+
+async def test_a_link_to_who_dies_just_now_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = Mailbox()
+    async with running() as task_group:
+        trapper = await Trapper.start(outside=outside, task_group=task_group)
+        dying = await Puppet.start(task_group=task_group)
+        process, me = process_of(dying), process_of(trapper)
+        exit(dying)
+        await wait_exit(dying)
+        with monkeypatch.context() as found_before:
+            found_before.setattr("fauxtp._messaging.exits._process_of", lambda _: process)
+            await call(trapper, lambda: link(dying))
+        assert await heard(outside) == [Exit(dying, ExitReason("noproc"))]
+        assert not me.links
+        assert not process.links
 
 
 async def test_a_link_to_oneself_is_none() -> None:
@@ -508,3 +525,11 @@ async def test_a_run_is_not_begun_again_once_it_is_asked_to_end() -> None:
     async with running() as task_group:
         await wait_exit(await Runner.start(task_group=task_group))
     assert rounds == [0]
+
+
+async def test_a_wait_for_the_end_of_nothing_is_refused() -> None:
+    nothing: Any = 5
+    with pytest.raises(TypeError, match="PID or a name"):
+        await wait_exit(nothing)
+    with pytest.raises(ValueError, match="nan"):
+        await wait_exit("nobody", timeout=math.nan)

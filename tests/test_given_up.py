@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -18,10 +19,12 @@ from fauxtp import (
     GenServer,
     Mailbox,
     MailboxFull,
+    NoProcess,
     ReceiveTimeout,
     call,
     call_blocking,
     cast,
+    dead_letters,
     process_info,
     processes,
     send,
@@ -276,3 +279,20 @@ async def test_who_gives_up_waiting_for_a_start_leaves_nothing_with_it() -> None
         await anyio.wait_all_tasks_blocked()
         assert process.starters is not None
         assert len(process.starters) <= 2  # of the first one only
+
+
+async def test_a_mailbox_that_is_closed_while_it_is_swept_loses_nothing_uncounted() -> None:
+    class Closing(list[Any]):
+        def append(self, message: Any) -> None:
+            mailbox.close()  # another thread does it while this one has a message in hand
+            super().append(message)
+
+    mailbox = Mailbox()
+    mailbox._queue.kept = Closing()
+    mailbox.put_nowait("message")
+    before = dead_letters.total()
+    for _ in range(LEAST + 1):
+        with suppress(NoProcess):
+            await give_up(mailbox.pid)
+    assert len(mailbox) == 0
+    assert dead_letters.total() - before == 1

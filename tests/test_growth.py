@@ -27,6 +27,7 @@ from fauxtp import (
     wait_exit,
     wait_registered,
 )
+from fauxtp._core.calls import OwedCalls
 from fauxtp._core.process import find_process
 from fauxtp.registry import default
 
@@ -194,6 +195,15 @@ async def give_up_calls(number: int) -> None:
     box.close()
 
 
+async def owe_answers(number: int) -> None:
+    class Asked:
+        settled = False
+
+    owed: Any = OwedCalls()
+    for _ in range(number):
+        owed.add(Asked())
+
+
 async def watch_a_process(number: int) -> None:
     async with anyio.create_task_group() as group:
         pid = await Puppet.start(task_group=group)
@@ -212,7 +222,7 @@ WORK: list[Work] = [
     *(close_after_a_look, take_after_a_look, receive_after_a_look, receive_behind_one_that_stays),
     *(wait_for_room, wait_for_room_and_get_it, wait_for_a_closed_mailbox),
     *(wait_for_messages, get_messages, wait_for_a_name, watch_a_name),
-    *(give_up_calls, watch_a_process),
+    *(give_up_calls, owe_answers, watch_a_process),
 ]
 
 

@@ -28,6 +28,7 @@ from fauxtp import (
     send,
     send_nowait,
 )
+from fauxtp._loops.current import new_waiter
 
 pytestmark = pytest.mark.anyio
 
@@ -323,6 +324,25 @@ async def test_a_call_to_a_mailbox_that_is_dropped_fails_at_once(taken_up: bool)
         del mailbox
         gc.collect()
         await failed.wait()
+
+
+async def test_a_call_that_was_given_up_is_offered_to_no_other_pattern() -> None:
+    mailbox = Mailbox()
+    with pytest.raises(ReceiveTimeout):
+        await call(mailbox.pid, "given up", timeout=0)
+    await send(mailbox.pid, "message")
+    assert await mailbox.receive((Call, same), (ANY, same)) == "message"
+    assert await all_of(mailbox) == []
+
+
+async def test_who_finds_no_message_and_then_one_as_it_begins_to_listen_need_not_wait() -> None:
+    mailbox, waiter = Mailbox(), new_waiter()
+    assert mailbox._queue.listen(waiter)
+    mailbox._queue.stop_listening(waiter)
+    mailbox.put_nowait("another thread was quick")
+    assert not mailbox._queue.listen(waiter)
+    mailbox._queue.stop_listening(waiter)
+    mailbox.close()
 
 
 @pytest.mark.parametrize("max_size", ["1", None, 1.0])

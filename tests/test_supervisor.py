@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import anyio
@@ -48,6 +49,49 @@ ALL = {
 async def settled(name: str = "chief") -> None:
     """Return when the supervisor has handled what came before."""
     await which_children(name)
+
+
+async def test_three_restarts_within_five_seconds_are_allowed_unless_told_otherwise() -> None:
+    assert (Supervisor.max_restarts, Supervisor.max_seconds) == (3, 5.0)
+    assert Supervisor.strategy is RestartStrategy.ONE_FOR_ONE
+
+
+async def test_the_init_of_a_supervisor_of_yours_gives_the_state_of_its_handlers() -> None:
+    class Chief(supervisor(*three([]))):  # type: ignore[misc]
+        async def init(self) -> int:
+            return 1
+
+        async def handle_call(self, request: int, from_: Any, state: int) -> tuple[int, int]:
+            return state, state + request
+
+    async with running() as task_group:
+        chief = await Chief.start(task_group=task_group)
+        assert [await call(chief, 5), await call(chief, 5)] == [1, 6]
+
+
+async def test_a_supervisor_that_has_not_started_has_no_children() -> None:
+    assert supervisor(*three([]))().child("a") is None
+
+
+async def test_a_restart_after_an_end_that_was_asked_for_is_no_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running() as task_group:
+        await supervisor(*three([])).start(task_group=task_group, register_as="chief")
+        before = pid_of("a")
+        exit("a")
+        await wait_exit(before)
+        await wait_registered("a")
+        await settled()
+    (restart,) = [record for record in caplog.records if "restarts child" in record.getMessage()]
+    assert restart.levelno == logging.INFO
+
+
+async def test_when_children_are_started_again_has_names_for_configurations() -> None:
+    assert [RestartType(it) for it in ("permanent", "transient", "temporary")] == [*RestartType]
+    names = ("one_for_one", "one_for_all", "rest_for_one")
+    assert [RestartStrategy(it) for it in names] == [*RestartStrategy]
 
 
 @pytest.mark.parametrize("strategy", RestartStrategy)

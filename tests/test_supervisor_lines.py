@@ -180,6 +180,8 @@ async def test_changes_to_one_child_are_made_one_after_the_other(
 async def test_a_restart_is_logged_and_so_is_a_child_that_is_cut_off(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
+
     class Slow(Puppet):
         async def terminate(self, reason: str, state: Any) -> None:
             await anyio.sleep_forever()
@@ -204,9 +206,12 @@ async def test_a_restart_is_logged_and_so_is_a_child_that_is_cut_off(
             await anyio.wait_all_tasks_blocked()
             await terminate_child(chief, "slow")
         assert heard == ["killed"]
-    restart, cut = [
+    *starts, restart, again, cut = [
         record for record in caplog.records if not record.getMessage().endswith("crashed")
     ]
+    assert [start.levelno for start in (*starts, again)] == [logging.INFO] * 3
+    told = [start.getMessage().partition(" started child ")[2][:3] for start in (*starts, again)]
+    assert told == ["'a'", "'sl", "'a'"]
     assert restart.levelno == logging.WARNING
     assert restart.getMessage() == (
         f"Chief 'chief' {chief!r} restarts child 'a', which ended by error: Boom(): restart 1"
