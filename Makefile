@@ -9,7 +9,7 @@ VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.p[xy][dx] fauxtp/*/*.p[xy][dx])
 
-.PHONY: demo test torture coverage sanitize lint bench counts bench-peers clean
+.PHONY: demo test torture coverage mutants sanitize lint bench counts bench-peers clean
 
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
@@ -41,6 +41,12 @@ coverage: $(VENV)/test
 		tests/test_choice.py tests/test_imported_twice.py tests/test_installation.py
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# COUNT of them, SEED to try the same again, FILES below fauxtp/ for those of a part only
+COUNT := 200
+mutants: $(VENV)/test
+	@echo "== whether the tests notice faults, $(COUNT) of them =="
+	$(BIN)/python tests/hostile/mutants.py --count $(COUNT) $(if $(SEED),--seed $(SEED)) $(FILES)
 
 sanitize: $(VENV)/test
 	@echo "== the compiled modules with sanitizers for addresses and undefined behaviour =="
