@@ -14,7 +14,7 @@ from fauxtp._actors.genserver import NO_REPLY, GenServer, Stop
 from fauxtp._actors.names import start_or_find
 from fauxtp._actors.task import Task, TaskHandle
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._core.calls import Call, Cast, reply
+from fauxtp._core.calls import Call, Cast, Raise, reply
 from fauxtp._core.dead_letters import DeadLetter, dead_letters
 from fauxtp._core.mailbox import Mailbox
 from fauxtp._core.patterns import ANY, IGNORE
@@ -111,6 +111,7 @@ __all__ = [
     "Phase",
     "ProcessExited",
     "ProcessInfo",
+    "Raise",
     "ReceiveTimeout",
     "Ref",
     "Registry",

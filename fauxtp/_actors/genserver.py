@@ -61,6 +61,9 @@ class GenServer(Actor, Generic[R, S]):
     async def handle_call(self, request: R, from_: Call, state: S, /) -> Any:
         """Answer a call: return `(reply, state)`.
 
+        A request that is not as it should be is refused by `return Raise(error), state`: its
+        caller gets that error, and the server goes on.
+
         To answer later, return `(NO_REPLY, state)` and call `reply(from_, value)` when the
         answer is there; `from_` is the `Call`. To answer and end, raise or return
         `Stop(reason, reply=…)`.

@@ -13,7 +13,7 @@ from fauxtp._actors.lifecycle import ROUNDS, ActorExit
 from fauxtp._actors.task import TaskEnd
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import shown
-from fauxtp._core.calls import NO_REPLY, Call, Cast, reply
+from fauxtp._core.calls import NO_REPLY, Call, Cast, Raise, reply
 from fauxtp._core.process import Process
 from fauxtp._loops.protocols import Waiter
 
@@ -155,8 +155,8 @@ def _answer(process: Process, call: Call, result: Any) -> None:
     answer, process.state = result
     if answer is NO_REPLY:
         process.defer(call)
-    elif not call.answer(answer):
-        reply(call, answer)  # too late, which is noted there
+    elif type(answer) is Raise or not call.answer(answer):
+        reply(call, answer)  # or it is too late, which is noted there
 
 
 def _no_answer(process: Process, call: Call, result: Any) -> BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
+from fauxtp._base.arguments import unexpected
 from fauxtp._base.installation import implementation
 from fauxtp._base.stack import TO_ANSWER, insist_on_room
 from fauxtp._core.dead_letters import dead_letters
@@ -13,7 +14,17 @@ if TYPE_CHECKING:
 
     from fauxtp.registry import PID
 
-__all__ = ["DECLINED", "GAVE_WAY", "NO_REPLY", "PENDING", "Call", "Cast", "OwedCalls", "reply"]
+__all__ = [
+    "DECLINED",
+    "GAVE_WAY",
+    "NO_REPLY",
+    "PENDING",
+    "Call",
+    "Cast",
+    "OwedCalls",
+    "Raise",
+    "reply",
+]
 
 _GIVEN_UP = (None, None)
 
@@ -124,6 +135,33 @@ class _NoReply:
 
 NO_REPLY: Final = _NoReply()
 
+
+@final
+class Raise:
+    """In place of an answer: the caller gets `error`, and the server goes on.
+
+    It is what a request is refused with that is not as it should be: `return Raise(error), state`
+    in `handle_call`, `reply(from_, Raise(error))`, or `Stop(reply=Raise(error))`. To raise in the
+    handler itself is a crash, which ends the server.
+
+    Raises `TypeError` if `error` is no `Exception`.
+
+    >>> Raise(KeyError("Anna"))
+    Raise(KeyError('Anna'))
+    """
+
+    __slots__ = ("error",)
+    __match_args__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        if not isinstance(error, Exception):
+            raise unexpected("error", "an Exception", error)
+        self.error: Exception = error
+
+    def __repr__(self) -> str:
+        return f"Raise({self.error!r})"
+
+
 PENDING: Final = object()
 """In place of an answer: the call is being handled; or, if it has its answer, it is for its
 caller to let others have a turn."""
@@ -161,11 +199,13 @@ def reply(from_: Call, value: Any) -> bool:
     `from_` is what `handle_call` got, or a `Call` out of a mailbox. An answer that comes
     too late is counted in `dead_letters`.
 
+    With `Raise(error)` for `value`, the caller gets that error.
+
     Raises `TypeError` if `from_` is no call.
     """
     if not isinstance(from_, Call):
         raise TypeError(f"expected from_ to be a Call, got {type(from_).__name__}")
-    if from_.answer(value):
+    if from_.fail(value.error) if type(value) is Raise else from_.answer(value):
         return True
     dead_letters.add(from_.caller, value, "late reply")
     return False

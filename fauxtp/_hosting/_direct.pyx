@@ -21,7 +21,7 @@ from weakref import ref
 
 import fauxtp._loops.asyncio_internals as internals
 from fauxtp._base import switches
-from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, reply
+from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, Raise, reply
 from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
 from fauxtp._hosting.handover import BUDGET, DEPTH, HandedOver, awaited, failed, hand_over, suspended
@@ -140,7 +140,7 @@ if type(_must_cancel) is not GetSetDescriptorType:
 # What would else be looked up in the module each time
 cdef object any_task = Task, in_scope = internals.is_in_cancelled_scope, is_future = isfuture
 cdef object by_the_factory = made_by_factory, states = internals.states
-cdef object declined = DECLINED, no_reply = NO_REPLY, pending = PENDING
+cdef object declined = DECLINED, no_reply = NO_REPLY, pending = PENDING, refusal = Raise
 cdef object running_loop = internals.running_loop
 cdef int budget = BUDGET, deepest = DEPTH
 cdef dict switch = switches.__dict__
@@ -444,7 +444,12 @@ def step(process, Call call not None, caller, handler=None, /):
         swap(loop, mine)
     if failure is not None:
         return failed(process, call, failure)
-    if type(result) is not tuple or len(<tuple>result) != 2 or (<tuple>result)[0] is no_reply:
+    if (
+        type(result) is not tuple
+        or len(<tuple>result) != 2
+        or (<tuple>result)[0] is no_reply
+        or type((<tuple>result)[0]) is refusal
+    ):
         try:
             if type(result) is Suspended:
                 return suspended(process, call, handler, (<Suspended>result).on)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 from fauxtp._base import switches
 from fauxtp._base.installation import implementation
 from fauxtp._base.stack import is_free
-from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, Call, reply
+from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, Call, Raise, reply
 from fauxtp._core.process import Process
 from fauxtp._hosting.handover import (
     BUDGET,
@@ -100,9 +100,13 @@ def step(process: Process, call: Call, caller: Process | None, handler: Any = No
             return failed(process, call, failure)
         finally:
             failure = None  # or it would know itself, by this frame
-    if type(result) is not tuple or len(result) != 2 or result[0] is NO_REPLY:
+    if type(result) is not tuple or len(result) != 2 or _is_none(result[0]):
         return _handed_over(process, call, handler, result)
     return _answered(process, call, result, first, is_task=mine is not None)
+
+
+def _is_none(answer: Any) -> bool:
+    return answer is NO_REPLY or type(answer) is Raise
 
 
 def _handed_over(process: Process, call: Call, handler: Any, result: Any) -> Any:

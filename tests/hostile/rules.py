@@ -361,6 +361,7 @@ RULES: dict[str, list[Rule]] = {
     "Phase": RECORD,
     "ProcessExited": RECORD,
     "ProcessInfo": RECORD,
+    "Raise": [plain(fauxtp.Raise, _one(KeyError("Anna"), lambda it: isinstance(it, Exception)))],
     "ReceiveTimeout": RECORD,
     "Ref": [plain(fauxtp.Ref)],
     "Registry": methods(fauxtp.Registry),
