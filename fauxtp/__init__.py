@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         RestartType,
     )
     from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
+    from fauxtp._supervision.partition_supervisor import PartitionSupervisor, partition
     from fauxtp._supervision.supervisor import (
         Supervisor,
         count_children,
@@ -108,6 +109,7 @@ __all__ = [
     "NameTaken",
     "NoChild",
     "NoProcess",
+    "PartitionSupervisor",
     "Phase",
     "ProcessExited",
     "ProcessInfo",
@@ -137,6 +139,7 @@ __all__ = [
     "is_alive",
     "link",
     "monitor",
+    "partition",
     "process_info",
     "process_infos",
     "processes",
@@ -177,6 +180,7 @@ _LATER = {
     ),
     "observe.processes": ("ProcessInfo", "process_info", "process_infos", "processes", "tree"),
     "_supervision.dynamic_supervisor": ("DynamicSupervisor",),
+    "_supervision.partition_supervisor": ("PartitionSupervisor", "partition"),
     "_supervision.supervisor": (
         "Supervisor",
         "count_children",

@@ -213,6 +213,18 @@ async def _pool_with(world: World, name: str, value: Any) -> None:
     fauxtp.exit(await pool.start(task_group=world.group))
 
 
+async def _parts_with(world: World, size: Any) -> None:
+    class Parts(fauxtp.PartitionSupervisor):
+        partitions = size
+
+        def partition_spec(self, number: int) -> fauxtp.ChildSpec:
+            return fauxtp.ChildSpec("part", Idle)
+
+    chief = await Parts.start(task_group=world.group, register_as="parts")
+    fauxtp.exit(chief)
+    await fauxtp.wait_exit(chief)
+
+
 def _real(more_than: float, most: float = math.inf) -> Callable[[Any], bool]:
     def accepts(value: Any) -> bool:
         fits = _number(value) and type(value) is not bool
@@ -358,6 +370,19 @@ RULES: dict[str, list[Rule]] = {
     "NoChild": RECORD,
     "NoProcess": RECORD,
     "PID": [plain(fauxtp.PID)],
+    "PartitionSupervisor": [
+        rule(
+            _parts_with,
+            _one(2, lambda it: SIZE.accepts(it) and type(it) is not bool and 0 < it <= 9),
+        ),
+    ],
+    "partition": [
+        plain(
+            lambda key: fauxtp.partition("parts", key),
+            _one("key", lambda it: isinstance(it, (str, bytes, int, tuple))),
+        ),
+        plain(lambda name: fauxtp.partition(name, 1), _one("parts", _text)),
+    ],
     "Phase": RECORD,
     "ProcessExited": RECORD,
     "ProcessInfo": RECORD,
