@@ -86,6 +86,29 @@ async def test_terminate_runs_in_the_task_and_the_context_of_the_process() -> No
     assert seen == [True, "unset", True, False]
 
 
+@pytest.mark.parametrize("whose", ["the class", "the actor"])
+async def test_a_terminate_is_called_that_was_put_in_place_of_one_that_does_nothing(
+    whose: str,
+) -> None:
+    class Quiet(GenServer[Any, Any]):
+        """Has none of its own."""
+
+    diary: list[str] = []
+
+    async def terminate(*arguments: Any) -> None:
+        diary.append(arguments[-2])
+
+    async with task_group() as group:
+        pid = await Quiet.start(task_group=group)
+        process = find_process(pid)
+        assert process is not None
+        place: Any = Quiet if whose == "the class" else process.actor
+        place.terminate = terminate
+        exit(pid)
+        await wait_exit(pid)
+    assert diary == ["shutdown"]
+
+
 async def test_a_terminate_that_waits_is_waited_for() -> None:
     last_word = anyio.Event()
 

@@ -1,4 +1,4 @@
-"""Whether a coroutine function can suspend."""
+"""Whether a coroutine function can suspend, or does anything."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ from typing import Any
 from weakref import ref
 
 import pytest
+from twins_of import form_of
 
-from fauxtp._base.coroutines import may_suspend
+from fauxtp._base.coroutines import has_effect, without_effect
+
+
+@pytest.fixture
+def may_suspend(form: str) -> Any:
+    """Each implementation."""
+    return form_of("_base.coroutines", form).may_suspend
 
 
 async def others() -> AsyncIterator[int]:
@@ -55,11 +62,11 @@ async def only_looks(table: dict[str, int]) -> int:
 
 
 @pytest.mark.parametrize("function", [awaits, iterates, comprehends, enters, awaits_in_a_branch])
-def test_who_awaits_may_suspend(function: Any) -> None:
+def test_who_awaits_may_suspend(function: Any, may_suspend: Any) -> None:
     assert may_suspend(function)
 
 
-def test_who_does_not_await_cannot() -> None:
+def test_who_does_not_await_cannot(may_suspend: Any) -> None:
     assert not may_suspend(only_looks)
 
 
@@ -75,11 +82,11 @@ def yields() -> Iterator[None]:
 @pytest.mark.parametrize(
     "thing", [print, partial(only_looks, {}), type("It", (), {}), passes_on, yields]
 )
-def test_nothing_is_said_of_what_is_no_coroutine_function(thing: Any) -> None:
+def test_nothing_is_said_of_what_is_no_coroutine_function(thing: Any, may_suspend: Any) -> None:
     assert may_suspend(thing)
 
 
-def test_a_function_that_was_asked_about_is_not_kept() -> None:
+def test_a_function_that_was_asked_about_is_not_kept(may_suspend: Any) -> None:
     def made() -> Any:
         async def function() -> None: ...
 
@@ -88,3 +95,21 @@ def test_a_function_that_was_asked_about_is_not_kept() -> None:
         return ref(function)
 
     assert made()() is None
+
+
+class Idle:
+    @without_effect
+    async def end(self) -> None: ...
+
+
+class Busy(Idle):
+    async def end(self) -> None: ...
+
+
+def test_what_was_said_to_do_nothing_is_that_function_and_none_in_its_place() -> None:
+    idle, replaced = Idle(), Idle()
+    replaced.end = Busy().end  # type: ignore[method-assign]
+    assert not has_effect(idle.end)
+    assert has_effect(Busy().end)
+    assert has_effect(replaced.end)
+    assert has_effect(partial(idle.end))

@@ -21,6 +21,7 @@ import fauxtp
 __all__ = ["FORMS", "MODULES", "form_of", "names_of"]
 
 MODULES = (
+    "_base.coroutines",
     "_base.stack",
     "_core.calls",
     "_hosting.direct",

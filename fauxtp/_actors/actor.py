@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from fauxtp._actors.classes import check_class
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
 from fauxtp._base.arguments import unexpected
+from fauxtp._base.coroutines import without_effect
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.phase import DEAD
 from fauxtp._core.ports import Startable
@@ -85,6 +86,7 @@ class Actor(ABC):
     async def run(self, state: Any, /) -> Any:
         """Do one round of work, and return the state for the next."""
 
+    @without_effect
     async def terminate(self, reason: ExitReason, state: Any, /) -> None:
         """Clean up. It runs once, at whatever end, if `init` had finished.
 

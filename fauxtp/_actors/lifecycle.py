@@ -13,7 +13,7 @@ from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 from fauxtp import registry
 from fauxtp._actors.classes import explained
 from fauxtp._base.arguments import expect_callable, unexpected
-from fauxtp._base.coroutines import may_suspend
+from fauxtp._base.coroutines import has_effect, may_suspend
 from fauxtp._base.errors import Travels
 from fauxtp._base.exit_reason import CANCELLED, LOOP_ENDED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
@@ -21,7 +21,7 @@ from fauxtp._core.calls import Call
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
 from fauxtp._core.ports import Startable
-from fauxtp._core.process import Process, current_process, ended, enter, find_process
+from fauxtp._core.process import Process, current, current_process, ended, enter, find_process
 from fauxtp._core.reports import crashed, failed_as_it_ended
 from fauxtp._hosting.endings import is_cancelled_by_loop, is_closed, is_stray
 from fauxtp._hosting.start import run_in
@@ -36,6 +36,7 @@ ROUNDS = 64  # of `run`, before the event loop has a turn
 FOR_THE_LOOP = KeyboardInterrupt, SystemExit  # it ends with them, and nobody goes on
 
 OnExit = Callable[[PID, ExitReason], Awaitable[object]]
+Closing = Awaitable[tuple[ExitReason | None, BaseException | None]]
 
 
 class ActorExit(Travels, BaseException):
@@ -61,7 +62,7 @@ async def launch(
         await give_way()
         raise
     actor._fauxtp_process = process = Process(actor, home, supervisor)
-    starter = current_process(own_task=True)
+    starter = None if current() is None else current_process(own_task=True)
     try:
         if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
             starter.waiting_for = waiting = Call(None, process.pid, starter.pid)
@@ -124,9 +125,9 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
     failure: BaseException | None = None
     opened = False
     try:
-        opening = scope.open()
-        if opening is not None:
-            await opening
+        waits_for = scope.open()
+        if waits_for is not None:
+            await waits_for
         opened = True
         if process.exit_request is not None or may_suspend(actor.init):
             scope.enter()
@@ -152,25 +153,63 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
     except BaseException as error:
         failure = error
     try:
-        await _end(process, failure, opened, on_exit)
+        waits_for = _end(process, failure, opened, on_exit)
+        if waits_for is not None:
+            await waits_for
     finally:
         failure = None  # it knows this frame, which would know it
 
 
-async def _end(
+def _end(
     process: Process, failure: BaseException | None, opened: bool, on_exit: OnExit | None
+) -> Awaitable[None] | None:
+    """See to all that comes between the end of a process's work, by `failure`, and its own.
+
+    Return what has to be awaited for that. Most often it is nothing, and the process dies here:
+    each coroutine would take as long as to send a message.
+    """
+    scope = process.scope
+    assert scope is not None
+    try:
+        closing = None
+        if opened:
+            leaving = process.actor._fauxtp_leave()
+            close = scope.close() if failure is None and leaving is None else None
+            if failure is not None or leaving is not None or close is not None:
+                closing = _close(process, failure, leaving, close)
+        if (
+            failure is not None
+            or closing is not None
+            or on_exit is not None
+            or process.killed is not None
+            or process.phase is not RUNNING
+            or has_effect(process.actor.terminate)
+        ):
+            return _end_in_steps(process, failure, closing, on_exit)
+    except BaseException:  # there is no memory for it
+        process.bury(CANCELLED)
+        raise
+    process.phase = STOPPING
+    process.bury(process.exit_request or CANCELLED)
+    scope.detach()
+    process.let_go()
+    return None
+
+
+async def _end_in_steps(
+    process: Process,
+    failure: BaseException | None,
+    closing: Closing | None,
+    on_exit: OnExit | None,
 ) -> None:
-    """See to all that comes between the end of a process's work, by `failure`, and its own."""
+    """Do as `_end` does, step by step."""
     reason: ExitReason | None = None
     outer: BaseException | None = None  # what the task group must hear of
     scope = process.scope
     assert scope is not None
     try:
-        if opened:
-            leaving = process.actor._fauxtp_leave()
-            closing = scope.close() if failure is None and leaving is None else None
-            if failure is not None or leaving is not None or closing is not None:
-                reason, failure = await _close(process, failure, leaving, closing)
+        if closing is not None:
+            reason, failure = await closing
         if failure is not None:
             reason, outer = _judge(process, failure, reason)
             if reason is LOOP_ENDED:

@@ -5,18 +5,21 @@
 The attributes in the `__slots__` of a class, for compiled code that is in a hurry: Python code
 finds them as it finds all attributes. How much of the stack is left, which
 `fauxtp._base.stack` finds in another way. Call and Cast: `fauxtp._core.calls` says the same in
-Python.
+Python. Whether a coroutine function can suspend, as `fauxtp._base.coroutines` tells.
 """
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 
-from types import MemberDescriptorType
+from inspect import CO_COROUTINE
+from opcode import opmap
+from types import FunctionType, MemberDescriptorType, MethodType
+from weakref import ref
 
 from fauxtp._base._build cimport fauxtp_build
 
-__all__ = ["Call", "Cast", "has_room", "insist_on_room", "is_free"]
+__all__ = ["Call", "Cast", "has_room", "insist_on_room", "is_free", "may_suspend"]
 
 cdef extern from *:
     """
@@ -33,6 +36,7 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     int Py_GetRecursionLimit() noexcept
+    object PyWeakref_NewRef(object it, PyObject *callback)  # or the one that there is
 
 cdef enum:
     TO_ANSWER = 40  # calls, as in `fauxtp._base.stack`
@@ -73,6 +77,30 @@ def insist_on_room(int calls):
     """
     if not has_room(calls):
         raise RecursionError(f"expected room on the stack for {calls} calls")
+
+
+cdef object any_function = FunctionType, any_method = MethodType
+cdef object _SEND = opmap.get("SEND")  # to what is awaited, of whichever kind
+cdef dict _known = {}  # functions, by weak references: whether they may, and the reference
+
+
+def may_suspend(function):
+    """Return False if what `function` returns, being awaited, ends without ever suspending.
+
+    That is so if it is a coroutine function, or a method, without an `await`, an `async for`
+    and an `async with`. Nothing is said of any other kind of function.
+    """
+    cdef tuple found
+    if type(function) is any_method:
+        function = function.__func__
+    if type(function) is not any_function or _SEND is None:
+        return True
+    found = _known.get(PyWeakref_NewRef(function, NULL))
+    if found is None:
+        code = function.__code__
+        may = not code.co_flags & CO_COROUTINE or _SEND in code.co_code[::2]
+        found = _known[ref(function, _known.pop)] = may, ref(function)
+    return found[0]
 
 
 @cython.final

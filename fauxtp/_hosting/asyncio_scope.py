@@ -21,7 +21,7 @@ from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_children import ChildTasks
 from fauxtp._hosting.endings import is_closed
 from fauxtp._hosting.turns import Idle, give_turn, has_pending_cancel, may_run_others
-from fauxtp._loops.asyncio_internals import current_task, set_current_task
+from fauxtp._loops.asyncio_internals import current_task, running_loop, set_current_task
 from fauxtp._loops.asyncio_loop import AsyncioHome, AsyncioWaiter
 from fauxtp._loops.current import turn
 
@@ -147,7 +147,7 @@ class AsyncioScope:
         home: AsyncioHome = self._process.home  # type: ignore[assignment]
         if self._process.handling is not None:
             return False  # its task sleeps, but somebody runs in its context: it is stepped
-        if not home.is_here() or not may_run_others(home):
+        if running_loop() is not home.loop or not may_run_others(home):
             return False
         for waiter in self._process.mailbox.waiting:
             turn = waiter.take_turn() if isinstance(waiter, AsyncioWaiter) else None

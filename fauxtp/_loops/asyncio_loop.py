@@ -24,6 +24,7 @@ SOON, LATEST = 0.001, 0.05  # seconds until a server that is stepped is looked a
 TIMEOUTS: Final = 32  # different timeouts on one loop that have a queue of their own
 
 _is_over = Future.done  # itself: see `AsyncioWaiter.done`
+_begin = Future.__init__  # to find it takes as long as half of what it does
 
 _homes: WeakValueDictionary[int, AsyncioHome] = WeakValueDictionary()
 _latest: Callable[[], AsyncioHome | None] = type(None)  # a reference to the last one asked for
@@ -192,7 +193,7 @@ class AsyncioWaiter(Future[Any]):
     __slots__ = ("_context", "_ends", "_home", "_next", "_planned", "_turn", "server", "woken")
 
     def __init__(self, home: AsyncioHome, server: Server | None = None) -> None:
-        Future.__init__(self, loop=home.loop)
+        _begin(self, loop=home.loop)
         self._home = home
         self._turn: Callable[[AsyncioWaiter], object] | None = None  # the task's own function
         self._context: Context | None = None
@@ -295,7 +296,8 @@ class AsyncioWaiter(Future[Any]):
             # Where no task runs, it may be a signal handler that does, and the loop be asleep.
             try:
                 soon = loop.call_soon if current_task(loop) else loop.call_soon_threadsafe
-                if self.server is not None and _is_stepped(self.server):
+                server = self.server
+                if server is not None and server.handling is not None and _is_stepped(server):
                     again = partial(self._turn_if_free, turn, SOON)
                     self._next = soon(again, context=Context())
                 else:

@@ -164,7 +164,8 @@ def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001
     why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
     if reason == "kill":
         return process.kill(why)
-    if not process.traps_exits:
+    actor = process.actor  # as `traps_exits` asks, which takes longer
+    if actor is None or not actor.trap_exit:
         return process.request_exit(why)
     if meet(process.pid) is None:
         return False
