@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from conftest import PATIENCE
-from crew import Boom, Puppet, boom, crash, pid_of, running, supervisor, three
+from crew import Boom, Idle, Puppet, boom, crash, pid_of, running, supervisor, three
 
 from fauxtp import (
     ChildSpec,
@@ -16,6 +16,7 @@ from fauxtp import (
     MaxRestartsExceeded,
     RestartStrategy,
     RestartType,
+    Stop,
     Supervisor,
     call,
     cast,
@@ -86,6 +87,18 @@ async def test_a_restart_after_an_end_that_was_asked_for_is_no_warning(
         await settled()
     (restart,) = [record for record in caplog.records if "restarts child" in record.getMessage()]
     assert restart.levelno == logging.INFO
+
+
+async def test_who_ends_as_it_starts_has_ended_for_its_supervisor_too() -> None:
+    class Brief(Idle):
+        async def run(self, state: Any) -> Any:
+            raise Stop
+
+    async with running() as task_group:
+        brief = ChildSpec("brief", Brief, restart=RestartType.TEMPORARY)
+        await supervisor(brief).start(task_group=task_group, register_as="chief")
+        await anyio.wait_all_tasks_blocked()
+        assert await which_children("chief") == []
 
 
 async def test_when_children_are_started_again_has_names_for_configurations() -> None:

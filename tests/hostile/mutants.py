@@ -29,7 +29,7 @@ from hostile.mutation import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 COPIED = ("fauxtp", "tests", "examples", "README.md", "pyproject.toml")
 FLOOR = 0.80  # of the mutants, so many are killed
-PATIENCE = 20.0  # seconds, beside five times what the tests take without a fault
+PATIENCE = 10.0  # seconds, beside three times what the tests take without a fault
 MEMORY = 4_000_000  # KB of addresses: a loop without an end may fill a list
 
 TESTS = {
@@ -98,7 +98,7 @@ class Sources:
     def survives(self, file: str, mutant: Mutant) -> bool:
         """Return whether no test notices the fault."""
         path, tests = self.path / "fauxtp" / file, tests_of(file)
-        patience, text = PATIENCE + 5 * sum(map(self._how_long, tests)), path.read_text("utf-8")
+        patience, text = PATIENCE + 3 * sum(map(self._how_long, tests)), path.read_text("utf-8")
         self._write(path, mutant.of(text))
         try:
             return self._passes(tests, patience)
