@@ -9,7 +9,7 @@ import anyio.to_thread
 import pytest
 from anyio import from_thread
 from conftest import task_group
-from crew import process_of
+from crew import Puppet, process_of
 
 from fauxtp import (
     NO_REPLY,
@@ -411,3 +411,28 @@ async def test_a_worker_thread_of_a_handler_may_call_others() -> None:
         relay = await Relay.start(task_group=group)
         offloading = await Offloading.start(task_group=group)
         assert await call(offloading, relay, timeout=None) == ["arrived", "arrived"]
+
+
+async def test_a_call_that_fails_in_a_task_beside_an_actor_ends_none_of_its_own() -> None:
+    asked, failed = anyio.Event(), anyio.Event()
+
+    async def answer() -> str:
+        asked.set()
+        await failed.wait()
+        return "answer"
+
+    async def fail() -> None:
+        await asked.wait()
+        with pytest.raises(TypeError):
+            await call(slow, answer, timeout="5")  # type: ignore[arg-type]
+        failed.set()
+
+    async def ask() -> Any:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(fail)
+            return await call(slow, answer)
+
+    async with task_group() as group:
+        slow = await Puppet.start(task_group=group)
+        actor = await Puppet.start(task_group=group)
+        assert await call(actor, ask) == "answer"
