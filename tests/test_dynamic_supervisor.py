@@ -267,6 +267,51 @@ async def test_who_is_still_starting_ends_with_the_supervisor(
     assert len(outcomes) == (0 if restarting else 1)
 
 
+async def test_who_is_terminated_as_it_is_started_again_has_ended() -> None:
+    starts: list[anyio.Event] = []
+    may_end = anyio.Event()
+
+    class Clings(Puppet):
+        async def init(self) -> Any:
+            starts.append(anyio.Event())
+            if len(starts) > 1:
+                starts[0].set()
+                with anyio.CancelScope(shield=True):
+                    await may_end.wait()
+
+    async def terminate() -> None:
+        await terminate_child(chief, pid)
+        assert whereis("a") is None
+        gone.set()
+
+    gone = anyio.Event()
+    async with running() as group:
+        chief = await pool(group, max_children=1)
+        pid = await start_child(chief, ChildSpec("a", Clings, args=("a",), register_as="a"))
+        await ended("a")
+        await starts[0].wait()
+        group.start_soon(terminate)
+        await anyio.wait_all_tasks_blocked()
+        assert not gone.is_set()
+        assert await which_children(chief) == []
+        with pytest.raises(TooManyChildren):
+            await start_child(chief, puppet("b"))
+        may_end.set()
+        await gone.wait()
+        await start_child(chief, puppet("b"))
+        exit(chief)
+
+
+async def test_who_has_no_time_to_start_takes_no_room(gate: type[Gate]) -> None:
+    async with running() as group:
+        chief = await pool(group, max_children=1)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await start_child(chief, ChildSpec("gate", gate, start_timeout=0))
+        assert await which_children(chief) == []
+        exit(chief)
+
+
 async def test_too_many_restarts_of_all_end_it() -> None:
     async def crash_all() -> None:
         async with running() as group:

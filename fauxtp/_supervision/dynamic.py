@@ -6,7 +6,7 @@ until it ends against the plan: from then on there is a `Child` for it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -20,7 +20,7 @@ from fauxtp._base.arguments import unexpected
 from fauxtp._base.coroutines import may_suspend
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import shown
-from fauxtp._core.calls import NO_REPLY, Call, reply
+from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.ports import Handlers, Startable
 from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.exits import wait_exit
@@ -66,7 +66,8 @@ class DynamicSupervision:
         self._specs: dict[PID, ChildSpec] = {}  # of those that run
         self._failed: dict[PID, Child] = {}  # those among them that were restarted
         self._away: dict[PID, Child] = {}  # those to be restarted, by the PIDs that they had
-        self._starting = 0
+        self._left: dict[PID, ChildSpec] = {}  # those whose start was given up, and yet to end
+        self._starting = 0  # with those that are stopped before they have started
         self._shelter = Shelter()
         self._changes = Changes(self._fail)
         self._intensity: Intensity
@@ -187,9 +188,11 @@ class DynamicSupervision:
             raise ValueError(f"expected the PID of a child, got the id {shown(pid)}")
         away = self._away.pop(pid, None)
         if away is not None:
-            self._changes.call_off(away)
+            away.is_over = True
             away.end_waiting()
-            reply(from_, None)
+            self._changes.call_off(away)
+            self._starting += 1
+            self._begin(away, partial(self._stop_late, away), from_)
             return
         spec = self._specs.get(pid)
         if spec is None:
@@ -197,8 +200,18 @@ class DynamicSupervision:
         self._failed.pop(pid, None)
         # It stays among those that run, as it does, but is not started again.
         self._specs[pid] = spec = replace(spec, restart=_NEVER)
-        work = partial(self._stop, {pid: spec})
-        self._changes.begin(children_of(self._chief), Child(spec, {}), work, from_)
+        self._begin(Child(spec, {}), partial(self._stop, {pid: spec}), from_)
+
+    def _begin(self, child: Child, work: Callable[[], Awaitable[Any]], from_: Call) -> None:
+        self._changes.begin(children_of(self._chief), child, work, from_)
+
+    async def _stop_late(self, child: Child) -> None:
+        """Stop a child whose restart was called off, but may have come too far for that."""
+        try:
+            if child.pid is not None:
+                await self._stop({child.pid: child.spec})
+        finally:
+            self._starting -= 1
 
     # Starting and stopping
 
@@ -207,8 +220,11 @@ class DynamicSupervision:
 
         left: dict[PID, ChildSpec] = {}
 
-        def keep(process: Process) -> None:  # which has yet to end
-            left[process.pid] = self._specs[process.pid] = replace(spec, restart=_NEVER)
+        def keep(process: Process) -> None:
+            if again is not None:
+                again.process = process
+            if process.reason is None:  # else nobody would tell of its end
+                left[process.pid] = self._left[process.pid] = spec
 
         try:
             process = await launched(spec, self._shelter.group, chief.pid, keep, self._on_exit)
@@ -232,7 +248,7 @@ class DynamicSupervision:
         with CancelScope(shield=True):
             self._is_ending = True
             await self._changes.end()
-            await self._stop(dict(self._specs))
+            await self._stop(self._specs | self._left)
             self._shelter.close()
 
     async def _stop(self, specs: dict[PID, ChildSpec]) -> None:
@@ -262,8 +278,11 @@ class DynamicSupervision:
 
     def _is_over(self, pid: PID, reason: ExitReason) -> None:
         """Note that a child has ended: in its own task, for most need nothing more."""
+        self._left.pop(pid, None)
         spec, child = self._specs.pop(pid, None), self._failed.pop(pid, None)
         if spec is None or self._is_ending or not spec.must_restart(reason):
+            return
+        if child is not None and child.is_over:
             return
         self._away[pid] = child = child or Child(spec, {})
         child.process = None
@@ -297,6 +316,7 @@ class DynamicSupervision:
         try:
             await self._start(child.spec, child)
         except Exception as error:  # an init that fails is one more crash
+            child.process = None
             self._plan_restart(pid, ExitReason.error(error), error)
         else:
             self._away.pop(pid, None)

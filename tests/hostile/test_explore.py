@@ -24,9 +24,11 @@ from fauxtp._loops.protocols import Waiter
 from fauxtp._messaging import sending as messaging
 from fauxtp._messaging import timers
 from fauxtp._supervision import children as supervision
+from fauxtp._supervision.child import Child
+from fauxtp._supervision.dynamic import DynamicSupervision
 from fauxtp.registry import retire
 from fauxtp.testing import SeedFailed, explore
-from hostile import clocks, effort, lives, talk
+from hostile import clocks, effort, guests, lives, talk
 from hostile.stand_in import hears_all, putting_in_others
 
 Scenario = Callable[[], Awaitable[object]]
@@ -40,6 +42,7 @@ SCENARIOS: list[Scenario] = [
     lives.deaths,
     lives.restarts,
     clocks.timers,
+    guests.guests,
 ]
 MANY = 2000  # schedules, within which each of the faults below is found
 
@@ -169,6 +172,27 @@ def sends_what_was_cancelled(patch: Patch) -> None:
     patch.setattr(timers.Timer, "end", end)
 
 
+def does_not_stop_who_comes_back(patch: Patch) -> None:
+    async def forget(supervision: DynamicSupervision, _: Child) -> None:
+        supervision._starting -= 1
+
+    patch.setattr(DynamicSupervision, "_stop_late", forget)
+
+
+def leaves_no_room_after_a_failure(patch: Patch) -> None:
+    start: Any = DynamicSupervision._start
+
+    async def fail(supervision: DynamicSupervision, *arguments: Any) -> PID:
+        try:
+            pid: PID = await start(supervision, *arguments)
+        except Exception:
+            supervision._starting += 1
+            raise
+        return pid
+
+    patch.setattr(DynamicSupervision, "_start", fail)
+
+
 FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (talk.calls, executes_what_was_given_up, "executed after its caller gave up"),
     (talk.calls, forgets_the_callers_at_its_death, "nothing is left to run"),
@@ -183,6 +207,8 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (clocks.timers, forgets_to_end_timers, "a timer outlived its process"),
     (clocks.timers, does_not_look_for_the_last, "letters pile up"),
     (clocks.timers, sends_what_was_cancelled, "it was sent all the same|was cancelled twice"),
+    (guests.guests, does_not_stop_who_comes_back, "who was terminated lives"),
+    (guests.guests, leaves_no_room_after_a_failure, "TooManyChildren"),
     (talk.circles, waits_for_itself, "nothing is left to run"),
 ]
 
