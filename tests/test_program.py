@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -55,6 +56,9 @@ class Worker(GenServer):
         if request == "block":
             tell()
             time.sleep(0.01)
+        if request == "begin a thread":
+            with threading._active_limbo_lock:  # as `Thread.start` does
+                tell()
 
     async def terminate(self, reason, state):
         print("worker ends:", reason, flush=True)
@@ -64,6 +68,9 @@ class Worker(GenServer):
         if what == "hangs":
             with anyio.CancelScope(shield=True):
                 await anyio.sleep_forever()
+        if what == "hangs with the log":
+            logging.root.handlers[0].acquire()
+            time.sleep(1000)
 
 
 class Application(Supervisor):
@@ -83,6 +90,8 @@ class Application(Supervisor):
             self.stop()
         elif what == "asked while it is busy":
             await cast("worker", "block")
+        elif what == "asked while a thread begins":
+            await cast("worker", "begin a thread")
         elif what == "interrupted":
             tell(signal.SIGINT)
         elif what != "asked while it starts":
@@ -91,7 +100,7 @@ class Application(Supervisor):
 
 what, backend, uvloop = sys.argv[1], sys.argv[2].removeprefix("uvloop") or "asyncio", False
 run(Application, backend=backend, uvloop=sys.argv[2] == "uvloop",
-    shutdown=0.1 if what == "hangs" else 30)
+    shutdown=0.1 if what.startswith("hangs") else 30)
 print("over", processes(), flush=True)
 """
 
@@ -112,7 +121,10 @@ def program(what: str, loop: str) -> subprocess.CompletedProcess[str]:
 
 @posix
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("what", ["asked", "interrupted", "asked while it is busy", "ends"])
+@pytest.mark.parametrize(
+    "what",
+    ["asked", "interrupted", "asked while it is busy", "asked while a thread begins", "ends"],
+)
 def test_a_program_ends_in_order(what: str, loop: str) -> None:
     done = program(what, loop)
     assert done.returncode == 0, done.stderr
@@ -147,6 +159,14 @@ def test_who_does_not_end_is_named_and_the_program_ends(loop: str) -> None:
     assert "CRITICAL not ended within 0.1 s, but at once; left:" in done.stdout
     assert "Worker 'worker' <PID" in done.stdout
     assert "over" not in done.stdout
+
+
+@posix
+def test_who_keeps_the_log_does_not_keep_the_program() -> None:
+    done = program("hangs with the log", "asyncio")
+    assert done.returncode == 1
+    assert "Timeout" not in done.stderr  # of `faulthandler`
+    assert "worker ends" in done.stdout
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -237,6 +257,43 @@ async def test_a_start_that_is_given_up_leaves_nothing() -> None:
             raise AssertionError("it has not started")
     assert scope.cancelled_caught
     assert processes() == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("attempt", range(10))  # trio begins tasks in any order
+async def test_a_start_that_is_given_up_before_it_began_leaves_nothing(attempt: int) -> None:
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with running(Puppet):
+            raise AssertionError("it has not started")
+    assert scope.cancelled_caught
+    assert processes() == []
+
+
+def test_what_asyncio_cancels_waits_for_the_end_all_the_same() -> None:
+    class Slow(Puppet):
+        async def terminate(self, reason: Any, state: Any) -> None:
+            ending.set()
+            await may_end.wait()
+
+    async def block() -> None:
+        async with running(Slow):
+            pass
+
+    async def main() -> None:
+        task = asyncio.ensure_future(block())
+        await ending.wait()
+        for _ in range(2):
+            task.cancel()
+            await anyio.wait_all_tasks_blocked()
+            assert not task.done()
+        may_end.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert processes() == []
+
+    ending, may_end = asyncio.Event(), asyncio.Event()
+    asyncio.run(main())
 
 
 @pytest.mark.anyio

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, final
@@ -28,6 +29,7 @@ from fauxtp.observe.processes import processes, tree
 __all__ = ["run"]
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+LAST_WORDS: Final = 1.0  # seconds, as who keeps the program may keep the log or a stream, too
 
 
 def run(
@@ -103,7 +105,8 @@ class _Program:
         self._shutdown = shutdown
         self._actor: Actor | None = None
         self._signals = 0
-        self._last_resort: threading.Timer | None = None
+        self._over = allocate_lock()
+        self._over.acquire()
         self.error: BaseException | None = None
 
     async def main(self) -> None:
@@ -139,30 +142,43 @@ class _Program:
         self._signals += 1
         name = signal.Signals(number).name
         if self._signals > 1:
-            logger().warning("%s again: all processes are killed", name)
             for pid in processes():
                 exit(pid, "kill")
+            logger().warning("%s again: all processes are killed", name)
             return
-        logger().info("%s: the program ends", name)
-        self._last_resort = threading.Timer(self._shutdown, self._end_at_once)
-        self._last_resort.daemon = True
-        self._last_resort.start()
         self._ask_to_end()
+        # Not by `threading`: what the signal has interrupted may hold a lock of that.
+        start_new_thread(self._last_resort, ())
+        logger().info("%s: the program ends", name)
 
     def _ask_to_end(self) -> None:
         process = None if self._actor is None else self._actor._fauxtp_process
         if process is not None:
             process.request_exit(SHUTDOWN)
 
-    def _end_at_once(self) -> None:
+    def _last_resort(self) -> None:
         """End a program that has not ended in its time, and say who keeps it."""
-        left = tree() or "no process, but something else: a thread, or another task"
-        logger().critical("not ended within %g s, but at once; left:\n%s", self._shutdown, left)
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
+        if self._over.acquire(timeout=min(self._shutdown, threading.TIMEOUT_MAX)):
+            return
+        try:
+            told = allocate_lock()
+            told.acquire()
+            start_new_thread(self._tell_who_is_left, (told,))
+            told.acquire(timeout=LAST_WORDS)
+        finally:
+            os._exit(1)
+
+    def _tell_who_is_left(self, told: LockType) -> None:
+        try:
+            left = tree() or "no process, but something else: a thread, or another task"
+            words = "not ended within %g s, but at once; left:\n%s"
+            logger().critical(words, self._shutdown, left)
+            logging.shutdown()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+        finally:
+            told.release()
 
     def is_over(self) -> None:
-        if self._last_resort is not None:
-            self._last_resort.cancel()
+        self._over.release()

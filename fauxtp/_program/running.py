@@ -18,6 +18,7 @@ from fauxtp._base.arguments import unexpected
 from fauxtp._base.logs import logger
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
+from fauxtp._loops.protocols import Home
 from fauxtp._program.ends import SHUTDOWN, bare
 from fauxtp.registry import PID
 
@@ -86,15 +87,18 @@ class Running:
     async def __aenter__(self) -> PID:
         if self._process is not None:
             raise RuntimeError("this application was started before")
+        home = current_home()
+        if home is None:
+            raise RuntimeError("no event loop runs in this thread")
         self._started, self._ended = Event(), Event()
-        _begin(self._host)
+        self._scope = CancelScope()  # here: the task may begin only when this one is cancelled
+        _begin(home, self._host)
         try:
             await self._started.wait()
         except BaseException:
             self._is_asked_to_end = True
             self._scope.cancel()
-            with CancelScope(shield=True):
-                await self._ended.wait()
+            await self._until_ended()
             raise
         if self._process is None:
             await self._ended.wait()
@@ -110,10 +114,24 @@ class Running:
         self._is_asked_to_end = True
         assert self._process is not None
         self._process.request_exit(SHUTDOWN)
-        with CancelScope(shield=True):
-            await self._ended.wait()
+        await self._until_ended()
         if self._error is not None:
             raise self._error_without_group()
+
+    async def _until_ended(self) -> None:
+        """Wait for the end, also if asyncio cancels this task, which no scope shields from."""
+        cancelled: BaseException | None = None
+        while not self._ended.is_set():
+            try:
+                with CancelScope(shield=True):
+                    await self._ended.wait()
+            except get_cancelled_exc_class() as error:
+                cancelled = error
+        try:
+            if cancelled is not None:
+                raise cancelled
+        finally:
+            del cancelled  # it knows this frame, which would know it
 
     def _error_without_group(self) -> BaseException:
         assert self._error is not None
@@ -122,10 +140,11 @@ class Running:
 
     async def _host(self) -> None:
         try:
-            async with create_task_group() as group:
-                self._scope = group.cancel_scope
-                self._process = await launch(self._make(), group, register_as=self._register_as)
-                self._started.set()
+            with self._scope:
+                async with create_task_group() as group:
+                    name = self._register_as
+                    self._process = await launch(self._make(), group, register_as=name)
+                    self._started.set()
         except BaseException as error:
             self._error = error
             if isinstance(error, get_cancelled_exc_class()):
@@ -146,11 +165,8 @@ class Running:
             signal.raise_signal(signal.SIGTERM if has_handler else signal.SIGINT)
 
 
-def _begin(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def _begin(home: Home, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Begin a task of the event loop's own, in a clean context."""
-    home = current_home()
-    if home is None:
-        raise RuntimeError("no event loop runs in this thread")
     if home.is_asyncio:
         import asyncio  # noqa: PLC0415
 
