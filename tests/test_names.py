@@ -256,6 +256,7 @@ async def test_one_that_has_just_died_in_another_thread_is_not_found(
     async with running() as task_group:
         assert is_alive(await start_or_find("store", Idle, task_group=task_group))
         assert pid_of("store") is not corpse
+    assert looked
 
 
 async def test_a_name_without_a_process_is_found_as_it_is() -> None:
