@@ -1,4 +1,4 @@
-"""Hosting on asyncio, where a task that anyio starts costs four times as much as a plain one.
+"""Hosting on asyncio, where a task that anyio starts costs three times as much as a plain one.
 
 So a task group gets one task more, its keeper, which looks after the plain tasks of all
 processes in the group: when the group is cancelled, it ends them; as long as they live, the
