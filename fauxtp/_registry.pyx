@@ -37,7 +37,7 @@ import weakref
 from types import BuiltinMethodType, FunctionType, MethodType
 
 from fauxtp._base.errors import NoProcess
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 
 from fauxtp._base._build cimport fauxtp_build
 

@@ -26,7 +26,7 @@ from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any, NoReturn, Self, final
 
 from fauxtp._base.errors import NoProcess
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 
 __all__ = [
     "PID",

@@ -31,7 +31,7 @@ from fauxtp import (
     whereis,
 )
 from fauxtp._base.stack import TO_WAKE, has_room
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
 from fauxtp.registry import PID, Ref, default

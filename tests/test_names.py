@@ -115,7 +115,7 @@ async def test_who_gave_up_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
         def unwatch(self, name: str, callback: object) -> None:
             watching.remove(name)
 
-    monkeypatch.setattr("fauxtp._messaging.names.default", Watched())
+    monkeypatch.setattr("fauxtp._messaging.wait_registered.default", Watched())
     async with running() as task_group:
         task_group.start_soon(wait_registered, "late")
         await anyio.wait_all_tasks_blocked()
@@ -135,7 +135,7 @@ async def test_a_name_registered_between_the_look_and_the_watch_is_seen(
         looks.append(name)
         return None if len(looks) == 1 else pid
 
-    monkeypatch.setattr("fauxtp._messaging.names.whereis", late)
+    monkeypatch.setattr("fauxtp._messaging.wait_registered.whereis", late)
     assert await wait_registered("late", timeout=0) is pid
 
 
@@ -252,7 +252,7 @@ async def test_one_that_has_just_died_in_another_thread_is_not_found(
         looked.append(name)
         return corpse if len(looked) == 1 else whereis(name)
 
-    monkeypatch.setattr("fauxtp._actors.names.whereis", late)
+    monkeypatch.setattr("fauxtp._actors.start_or_find.whereis", late)
     async with running() as task_group:
         assert is_alive(await start_or_find("store", Idle, task_group=task_group))
         assert pid_of("store") is not corpse

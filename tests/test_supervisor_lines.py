@@ -62,7 +62,7 @@ def hanging() -> type[Hanging]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Questions wait no second for a change that hangs, as they would wait all of it."""
-    monkeypatch.setattr("fauxtp._supervision.behaviour.PATIENCE", 0.01)
+    monkeypatch.setattr("fauxtp._supervision.supervision.PATIENCE", 0.01)
 
 
 async def crashed(name: str) -> None:

@@ -23,7 +23,7 @@ from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
 from fauxtp._core.ports import Startable
 from fauxtp._core.process import Process, current, current_process, ended, enter, find_process
 from fauxtp._core.reports import crashed, failed_as_it_ended
-from fauxtp._hosting.endings import is_cancelled_by_loop, is_closed, is_stray
+from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
 from fauxtp._hosting.start import run_in
 from fauxtp._loops.current import current_home, give_way, turn
 from fauxtp._loops.protocols import Home

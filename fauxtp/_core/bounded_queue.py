@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fauxtp._core.line import AnyWaiter, Line
 from fauxtp._core.queue import Queue
+from fauxtp._core.room_line import AnyWaiter, Line
 from fauxtp.registry import PID
 
 __all__ = ["BoundedQueue"]

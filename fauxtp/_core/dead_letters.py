@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fauxtp._base.arguments import expect_callable
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 
 if TYPE_CHECKING:
     from fauxtp.registry import PID

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from fauxtp._base.exit_reason import LOOP_ENDED
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process, everybody, find_process
 from fauxtp._core.reports import lost

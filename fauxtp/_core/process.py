@@ -18,7 +18,7 @@ from anyio import get_cancelled_exc_class
 
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 from fauxtp._core.calls import Call, OwedCalls
 from fauxtp._core.mailbox import new_queue
 from fauxtp._core.phase import DEAD, STARTING, Exit, Phase

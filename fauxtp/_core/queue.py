@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 from fauxtp._core.calls import Call, OwedCalls
 from fauxtp._core.crowd import Crowd
 from fauxtp._core.dead_letters import dead_letters

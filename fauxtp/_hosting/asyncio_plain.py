@@ -12,7 +12,7 @@ from anyio import CancelScope
 
 from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_scope import Handle
-from fauxtp._hosting.endings import is_closed
+from fauxtp._hosting.end_causes import is_closed
 from fauxtp._hosting.trio_scope import TrioScope
 from fauxtp._loops.asyncio_loop import AsyncioHome
 from fauxtp._loops.current import turn

@@ -19,7 +19,7 @@ from fauxtp._base.exit_reason import CANCELLED
 from fauxtp._core.phase import STARTING, STOPPING
 from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_children import ChildTasks
-from fauxtp._hosting.endings import is_closed
+from fauxtp._hosting.end_causes import is_closed
 from fauxtp._hosting.turns import Idle, give_turn, has_pending_cancel, may_run_others
 from fauxtp._loops.asyncio_internals import current_task, running_loop, set_current_task
 from fauxtp._loops.asyncio_loop import AsyncioHome, AsyncioWaiter

@@ -13,7 +13,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary, ref
 
 from fauxtp._base.stack import TO_WAKE, insist_on_room
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 from fauxtp._loops.asyncio_internals import current_task, running_loop
 from fauxtp._loops.deadlines import Deadlines
 from fauxtp._loops.protocols import Alarm, Home, Server, Waiter, on_end

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 from trio.lowlevel import spawn_system_task
 
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 from fauxtp._loops.protocols import Alarm
 
 __all__ = ["Alarms"]

@@ -11,7 +11,7 @@ import trio
 from trio.lowlevel import current_task, in_trio_task
 
 from fauxtp._base.stack import TO_WAKE, insist_on_room
-from fauxtp._base.telling import tell_all
+from fauxtp._base.tell_all import tell_all
 from fauxtp._loops.protocols import Alarm, Server, Waiter, on_end
 from fauxtp._loops.running import is_trio_innermost, running_asyncio_loop, running_trio_token
 from fauxtp._loops.trio_alarms import Alarms

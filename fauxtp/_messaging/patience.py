@@ -13,7 +13,7 @@ from fauxtp._base.arguments import unexpected
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import find_process
 from fauxtp._loops.current import give_way, seconds
-from fauxtp._messaging.names import wait_registered, wait_registered_blocking
+from fauxtp._messaging.wait_registered import wait_registered, wait_registered_blocking
 from fauxtp.errors import NoProcess, ProcessExited, ReceiveTimeout
 from fauxtp.registry import PID, whereis
 

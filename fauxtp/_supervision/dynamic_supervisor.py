@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fauxtp._core.ports import Behaviour
 from fauxtp._supervision.any_supervisor import AnySupervisor
-from fauxtp._supervision.dynamic import DynamicSupervision
+from fauxtp._supervision.dynamic_supervision import DynamicSupervision
 
 __all__ = ["DynamicSupervisor"]
 

@@ -9,10 +9,10 @@ from fauxtp._core.ports import Behaviour
 from fauxtp._loops.current import give_way
 from fauxtp._messaging.sending import call
 from fauxtp._supervision.any_supervisor import AnySupervisor
-from fauxtp._supervision.behaviour import Supervision
 from fauxtp._supervision.child import Question
 from fauxtp._supervision.child_spec import AutoShutdown, ChildInfo, ChildSpec, RestartStrategy
 from fauxtp._supervision.intensity import intensity_of
+from fauxtp._supervision.supervision import Supervision
 from fauxtp.registry import PID
 
 __all__ = [

@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from fauxtp import ANY, Mailbox, MailboxFull, call, send, send_nowait
 from fauxtp._core import mailbox
-from fauxtp._core.line import Line
+from fauxtp._core.room_line import Line
 from hostile import effort
 from hostile.opcodes import Places
 

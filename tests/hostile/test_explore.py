@@ -25,7 +25,7 @@ from fauxtp._messaging import sending as messaging
 from fauxtp._messaging import timers
 from fauxtp._supervision import children as supervision
 from fauxtp._supervision.child import Child
-from fauxtp._supervision.dynamic import DynamicSupervision
+from fauxtp._supervision.dynamic_supervision import DynamicSupervision
 from fauxtp.registry import retire
 from fauxtp.testing import SeedFailed, explore
 from hostile import clocks, effort, guests, lives, talk

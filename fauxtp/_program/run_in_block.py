@@ -19,10 +19,10 @@ from fauxtp._base.logs import logger
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
 from fauxtp._loops.protocols import Home
-from fauxtp._program.ends import SHUTDOWN, bare
+from fauxtp._supervision.children import SHUTDOWN
 from fauxtp.registry import PID
 
-__all__ = ["Running", "running"]
+__all__ = ["Running", "bare", "running"]
 
 GIVE_UP = ("terminate", "raise")
 _tasks: set[Task[None]] = set()  # asyncio itself does not keep them
@@ -179,3 +179,14 @@ def _begin(home: Home, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         import trio  # noqa: PLC0415
 
         trio.lowlevel.spawn_system_task(work, name="an application", context=Context())
+
+
+def bare(error: BaseException) -> BaseException:
+    """Return what a task group has wrapped, if it is one error.
+
+    >>> bare(ExceptionGroup("of a task group", [ValueError("wrong")]))
+    ValueError('wrong')
+    """
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -22,7 +22,8 @@ from fauxtp._base.logs import logger
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
 from fauxtp._messaging.exits import exit
-from fauxtp._program.ends import SHUTDOWN, bare
+from fauxtp._program.run_in_block import bare
+from fauxtp._supervision.children import SHUTDOWN
 from fauxtp.errors import ProcessExited
 from fauxtp.observe.processes import processes, tree
 
