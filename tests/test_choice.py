@@ -217,7 +217,10 @@ except AttributeError as error:
 
 OF_THE_REGISTRY = (
     "registry",
-    *(f"_base.{name}" for name in ("errors", "installation", "logs", "stack", "telling", "texts")),
+    *(
+        f"_base.{name}"
+        for name in ("errors", "installation", "logs", "stack", "tell_all", "texts")
+    ),
 )
 
 
