@@ -16,7 +16,7 @@ HELD = """
 import os, threading
 import anyio
 import fauxtp
-from fauxtp import dead_letters
+from fauxtp._core import dead_letters
 from fauxtp._core import queue
 from fauxtp._core import process
 
@@ -45,7 +45,7 @@ if child == 0:
     fauxtp.send_nowait("nobody", 1)
     fauxtp.Mailbox().put_nowait(2)
     fauxtp.send_nowait(box.pid, 3)
-    counts = dead_letters.counts()
+    counts = fauxtp.dead_letters.counts()
     anyio.run(watch)
     os._exit(0 if counts == {"noproc": 1, "exited": 1} and len(box) == 1 else 1)
 done.set()

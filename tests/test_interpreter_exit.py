@@ -47,7 +47,7 @@ def test_finalisers_do_not_wait_for_writers_that_are_gone(twin: Any, run: Run) -
 
 
 LETTERS = """
-import os, threading
+import os, sys, threading
 import fauxtp
 
 class Late:
@@ -61,7 +61,8 @@ class Late:
         self.write(1, f"{self.letters.counts()}".encode())
 
 letters = fauxtp.dead_letters
-thread = threading.Thread(target=letters._lock.acquire)  # it is gone, and never gives it back
+lock = sys.modules["fauxtp._core.dead_letters"]._lock
+thread = threading.Thread(target=lock.acquire)  # it is gone, and never gives it back
 thread.start()
 thread.join()
 late = Late()

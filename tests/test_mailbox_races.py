@@ -29,7 +29,7 @@ from fauxtp import (
     send_nowait,
     unregister,
 )
-from fauxtp._core import putting, receiving
+from fauxtp._core import receiving, wait_for_room
 from fauxtp._loops.current import new_waiter
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ def before_waiting(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
         act()
         return new_waiter()
 
-    for module in (putting, receiving):
+    for module in (wait_for_room, receiving):
         monkeypatch.setattr(module, "new_waiter", act_first)
 
 

@@ -24,7 +24,7 @@ from fauxtp._core.ports import Startable
 from fauxtp._core.process import Process, current, current_process, ended, enter, find_process
 from fauxtp._core.reports import crashed, failed_as_it_ended
 from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
-from fauxtp._hosting.start import run_in
+from fauxtp._hosting.run_in import run_in
 from fauxtp._loops.current import current_home, give_way, turn
 from fauxtp._loops.protocols import Home
 from fauxtp.errors import MaxRestartsExceeded, NameTaken
@@ -157,7 +157,7 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
         if waits_for is not None:
             await waits_for
     finally:
-        failure = None  # it knows this frame, which would know it
+        failure = None  # a circle else: its traceback has this frame
 
 
 def _end(

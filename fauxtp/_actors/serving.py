@@ -117,7 +117,7 @@ def _put_off(process: Process, scope: ProcessScope, error: BaseException) -> Non
                 raise error
             process.handed_over.interruption = error
     finally:
-        del error  # it knows this frame, which would know it
+        del error  # a circle else: its traceback has this frame
 
 
 def _begun(actor: Handlers, message: Any, state: Any) -> Awaitable[Any]:
@@ -145,7 +145,7 @@ async def _finish(process: Process) -> None:
     except (Stop, BaseExceptionGroup) as end:
         _end(process, end)
     finally:
-        rest = interruption = None  # they would know themselves, by this frame
+        rest = interruption = None  # circles else: their tracebacks have this frame
 
 
 def _answer(process: Process, call: Call, result: Any) -> None:

@@ -35,4 +35,4 @@ def tell_all(listeners: Iterable[Callable[..., object]], *facts: object) -> None
         try:
             raise fatal
         finally:
-            fatal = None  # or it would know itself, by this frame
+            fatal = None  # a circle else: its traceback has this frame

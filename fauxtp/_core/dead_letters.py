@@ -31,6 +31,15 @@ class DeadLetter:
     reason: str
 
 
+# Of the counts and the observers. A finaliser may send while this thread is counting.
+_lock = threading.RLock()
+
+
+def _free_lock() -> threading.RLock:
+    # At the interpreter's end no other thread runs: one that has the lock is frozen.
+    return threading.RLock() if sys.is_finalizing() else _lock
+
+
 class DeadLetters:
     """Count what cannot be delivered, by reason, and tell whoever wants to know.
 
@@ -49,23 +58,18 @@ class DeadLetters:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
         self._observers: tuple[Callable[[DeadLetter], object], ...] = ()
-        self._lock = threading.RLock()  # a finaliser may send while this is counting
 
     def add(self, to: PID | str | None, message: Any, reason: str) -> None:
-        with self._free_lock():
+        with _free_lock():
             self._counts.setdefault(reason, 0)
             self._counts[reason] += 1  # in one line, as the lock lets a finaliser in
             observers = self._observers
         if observers:
             tell_all(observers, DeadLetter(to, message, reason))
 
-    def _free_lock(self) -> threading.RLock:
-        # At the interpreter's end no other thread runs: one that has the lock is frozen.
-        return threading.RLock() if sys.is_finalizing() else self._lock
-
     def counts(self) -> dict[str, int]:
         """Return how many there were, by reason."""
-        with self._free_lock():
+        with _free_lock():
             return dict(self._counts)
 
     def total(self) -> int:
@@ -76,12 +80,12 @@ class DeadLetters:
     def observed_by(self, observer: Callable[[DeadLetter], object]) -> Iterator[None]:
         """Call `observer` for each dead letter while the context lasts, in any thread."""
         expect_callable("observer", observer)
-        with self._free_lock():
+        with _free_lock():
             self._observers += (observer,)
         try:
             yield
         finally:
-            with self._free_lock():
+            with _free_lock():
                 remaining = list(self._observers)
                 remaining.remove(observer)
                 self._observers = tuple(remaining)
@@ -92,8 +96,9 @@ dead_letters: DeadLetters = DeadLetters()
 
 
 def _after_fork_in_child() -> None:
-    # The thread that held the old one is not here.
-    dead_letters._lock = threading.RLock()  # noqa: SLF001
+    """Let go of a lock that a thread holds which is not here."""
+    global _lock
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,9 +8,9 @@ from weakref import WeakValueDictionary
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._core.bounded_queue import BoundedQueue
-from fauxtp._core.putting import put, put_blocking
 from fauxtp._core.queue import Queue, no_process
 from fauxtp._core.receiving import Pattern, receive
+from fauxtp._core.wait_for_room import put, put_blocking
 from fauxtp.errors import MailboxFull
 from fauxtp.registry import PID
 

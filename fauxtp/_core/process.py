@@ -129,7 +129,7 @@ class Process:
         self.children: dict[PID, Process] = _NONE  # whom this one supervises
         _processes[self.pid] = self
         if supervisor is not None and (above := _processes.get(supervisor)) is not None:
-            above._add_child(self)  # noqa: SLF001  # of its own class
+            above.add_child(self)
 
     def __repr__(self) -> str:
         return f"<Process {self.pid!r} {self.kind.__name__} {self.phase.value}>"
@@ -195,7 +195,7 @@ class Process:
             except KeyError:
                 pass  # it was not, or one of them dies just now
 
-    def _add_child(self, child: Process) -> None:
+    def add_child(self, child: Process) -> None:
         if self.children is _NONE:
             with _first:
                 fresh: dict[PID, Process] = {}

@@ -81,7 +81,7 @@ def step(process: Process, call: Call, caller: Process | None, handler: Any = No
             process.idle = False
             process.handling = call
             process.handled_since = monotonic()
-            if process.scope._cancel_scope is None:  # type: ignore[union-attr]  # noqa: SLF001
+            if not process.scope.entered:  # type: ignore[union-attr]
                 process.scope.enter()  # type: ignore[union-attr]
             handler = process.actor.handle_call(  # type: ignore[attr-defined]
                 call.request, call, process.state
@@ -99,7 +99,7 @@ def step(process: Process, call: Call, caller: Process | None, handler: Any = No
         try:
             return failed(process, call, failure)
         finally:
-            failure = None  # or it would know itself, by this frame
+            failure = None  # a circle else: its traceback has this frame
     if type(result) is not tuple or len(result) != 2 or _is_none(result[0]):
         return _handed_over(process, call, handler, result)
     return _answered(process, call, result, first, is_task=mine is not None)

@@ -170,7 +170,7 @@ def drive(
     except StopIteration as end:
         return end.value
     finally:
-        interruption = None  # or it would know itself, by this frame
+        interruption = None  # a circle else: its traceback has this frame
 
 
 class _Again:
@@ -258,7 +258,7 @@ def failed(process: Process, call: Call, failure: BaseException) -> object:
         _forget(failure, sys.exc_info()[1])
         return hand_over(process, HandedOver(call, error=failure))
     finally:
-        del failure  # or it would know itself, by this frame
+        del failure  # a circle else: its traceback has this frame
 
 
 def hand_over(process: Process, rest: HandedOver) -> object:

@@ -13,7 +13,7 @@ from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, current_process, find_process
-from fauxtp._core.putting import put, put_blocking
+from fauxtp._core.wait_for_room import put, put_blocking
 from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
 from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import mailbox_of, target_of

@@ -14,8 +14,8 @@ from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process, current_process, find_process
-from fauxtp._core.putting import put_later
 from fauxtp._core.queue import Queue
+from fauxtp._core.wait_for_room import put_later
 from fauxtp._loops.current import current_home
 from fauxtp._loops.protocols import Alarm, Home, on_end
 from fauxtp._messaging.addresses import find_pid, mailbox_of

@@ -131,7 +131,7 @@ class Running:
             if cancelled is not None:
                 raise cancelled
         finally:
-            del cancelled  # it knows this frame, which would know it
+            del cancelled  # a circle else: its traceback has this frame
 
     def _error_without_group(self) -> BaseException:
         assert self._error is not None

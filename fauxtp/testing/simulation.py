@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from fauxtp._base import switches
 from fauxtp._base.exit_reason import CANCELLED
-from fauxtp._core import putting, receiving
+from fauxtp._core import receiving, wait_for_room
 from fauxtp._core.ended_loops import living
 from fauxtp._hosting import handover as handoff
 from fauxtp._loops.asyncio_loop import home_of
@@ -27,7 +27,11 @@ from fauxtp.testing.simulated_loop import SimulatedLoop, Stuck
 __all__ = ["End", "Scenario", "Simulations", "leaves"]
 
 LOGGED = 20  # entries of the log that are kept
-COUNTS = ((sending, "sent"), (putting, "put_in"), (receiving, "received"))  # until others run
+COUNTS = (
+    (sending, "sent"),
+    (wait_for_room, "put_in"),
+    (receiving, "received"),
+)  # until others run
 
 Scenario = Callable[[], Awaitable[object]]
 

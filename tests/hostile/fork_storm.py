@@ -26,6 +26,7 @@ import trio
 import fauxtp
 import fauxtp._registry_py as python
 from fauxtp import registry as twin
+from fauxtp._core import dead_letters
 from hostile import walk
 
 THREADS = 6
@@ -190,7 +191,7 @@ def plant(fault: str) -> None:
         lock = python._lock
         os.register_at_fork(after_in_child=lambda: setattr(python, "_lock", lock))
     elif fault == "letters":  # keep their lock in the child
-        letters, held = fauxtp.dead_letters, fauxtp.dead_letters._lock
+        letters, held = dead_letters, dead_letters._lock
         os.register_at_fork(after_in_child=lambda: setattr(letters, "_lock", held))
     elif fault == "table":  # has a name that its PID does not know
         os.register_at_fork(

@@ -7,7 +7,6 @@ some, and each message comes out once.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Coroutine
 from types import FrameType
@@ -18,13 +17,13 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from fauxtp import ANY, Mailbox, MailboxFull, call, send, send_nowait
-from fauxtp._core import mailbox
+from fauxtp._core import bounded_queue, given_up, queue, receiving, room_line, wait_for_room
 from fauxtp._core.room_line import Line
 from hostile import effort
 from hostile.opcodes import Places
 
-FILES = "bounded_queue.py", "given_up.py", "line.py", "putting.py", "queue.py", "receiving.py"
-OURS = tuple(os.path.join(os.path.dirname(mailbox.__file__), name) for name in FILES)
+FILES = bounded_queue, given_up, queue, receiving, room_line, wait_for_room
+OURS = tuple(str(module.__file__) for module in FILES)
 ENOUGH = 10  # more than there is ever room for
 STRIDE = 1 if effort.MINUTES else 17  # of the places, one in so many
 
@@ -100,7 +99,7 @@ async def put_in(crammed: Crammed) -> None:
     crammed.send()
 
 
-async def wait_for_room(crammed: Crammed) -> None:
+async def wait_until_there_is_room(crammed: Crammed) -> None:
     for _ in range(crammed.box.max_size + 2):
         await crammed.send_in_time()
 
@@ -124,7 +123,7 @@ async def give_up(crammed: Crammed) -> None:
     await crammed.send_in_time()
 
 
-SCENES = put_in, wait_for_room, select, give_up
+SCENES = put_in, wait_until_there_is_room, select, give_up
 
 
 def cram(scene: Scene, room: int, place: int, stride: int) -> int:
@@ -150,7 +149,7 @@ def test_a_mailbox_that_is_crammed_in_between_has_no_room_too_many(
     effort.report(f"crammed, {scene.__name__}, room for {room}: at {places:,} places")
 
 
-@pytest.mark.parametrize("scene", [put_in, wait_for_room, select])
+@pytest.mark.parametrize("scene", [put_in, wait_until_there_is_room, select])
 def test_a_sender_that_keeps_no_room_is_found(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
