@@ -112,10 +112,9 @@ def imported_by_name(modules: list[str]) -> set[str]:
     named: set[str] = set()
     for name in modules:
         if name.startswith("fauxtp."):
-            source = Path(fauxtp.__path__[0], name.removeprefix("fauxtp."))
-            path = next(
-                path for end in (".pyx", ".py") if (path := source.with_suffix(end)).exists()
-            )
+            source = Path(fauxtp.__path__[0], *name.split(".")[1:])
+            places = source.with_suffix(".pyx"), source.with_suffix(".py"), source / "__init__.py"
+            path = next(path for path in places if path.exists())
             named.update(IMPORT.findall(path.read_text(encoding="utf-8")))
     return named - {"__future__"}
 
