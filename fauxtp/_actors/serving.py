@@ -45,7 +45,7 @@ async def serve(process: Process, once: bool = False) -> None:
     mailbox, scope = process.mailbox, process.scope
     assert scope is not None
     left = 1 if once else ROUNDS
-    _is_awake(process, scope)
+    entered = _is_awake(process, scope, False)
     while left:
         if not (mailbox.inbox or mailbox.kept):
             process.handling = message = result = None  # nor are they kept here
@@ -63,7 +63,7 @@ async def serve(process: Process, once: bool = False) -> None:
                 await _finish(process)
             if process.exit_request is not None and not process.interrupted:
                 return
-            _is_awake(process, scope)
+            entered = _is_awake(process, scope, entered)
             continue
         message = mailbox.take() if mailbox.kept or mailbox.max_size else mailbox.inbox.popleft()
         process.handling = message
@@ -102,11 +102,14 @@ def _falls_asleep(process: Process, scope: ProcessScope, waiter: Waiter) -> bool
     return process.idle or scope.entered  # else nobody would end the wait
 
 
-def _is_awake(process: Process, scope: ProcessScope) -> None:
+def _is_awake(process: Process, scope: ProcessScope, entered: bool) -> bool:
+    """Prepare for a handler to run; return whether the scope is entered, as it then stays."""
     process.interrupted = False
     process.depth = 0
-    if process.mailbox.inbox or process.mailbox.kept:
+    if not entered and (process.mailbox.inbox or process.mailbox.kept):
         scope.enter()
+        return True
+    return entered
 
 
 def _put_off(process: Process, scope: ProcessScope, error: BaseException) -> None:

@@ -247,7 +247,12 @@ class AsyncioWaiter(Future[Any]):
             return self._home.run_soon(self.wake)
         if not _is_over(self):
             insist_on_room(TO_WAKE)
-            self._end(True)
+            try:  # as `_end` does
+                self.set_result(True)
+            except InvalidStateError:
+                pass
+            else:
+                self._plan_turn()
         elif not self.woken:
             self._plan_turn()  # who has ended the wait may have had no memory for that
         self.woken = True
