@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import find_process
 from fauxtp._loops.current import ThreadWaiter, give_way, new_waiter, seconds
@@ -23,23 +26,12 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
     limit, pid = seconds(timeout), _holder(name)
     if pid is not None:
         return pid
-    found: list[PID] = []
     waiter = new_waiter()
-
-    def tell(pid: PID) -> None:
-        found.append(pid)
-        waiter.wake()
-
-    default.watch(name, tell)
-    try:
+    with _watching(name, waiter.wake) as found:
         pid = _holder(name)  # between the first look and the watch
         if pid is None and await waiter.wait(limit):
             pid = found[0]
-    finally:
-        default.unwatch(name, tell)
-    if pid is None:
-        raise _too_late(name, timeout)
-    return pid
+    return _in_time(pid, name, timeout)
 
 
 def wait_registered_blocking(name: str, timeout: float | None = None) -> PID:
@@ -47,23 +39,28 @@ def wait_registered_blocking(name: str, timeout: float | None = None) -> PID:
     limit, pid = seconds(timeout), _holder(name)
     if pid is not None:
         return pid
-    found: list[PID] = []
     waiter = ThreadWaiter()
-
-    def tell(pid: PID) -> None:
-        found.append(pid)
-        waiter.wake()
-
-    default.watch(name, tell)
-    try:
+    with _watching(name, waiter.wake) as found:
         pid = _holder(name)
         if pid is None and waiter.wait_blocking(limit):
             pid = found[0]
+    return _in_time(pid, name, timeout)
+
+
+@contextmanager
+def _watching(name: str, wake: Callable[[], object]) -> Iterator[list[PID]]:
+    """Let `wake` hear when the name means somebody, who is then in the list."""
+    found: list[PID] = []
+
+    def tell(pid: PID) -> None:
+        found.append(pid)
+        wake()
+
+    default.watch(name, tell)
+    try:
+        yield found
     finally:
         default.unwatch(name, tell)
-    if pid is None:
-        raise _too_late(name, timeout)
-    return pid
 
 
 def _holder(name: str) -> PID | None:
@@ -74,5 +71,7 @@ def _holder(name: str) -> PID | None:
     return whereis(name)
 
 
-def _too_late(name: str, timeout: float | None) -> ReceiveTimeout:
-    return ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
+def _in_time(pid: PID | None, name: str, timeout: float | None) -> PID:
+    if pid is None:
+        raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
+    return pid

@@ -16,7 +16,7 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call, reply
 from fauxtp.errors import ProcessExited
 
-__all__ = ["Changes", "Line"]
+__all__ = ["Changes", "InLine", "Line"]
 
 _CALLED_OFF = ExitReason("shutdown", abnormal=True)
 
@@ -64,6 +64,10 @@ class Changes:
     @property
     def are_under_way(self) -> bool:
         return bool(self._under_way)
+
+    @property
+    def have_ended(self) -> bool:
+        return self._has_ended
 
     def begin(
         self,

@@ -104,9 +104,9 @@ def kill(chief: Process, spec: ChildSpec, process: Process) -> None:
 class Children:
     """The children of a supervisor, `chief`, by id and in the order in which they start."""
 
-    def __init__(self) -> None:
+    def __init__(self, shelter: Shelter) -> None:
         self.by_id: dict[str, Child] = {}
-        self.shelter = Shelter()
+        self._shelter = shelter  # where they are started
 
     async def start(self, chief: Process, child: Child) -> None:
         """Start `child`, and have `chief` told of its end."""
@@ -117,7 +117,7 @@ class Children:
             child.process = process
 
         try:
-            process = await launched(spec, self.shelter.group, chief.pid, keep)
+            process = await launched(spec, self._shelter.group, chief.pid, keep)
         except TimeoutError:
             await self.stop(chief, child)
             raise

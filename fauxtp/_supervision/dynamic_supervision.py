@@ -6,31 +6,27 @@ until it ends against the plan: from then on there is a `Child` for it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from typing import Any, Protocol, final
 
-from anyio import CancelScope, current_time
+from anyio import current_time
 
-from fauxtp._actors.actor import children_of, started
-from fauxtp._actors.serving import serve
+from fauxtp._actors.actor import children_of
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.coroutines import may_suspend
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import shown
 from fauxtp._core.calls import NO_REPLY, Call
-from fauxtp._core.ports import Handlers, Startable
 from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision import reports
-from fauxtp._supervision.changes import Changes
-from fauxtp._supervision.child import Child, Failed, Question, after
+from fauxtp._supervision.beside import Beside, Chief
+from fauxtp._supervision.child import Child, Question, after
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartType
-from fauxtp._supervision.children import SHUTDOWN, Shelter, kill, launched
-from fauxtp._supervision.intensity import Intensity, intensity_of
-from fauxtp._supervision.restarts import Hooks, may_restart
+from fauxtp._supervision.children import SHUTDOWN, kill, launched
+from fauxtp._supervision.restarts import may_restart
 from fauxtp.errors import AlreadyStarted, NameTaken, NoChild, ReceiveTimeout, TooManyChildren
 from fauxtp.registry import PID
 
@@ -39,12 +35,10 @@ __all__ = ["DynamicSupervision"]
 _NEVER = RestartType.TEMPORARY
 
 
-class Chief(Startable, Handlers, Hooks, Protocol):
-    """What the user's class of a supervisor has made."""
+class Owner(Chief, Protocol):
+    """What the user's class of a supervisor has made, whose children come and go."""
 
     max_children: int | None
-    max_restarts: int
-    max_seconds: float
 
 
 @final
@@ -58,81 +52,33 @@ class Down:
 
 
 @final
-class DynamicSupervision:
-    """The `fauxtp._core.ports.Behaviour` of a supervisor whose children come and go."""
+class DynamicSupervision(Beside[Owner]):
+    """The supervision of children that come and go."""
 
-    def __init__(self, chief: Chief) -> None:
-        self._chief = chief
+    def __init__(self, chief: Owner) -> None:
+        super().__init__(chief)
         self._specs: dict[PID, ChildSpec] = {}  # of those that run
         self._failed: dict[PID, Child] = {}  # those among them that were restarted
         self._away: dict[PID, Child] = {}  # those to be restarted, by the PIDs that they had
         self._left: dict[PID, ChildSpec] = {}  # those whose start was given up, and yet to end
         self._starting = 0  # with those that are stopped before they have started
-        self._shelter = Shelter()
-        self._changes = Changes(self._fail)
-        self._intensity: Intensity
-        self._is_ending = False
         self._on_exit: Any = self._ended  # for all: so none has to keep a method of its own
 
-    @property
-    def trap_exit(self) -> bool:
-        return self._chief.trap_exit
+    async def _start_first(self) -> None:
+        _check_most(self._chief.max_children)
 
-    @property
-    def _process(self) -> Process:
-        return started(self._chief)
+    def _hears_of_an_end(self, message: Any) -> bool:
+        if type(message) is not Down:
+            return False
+        self._plan_restart(message.pid, message.reason)
+        return True
 
-    # As any server
-
-    async def init(self) -> Any:
-        chief = self._chief
-        state = await chief.init()
-        self._intensity = intensity_of(chief)
-        _check_most(chief.max_children)
-        children_of(chief).start_soon(self._shelter.keep)
-        await self._shelter.opened()
-        return state
-
-    async def run(self, state: Any, /) -> Any:
-        raise NotImplementedError("a supervisor serves")
-
-    async def terminate(self, reason: ExitReason, state: Any, /) -> None:
-        await self._chief.terminate(reason, state)
-
-    async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:
-        if type(request) is not Question:
-            return await self._chief.handle_call(request, from_, state)
-        try:
-            answer = await self._answer(request, from_)
-        except Exception as error:  # it is the asker's affair
-            from_.fail(error)
-            answer = NO_REPLY
-        return answer, state
-
-    async def handle_cast(self, request: Any, state: Any, /) -> Any:
-        return await self._chief.handle_cast(request, state)
-
-    async def handle_task_end(self, pid: PID, status: str, result: Any, state: Any, /) -> Any:
-        return await self._chief.handle_task_end(pid, status, result, state)
-
-    async def handle_info(self, message: Any, state: Any, /) -> Any:
-        if type(message) is Down:
-            self._plan_restart(message.pid, message.reason)
-        elif type(message) is Failed:
-            raise message.error
-        else:
-            return await self._chief.handle_info(message, state)
-        return state
-
-    def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None]:
-        return serve(process)
-
-    _fauxtp_can_be_stepped = True
+    async def _stop_everybody(self) -> None:
+        await self._stop(self._specs | self._left)
 
     # What others ask
 
     async def _answer(self, question: Question, from_: Call) -> Any:
-        """Return the answer, or `NO_REPLY` if it comes later; raise what the asker gets."""
         subject = question.subject
         match question.what:
             case "which":
@@ -164,13 +110,7 @@ class DynamicSupervision:
         self._starting += 1
         if _starts_at_once(spec):
             return await self._start_new(spec)
-        self._changes.begin(
-            children_of(self._chief),
-            Child(spec, {}),
-            partial(self._start_new, spec),
-            from_,
-            revocable=True,
-        )
+        self._begin(partial(self._start_new, spec), Child(spec, {}), from_, revocable=True)
         return NO_REPLY
 
     async def _start_new(self, spec: ChildSpec) -> PID:
@@ -192,7 +132,7 @@ class DynamicSupervision:
             away.end_waiting()
             self._changes.call_off(away)
             self._starting += 1
-            self._begin(away, partial(self._stop_late, away), from_)
+            self._begin(partial(self._stop_late, away), away, from_)
             return
         spec = self._specs.get(pid)
         if spec is None:
@@ -200,10 +140,7 @@ class DynamicSupervision:
         self._failed.pop(pid, None)
         # It stays among those that run, as it does, but is not started again.
         self._specs[pid] = spec = replace(spec, restart=_NEVER)
-        self._begin(Child(spec, {}), partial(self._stop, {pid: spec}), from_)
-
-    def _begin(self, child: Child, work: Callable[[], Awaitable[Any]], from_: Call) -> None:
-        self._changes.begin(children_of(self._chief), child, work, from_)
+        self._begin(partial(self._stop, {pid: spec}), Child(spec, {}), from_)
 
     async def _stop_late(self, child: Child) -> None:
         """Stop a child whose restart was called off, but may have come too far for that."""
@@ -241,16 +178,6 @@ class DynamicSupervision:
             self._is_over(pid, process.reason)  # it has ended already
         return pid
 
-    def _fauxtp_leave(self) -> Awaitable[None]:
-        return self._end_children()
-
-    async def _end_children(self) -> None:
-        with CancelScope(shield=True):
-            self._is_ending = True
-            await self._changes.end()
-            await self._stop(self._specs | self._left)
-            self._shelter.close()
-
     async def _stop(self, specs: dict[PID, ChildSpec]) -> None:
         """Stop children, all at once, and wait for their ends."""
         began, late = current_time(), []
@@ -280,7 +207,7 @@ class DynamicSupervision:
         """Note that a child has ended: in its own task, for most need nothing more."""
         self._left.pop(pid, None)
         spec, child = self._specs.pop(pid, None), self._failed.pop(pid, None)
-        if spec is None or self._is_ending or not spec.must_restart(reason):
+        if spec is None or self._changes.have_ended or not spec.must_restart(reason):
             return
         if child is not None and child.is_over:
             return
@@ -290,16 +217,16 @@ class DynamicSupervision:
 
     def _plan_restart(self, pid: PID, reason: ExitReason, error: Exception | None = None) -> None:
         """Start a child again that had `pid`, after an `error` of its last `init`."""
-        child, chief, group = self._away.get(pid), self._process, children_of(self._chief)
+        child, chief = self._away.get(pid), self._process
         if child is None:
             return  # somebody has terminated it meanwhile
         work = partial(self._restart, pid, child, reason)
-        again = partial(self._changes.begin, group, child, work, revocable=True)
+        again = partial(self._begin, work, child, revocable=True)
         if child.spec.backoff is not None:
             seconds, waiting = child.begin_to_wait()
             told = None if child.has_failed_again else error
             reports.waits(chief, child.spec, reason, seconds, told)
-            group.start_soon(after, seconds, waiting, again)
+            children_of(self._chief).start_soon(after, seconds, waiting, again)
             return
         if error is not None:
             reports.not_restarted(chief, child.spec, error)
@@ -320,9 +247,6 @@ class DynamicSupervision:
             self._plan_restart(pid, ExitReason.error(error), error)
         else:
             self._away.pop(pid, None)
-
-    def _fail(self, error: BaseException) -> None:
-        self._process.mailbox.deliver(Failed(error))
 
 
 def _check_most(came: int | None) -> None:

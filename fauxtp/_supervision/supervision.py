@@ -8,21 +8,17 @@ is to be restarted holds up the others' changes.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol, final
 
-from anyio import CancelScope
-
-from fauxtp._actors.actor import children_of, started
-from fauxtp._actors.serving import Stop, serve
+from fauxtp._actors.actor import children_of
+from fauxtp._actors.serving import Stop
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import NO_REPLY, Call, reply
-from fauxtp._core.ports import Handlers, Startable
-from fauxtp._core.process import Process
 from fauxtp._supervision import reports
-from fauxtp._supervision.changes import Changes, Line
-from fauxtp._supervision.child import Child, ChildDown, Failed, Question, after
+from fauxtp._supervision.beside import Beside, Chief
+from fauxtp._supervision.changes import Line
+from fauxtp._supervision.child import Child, ChildDown, Question, after
 from fauxtp._supervision.child_spec import (
     AutoShutdown,
     ChildInfo,
@@ -31,8 +27,7 @@ from fauxtp._supervision.child_spec import (
     RestartType,
 )
 from fauxtp._supervision.children import Children
-from fauxtp._supervision.intensity import Intensity
-from fauxtp._supervision.restarts import Hooks, may_restart
+from fauxtp._supervision.restarts import may_restart
 from fauxtp.errors import AlreadyStarted, NoChild
 from fauxtp.registry import PID
 
@@ -41,12 +36,10 @@ __all__ = ["Supervision"]
 PATIENCE: Final = 1.0  # seconds that a question waits for changes, to see them done
 
 
-class Chief(Startable, Handlers, Hooks, Protocol):
-    """What the user's class of a supervisor has made."""
+class Planner(Chief, Protocol):
+    """What the user's class of a supervisor has made, whose children are planned."""
 
     strategy: RestartStrategy
-    max_restarts: int
-    max_seconds: float
     auto_shutdown: AutoShutdown
 
     def _fauxtp_specs(self) -> list[ChildSpec]: ...
@@ -54,82 +47,27 @@ class Chief(Startable, Handlers, Hooks, Protocol):
 
 
 @final
-class Supervision:
-    """The `fauxtp._core.ports.Behaviour` of a supervisor: `chief` is what its class has made."""
+class Supervision(Beside[Planner]):
+    """The supervision of children in an order, by id."""
 
-    def __init__(self, chief: Chief) -> None:
-        self._chief = chief
-        self._children = Children()
+    def __init__(self, chief: Planner) -> None:
+        super().__init__(chief)
+        self._children = Children(self._shelter)
         self._by_id = self._children.by_id
-        self._intensity: Intensity
         self._line: Line = {}
-        self._changes = Changes(self._fail)
 
-    @property
-    def trap_exit(self) -> bool:
-        return self._chief.trap_exit
-
-    @property
-    def _process(self) -> Process:
-        return started(self._chief)
-
-    # As any server
-
-    async def init(self) -> Any:
-        chief = self._chief
-        state = await chief.init()
-        specs = chief._fauxtp_specs()
-        self._intensity = Intensity(chief.max_restarts, chief.max_seconds)
-        children_of(chief).start_soon(self._children.shelter.keep)
-        await self._children.shelter.opened()
-        for spec in specs:
+    async def _start_first(self) -> None:
+        for spec in self._chief._fauxtp_specs():
             await self._start(self._new_child(spec))
-        return state
 
-    async def run(self, state: Any, /) -> Any:
-        raise NotImplementedError("a supervisor serves")
+    def _hears_of_an_end(self, message: Any) -> bool:
+        if type(message) is not ChildDown:
+            return False
+        self._child_down(message)
+        return True
 
-    async def terminate(self, reason: ExitReason, state: Any, /) -> None:
-        await self._chief.terminate(reason, state)
-
-    async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:
-        if type(request) is not Question:
-            return await self._chief.handle_call(request, from_, state)
-        try:
-            answer = self._answer(request, from_)
-        except Exception as error:  # it is the asker's affair
-            from_.fail(error)
-            answer = NO_REPLY
-        return answer, state
-
-    async def handle_cast(self, request: Any, state: Any, /) -> Any:
-        return await self._chief.handle_cast(request, state)
-
-    async def handle_task_end(self, pid: PID, status: str, result: Any, state: Any, /) -> Any:
-        return await self._chief.handle_task_end(pid, status, result, state)
-
-    async def handle_info(self, message: Any, state: Any, /) -> Any:
-        if type(message) is ChildDown:
-            self._child_down(message)
-        elif type(message) is Failed:
-            raise message.error
-        else:
-            return await self._chief.handle_info(message, state)
-        return state
-
-    def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None]:
-        return serve(process)
-
-    _fauxtp_can_be_stepped = True
-
-    def _fauxtp_leave(self) -> Awaitable[None]:
-        return self._end_children()
-
-    async def _end_children(self) -> None:
-        with CancelScope(shield=True):
-            await self._changes.end()
-            await self._stop_all(list(self._by_id.values()))
-            self._children.shelter.close()
+    async def _stop_everybody(self) -> None:
+        await self._stop_all(list(self._by_id.values()))
 
     async def _start(self, child: Child) -> None:
         await self._children.start(self._process, child)
@@ -232,9 +170,6 @@ class Supervision:
         if mode is AutoShutdown.ANY_SIGNIFICANT or all(other.is_over for other in others):
             self._fail(Stop("shutdown"))
 
-    def _fail(self, error: BaseException) -> None:
-        self._process.mailbox.deliver(Failed(error))
-
     # What others ask
 
     def child(self, id: str) -> PID | None:  # noqa: A002
@@ -242,8 +177,7 @@ class Supervision:
         child = self._by_id.get(id)
         return None if child is None else child.pid
 
-    def _answer(self, question: Question, from_: Call) -> Any:
-        """Return the answer, or `NO_REPLY` if it comes later; raise what the asker gets."""
+    async def _answer(self, question: Question, from_: Call) -> Any:
         match question.what:
             case "which":
                 return self._which(from_)
@@ -288,16 +222,6 @@ class Supervision:
         if child is None:
             raise NoChild(self._process.pid, id_)
         return child
-
-    def _begin(
-        self,
-        work: Callable[[], Awaitable[Any]],
-        child: Child,
-        from_: Call | None = None,
-        revocable: bool = False,
-    ) -> None:
-        group = children_of(self._chief)
-        self._changes.begin(group, child, work, from_, revocable=revocable)
 
     def _add(self, spec: ChildSpec, from_: Call) -> None:
         known = self._by_id.get(spec.id)

@@ -11,7 +11,6 @@ from fauxtp._messaging.sending import call
 from fauxtp._supervision.any_supervisor import AnySupervisor
 from fauxtp._supervision.child import Question
 from fauxtp._supervision.child_spec import AutoShutdown, ChildInfo, ChildSpec, RestartStrategy
-from fauxtp._supervision.intensity import intensity_of
 from fauxtp._supervision.supervision import Supervision
 from fauxtp.registry import PID
 
@@ -72,12 +71,11 @@ class Supervisor(AnySupervisor):
         return Supervision(self)
 
     def _fauxtp_specs(self) -> list[ChildSpec]:
-        """Return the specs of the children, if they and the intensity make sense."""
+        """Return the specs of the children, if they make sense."""
         if not isinstance(self.strategy, RestartStrategy):
             raise unexpected("strategy", "a RestartStrategy", self.strategy)
         if not isinstance(self.auto_shutdown, AutoShutdown):
             raise unexpected("auto_shutdown", "an AutoShutdown", self.auto_shutdown)
-        intensity_of(self)
         specs = self.child_specs()
         _check_specs(specs)
         for spec in specs:

@@ -59,6 +59,7 @@ TESTS = {
     "_messaging/timers.py": "timers",
     "_supervision/any_supervisor.py": "supervisor_changes dynamic_supervisor",
     "_supervision/backoff.py": "backoff",
+    "_supervision/beside.py": "supervisor supervisor_changes dynamic_supervisor",
     "_supervision/supervision.py": "supervisor supervisor_changes supervisor_stop"
     " supervisor_lines auto_shutdown",
     "_supervision/changes.py": "supervisor_changes supervisor_lines",
