@@ -15,6 +15,7 @@ from in_simulated_time import Scenario, each_loop, on_asyncio
 from fauxtp import (
     Backoff,
     ChildSpec,
+    DynamicSupervisor,
     MaxRestartsExceeded,
     RestartStrategy,
     Supervisor,
@@ -287,22 +288,50 @@ def test_others_still_count_towards_the_intensity_of_the_supervisor(
 
 
 @each_loop
-def test_an_init_that_takes_too_long_has_failed(simulated: Any) -> None:
+@pytest.mark.parametrize("kind", [Supervisor, DynamicSupervisor])
+def test_an_init_that_takes_too_long_has_failed(simulated: Any, kind: type[Supervisor]) -> None:
     class Slow(Puppet):
         async def init(self) -> Any:
-            await anyio.sleep_forever()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.05)
+                ended.append("its init")
 
     async def scenario() -> None:
         async with anyio.create_task_group() as group:
-            chief = await supervisor().start(task_group=group)
+            chief = await kind.start(task_group=group)
             began = anyio.current_time()
             spec = ChildSpec("slow", Slow, register_as="slow", start_timeout=3)
             with pytest.raises(TimeoutError, match="init of child 'slow' took longer than 3 s"):
                 await start_child(chief, spec)
             assert anyio.current_time() - began == pytest.approx(3, abs=0.1)
+            assert ended.pop() == "its init"  # before anybody is told that it failed
             assert whereis("slow") is None
             assert await which_children(chief) == []
             exit(chief)
+
+    ended: list[str] = []
+    simulated(within(scenario))
+
+
+@each_loop
+def test_who_waits_is_not_started_while_others_are_stopped(
+    simulated: Any, client: type[Client]
+) -> None:
+    class Lingers(Puppet):
+        async def terminate(self, reason: Any, state: Any) -> None:
+            await anyio.sleep(3)
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            lingers = ChildSpec("lingers", Lingers, shutdown=10)
+            chief = await supervisor(spec_of(client), lingers).start(task_group=group)
+            await crash("client")
+            exit(chief)
+            await wait_exit(chief)
+            assert len(client.tries) == 1
 
     simulated(within(scenario))
 

@@ -32,8 +32,13 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="a process sends itse
 
 PROGRAM = """
 import faulthandler, logging, os, signal, sys, threading, time
+from contextlib import ExitStack
 import anyio
 from fauxtp import *
+
+KINDS = (type(threading.Lock()), type(threading.RLock()))
+LOCKS = [one for one in vars(threading).values() if isinstance(one, KINDS)]
+assert LOCKS
 
 faulthandler.dump_traceback_later(20, exit=True)
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stdout)
@@ -57,7 +62,9 @@ class Worker(GenServer):
             tell()
             time.sleep(0.01)
         if request == "begin a thread":
-            with threading._active_limbo_lock:  # as `Thread.start` does
+            with ExitStack() as held:  # as `Thread.start` holds one of them
+                for lock in LOCKS:
+                    held.enter_context(lock)
                 tell()
 
     async def terminate(self, reason, state):
@@ -71,6 +78,19 @@ class Worker(GenServer):
         if what == "hangs with the log":
             logging.root.handlers[0].acquire()
             time.sleep(1000)
+
+
+class Crashes(GenServer):
+    async def init(self):
+        await cast(self.pid, "crash")
+
+    async def handle_cast(self, request, state):
+        raise ValueError("of the application")
+
+
+class Ends(GenServer):
+    async def init(self):
+        raise Stop("normal")
 
 
 class Application(Supervisor):
@@ -99,8 +119,11 @@ class Application(Supervisor):
 
 
 what, backend, uvloop = sys.argv[1], sys.argv[2].removeprefix("uvloop") or "asyncio", False
-run(Application, backend=backend, uvloop=sys.argv[2] == "uvloop",
+mine = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+application = {"crashes alone": Crashes, "ends in init": Ends}.get(what, Application)
+run(application, backend=backend, uvloop=sys.argv[2] == "uvloop",
     shutdown=0.1 if what.startswith("hangs") else 30)
+assert mine == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
 print("over", processes(), flush=True)
 """
 
@@ -177,6 +200,17 @@ def test_a_program_that_gives_up_ends_by_its_last_crash(loop: str) -> None:
     assert "ValueError: of the worker" in done.stdout  # in the log
     assert "ExceptionGroup" not in done.stdout + done.stderr
     assert "over" not in done.stdout
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_program_of_one_process_ends_as_that_does(loop: str) -> None:
+    done = program("crashes alone", loop)
+    assert done.returncode == 1
+    assert "Crashes: ValueError: of the application" in done.stderr
+    assert "over" not in done.stdout
+    done = program("ends in init", loop)
+    assert done.returncode == 0, done.stderr
+    assert "over []" in done.stdout
 
 
 def test_a_program_from_the_command_line(tmp_path: Path) -> None:
@@ -329,6 +363,18 @@ async def test_who_gives_up_is_told_of_when_the_block_is_left() -> None:
         await give_up()
     assert isinstance(caught.value.__cause__, Boom)
     assert left == ["the block goes on"]
+
+
+@pytest.mark.anyio
+async def test_a_crash_is_told_of_when_the_block_is_left() -> None:
+    async def crash() -> None:
+        async with running(Puppet, on_give_up="raise") as pid:
+            await cast(pid, boom)
+            await wait_exit(pid)
+
+    with pytest.raises(Boom):
+        await crash()
+    assert processes() == []
 
 
 @posix

@@ -148,7 +148,7 @@ class _Program:
             logger().warning("%s again: all processes are killed", name)
             return
         self._ask_to_end()
-        # Not by `threading`: what the signal has interrupted may hold a lock of that.
+        # A raw one: a thread of `threading` waits for locks that the signal may have interrupted.
         start_new_thread(self._last_resort, ())
         logger().info("%s: the program ends", name)
 
