@@ -11,7 +11,6 @@ from fauxtp._base.installation import keep as _keep
 # Above all else, as it decides what all else imports.
 from fauxtp._actors.actor import Actor, ActorHandle
 from fauxtp._actors.genserver import NO_REPLY, GenServer, Stop
-from fauxtp._actors.start_or_find import start_or_find
 from fauxtp._actors.task import Task, TaskHandle
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call, Cast, Raise, reply
@@ -30,7 +29,6 @@ from fauxtp._messaging.exits import (
     wait_exit,
 )
 from fauxtp._messaging.sending import call, call_blocking, cast, cast_nowait, send, send_nowait
-from fauxtp._messaging.wait_registered import wait_registered
 from fauxtp.errors import (
     AlreadyStarted,
     CallCycle,
@@ -56,7 +54,9 @@ from fauxtp.registry import (
 )
 
 if TYPE_CHECKING:
+    from fauxtp._actors.start_or_find import start_or_find
     from fauxtp._messaging.timers import Timer, cancel_timer, cast_after, send_after, send_every
+    from fauxtp._messaging.wait_registered import wait_registered
     from fauxtp._program.run_in_block import running
     from fauxtp._program.run_program import run
     from fauxtp._supervision.backoff import Backoff
@@ -167,7 +167,9 @@ __all__ = [
 
 # What many programs never need is imported when it is first asked for: 3 of 11 ms.
 _LATER = {
+    "_actors.start_or_find": ("start_or_find",),
     "_messaging.timers": ("Timer", "cancel_timer", "cast_after", "send_after", "send_every"),
+    "_messaging.wait_registered": ("wait_registered",),
     "_program.run_program": ("run",),
     "_program.run_in_block": ("running",),
     "_supervision.backoff": ("Backoff",),

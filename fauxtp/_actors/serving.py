@@ -42,10 +42,8 @@ class Stop(ActorExit):
 async def serve(process: Process, once: bool = False) -> None:
     """Handle messages until the process, being idle, is to end; with `once`, only one."""
     actor: Handlers = process.actor  # type: ignore[assignment]
-    mailbox, scope = process.mailbox, process.scope
-    assert scope is not None
-    left = 1 if once else ROUNDS
-    entered = _is_awake(process, scope, False)
+    scope: ProcessScope = process.scope  # type: ignore[assignment]
+    mailbox, left, entered = process.mailbox, 1 if once else ROUNDS, False
     while left:
         if not (mailbox.inbox or mailbox.kept):
             process.handling = message = result = None  # nor are they kept here
@@ -63,11 +61,13 @@ async def serve(process: Process, once: bool = False) -> None:
                 await _finish(process)
             if process.exit_request is not None and not process.interrupted:
                 return
-            entered = _is_awake(process, scope, entered)
+            process.interrupted, process.depth = False, 0
             continue
+        if not entered:
+            scope.enter()
+            entered = True
         message = mailbox.take() if mailbox.kept or mailbox.max_size else mailbox.inbox.popleft()
-        process.handling = message
-        process.handled_since = monotonic()
+        process.handling, process.handled_since = message, monotonic()
         try:
             if type(message) is not Call:
                 if type(message) is Cast:
@@ -100,16 +100,6 @@ def _falls_asleep(process: Process, scope: ProcessScope, waiter: Waiter) -> bool
         process.idle = False
         scope.cancel()  # who asked may have found it idle, and woken it only
     return process.idle or scope.entered  # else nobody would end the wait
-
-
-def _is_awake(process: Process, scope: ProcessScope, entered: bool) -> bool:
-    """Prepare for a handler to run; return whether the scope is entered, as it then stays."""
-    process.interrupted = False
-    process.depth = 0
-    if not entered and (process.mailbox.inbox or process.mailbox.kept):
-        scope.enter()
-        return True
-    return entered
 
 
 def _put_off(process: Process, scope: ProcessScope, error: BaseException) -> None:

@@ -12,15 +12,15 @@ from typing import Any
 
 from anyio.abc import TaskGroup
 
-from fauxtp._core.ports import Life
+from fauxtp._core.ports import Life, ProcessScope
 from fauxtp._core.process import Process
-from fauxtp._hosting.trio_scope import TrioScope
 
 __all__ = ["run_in"]
 
 # What is for one kind of event loop is imported when such a loop runs
 _keeper_of: Callable[[TaskGroup, Any], Any] | None = None
-_refuse_foreign: Callable[[TaskGroup], None] | None = None
+_trio_scope: Callable[[Process], ProcessScope] | None = None
+_refuse_foreign: Callable[[TaskGroup], None]
 
 
 def run_in(
@@ -34,7 +34,7 @@ def run_in(
 
     Return whether the running task should wait for a turn, as `ProcessScope.run_last_turn` does.
     """
-    global _keeper_of, _refuse_foreign
+    global _keeper_of, _trio_scope, _refuse_foreign
     if process.home.is_asyncio:
         if _keeper_of is None:
             from fauxtp._loops.asyncio_examination import examine  # noqa: PLC0415
@@ -45,12 +45,13 @@ def run_in(
             _keeper_of = keeper_of
         keeper = _keeper_of(task_group, process.home)  # type: ignore[arg-type]
         return keeper.take_in(process, live, can_step, _task_name(process, registers_as))
-    if _refuse_foreign is None:
+    if _trio_scope is None:
+        from fauxtp._hosting.trio_scope import TrioScope  # noqa: PLC0415
         from fauxtp._loops.task_groups import refuse_foreign_on_trio  # noqa: PLC0415
 
-        _refuse_foreign = refuse_foreign_on_trio
+        _refuse_foreign, _trio_scope = refuse_foreign_on_trio, TrioScope
     _refuse_foreign(task_group)
-    process.scope = TrioScope(process)
+    process.scope = _trio_scope(process)
     name = _task_name(process, registers_as)
     Context().run(lambda: task_group.start_soon(live, False, name=name))
     return False

@@ -18,7 +18,6 @@ from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_wait
 from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import mailbox_of, target_of
 from fauxtp._messaging.delivery import Attempt, attempt, post
-from fauxtp._messaging.patience import again, again_blocking
 from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited, ReceiveTimeout
 from fauxtp.registry import PID
 
@@ -135,6 +134,8 @@ async def call(
     fauxtp.NoProcess: no living process behind 'nobody'
     """
     if wait is not None:
+        from fauxtp._messaging.patience import again  # noqa: PLC0415  (few need it)
+
         return await again(partial(call, to, request, timeout), to, wait)
     try:
         limit = timeout if timeout is USUAL else seconds(timeout)
@@ -247,6 +248,8 @@ def call_blocking(
     if current_home() is not None:
         raise RuntimeError("call_blocking would block the event loop; await call instead")
     if wait is not None:
+        from fauxtp._messaging.patience import again_blocking  # noqa: PLC0415
+
         return again_blocking(partial(_call_blocking, to, request, timeout), to, wait)
     return _call_blocking(to, request, timeout)
 
