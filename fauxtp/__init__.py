@@ -10,7 +10,7 @@ from fauxtp._base.installation import keep as _keep
 # isort: split
 # Above all else, as it decides what all else imports.
 from fauxtp._actors.actor import Actor, ActorHandle
-from fauxtp._actors.genserver import NO_REPLY, GenServer, Stop
+from fauxtp._actors.genserver import NO_REPLY, Continue, GenServer, Stop
 from fauxtp._actors.task import Task, TaskHandle
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call, Cast, Raise, reply
@@ -95,6 +95,7 @@ __all__ = [
     "Cast",
     "ChildInfo",
     "ChildSpec",
+    "Continue",
     "DeadLetter",
     "Down",
     "DynamicSupervisor",

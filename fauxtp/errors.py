@@ -52,7 +52,7 @@ class ProcessExited(FauxtpError):
 
 
 class CallCycle(FauxtpError):
-    """A call would have waited for itself.
+    """A call, or a send to a full mailbox, would have waited for itself.
 
     `circle` is the processes that wait for each other, the caller first and last.
     """

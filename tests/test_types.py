@@ -15,6 +15,7 @@ HOOKS = (
     "handle_call",
     "handle_cast",
     "handle_info",
+    "handle_continue",
     "handle_task_end",
 )
 

@@ -11,10 +11,12 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from fauxtp._actors.classes import check_class
+from fauxtp._actors.late_answer import answer_by
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
-from fauxtp._base.arguments import unexpected
+from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.coroutines import without_effect
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.phase import DEAD
 from fauxtp._core.ports import Startable
 from fauxtp._core.process import Process, current_process
@@ -131,6 +133,42 @@ class Actor(ABC):
     ) -> None:
         """Run `fn(*args)` in a task that ends with the actor, as `children.start_soon`."""
         children_of(self).start_soon(fn, *args, name=name)
+
+    def reply_later(self, from_: Call, fn: Callable[..., Any], *args: Any) -> Any:
+        """Answer a call by what `fn(*args)` returns, in a task that ends with the actor.
+
+        A server does so by `return self.reply_later(from_, fn, *args), state`, and handles other
+        messages meanwhile. `fn` may be async. An error in it is the caller's, as if it had been
+        refused by `Raise(error)`, and ends nobody.
+
+        Returns `NO_REPLY`. Raises `TypeError` if `from_` is no call or `fn` cannot be called.
+
+        >>> import anyio
+        >>> from fauxtp import GenServer, call, exit
+        >>> class Divider(GenServer):
+        ...     async def handle_call(self, request, from_, state):
+        ...         return self.reply_later(from_, self.divide, *request), state
+        ...     async def divide(self, one, other):
+        ...         await anyio.sleep(0.01)
+        ...         return one / other
+        >>> async def main():
+        ...     async with anyio.create_task_group() as task_group:
+        ...         divider = await Divider.start(task_group=task_group)
+        ...         try:
+        ...             await call(divider, (6, 0))
+        ...         except ZeroDivisionError as error:
+        ...             print(error)
+        ...         print(await call(divider, (6, 2)))
+        ...         exit(divider)
+        >>> anyio.run(main)
+        division by zero
+        3.0
+        """
+        if not isinstance(from_, Call):
+            raise unexpected("from_", "a Call", from_)
+        expect_callable("fn", fn)
+        children_of(self).start_soon(answer_by, from_, fn, args)
+        return NO_REPLY
 
     async def spawn_child_actor(
         self,

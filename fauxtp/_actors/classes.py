@@ -18,6 +18,7 @@ _HANDLERS: Final = (
     "child_specs",
     "handle_call",
     "handle_cast",
+    "handle_continue",
     "handle_info",
     "handle_task_end",
     "init",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from weakref import WeakKeyDictionary
 
 from fauxtp._actors.actor import Actor, children_of, started
-from fauxtp._actors.serving import Stop, serve
+from fauxtp._actors.serving import Continue, Stop, serve
 from fauxtp._actors.task import Task, start_task
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.logs import logger
@@ -20,7 +20,7 @@ from fauxtp._core.process import Process
 from fauxtp._loops.current import give_way
 from fauxtp.registry import PID
 
-__all__ = ["NO_REPLY", "GenServer", "Stop"]
+__all__ = ["NO_REPLY", "Continue", "GenServer", "Stop"]
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # at run time it would cost 4 ms, and gives nothing
@@ -35,7 +35,8 @@ class GenServer(Actor, Generic[R, S]):
     """A server: define `handle_call`, `handle_cast`, `handle_info` in place of `run`.
 
     It handles one message at a time, in the order of arrival. Each handler gets the state
-    and returns the next one.
+    and returns the next one; with `Continue(request)` behind it, the server has something to do
+    before the next message.
 
     >>> import anyio
     >>> class Counter(GenServer):
@@ -85,6 +86,14 @@ class GenServer(Actor, Generic[R, S]):
         """
         _not_handled(self, "handle_info", message)
         return state
+
+    async def handle_continue(self, request: Any, state: S, /) -> S:
+        """Do what a handler, or `init`, has left to be done by `Continue(request)`.
+
+        It returns what that could have returned: the state, or `(state, Continue(…))`.
+        """
+        what = f"no handle_continue for {shown(request)}"
+        raise NotImplementedError(f"{type(self).__name__} has {what}")
 
     async def handle_task_end(self, pid: PID, status: str, result: Any, state: S, /) -> S:
         """Handle the end of a task that `spawn_task` started; return the state.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from anyio.lowlevel import checkpoint
 
@@ -20,9 +20,7 @@ from fauxtp._loops.protocols import Waiter
 if TYPE_CHECKING:
     from fauxtp._core.ports import Handlers, ProcessScope
 
-__all__ = ["Stop", "serve"]
-
-_HANDLERS = {Cast: "handle_cast", TaskEnd: "handle_task_end"}
+__all__ = ["Continue", "Stop", "serve"]
 
 
 @final
@@ -38,12 +36,54 @@ class Stop(ActorExit):
         self.reply = reply
 
 
+@final
+class Continue:
+    """Work that a server does next, before any message: `handle_continue` gets `request`.
+
+    It stands behind what a handler returns otherwise: `return state, Continue(request)`, and for
+    a call, which has its answer before that, `return answer, state, Continue(request)`. After
+    `init`, whoever has started the server does not wait for it.
+
+    >>> import anyio
+    >>> from fauxtp import Call, GenServer, call, exit
+    >>> class Prices(GenServer):
+    ...     async def init(self):
+    ...         return {}, Continue("load")  # which may take its time
+    ...     async def handle_continue(self, request, prices):
+    ...         return {**prices, "tea": 3}
+    ...     async def handle_call(self, name, from_, prices):
+    ...         return prices[name], prices
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         prices = await Prices.start(task_group=task_group)
+    ...         print(await call(prices, "tea"))
+    ...         exit(prices)
+    >>> anyio.run(main)
+    3
+    """
+
+    __slots__ = ("request",)
+    __match_args__ = ("request",)
+
+    def __init__(self, request: Any) -> None:
+        self.request: Any = request
+
+    def __repr__(self) -> str:
+        return f"Continue({self.request!r})"
+
+
+_HANDLERS: Final = {Cast: "handle_cast", Continue: "handle_continue", TaskEnd: "handle_task_end"}
+_ODD: Final = frozenset({type(None), Stop, tuple})
+"""The types of results of handlers that may be more than the next state, or less."""
+
+
 # In one piece, as each further coroutine would take as much memory as an idle server.
 async def serve(process: Process, once: bool = False) -> None:
     """Handle messages until the process, being idle, is to end; with `once`, only one."""
     actor: Handlers = process.actor  # type: ignore[assignment]
     scope: ProcessScope = process.scope  # type: ignore[assignment]
-    mailbox, left, entered = process.mailbox, 1 if once else ROUNDS, False
+    mailbox, left = process.mailbox, 1 if once else ROUNDS
+    entered = type(process.state) is tuple and await _begin(process, scope)
     while left:
         if not (mailbox.inbox or mailbox.kept):
             process.handling = message = result = None  # nor are they kept here
@@ -74,21 +114,17 @@ async def serve(process: Process, once: bool = False) -> None:
                     result = await actor.handle_cast(message.request, process.state)
                 else:
                     result = await _begun(actor, message, process.state)
-                odd = result is None or type(result) is Stop
-                process.state = _instead_of(result, process) if odd else result
+                process.state = _after_odd(process, result) if type(result) in _ODD else result
             elif message.take():
                 result = await actor.handle_call(message.request, message, process.state)
                 _answer(process, message, result)
             else:
                 mailbox.forget(message)
+            left -= 1
+            if process.handling is not message or not left or process.exit_request is not None:
+                left = await _pause(process, left, once)
         except (Stop, BaseExceptionGroup) as end:
             _end(process, end)
-        left -= 1
-        if not once and (not left or process.exit_request is not None):
-            process.handling = message = result = None
-            left = ROUNDS
-            await checkpoint()  # others must run; who is to end begins nothing half-way
-    process.handling = None
 
 
 def _falls_asleep(process: Process, scope: ProcessScope, waiter: Waiter) -> bool:
@@ -120,10 +156,59 @@ def _begun(actor: Handlers, message: Any, state: Any) -> Awaitable[Any]:
     return actor.handle_info(message, state)
 
 
-def _instead_of(result: Any, process: Process) -> Any:
-    if result is None:
-        return _state_after_none(process)
-    raise result
+async def _pause(process: Process, left: int, once: bool) -> int:
+    """Do what is left to do before the next message, and let others run if it is time for that.
+
+    Return how many messages come next: with `once`, none.
+    """
+    if type(process.handling) is Continue:
+        await _continue(process)
+    process.handling = None
+    if once or (left and process.exit_request is None):
+        return left
+    await checkpoint()  # others must run; who is to end begins nothing half-way
+    return ROUNDS
+
+
+def _after_odd(process: Process, result: Any) -> Any:
+    """Return the state after a handler's `result`, which may be another; note a `Continue`."""
+    if type(result) is Stop:
+        raise result
+    if type(result) is tuple and len(result) == 2 and type(result[1]) is Continue:
+        result, process.handling = result
+        return result
+    return _state_after_none(process) if result is None else result
+
+
+async def _begin(process: Process, scope: ProcessScope) -> bool:
+    """Do what `init` has left for later, if it has: when its starter had a chance to go on.
+
+    Return whether the scope is entered, as it then stays.
+    """
+    process.state = _after_odd(process, process.state)
+    if process.handling is None:
+        return False
+    scope.enter()
+    await checkpoint()
+    try:
+        await _continue(process)
+    except (Stop, BaseExceptionGroup) as end:
+        _end(process, end)
+    return True
+
+
+async def _continue(process: Process) -> None:
+    """Do what a handler has left to be done before the next message: `process.handling`."""
+    actor: Handlers = process.actor  # type: ignore[assignment]
+    left, begun = ROUNDS, None
+    while process.handling is not begun:
+        left = left - 1 or ROUNDS
+        if left == ROUNDS or process.exit_request is not None:
+            await checkpoint()  # as in `_pause`
+        begun = Continue(process.handling.request)  # as the same one may come again
+        process.handling, process.handled_since = begun, monotonic()
+        result = await actor.handle_continue(begun.request, process.state)
+        process.state = _after_odd(process, result)
 
 
 async def _finish(process: Process) -> None:
@@ -135,6 +220,8 @@ async def _finish(process: Process) -> None:
         _answer(process, rest.call, result)
         if interruption and rest.is_over:
             raise interruption  # the handler could not
+        if process.handling is not rest.call:
+            await _continue(process)
     except (Stop, BaseExceptionGroup) as end:
         _end(process, end)
     finally:
@@ -142,14 +229,23 @@ async def _finish(process: Process) -> None:
 
 
 def _answer(process: Process, call: Call, result: Any) -> None:
-    """Answer `call` as the handler's `result` says."""
+    """Answer `call` as the handler's `result` says; note a `Continue` in it."""
     if type(result) is not tuple or len(result) != 2:
-        raise _no_answer(process, call, result)
+        _answer_first(process, call, result)
+        return
     answer, process.state = result
     if answer is NO_REPLY:
         process.defer(call)
     elif type(answer) is Raise or not call.answer(answer):
         reply(call, answer)  # or it is too late, which is noted there
+
+
+def _answer_first(process: Process, call: Call, result: Any) -> None:
+    """Do as `_answer` does if there is a `Continue` in `result`; raise if not."""
+    if type(result) is not tuple or len(result) != 3 or type(result[2]) is not Continue:
+        raise _no_answer(process, call, result)
+    _answer(process, call, result[:2])
+    process.handling = result[2]
 
 
 def _no_answer(process: Process, call: Call, result: Any) -> BaseException:

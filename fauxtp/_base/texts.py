@@ -39,7 +39,7 @@ def label(message: object) -> str:
     ("('put', …)", "'stats'", 'int')
     """
     kind = type(message)
-    if kind.__name__ in ("Call", "Cast") and kind.__module__.split(".")[0] == "fauxtp":
+    if kind.__name__ in ("Call", "Cast", "Continue") and kind.__module__.split(".")[0] == "fauxtp":
         return f"{kind.__name__} {label(message.request)}"  # type: ignore[attr-defined]
     if isinstance(message, tuple) and message and _is_word(message[0]):
         return f"({message[0]!r}{', …' if len(message) > 1 else ','})"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fauxtp._core.bounded_queue import BoundedQueue
+from fauxtp._core.calls import Call
 from fauxtp._core.queue import Queue
+from fauxtp._core.room_line import AnyWaiter
 from fauxtp._loops.current import ThreadWaiter, give_way, new_waiter
-from fauxtp._loops.protocols import Home
+from fauxtp._loops.protocols import Home, Waiter
 
-__all__ = ["put", "put_blocking", "put_later"]
+__all__ = ["put", "put_blocking", "put_in_line", "put_later"]
 
 BUDGET: Final = 128  # messages put in, before the event loop has a turn
 put_in = 0  # since it had one; several loops may share the count
@@ -22,19 +24,41 @@ async def put(queue: Queue, message: Any) -> None:
     if put_in >= BUDGET:  # who only puts in must not keep the readers from reading
         put_in = 0
         await give_way()  # before: whoever is cancelled here has put nothing in
-    if queue.admit(message):
-        return
+    if not queue.admit(message):
+        await put_in_line(queue, message)
+
+
+async def put_in_line(queue: Queue, message: Any, room: Call | None = None) -> None:
+    """Put `message`, for which there was no room, in when there is some.
+
+    `room` stands for the wait, for who looks whom a process waits for: it is settled as soon as
+    room is kept.
+    """
     assert isinstance(queue, BoundedQueue)
     waiter = new_waiter()
-    queue.senders.join(waiter)
+    place: AnyWaiter = waiter if room is None else _Seen(room, waiter)
+    queue.senders.join(place)
     try:
         queue.made_room()  # as there may be some since
         if queue.closed_because is None:
             await waiter.wait(None)
     except BaseException:
-        queue.leave_line(waiter)
+        queue.leave_line(place)
         raise
-    queue.use_room(waiter, message)
+    queue.use_room(place, message)
+
+
+class _Seen:
+    """A place in the line, of a process that others see waiting."""
+
+    __slots__ = ("_room", "_waiter")
+
+    def __init__(self, room: Call, waiter: Waiter) -> None:
+        self._room, self._waiter = room, waiter
+
+    def wake(self) -> bool:
+        self._room.has_answered(None)
+        return self._waiter.wake()
 
 
 def put_blocking(queue: Queue, message: Any, timeout: float | None) -> bool:

@@ -13,7 +13,8 @@ from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, current_process, find_process
-from fauxtp._core.wait_for_room import put, put_blocking
+from fauxtp._core.queue import Queue
+from fauxtp._core.wait_for_room import put, put_blocking, put_in_line
 from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
 from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import mailbox_of, target_of
@@ -68,7 +69,8 @@ async def send(to: PID | str, message: Any) -> None:
     That it was read is not promised: a message to nobody is counted in `dead_letters`.
     Messages from one process to another arrive in the order in which they were sent.
 
-    Raises `TypeError` if `to` is neither a PID nor a name.
+    Raises `TypeError` if `to` is neither a PID nor a name; and `CallCycle` if there would never be
+    room: the mailbox is that of the caller itself, or of one that waits for it.
 
     >>> import anyio
     >>> from fauxtp import Mailbox
@@ -85,7 +87,8 @@ async def send(to: PID | str, message: Any) -> None:
     full = post(to, message)
     if full is not None:
         meet(full.pid)
-        await put(full, message)
+        if not full.admit(message):
+            await _wait_for_room(full, message)
 
 
 async def cast(to: PID | str, request: Any) -> None:
@@ -105,7 +108,25 @@ async def cast(to: PID | str, request: Any) -> None:
     full = post(to, request)
     if full is not None:
         meet(full.pid)
-        await put(full, request)
+        if not full.admit(request):
+            await _wait_for_room(full, request)
+
+
+async def _wait_for_room(full: Queue, message: Any) -> None:
+    """Put `message` in when there is room; raise if whoever is to make some waits for this one."""
+    caller = current_process(own_task=True)
+    if caller is None:
+        await put_in_line(full, message)
+        return
+    caller.waiting_for = room = Call(None, full.pid, caller.pid)
+    try:
+        _refuse_circle(caller, full.pid)
+        await put_in_line(full, message, room)
+    except CallCycle:
+        await give_way()
+        raise
+    finally:
+        caller.waiting_for = None
 
 
 async def call(

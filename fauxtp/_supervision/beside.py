@@ -82,6 +82,9 @@ class Beside(ABC, Generic[C]):
     async def handle_cast(self, request: Any, state: Any, /) -> Any:
         return await self._chief.handle_cast(request, state)
 
+    async def handle_continue(self, request: Any, state: Any, /) -> Any:
+        return await self._chief.handle_continue(request, state)
+
     async def handle_task_end(self, pid: PID, status: str, result: Any, state: Any, /) -> Any:
         return await self._chief.handle_task_end(pid, status, result, state)
 

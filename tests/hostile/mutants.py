@@ -44,7 +44,7 @@ TESTS = {
     "_core/patterns.py": "patterns mailbox",
     "_core/phase.py": "actor exits inspection",
     "_core/process.py": "actor exits ending inspection actor_errors bad_listeners fork",
-    "_core/wait_for_room.py": "bounded_mailboxes fair_room threads given_up",
+    "_core/wait_for_room.py": "bounded_mailboxes fair_room threads given_up circles_of_room",
     "_core/queue.py": "mailbox bounded_mailboxes given_up dead_letters mailbox_races",
     "_core/receiving.py": "mailbox actor messaging mailbox_races deadlines",
     "_core/reports.py": "actor_errors what_is_told",
@@ -55,7 +55,7 @@ TESTS = {
     "_messaging/wait_registered.py": "names messaging",
     "_messaging/patience.py": "safe_retry",
     "_messaging/sending.py": "messaging calls safe_retry taken_up given_up "
-    "bounded_mailboxes deadlines",
+    "bounded_mailboxes deadlines circles_of_room",
     "_messaging/timers.py": "timers",
     "_supervision/any_supervisor.py": "supervisor_changes dynamic_supervisor",
     "_supervision/backoff.py": "backoff",

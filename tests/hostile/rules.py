@@ -309,6 +309,7 @@ RULES: dict[str, list[Rule]] = {
             lambda server, cls: type(server).spawn_child_actor(server, cls),
             ACTOR_CLASS,
         ),
+        inside(lambda server, call, fn: server.reply_later(call, fn), CALL, ASYNC),
         rule(lambda world, why: Idle().stop(why), TEXT),
     ],
     "ActorHandle": RECORD,
@@ -340,6 +341,7 @@ RULES: dict[str, list[Rule]] = {
         _field("max_seconds", NOT_NEGATIVE),
         _field("significant", _one(False, lambda value: value is False)),
     ],
+    "Continue": RECORD,
     "DeadLetter": RECORD,
     "Down": RECORD,
     "DynamicSupervisor": [

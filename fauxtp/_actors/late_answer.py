@@ -1,0 +1,36 @@
+"""An answer that a task finds out, while the server does other things."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+from anyio import current_effective_deadline, get_cancelled_exc_class
+
+from fauxtp._core.calls import Call, Raise, reply
+
+__all__ = ["answer_by"]
+
+
+async def answer_by(from_: Call, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Answer `from_` by what comes of `fn(*args)`: a value, or an error, which is the caller's."""
+    try:
+        result = fn(*args)
+        value = await result if inspect.isawaitable(result) else result
+    except Exception as error:
+        reply(from_, Raise(error))
+    except get_cancelled_exc_class() as error:
+        if current_effective_deadline() == -math.inf:
+            raise  # the server ends, and its calls with it
+        reply(from_, Raise(_cancelled(error)))
+    else:
+        reply(from_, value)
+
+
+def _cancelled(error: BaseException) -> RuntimeError:
+    """Return what to tell a caller who must not take a cancellation for one of its own."""
+    told = RuntimeError("what was to find the answer was cancelled")
+    told.__cause__ = error
+    return told
