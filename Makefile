@@ -80,6 +80,7 @@ bench: $(VENV)/test
 	$(BIN)/python -m bench.runtime
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.timers
+	$(BIN)/python -m bench.groups
 
 # AGAINST names a commit; what is here may be committed or not.
 AGAINST := HEAD

@@ -1,6 +1,6 @@
-"""Topics: a broker passes on what is published to everybody who has subscribed.
+"""Topics: what is published in a group is sent to each process that has joined it.
 
-The broker monitors its subscribers. One that ends, for whatever reason, is forgotten.
+Nobody keeps a list. A subscriber that ends, for whatever reason, has left its groups.
 """
 
 from __future__ import annotations
@@ -9,49 +9,7 @@ from typing import Any
 
 import anyio
 
-from fauxtp import (
-    PID,
-    Actor,
-    Call,
-    Down,
-    GenServer,
-    call,
-    cast,
-    exit,
-    monitor,
-    send,
-    wait_exit,
-)
-
-
-class Broker(GenServer[Any, Any]):
-    async def init(self) -> dict[str, list[PID]]:
-        return {}
-
-    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
-        match request:
-            case ("subscribe", topic, pid):
-                monitor(pid)  # from now on, its end will be told to `handle_info`
-                state.setdefault(topic, []).append(pid)
-                return "subscribed", state
-            case ("subscribers", topic):
-                return len(state.get(topic, [])), state
-
-    async def handle_cast(self, request: Any, state: Any) -> Any:
-        match request:
-            case ("publish", topic, text):
-                for subscriber in state.get(topic, []):
-                    await send(subscriber, (topic, text))
-        return state
-
-    async def handle_info(self, message: Any, state: Any) -> Any:
-        match message:
-            case Down(pid=gone):
-                return {
-                    topic: [one for one in subscribers if one != gone]
-                    for topic, subscribers in state.items()
-                }
-        return state
+from fauxtp import Actor, join, members, publish, send, wait_exit
 
 
 class Subscriber(Actor):
@@ -62,7 +20,7 @@ class Subscriber(Actor):
 
     async def init(self) -> None:
         for topic in self.topics:
-            await call("broker", ("subscribe", topic, self.pid))
+            join(topic)
 
     async def run(self, state: Any) -> Any:
         await self.receive(
@@ -73,29 +31,23 @@ class Subscriber(Actor):
 
 async def main() -> None:
     async with anyio.create_task_group() as task_group:
-        await Broker.start(task_group=task_group, register_as="broker")
         anna = await Subscriber.start("Anna", "weather", "sport", task_group=task_group)
         ben = await Subscriber.start("Ben", "sport", task_group=task_group)
 
-        print("subscribers of sport:", await call("broker", ("subscribers", "sport")))
+        print("subscribers of sport:", len(members("sport")))
 
-        await cast("broker", ("publish", "weather", "rain"))
-        await cast("broker", ("publish", "sport", "a draw"))
+        publish("weather", ("weather", "rain"))
+        publish("sport", ("sport", "a draw"))
 
-        # The answer to a call means that what was sent before it has been handled, too.
-        await call("broker", ("subscribers", "sport"))
+        # Messages are read in the order in which they were sent: this one comes after the news.
         await send(ben, "goodbye")
         await wait_exit(ben)
-        print(
-            "Ben has left; subscribers of sport:", await call("broker", ("subscribers", "sport"))
-        )
+        print("Ben has left; subscribers of sport:", len(members("sport")))
 
-        await cast("broker", ("publish", "sport", "extra time"))
-        await call("broker", ("subscribers", "sport"))
+        publish("sport", ("sport", "extra time"))
         await send(anna, "goodbye")
         await wait_exit(anna)
-        print("subscribers of weather:", await call("broker", ("subscribers", "weather")))
-        exit("broker")
+        print("subscribers of weather:", len(members("weather")))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ from fauxtp.registry import (
     PID,
     Ref,
     Registry,
+    groups,
+    members,
     register,
     registered,
     unregister,
@@ -55,6 +57,7 @@ from fauxtp.registry import (
 
 if TYPE_CHECKING:
     from fauxtp._actors.start_or_find import start_or_find
+    from fauxtp._messaging.groups import Joined, Left, join, leave, monitor_group, publish
     from fauxtp._messaging.timers import Timer, cancel_timer, cast_after, send_after, send_every
     from fauxtp._messaging.wait_registered import wait_registered
     from fauxtp._program.run_in_block import running
@@ -103,6 +106,8 @@ __all__ = [
     "ExitReason",
     "FauxtpError",
     "GenServer",
+    "Joined",
+    "Left",
     "Mailbox",
     "MailboxClosed",
     "MailboxFull",
@@ -137,13 +142,19 @@ __all__ = [
     "delete_child",
     "demonitor",
     "exit",
+    "groups",
     "is_alive",
+    "join",
+    "leave",
     "link",
+    "members",
     "monitor",
+    "monitor_group",
     "partition",
     "process_info",
     "process_infos",
     "processes",
+    "publish",
     "register",
     "registered",
     "reply",
@@ -169,6 +180,7 @@ __all__ = [
 # What many programs never need is imported when it is first asked for: 3 of 11 ms.
 _LATER = {
     "_actors.start_or_find": ("start_or_find",),
+    "_messaging.groups": ("Joined", "Left", "join", "leave", "monitor_group", "publish"),
     "_messaging.timers": ("Timer", "cancel_timer", "cast_after", "send_after", "send_every"),
     "_messaging.wait_registered": ("wait_registered",),
     "_program.run_program": ("run",),

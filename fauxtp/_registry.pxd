@@ -24,5 +24,11 @@ cdef class Registry:
     cdef dict _table
     cdef unsigned long long _changes
     cdef dict _guests
+    cdef dict _groups
+    cdef dict _memberships
+    cdef dict _views
+    cdef unsigned long long _moves
+    cdef dict _channels
+    cdef unsigned long long _followings
     cdef dict _watchers
     cdef object __weakref__

@@ -4,7 +4,8 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 """The registry, compiled. `_registry_py.py` says the same in Python, and shorter.
 
-A registry is one dict, name -> PID, and what each PID remembers of its names.
+A registry is one dict, name -> PID, and what each PID remembers of its names; and beside it
+groups, each a dict of its members.
 
 Readers take no lock. A look-up is a single operation on a dict whose keys are exact
 `str`, so it runs no code but the interpreter's own, and it always answers with a strong
@@ -23,7 +24,12 @@ not re-entrant, so under it nothing may happen that could run somebody's Python 
 To end a process is to drop its names, so a PID must know them. The PID itself keeps those
 of one registry, its home: `None`, or the one name, or a dict of names in their order. That
 costs no table at all. The first registry that names a PID becomes its home. A second one
-keeps the names of such a guest in a dict of its own.
+keeps the names of such a guest in a dict of its own. What groups a PID is in, each registry
+keeps in a dict.
+
+A group is read as a tuple that stands in a table of its own until the group changes: so a read
+is a look-up. Under the lock such a tuple is never out of date, so where it is dropped, all that
+it holds is held by the group, or by who takes it out of that.
 """
 
 cimport cython
@@ -43,14 +49,18 @@ from fauxtp._base._build cimport fauxtp_build
 
 __all__ = [
     "PID",
+    "News",
     "Ref",
     "Registry",
     "default",
+    "groups",
+    "members",
     "register",
     "registered",
     "retire",
     "unregister",
     "whereis",
+    "withdraw",
 ]
 
 
@@ -148,6 +158,7 @@ cdef extern from "Python.h":
     bint PyDict_Next(object table, Py_ssize_t *at, PyObject **key, PyObject **value) noexcept
     list PyDict_Keys(object table)
     list PyDict_Values(object table)
+    tuple PyList_AsTuple(list items)
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     void PyErr_Clear() noexcept
 
@@ -155,6 +166,7 @@ cdef extern from "Python.h":
 cdef cython.pymutex _lock
 cdef uint64_t _serials = 0
 cdef uint64_t _created = 0  # registries, ever
+cdef uint64_t _followed = 0  # groups that somebody has begun to follow, ever
 cdef Py_ssize_t CHUNK = 1 << 15  # names that are copied in one go, in well under a millisecond
 cdef Py_ssize_t ALL = -1
 _watch_lock = threading.RLock()  # of those who watch and unwatch, who may run Python code
@@ -277,10 +289,119 @@ cdef inline str _name(name):
     return <str>name
 
 
+cdef str _group(group):
+    cdef str name = _plain(group, "group")
+    if PyUnicode_GET_LENGTH(name) == 0:
+        raise ValueError("expected group to have at least one character, got ''")
+    return name
+
+
 cdef inline PID _pid(pid, parameter="pid"):
     if type(pid) is not PID:
         raise _unexpected(parameter, "PID", pid)
     return <PID>pid
+
+
+cdef _callable(callback, parameter):
+    if not callable(callback):
+        raise _unexpected(parameter, "function", callback)
+
+
+# Groups, and who follows them
+
+
+@cython.final
+@cython.trashcan(True)  # who goes on late has a long row of them
+cdef class News:
+    """A change of a group, and what came after it: see `Registry.follow`.
+
+    `came` says whether `pid` has joined the group called `name`, or left it; `reason` is what
+    `withdraw` was told, or None. `next` is the next change, or None so far.
+    """
+
+    cdef readonly bint came
+    cdef readonly str name
+    cdef readonly PID pid
+    cdef readonly object reason
+    cdef News _next
+
+    def __init__(self):
+        raise TypeError("cannot create 'fauxtp.News' instances")
+
+    @property
+    def next(self):
+        with _lock:
+            news = self._next
+        return news
+
+
+cdef News _news(bint came, str name, PID pid, reason):
+    cdef News news = News.__new__(News)
+    news.came, news.name, news.pid, news.reason = came, name, pid, reason
+    return news
+
+
+@cython.final
+cdef class _Channel:
+    """The latest news of a group, and who listens for more, by what they are."""
+
+    cdef News last
+    cdef dict listeners
+
+    def __cinit__(self, str name):
+        self.last, self.listeners = _news(False, name, None, None), {}
+
+
+@cython.final
+cdef class _Notice:
+    """What is to be told of a change, and to whom: made before, as that takes memory."""
+
+    cdef uint64_t moves, followings  # of the registry, as it is made
+    cdef list channels, news  # as many of one as of the other
+    cdef list listeners
+
+    def __cinit__(self, Registry registry):
+        self.channels, self.news, self.listeners = [], [], []
+        with _lock:
+            self.moves, self.followings = registry._moves, registry._followings
+
+
+cdef _Notice _notice(Registry registry, bint came, str group, PID pid):
+    """Prepare to tell of one change; None says that nobody follows the group."""
+    cdef _Notice notice = None
+    channel = fauxtp_get(registry._channels, group)
+    if channel is not None:
+        notice = _Notice(registry)
+        _add_news(notice, <_Channel>channel, came, group, pid, None)
+    return notice
+
+
+cdef _add_news(_Notice notice, _Channel channel, bint came, str group, PID pid, reason):
+    notice.channels.append(channel)
+    notice.news.append(_news(came, group, pid, reason))
+    notice.listeners += PyDict_Values(channel.listeners)
+
+
+cdef list _notices(list registries, PID pid, reason):
+    """Prepare to tell that `pid` leaves all its groups: as many as there are registries."""
+    cdef list notices = []
+    cdef Registry registry
+    cdef _Notice notice
+    for registry in registries:
+        notice = _Notice(registry)
+        for group in _listed(fauxtp_get(registry._memberships, pid)):
+            channel = fauxtp_get(registry._channels, group)
+            if channel is not None:
+                _add_news(notice, <_Channel>channel, False, group, pid, reason)
+        notices.append(notice)
+    return notices
+
+
+cdef tuple _who_is_told(list notices):
+    cdef list told = []
+    for notice in notices:
+        told += (<_Notice>notice).listeners
+    return tuple(told)
 
 
 # Under the lock. Nothing here raises or runs Python code; see the top of the file.
@@ -420,6 +541,161 @@ cdef object _known(Registry registry, PID pid):
     return None
 
 
+cdef Outcome _join(
+    Registry registry, str group, PID pid, dict members, dict mine, _Notice notice
+) noexcept:
+    """Let `pid` be in `group`; `members` and `mine` are dicts for where there is none yet."""
+    cdef PyObject *known = PyDict_GetItemWithError(registry._groups, group)
+    cdef PyObject *others = PyDict_GetItemWithError(registry._memberships, pid)
+    if pid._exited:
+        return EXITED
+    if known is not NULL and PyDict_Contains(<dict>known, pid):
+        return REFUSED
+    if (known is NULL and members is None) or (others is NULL and mine is None):
+        return NEEDS_SPARE
+    if not _is_right(registry, group, notice):
+        return AGAIN
+    # What the PID knows comes first: a group that it does not know would keep it for ever.
+    if others is not NULL:
+        mine = <dict>others
+    if _add(mine, group) is not DONE:
+        return NO_MEMORY
+    if others is NULL and PyDict_SetItem(registry._memberships, pid, mine) < 0:
+        PyErr_Clear()
+        return NO_MEMORY
+    if _add_member(registry, group, pid, members) is not DONE:
+        _forget_group(registry, group, pid)
+        return NO_MEMORY
+    _moved(registry, group)
+    _post(notice)
+    return DONE
+
+
+cdef Outcome _add_member(Registry registry, str group, PID pid, dict members) noexcept:
+    cdef PyObject *known = PyDict_GetItemWithError(registry._groups, group)
+    cdef dict others = members if known is NULL else <dict>known
+    if PyDict_SetItem(others, pid, None) < 0:
+        PyErr_Clear()
+        return NO_MEMORY
+    if known is NULL and PyDict_SetItem(registry._groups, group, members) < 0:
+        PyErr_Clear()
+        return NO_MEMORY
+    return DONE
+
+
+cdef Outcome _part(Registry registry, str group, PID pid, _Notice notice) noexcept:
+    """Take `pid` out of `group`."""
+    cdef PyObject *known = PyDict_GetItemWithError(registry._groups, group)
+    if known is NULL or not PyDict_Contains(<dict>known, pid):
+        return REFUSED
+    if not _is_right(registry, group, notice):
+        return AGAIN
+    _take_out(registry, group, pid)
+    _forget_group(registry, group, pid)
+    _post(notice)
+    return DONE
+
+
+cdef void _take_out(Registry registry, str group, PID pid) noexcept:
+    cdef dict members = <dict>PyDict_GetItemWithError(registry._groups, group)
+    PyDict_DelItem(members, pid)
+    if not members:
+        PyDict_DelItem(registry._groups, group)
+    _moved(registry, group)
+
+
+cdef void _moved(Registry registry, str group) noexcept:
+    """Note that another has come or gone: what was asked for before is out of date."""
+    registry._moves += 1
+    if PyDict_Contains(registry._views, group):
+        PyDict_DelItem(registry._views, group)
+
+
+cdef void _forget_group(Registry registry, str group, PID pid) noexcept:
+    """Let `pid` no longer know that it is in `group`."""
+    cdef dict mine = <dict>PyDict_GetItemWithError(registry._memberships, pid)
+    PyDict_DelItem(mine, group)
+    if not mine:
+        PyDict_DelItem(registry._memberships, pid)
+
+
+cdef void _leave_all(Registry registry, PID pid) noexcept:
+    """Take `pid` out of all its groups."""
+    cdef Py_ssize_t at = 0
+    cdef PyObject *group = NULL
+    cdef PyObject *known = NULL
+    if registry._memberships:
+        known = PyDict_GetItemWithError(registry._memberships, pid)
+    if known is NULL:
+        return
+    mine = <dict>known
+    PyDict_DelItem(registry._memberships, pid)
+    while PyDict_Next(mine, &at, &group, NULL):
+        _take_out(registry, <str>group, pid)
+
+
+cdef bint _is_right(Registry registry, str group, _Notice notice) noexcept:
+    """Whether all who follow the group are those that `notice` knows."""
+    if notice is None:
+        return not PyDict_Contains(registry._channels, group)
+    return notice.followings == registry._followings
+
+
+cdef bint _are_right(list registries, list notices) noexcept:
+    """Whether none of the registries has changed since `notices` were made."""
+    cdef Registry registry
+    cdef _Notice notice
+    cdef Py_ssize_t at
+    if notices is None:
+        return True
+    for at in range(len(notices)):
+        registry, notice = <Registry>registries[at], <_Notice>notices[at]
+        if notice.followings != registry._followings or notice.moves != registry._moves:
+            return False
+    return True
+
+
+cdef void _post(_Notice notice) noexcept:
+    """Let the news come after those before; which go with `notice`, as reasons may be watched."""
+    cdef _Channel channel
+    cdef News news
+    cdef Py_ssize_t at
+    if notice is None:
+        return
+    for at in range(len(notice.news)):
+        channel, news = <_Channel>notice.channels[at], <News>notice.news[at]
+        notice.news[at] = channel.last
+        channel.last._next = news
+        channel.last = news
+
+
+cdef void _post_all(list notices) noexcept:
+    if notices is not None:
+        for notice in notices:
+            _post(<_Notice>notice)
+
+
+cdef Outcome _follow(
+    Registry registry, str group, tuple view, number, listener, _Channel spare
+) noexcept:
+    """Let `listener` follow the group, if `view` is who is in it."""
+    cdef PyObject *known = PyDict_GetItemWithError(registry._channels, group)
+    cdef PyObject *current = PyDict_GetItemWithError(registry._views, group)
+    cdef _Channel channel = spare if known is NULL else <_Channel>known
+    if current is not <PyObject *>view and (len(view) or PyDict_Contains(registry._groups, group)):
+        return AGAIN
+    if PyDict_SetItem(channel.listeners, number, listener) < 0:
+        PyErr_Clear()
+        return NO_MEMORY
+    if known is NULL and PyDict_SetItem(registry._channels, group, channel) < 0:
+        PyErr_Clear()
+        return NO_MEMORY
+    global _followed
+    _followed += 1
+    registry._followings += 1
+    return DONE
+
+
 # Around the lock
 
 
@@ -494,6 +770,37 @@ cdef list _listed(names):
     return PyDict_Keys(names) if type(names) is dict else [names]
 
 
+cdef _tell(listeners):
+    """Tell who follows a group. For lack of memory, they hear of it when it changes again."""
+    try:
+        tell_all(listeners)
+    except MemoryError:
+        pass
+
+
+cdef tuple _view(Registry registry, str group):
+    """Return the members of `group` as a tuple, and keep it for who asks next."""
+    cdef uint64_t seen
+    cdef tuple view
+    with _lock:
+        seen = registry._moves
+        members = _known_members(registry, group)
+    if members is None:
+        return ()
+    view = PyList_AsTuple(PyDict_Keys(members))
+    fauxtp_make_shareable(<PyObject *>group, <PyObject *>view)
+    with _lock:
+        if registry._moves == seen and PyDict_SetItem(registry._views, group, view) < 0:
+            PyErr_Clear()
+    return view
+
+
+cdef object _known_members(Registry registry, str group):
+    if PyDict_Contains(registry._groups, group):
+        return <object>PyDict_GetItemWithError(registry._groups, group)
+    return None
+
+
 cdef object _number(callback):
     """Return by what `callback` is found again: methods that are equal have the same."""
     kind = type(callback)
@@ -551,7 +858,7 @@ cdef bint _end_watch(dict watchers, str name, dict known, number, callback):
 
 @cython.no_gc_clear  # while it is collected, who lists all objects may find and use it
 cdef class Registry:
-    """A table of names, each meaning one PID. Any thread may use it.
+    """A table of names, each meaning one PID, and of groups of PIDs. Any thread may use it.
 
     A registry knows nothing of processes and cleans up nothing by itself: a name stays
     until it is unregistered or released, or its PID is retired. Registries are independent
@@ -569,6 +876,11 @@ cdef class Registry:
         self._table = {}
         fauxtp_keep_hashes(self._table)
         self._guests = {}
+        self._groups = {}
+        self._memberships = {}
+        self._views = {}
+        fauxtp_keep_hashes(self._views)
+        self._channels = {}
         self._watchers = {}
         _registries[self._serial] = self
         global _created
@@ -740,8 +1052,7 @@ cdef class Registry:
         (True, True)
         """
         cdef str key = _name(name)
-        if not callable(callback):
-            raise _unexpected("callback", "function", callback)
+        _callable(callback, "callback")
         with _left_by_nobody(_watch_lock):
             while _begin_watch(self._watchers, key, callback) is AGAIN:
                 pass
@@ -770,6 +1081,157 @@ cdef class Registry:
                         return True
         return False
 
+    def join(self, group, /, pid):
+        """Let `pid` be in `group`, and return True; return False if it is already.
+
+        One PID may be in any number of groups, once in each. It leaves them when it is told
+        to, or its PID is retired. Groups have nothing to do with names: both may be called the
+        same.
+
+        Raises `TypeError` if `group` is no str or `pid` no PID, `ValueError` if `group` is
+        empty, and `NoProcess` if `pid` is known to have exited.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.join("workers", pid), registry.join("workers", pid)
+        (True, False)
+        """
+        cdef str key = _group(group)
+        cdef PID owner = _pid(pid)
+        cdef dict members = None, mine = None
+        cdef _Notice notice = None
+        cdef Outcome outcome = AGAIN
+        fauxtp_make_shareable(<PyObject *>key, <PyObject *>owner)
+        while outcome is AGAIN or outcome is NEEDS_SPARE:
+            if outcome is NEEDS_SPARE:
+                members, mine = {}, {}
+            notice = _notice(self, True, key, owner) if self._channels else None
+            with _lock:
+                outcome = _join(self, key, owner, members, mine, notice)
+        if outcome is DONE and notice is not None:
+            _tell(notice.listeners)
+        return _answer(outcome, owner)
+
+    def leave(self, group, /, pid):
+        """Take `pid` out of `group`, and return True; return False if it is not in it.
+
+        Raises `TypeError` if `group` is no str or `pid` no PID, `ValueError` if `group` is
+        empty.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.join("workers", pid)
+        True
+        >>> registry.leave("workers", pid), registry.leave("workers", pid)
+        (True, False)
+        """
+        cdef str key = _group(group)
+        cdef PID owner = _pid(pid)
+        cdef _Notice notice = None
+        cdef Outcome outcome = AGAIN
+        while outcome is AGAIN:
+            notice = _notice(self, False, key, owner) if self._channels else None
+            with _lock:
+                outcome = _part(self, key, owner, notice)
+        if outcome is DONE and notice is not None:
+            _tell(notice.listeners)
+        return outcome is DONE
+
+    def members(self, group, /):
+        """Return who is in `group`, in order of joining.
+
+        The tuple is a snapshot, and made once after each change. If there is one, this is a
+        look-up, as `whereis` is.
+
+        Raises `TypeError` if `group` is no str, `ValueError` if it is empty.
+
+        >>> registry, one, other = Registry(), PID(), PID()
+        >>> registry.join("workers", one), registry.join("workers", other)
+        (True, True)
+        >>> registry.members("workers") == (one, other), registry.members("nobody")
+        (True, ())
+        """
+        cdef PyObject *found = fauxtp_find(<PyObject *>self._views, <PyObject *>group)
+        view = fauxtp_owned(found) if found is not NULL else None
+        return _view(self, _group(group)) if view is None else view
+
+    def groups(self, prefix=""):
+        """Return the groups that have members and begin with `prefix`.
+
+        The oldest is the first: the list is in the order in which they got their first member.
+
+        Raises `TypeError` if `prefix` is no str.
+
+        >>> registry = Registry()
+        >>> for group in ("room:1", "room:2", "workers"):
+        ...     assert registry.join(group, PID())
+        >>> registry.groups("room:")
+        ['room:1', 'room:2']
+        """
+        cdef str start = _plain(prefix, "prefix")
+        cdef list groups = PyDict_Keys(self._groups)
+        return _beginning_with(start, groups) if start else groups
+
+    def follow(self, group, listener, /):
+        """Call `listener()` after each change of `group`, until `unfollow`.
+
+        Return who is in it, and the latest of its news: each change that comes stands in the
+        `next` of the one before, in the order in which they came to be, and none is missing.
+        The call comes after the fact, in the thread that made the change. What a listener
+        raises is treated as with `watch`. To follow a group twice by the same object is to
+        follow it once.
+
+        Raises `TypeError` if `group` is no str or `listener` cannot be called, `ValueError` if
+        `group` is empty.
+
+        >>> registry, pid = Registry(), PID()
+        >>> members, news = registry.follow("workers", print)
+        >>> members, registry.join("workers", pid)
+        <BLANKLINE>
+        ((), True)
+        >>> (news.next.came, news.next.pid == pid), registry.unfollow("workers", print)
+        ((True, True), True)
+        """
+        cdef str key = _group(group)
+        cdef Outcome outcome = AGAIN
+        _callable(listener, "listener")
+        cdef _Channel channel = _Channel(key)
+        cdef News last = channel.last
+        cdef tuple view = ()
+        number = id(listener)
+        while outcome is AGAIN:
+            view = _view(self, key)
+            with _lock:
+                outcome = _follow(self, key, view, number, listener, channel)
+                if outcome is DONE:
+                    last = (<_Channel>PyDict_GetItemWithError(self._channels, key)).last
+        if outcome is NO_MEMORY:
+            raise MemoryError()
+        return view, last
+
+    def unfollow(self, group, listener, /):
+        """End what `follow` has begun; return False if nothing was.
+
+        Raises `TypeError` if `group` is no str, `ValueError` if it is empty.
+
+        >>> Registry().unfollow("workers", print)
+        False
+        """
+        cdef str key = _group(group)
+        cdef PyObject *known
+        cdef _Channel channel = None
+        cdef bint follows = False
+        number = id(listener)
+        with _lock:
+            known = PyDict_GetItemWithError(self._channels, key)
+            if known is not NULL:
+                channel = <_Channel>known  # which goes when the lock is released
+                follows = PyDict_Contains(channel.listeners, number)
+            if follows:
+                PyDict_DelItem(channel.listeners, number)
+                self._followings += 1
+                if not channel.listeners:
+                    PyDict_DelItem(self._channels, key)
+        return follows
+
     def __len__(self):
         return len(self._table)
 
@@ -792,13 +1254,15 @@ register = default.register
 unregister = default.unregister
 whereis = default.whereis
 registered = default.registered
+members = default.members
+groups = default.groups
 
 
 def retire(pid, /):
     """Note that the process behind `pid` has exited: it loses its names, in every registry.
 
-    From now on no registry gives it a name: `register` and `transfer` raise `NoProcess`.
-    This is for those who run processes; nothing here calls it.
+    It leaves its groups, too. From now on no registry gives it a name: `register`, `transfer`
+    and `join` raise `NoProcess`. This is for those who run processes; nothing here calls it.
 
     Raises `TypeError` if `pid` is no PID.
 
@@ -809,20 +1273,45 @@ def retire(pid, /):
     >>> registry.whereis("kvstore") is None
     True
     """
-    cdef PID owner = _pid(pid)
+    cdef tuple told = _withdraw(_pid(pid), None)
+    if told:
+        _tell(told)
+
+
+def withdraw(pid, /, reason=None):
+    """Do as `retire`, but leave it to the caller to tell those who follow its groups.
+
+    Return them: each is to be called. `reason` is what the news say why it left.
+
+    Raises `TypeError` if `pid` is no PID.
+
+    >>> withdraw(PID(), "shutdown")
+    ()
+    """
+    return _withdraw(_pid(pid), reason)
+
+
+cdef tuple _withdraw(PID owner, reason):
     cdef Registry registry
-    cdef uint64_t seen
-    cdef list living
+    cdef uint64_t seen, followed
+    cdef list living, notices = None  # nobody follows any group
+    cdef tuple told = ()
     while True:
         with _lock:
-            seen = _created
+            seen, followed = _created, _followed
         living = _living()  # before anything changes: it takes memory
+        if followed:
+            notices = _notices(living, owner, reason)
+            told = _who_is_told(notices)
         with _lock:
-            if _created == seen:  # else a new registry may have named it meanwhile
+            # Else a new registry may have named it meanwhile, or somebody follows its groups.
+            if _created == seen and _followed == followed and _are_right(living, notices):
                 owner._exited = True
                 for registry in living:
                     _take_all(registry, owner)
-                return
+                    _leave_all(registry, owner)
+                _post_all(notices)
+                return told
 
 
 cdef list _living():
@@ -834,7 +1323,7 @@ cdef list _living():
     return registries
 
 
-for _shared in (default, register, unregister, whereis, registered):
+for _shared in (default, register, unregister, whereis, registered, members, groups):
     fauxtp_defer_refcount(<PyObject *>_shared)
 del _shared
 
@@ -851,6 +1340,7 @@ cdef extern from *:
 
 fauxtp_named(<PyObject *>PID, "fauxtp.PID")
 fauxtp_named(<PyObject *>Ref, "fauxtp.Ref")
+fauxtp_named(<PyObject *>News, "fauxtp.registry.News")
 fauxtp_named(<PyObject *>Registry, "fauxtp.Registry")
 
 

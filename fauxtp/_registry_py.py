@@ -1,7 +1,8 @@
 """The registry in Python: the readable definition, and what serves where nothing compiles.
 
 A registry is one dict, name -> PID. So that all names of a PID can be found, it keeps them
-too: a dict of names for each PID that has any.
+too: a dict of names for each PID that has any. Beside the names there are groups, each with
+any number of members, and a dict of its groups for each PID that is in any.
 
 Readers take no lock: a look-up is a single operation on a dict whose keys are exact `str`.
 
@@ -30,15 +31,21 @@ from fauxtp._base.tell_all import tell_all
 
 __all__ = [
     "PID",
+    "News",
     "Ref",
     "Registry",
     "default",
+    "groups",
+    "members",
     "register",
     "registered",
     "retire",
     "unregister",
     "whereis",
+    "withdraw",
 ]
+
+PATIENCE = 100  # tries to do in one step what others keep changing
 
 _serials = itertools.count(1)
 _registries: weakref.WeakValueDictionary[int, Registry] = weakref.WeakValueDictionary()
@@ -166,11 +173,11 @@ def _plain(name: Any, parameter: str) -> str:
     return str.__str__(name)
 
 
-def _name(name: object) -> str:
+def _name(name: object, parameter: str = "name") -> str:
     if type(name) is not str:
-        name = _plain(name, "name")
+        name = _plain(name, parameter)
     if not name:
-        raise ValueError("expected name to have at least one character, got ''")
+        raise ValueError(f"expected {parameter} to have at least one character, got ''")
     return name
 
 
@@ -190,8 +197,61 @@ def _number(callback: Callable[[PID], object]) -> int:
     return id(callback)
 
 
+def _callable(callback: object, parameter: str) -> None:
+    if not callable(callback):
+        raise _unexpected(parameter, "function", callback)
+
+
+# Groups
+
+
+@final
+class News:
+    """A change of a group, and what came after it: see `Registry.follow`.
+
+    `came` says whether `pid` has joined the group called `name`, or left it; `reason` is what
+    `withdraw` was told, or None. `next` is the next change, or None so far.
+    """
+
+    __slots__ = ("came", "name", "next", "pid", "reason")
+    came: bool
+    name: str
+    pid: PID
+    reason: Any
+    next: News | None
+
+    def __init__(self) -> None:
+        raise TypeError("cannot create 'fauxtp.News' instances")
+
+
+def _news(came: bool, name: str, pid: PID | None, reason: object) -> News:
+    news = object.__new__(News)
+    news.came, news.name, news.pid, news.reason, news.next = came, name, pid, reason, None  # type: ignore[assignment]
+    return news
+
+
+class _Channel:
+    """The latest news of a group, and who listens for more, by what they are."""
+
+    __slots__ = ("last", "listeners")
+
+    def __init__(self, name: str) -> None:
+        self.last: News = _news(False, name, None, None)
+        self.listeners: dict[int, Callable[[], object]] = {}
+
+
+class _Group:
+    """Who is in a group, in order of joining. `view` is that as a tuple, once it was asked for."""
+
+    __slots__ = ("members", "view")
+
+    def __init__(self) -> None:
+        self.members: dict[PID, None] = {}
+        self.view: tuple[PID, ...] | None = None
+
+
 class Registry:
-    """A table of names, each meaning one PID. Any thread may use it.
+    """A table of names, each meaning one PID, and of groups of PIDs. Any thread may use it.
 
     A registry knows nothing of processes and cleans up nothing by itself: a name stays
     until it is unregistered or released, or its PID is retired. Registries are independent
@@ -204,15 +264,32 @@ class Registry:
     (True, 1, ['pipeline:producer'])
     """
 
-    __slots__ = ("__weakref__", "_names", "_table", "_watchers")
+    __slots__ = (
+        "__weakref__",
+        "_channels",
+        "_groups",
+        "_memberships",
+        "_moves",
+        "_names",
+        "_table",
+        "_watchers",
+    )
     _table: dict[str, PID]
     _names: dict[PID, dict[str, None]]  # in order
+    _groups: dict[str, _Group]
+    _memberships: dict[PID, dict[str, None]]
+    _channels: dict[str, _Channel]  # of the groups that somebody follows
+    _moves: int  # changes of groups, and of who follows them
     _watchers: dict[str, dict[int, Callable[[PID], object]]]  # in order, by what they are
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = object.__new__(cls)
         self._table = {}
         self._names = {}
+        self._groups = {}
+        self._memberships = {}
+        self._channels = {}
+        self._moves = 0
         self._watchers = {}
         _registries[next(_serials)] = self
         return self
@@ -385,8 +462,7 @@ class Registry:
         (True, True)
         """
         name = _name(name)
-        if not callable(callback):
-            raise _unexpected("callback", "function", callback)
+        _callable(callback, "callback")
         watchers, me, again, done = self._watchers, _number(callback), next(_serials) << 64, False
         with _left_by_nobody(_watch_lock):
             while not done:
@@ -418,6 +494,236 @@ class Registry:
         names = self._names
         if pid in names and not names[pid]: del names[pid]  # fmt: skip # noqa: E701
 
+    def join(self, group: str, /, pid: PID) -> bool:
+        """Let `pid` be in `group`, and return True; return False if it is already.
+
+        One PID may be in any number of groups, once in each. It leaves them when it is told
+        to, or its PID is retired. Groups have nothing to do with names: both may be called the
+        same.
+
+        Raises `TypeError` if `group` is no str or `pid` no PID, `ValueError` if `group` is
+        empty, and `NoProcess` if `pid` is known to have exited.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.join("workers", pid), registry.join("workers", pid)
+        (True, False)
+        """
+        group, pid = _name(group, "group"), _pid(pid)
+        groups, mine, channels = self._groups, self._memberships, self._channels
+        done, channel = False, None
+        with _left_by_nobody(_lock):
+            try:
+                while not pid._exited and not done:
+                    known, others, channel = groups.get(group), mine.get(pid), channels.get(group)
+                    one = _Group() if known is None else known
+                    my = {} if others is None else others
+                    if pid in one.members:
+                        break
+                    to, news = channel or _Channel(group), _news(True, group, pid, None)
+                    if not pid._exited and pid not in one.members and (groups[group] if group in groups else None) is known and (mine[pid] if pid in mine else None) is others and (channels[group] if group in channels else None) is channel: self._moves += 1; mine[pid] = my; my[group] = None; groups[group] = one; one.members[pid] = None; one.view = None; to.last.next = news; to.last = news; done = True  # fmt: skip # noqa: E501, E701, E702
+            except MemoryError:
+                self._forget_half(group, pid)
+                raise
+            finally:
+                self._tidy_group(group, pid)
+        if pid._exited and not done:
+            raise NoProcess(pid)
+        if done and channel is not None:
+            tell_all(list(channel.listeners.values()))
+        return done
+
+    def leave(self, group: str, /, pid: PID) -> bool:
+        """Take `pid` out of `group`, and return True; return False if it is not in it.
+
+        Raises `TypeError` if `group` is no str or `pid` no PID, `ValueError` if `group` is
+        empty.
+
+        >>> registry, pid = Registry(), PID()
+        >>> registry.join("workers", pid)
+        True
+        >>> registry.leave("workers", pid), registry.leave("workers", pid)
+        (True, False)
+        """
+        group, pid = _name(group, "group"), _pid(pid)
+        done, listeners = self._part(group, pid, None)
+        tell_all(listeners)
+        return done
+
+    def members(self, group: str, /) -> tuple[PID, ...]:
+        """Return who is in `group`, in order of joining.
+
+        The tuple is a snapshot, and made once after each change. If there is one, this is a
+        look-up, as `whereis` is.
+
+        Raises `TypeError` if `group` is no str, `ValueError` if it is empty.
+
+        >>> registry, one, other = Registry(), PID(), PID()
+        >>> registry.join("workers", one), registry.join("workers", other)
+        (True, True)
+        >>> registry.members("workers") == (one, other), registry.members("nobody")
+        (True, ())
+        """
+        if type(group) is not str or not group:
+            group = _name(group, "group")
+        one = self._groups.get(group)
+        if one is None:
+            return ()
+        view = one.view
+        return self._view(one) if view is None else view
+
+    def groups(self, prefix: str = "") -> list[str]:
+        """Return the groups that have members and begin with `prefix`.
+
+        The oldest is the first: the list is in the order in which they got their first member.
+
+        Raises `TypeError` if `prefix` is no str.
+
+        >>> registry = Registry()
+        >>> for group in ("room:1", "room:2", "workers"):
+        ...     assert registry.join(group, PID())
+        >>> registry.groups("room:")
+        ['room:1', 'room:2']
+        """
+        start = _plain(prefix, "prefix")
+        groups = list(self._groups)
+        return [group for group in groups if group.startswith(start)] if start else groups
+
+    def follow(
+        self, group: str, listener: Callable[[], object], /
+    ) -> tuple[tuple[PID, ...], News]:
+        """Call `listener()` after each change of `group`, until `unfollow`.
+
+        Return who is in it, and the latest of its news: each change that comes stands in the
+        `next` of the one before, in the order in which they came to be, and none is missing.
+        The call comes after the fact, in the thread that made the change. What a listener
+        raises is treated as with `watch`. To follow a group twice by the same object is to
+        follow it once.
+
+        Raises `TypeError` if `group` is no str or `listener` cannot be called, `ValueError` if
+        `group` is empty.
+
+        >>> registry, pid = Registry(), PID()
+        >>> members, news = registry.follow("workers", print)
+        >>> members, registry.join("workers", pid)
+        <BLANKLINE>
+        ((), True)
+        >>> (news.next.came, news.next.pid == pid), registry.unfollow("workers", print)
+        ((True, True), True)
+        """
+        group = _name(group, "group")
+        _callable(listener, "listener")
+        groups, channels, number, last = self._groups, self._channels, id(listener), None
+        members: tuple[PID, ...] = ()
+        with _left_by_nobody(_lock):
+            try:
+                while last is None:
+                    members, one = self.members(group), groups.get(group)
+                    channel = channels.setdefault(group, _Channel(group))
+                    if (groups[group] if group in groups else None) is one and (not members if one is None else one.view is members) and group in channels and channels[group] is channel: self._moves += 1; channel.listeners[number] = listener; last = channel.last  # fmt: skip # noqa: E501, E701, E702
+            finally:
+                self._tidy_channel(group)
+        return members, last
+
+    def unfollow(self, group: str, listener: Callable[[], object], /) -> bool:
+        """End what `follow` has begun; return False if nothing was.
+
+        Raises `TypeError` if `group` is no str, `ValueError` if it is empty.
+
+        >>> Registry().unfollow("workers", print)
+        False
+        """
+        group = _name(group, "group")
+        channels, number, done = self._channels, id(listener), False
+        with _left_by_nobody(_lock):
+            if group in channels and number in channels[group].listeners: self._moves += 1; del channels[group].listeners[number]; done = True  # fmt: skip # noqa: E501, E701, E702
+            self._tidy_channel(group)
+        return done
+
+    def _view(self, one: _Group) -> tuple[PID, ...]:
+        """Return the members of a group as a tuple, and keep it for who asks next."""
+        seen = self._moves
+        view = tuple(list(one.members))  # noqa: C414  (a list is made in one step)
+        lock = _left_by_nobody(_lock)
+        if lock.acquire(blocking=False):  # nobody waits to read
+            try:
+                if self._moves == seen: one.view = view  # fmt: skip # noqa: E701
+            finally:
+                lock.release()
+        return view
+
+    def _part(
+        self, group: str, pid: PID, reason: object
+    ) -> tuple[bool, list[Callable[[], object]]]:
+        """Take `pid` out of `group`; return whether it was there, and who is to be told."""
+        groups, mine, channels = self._groups, self._memberships, self._channels
+        done, channel = False, None
+        with _left_by_nobody(_lock):
+            while not done:
+                one = groups.get(group)
+                if one is None or pid not in one.members:
+                    break
+                channel, alone = channels.get(group), {pid: None}
+                to, news = channel or _Channel(group), _news(False, group, pid, reason)
+                if group in groups and groups[group] is one and (channels[group] if group in channels else None) is channel and one.members == alone: self._moves += 1; del groups[group], mine[pid][group]; to.last.next = news; to.last = news; done = True; break  # fmt: skip # noqa: E501, E701, E702
+                if group in groups and groups[group] is one and pid in one.members and (channels[group] if group in channels else None) is channel and one.members != alone: self._moves += 1; del one.members[pid], mine[pid][group]; one.view = None; to.last.next = news; to.last = news; done = True  # fmt: skip # noqa: E501, E701, E702
+            self._tidy_group(group, pid)
+        return done, list(channel.listeners.values()) if channel is not None and done else []
+
+    def _leave_all(self, pid: PID, reason: object) -> list[Callable[[], object]]:
+        """Take `pid` out of all groups; return who is to be told."""
+        told: list[Callable[[], object]] = []
+        with _left_by_nobody(_lock):
+            for _ in range(PATIENCE):
+                if pid not in self._memberships or self._leave_at_once(pid, reason, told):
+                    return told
+            for group in list(self._memberships.get(pid, ())):  # somebody comes in at each line
+                told += self._part(group, pid, reason)[1]
+        return told
+
+    def _leave_at_once(self, pid: PID, reason: object, told: list[Callable[[], object]]) -> bool:
+        """Take `pid` out of all groups in one step; return False if somebody has come in."""
+        seen, done, missing = self._moves, False, _Group()
+        ones, members, alone, channels, news, listeners = [], [], [], [], [], []
+        nothing: list[object] = []
+        for group in list(self._memberships.get(pid, ())):  # no comprehension: 3.11 leaks cells
+            one, channel = self._groups.get(group, missing), self._channels.get(group)
+            ones.append(one)
+            members.append(one.members)
+            if len(one.members) == 1:
+                alone.append(group)
+            if channel is not None:
+                channels.append(channel)
+                news.append(_news(False, group, pid, reason))
+                listeners += list(channel.listeners.values())
+        steps: Iterator[object] = chain(
+            map(dict.pop, members, repeat(pid)),
+            map(setattr, ones, repeat("view"), repeat(None)),
+            map(self._groups.pop, alone),
+            map(setattr, [channel.last for channel in channels], repeat("next"), news),
+            map(setattr, channels, repeat("last"), news),
+            map(self._memberships.pop, [pid]),
+        )
+        unseen = compress(steps, repeat(False))  # what they drop is not kept
+        if self._moves == seen and pid in self._memberships: self._moves = seen + 1; nothing += unseen; done = True  # fmt: skip # noqa: E501, E701, E702
+        if done:
+            told += listeners
+        return done
+
+    def _forget_half(self, group: str, pid: PID) -> None:
+        """Take back what a `join` has begun for which there was no memory."""
+        one, my = self._groups.get(group), self._memberships.get(pid)
+        if my is not None and group in my and (one is None or pid not in one.members): del my[group]  # fmt: skip # noqa: E501, E701
+
+    def _tidy_group(self, group: str, pid: PID) -> None:
+        """Drop a group that nobody is in, and the dict of the groups of who is in none."""
+        groups, mine = self._groups, self._memberships
+        if group in groups and not groups[group].members: del groups[group]  # fmt: skip # noqa: E701
+        if pid in mine and not mine[pid]: del mine[pid]  # fmt: skip # noqa: E701
+
+    def _tidy_channel(self, group: str) -> None:
+        channels = self._channels
+        if group in channels and not channels[group].listeners: del channels[group]  # fmt: skip # noqa: E701
+
     def __len__(self) -> int:
         return len(self._table)
 
@@ -440,13 +746,15 @@ register = default.register
 unregister = default.unregister
 whereis = default.whereis
 registered = default.registered
+members = default.members
+groups = default.groups
 
 
 def retire(pid: PID, /) -> None:
     """Note that the process behind `pid` has exited: it loses its names, in every registry.
 
-    From now on no registry gives it a name: `register` and `transfer` raise `NoProcess`.
-    This is for those who run processes; nothing here calls it.
+    It leaves its groups, too. From now on no registry gives it a name: `register`, `transfer`
+    and `join` raise `NoProcess`. This is for those who run processes; nothing here calls it.
 
     Raises `TypeError` if `pid` is no PID.
 
@@ -457,7 +765,21 @@ def retire(pid: PID, /) -> None:
     >>> registry.whereis("kvstore") is None
     True
     """
+    tell_all(withdraw(pid))
+
+
+def withdraw(pid: PID, /, reason: object = None) -> tuple[Callable[[], object], ...]:
+    """Do as `retire`, but leave it to the caller to tell those who follow its groups.
+
+    Return them: each is to be called. `reason` is what the news say why it left.
+
+    Raises `TypeError` if `pid` is no PID.
+
+    >>> withdraw(PID(), "shutdown")
+    ()
+    """
     owner = _pid(pid)
+    told: list[Callable[[], object]] = []
     _registries.valuerefs()  # if there is no memory for it, then before anything changes
     with _left_by_nobody(_lock):
         object.__setattr__(owner, "_exited", True)
@@ -465,3 +787,5 @@ def retire(pid: PID, /) -> None:
         registry = reference()
         if registry is not None:
             registry.release(owner)
+            told += registry._leave_all(owner, reason)
+    return tuple(told)

@@ -8,6 +8,8 @@ it: also finalisers, signal handlers, and a child after `fork`.
     register("pipeline:processor:1", pid)          one shard of several
     registered("pipeline:processor:")              all of them
 
+A group means any number of processes: `Registry.join`, `members`.
+
 There are two implementations with one behaviour: a compiled one, and a twin in Python.
 `fauxtp._base.installation` tells which of them is used, and why.
 """
@@ -21,41 +23,53 @@ from fauxtp._base.texts import local_types
 
 __all__ = [
     "PID",
+    "News",
     "Ref",
     "Registry",
     "default",
+    "groups",
     "implementation",
+    "members",
     "reason",
     "register",
     "registered",
     "retire",
     "unregister",
     "whereis",
+    "withdraw",
 ]
 
 if TYPE_CHECKING or implementation == "cython":
     from fauxtp._registry import (
         PID,
+        News,
         Ref,
         Registry,
         default,
+        groups,
+        members,
         register,
         registered,
         retire,
         unregister,
         whereis,
+        withdraw,
     )
 else:
     from fauxtp._registry_py import (
         PID,
+        News,
         Ref,
         Registry,
         default,
+        groups,
+        members,
         register,
         registered,
         retire,
         unregister,
         whereis,
+        withdraw,
     )
 
 local_types += (PID, Ref)

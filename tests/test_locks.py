@@ -42,6 +42,9 @@ class Witness:
     def __enter__(self) -> None:
         self.taken.append(self.look())
 
+    def acquire(self, blocking: bool) -> bool:
+        return blocking  # by who would not wait: another has it
+
     def __exit__(self, *_: object) -> None:
         self.given_back.append(self.look())
 
@@ -53,6 +56,8 @@ UNDER_THE_LOCK: dict[str, Callable[[Any, Any, Any], Any]] = {
     "names": lambda registry, old, new: registry.names(old),
     "release": lambda registry, old, new: registry.release(old),
     "retire": lambda registry, old, new: python.retire(old),
+    "join": lambda registry, old, new: registry.join("crew", new),
+    "leave": lambda registry, old, new: registry.leave("crew", old),
 }
 
 
@@ -64,9 +69,11 @@ def test_the_twin_in_python_changes_names_under_its_lock_only(
     registry, old, new = python.Registry(), python.PID(), python.PID()
 
     def look() -> Any:
-        return [(name, registry.whereis(name)) for name in registry], old._exited
+        names = [(name, registry.whereis(name)) for name in registry]
+        return names, old._exited, registry.members("crew")
 
     registry.register("kvstore", old)
+    registry.join("crew", old)
     before, witness = look(), Witness(look)
     with monkeypatch.context() as patch:
         patch.setattr(python, "_lock", witness)

@@ -21,7 +21,7 @@ import asyncio
 import anyio
 import pytest
 import fauxtp
-from fauxtp import PID, register, registered, unregister, whereis
+from fauxtp import PID, groups, join, members, register, registered, unregister, whereis
 from fauxtp.testing import TestActor
 """
 
@@ -75,14 +75,17 @@ def test_the_registry_is_restored_after_the_test(pytester: pytest.Pytester) -> N
         pids = {name: PID() for name in ("b", "a", "c")}
         for name, pid in pids.items():
             register(name, pid)
+            join("group", pid)
 
         def test_that_takes_names(fauxtp_registry):
             register("a", PID())
             register("of the test", PID())
+            assert (groups(), join("group", PID()), join("other", PID())) == ([], True, True)
 
         def test_after_it():
             assert registered() == ["b", "a", "c"]
             assert {name: whereis(name) for name in registered()} == pids
+            assert (groups(), members("group")) == (["group"], (*pids.values(),))
         """,
     )
     done.assert_outcomes(passed=2)

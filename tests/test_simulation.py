@@ -28,6 +28,10 @@ from fauxtp import (
     call,
     cast,
     exit,
+    groups,
+    join,
+    leave,
+    members,
     register,
     registered,
     unregister,
@@ -227,14 +231,19 @@ def test_each_seed_begins_with_an_empty_registry_and_leaves_the_old_one() -> Non
         assert registered() == []
         assert register("of the scenario", PID())
         assert register("from before", PID())
+        assert groups() == []
+        assert join("from before", PID())
 
     pid = PID()
     register("from before", pid)
+    join("from before", pid)
     try:
         explore(scenario, 3)
         assert (registered(), whereis("from before")) == (["from before"], pid)
+        assert members("from before") == (pid,)
     finally:
         unregister("from before")
+        leave("from before", pid)
 
 
 def test_what_is_global_is_as_before() -> None:

@@ -44,8 +44,9 @@ class DeadLetters:
     """Count what cannot be delivered, by reason, and tell whoever wants to know.
 
     The reasons are `"noproc"` (there is no such process), `"exited"` (it ended before it
-    read the message), `"late reply"` (the caller had given up) and `"unhandled"` (the server
-    has no handler for it).
+    read the message), `"late reply"` (the caller had given up), `"unhandled"` (the server has
+    no handler for it) and `"mailbox full"` (of a member of a group, as `publish` waits for
+    nobody).
 
     >>> letters = DeadLetters()
     >>> with letters.observed_by(print):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +25,7 @@ from fauxtp._core.phase import DEAD, STARTING, Exit, Phase
 from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Home
 from fauxtp.errors import ProcessExited
-from fauxtp.registry import PID, Ref, retire
+from fauxtp.registry import PID, Ref, withdraw
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -104,8 +104,7 @@ class Process:
         self.phase: Phase = STARTING
         self.reason: ExitReason | None = None
         self.failure: BaseException | None = None  # of init, for whoever started it
-        # Who wait for the end of init
-        self.starters: dict[Callable[[], object], None] | None = {}
+        self.starters: dict[Callable[[], object], None] | None = {}  # wait for the end of init
         self.task: Any = None
         self.scope: ProcessScope | None = None  # from before init until after run
         self.closing_scope: CancelScope | None = None  # ends terminate
@@ -280,7 +279,7 @@ class Process:
             error.__cause__ = reason.exception
             return error
 
-        retire(pid)  # before anybody hears of it, as `shut` fails the callers
+        told = withdraw(pid, reason)  # before anybody hears of it, as `shut` fails the callers
         try:
             self.mailbox.shut(why)
         finally:  # whatever somebody raises who hears of it
@@ -296,13 +295,13 @@ class Process:
                     watched = _processes.get(watched_pid)
                     if watched is not None:
                         watched.watchers.pop(ref, None)
-            if self.calls is not None or self.handling is not None or self.watchers or self.links:
-                tell_all(self._tellings(why, reason))
+            if told or self.calls or self.handling is not None or self.watchers or self.links:
+                tell_all(self._tellings(why, reason, told))
 
     def _tellings(
-        self, why: Callable[[Call, bool], ProcessExited], reason: ExitReason
+        self, why: Callable[..., ProcessExited], reason: ExitReason, told: Iterable[Any]
     ) -> Iterator[Callable[[], object]]:
-        """Yield what tells one after the other: callers first, then monitors, then links."""
+        """Yield what tells one after the other: callers first, then monitors, links, groups."""
         pid = self.pid
         for call in self._unanswered():
             yield partial(call.fail, why(call, True))
@@ -311,6 +310,7 @@ class Process:
         for _, other in _drain(self.links):
             other.links.pop(pid, None)
             yield partial(other.linked_exit, pid, reason)
+        yield from told
 
     def let_go(self) -> None:
         """Forget what refers back to this, which then is freed at once and not by a collection."""
@@ -366,7 +366,7 @@ def _after_fork_in_child() -> None:
     # The event loops are not here, and so none of the processes is alive. Nobody can be told.
     for process in list(_processes.values()):
         process.phase, process.reason = DEAD, CANCELLED
-        retire(process.pid)
+        withdraw(process.pid)
     _processes.clear()
 
 

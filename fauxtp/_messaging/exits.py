@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -25,11 +26,15 @@ __all__ = [
     "is_alive",
     "link",
     "monitor",
+    "other_monitors",
     "unlink",
     "wait_exit",
 ]
 
 USUAL: Final = ExitReason("shutdown", abnormal=True)
+
+other_monitors: list[Callable[[Process, Ref], bool]] = []
+"""What ends those that are not of a process, if there are any."""
 
 
 @final
@@ -95,7 +100,7 @@ def _nobody() -> PID:
 def demonitor(ref: Ref) -> bool:
     """End the monitor `ref`; return False if it is none, or has told already.
 
-    A `Down` that lies in the mailbox stays there.
+    A `Down` that lies in the mailbox stays there. It ends a monitor of a group as well.
 
     Raises `RuntimeError` outside of an actor, and `TypeError` if `ref` is no Ref.
     """
@@ -104,7 +109,7 @@ def demonitor(ref: Ref) -> bool:
         raise unexpected("ref", "a Ref", ref)
     pid = me.monitors.pop(ref, None)
     if pid is None:
-        return False
+        return any(end(me, ref) for end in other_monitors)
     watched = find_process(pid)
     if watched is not None:
         watched.watchers.pop(ref, None)

@@ -11,6 +11,7 @@ from fauxtp._core.ended_loops import living, meet
 from fauxtp._core.phase import DEAD, Phase
 from fauxtp._core.process import Process
 from fauxtp._messaging.addresses import find_pid
+from fauxtp._messaging.groups import GROUPS
 from fauxtp._messaging.timers import TIMERS
 from fauxtp.errors import NoProcess
 from fauxtp.observe.await_chain import stack_of
@@ -103,7 +104,7 @@ def _info(process: Process) -> ProcessInfo:
         waiting_for=None if waiting_for is None else waiting_for.target,
         links=sorted(process.links),
         monitors=sorted({*process.monitors.copy().values()}),
-        monitored_by=len(process.watchers) - (TIMERS in process.watchers),
+        monitored_by=len(process.watchers.keys() - {TIMERS, GROUPS}),
         supervisor=process.supervisor,
         children=list(process.children),
         stack=stack_of(process),

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from fauxtp.errors import NoProcess
 from fauxtp.observe.processes import process_info, processes
 from fauxtp.registry import PID, default
 
-__all__ = ["empty_registry", "free_names", "left_running"]
+__all__ = ["empty_registry", "free_names", "leave_groups", "left_running"]
 
 
 @contextmanager
 def empty_registry() -> Iterator[set[PID]]:
     """Empty the default registry; afterwards it is what it was. Yield what runs already.
 
-    Processes that run then keep their names; one that has ended does not get its back.
+    Processes that run then keep their names and groups; one that has ended does not get its back.
     """
     running = set(processes())
-    before = free_names()
+    names, memberships = free_names(), leave_groups()
     try:
         yield running
     finally:
-        free_names(but_for=set(processes()))
-        for name, pid in before:
-            try:
+        living = set(processes())
+        free_names(but_for=living)
+        leave_groups(but_for=living)
+        for name, pid in names:
+            with suppress(NoProcess):  # it ended meanwhile
                 default.register(name, pid)
-            except NoProcess:
-                pass  # it ended meanwhile
+        for group, pid in memberships:
+            with suppress(NoProcess):
+                default.join(group, pid)
 
 
 def free_names(but_for: set[PID] | frozenset[PID] = frozenset()) -> list[tuple[str, PID]]:
@@ -39,6 +42,16 @@ def free_names(but_for: set[PID] | frozenset[PID] = frozenset()) -> list[tuple[s
         if pid is not None and pid not in but_for and default.unregister(name, pid):
             freed.append((name, pid))
     return freed
+
+
+def leave_groups(but_for: set[PID] | frozenset[PID] = frozenset()) -> list[tuple[str, PID]]:
+    """Empty all groups, but for some processes; return who was taken out of which."""
+    return [
+        (group, pid)
+        for group in default.groups()
+        for pid in default.members(group)
+        if pid not in but_for and default.leave(group, pid)
+    ]
 
 
 def left_running(before: set[PID]) -> list[str]:

@@ -21,7 +21,7 @@ from fauxtp._hosting import handover as handoff
 from fauxtp._loops.asyncio_loop import home_of
 from fauxtp._messaging import sending
 from fauxtp.registry import PID
-from fauxtp.testing.isolation import empty_registry, free_names, left_running
+from fauxtp.testing.isolation import empty_registry, free_names, leave_groups, left_running
 from fauxtp.testing.simulated_loop import SimulatedLoop, Stuck
 
 __all__ = ["End", "Scenario", "Simulations", "leaves"]
@@ -123,6 +123,7 @@ class Simulations:
             if process.pid not in self._running:
                 process.bury(CANCELLED)
         free_names(but_for=self._running)
+        leave_groups(but_for=self._running)
 
 
 class _Log(logging.Handler):

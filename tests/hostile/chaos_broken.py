@@ -81,15 +81,15 @@ def forgets_order() -> Patch:
 
 def leaves_its_name() -> Patch:
     """A death that releases the names of the dead late now and then."""
-    retire, count = registry.retire, itertools.count()
+    withdraw, count = registry.withdraw, itertools.count()
 
-    def broken(pid: registry.PID) -> None:
+    def broken(pid: registry.PID, reason: object = None) -> tuple[Callable[[], object], ...]:
         if next(count) % ONE_IN == 0:
-            Timer(LATE, retire, [pid]).start()
-        else:
-            retire(pid)
+            Timer(LATE, withdraw, [pid, reason]).start()
+            return ()
+        return withdraw(pid, reason)
 
-    return patch.object(process, "retire", broken)
+    return patch.object(process, "withdraw", broken)
 
 
 def executes_what_was_given_up() -> Patch:

@@ -16,7 +16,10 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+from hostile.operations import told
+
 TOO_MANY = 5000  # moments in one operation: it does not end
+GROUPS = ("kvstore", "also")
 CROWD = 24  # what is made for so many is made anew each time
 
 
@@ -36,6 +39,9 @@ class Scene:
         self.hear, self.hear_too = self.heard.append, self.heard_too.append
         for name in names:
             self.registry.register(name, self.old)
+        for name in names:
+            self.registry.join(name, self.old)
+        self.followed = [self.registry.follow("kvstore", bool)]
         self.registry.watch("kvstore", self.hear)
         for _ in range(crowd):
             self.registry.watch("crowded", self.hear)
@@ -58,8 +64,12 @@ class Scene:
             [self.title(registry.whereis(name)) for name in registry],
             [registry.names(pid) for pid in pids],
             [[self.title(pid) for pid in heard] for heard in (self.heard, self.heard_too)],
+            registry.groups(),
+            [[self.title(pid) for pid in registry.members(name)] for name in GROUPS],
+            [told(*since) == registry.members("kvstore") for since in self.followed],
             [self.do(probe) for probe in PROBES],
             registry.registered(),
+            [registry.members(name) for name in registry.groups()],
         ]
         return [*seen, [self.watches(name) for name in ("kvstore", "crowded")]]
 
@@ -74,6 +84,9 @@ PROBES: list[Callable[[Scene], Any]] = [  # whether they can still get names, an
     lambda at: at.registry.register("probe too", at.new),
     lambda at: at.registry.release(at.old),
     lambda at: at.registry.release(at.new),
+    lambda at: at.registry.join("probe", at.old) and at.registry.leave("probe", at.old),
+    lambda at: at.registry.join("probe", at.new) and at.registry.leave("probe", at.new),
+    lambda at: [at.registry.leave(name, pid) for name in GROUPS for pid in (at.old, at.new)],
 ]
 OPERATIONS: dict[str, Callable[[Scene], Any]] = {
     "register": lambda at: at.registry.register("kvstore", at.new),
@@ -91,6 +104,12 @@ OPERATIONS: dict[str, Callable[[Scene], Any]] = {
     "whereis": lambda at: at.registry.whereis("kvstore"),
     "registered": lambda at: at.registry.registered("k"),
     "iterate": lambda at: list(at.registry),
+    "join": lambda at: at.registry.join("kvstore", at.new),
+    "join, old": lambda at: at.registry.join("kvstore", at.old),
+    "leave, old": lambda at: at.registry.leave("kvstore", at.old),
+    "members": lambda at: [at.title(pid) for pid in at.registry.members("kvstore")],
+    "groups": lambda at: at.registry.groups(),
+    "follow": lambda at: at.followed.append(at.registry.follow("kvstore", int)),
     "watch": lambda at: at.registry.watch("kvstore", at.hear_too),
     "unwatch": lambda at: at.registry.unwatch("kvstore", at.hear),
     "watch, crowded": lambda at: at.registry.watch("crowded", at.hear_too),

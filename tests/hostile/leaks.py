@@ -43,7 +43,7 @@ class Subject:
         registry = self.registry
         registry.whereis("held"), registry.whereis("nobody"), registry.names(self.one)
         registry.registered(), registry.registered("h"), list(registry), repr(registry)
-        "held" in registry, len(registry)
+        "held" in registry, len(registry), registry.members("held"), registry.groups("h")
 
     def one_name(self) -> None:
         self.registry.register("new", self.other)
@@ -81,6 +81,9 @@ class Subject:
         self.registry.register("mortal", pid)
         self.registry.register("mortal too", pid)
         self.home.register("mortal", pid)
+        self.home.join("mortals", pid)
+        self.registry.join("mortals", pid)
+        self.registry.join("mortals too", pid)
         self.twin.retire(pid)
 
     def die_with_a_name(self) -> None:
@@ -98,6 +101,29 @@ class Subject:
         self.registry.unregister(name)
         self.registry.unwatch(name, callback)
         self.registry.unwatch(name, callback)
+
+    def join_and_leave(self) -> None:
+        group = f"group:{next(self.numbers)}"
+        for pid in (self.one, self.other):
+            self.registry.join(group, pid)
+        self.registry.members(group)
+        self.registry.leave(group, self.other)
+        self.registry.members(group)
+        self.registry.leave(group, self.one)
+
+    def follow(self) -> None:
+        group = f"group:{next(self.numbers)}"
+        self.registry.join(group, self.one)
+        _, news = self.registry.follow(group, bool)
+        self.registry.leave(group, self.one)
+        self.registry.join(group, self.other)
+        mortal = self.twin.PID()
+        self.registry.join(group, mortal)
+        self.twin.retire(mortal)
+        while news is not None:
+            news = news.next
+        self.registry.leave(group, self.other)
+        self.registry.unfollow(group, bool)
 
     def identities(self) -> None:
         for kind in (self.twin.PID, self.twin.Ref):
@@ -122,6 +148,9 @@ class Subject:
         registry.transfer("held", self.other, one), registry.unwatch("nobody", print)
         attempts: list[Callable[[], object]] = [
             lambda: registry.register("new", self.gone),
+            lambda: registry.join("new", self.gone),
+            lambda: registry.join("", one),
+            lambda: registry.follow("new", "one"),
             lambda: registry.transfer("held", one, self.gone),
             lambda: registry.register("", one),
             lambda: registry.register(7, one),
@@ -146,6 +175,8 @@ OPERATIONS: list[Callable[[Subject], None]] = [
     Subject.retire,
     Subject.die_with_a_name,
     Subject.watch,
+    Subject.join_and_leave,
+    Subject.follow,
     Subject.identities,
     Subject.weak_references,
     Subject.another_registry,

@@ -171,6 +171,25 @@ class Machine(RuleBasedStateMachine):
         self.tell(("retire", pid), lambda world: world.outcome(world.twin.retire, None, pid))
 
     @rule(dice=thrown)
+    def join(self, dice: Dice) -> None:
+        self.ask(dice, "join", dice.choice([*COMMON, *ODD, *WRONG]), dice.pid())
+
+    @rule(dice=thrown)
+    def join_well(self, dice: Dice) -> None:
+        """Let many join few groups."""
+        for _ in range(dice.randrange(4)):
+            self.ask(dice, "join", dice.choice(COMMON[:3]), dice.good_pid())
+
+    @rule(dice=thrown)
+    def leave(self, dice: Dice) -> None:
+        self.ask(dice, "leave", dice.choice(COMMON[:3]), dice.pid())
+
+    @rule(dice=thrown)
+    def members(self, dice: Dice) -> None:
+        self.ask(dice, "members", dice.choice([*COMMON[:3], *ODD, *WRONG]))
+        self.ask(dice, "groups", dice.choice(PREFIXES))
+
+    @rule(dice=thrown)
     def watch(self, dice: Dice) -> None:
         self.ask(dice, "watch", dice.name(), Callback(dice.randrange(3)))
 

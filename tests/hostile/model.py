@@ -1,7 +1,7 @@
 """The registry as it is meant: written to be obvious, and compared with both twins.
 
-There is one dict of entries, in order of registration. What the twins keep beside their table,
-so as to be fast, is looked up here each time.
+There is one dict of entries, in order of registration, and one of groups. What the twins keep
+beside their table, so as to be fast, is looked up here each time.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Registry:
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self.watches: list[tuple[str, Callable[[PID], object]]] = []
+        self.in_groups: dict[str, list[PID]] = {}
         _registries.add(self)
 
     def register(self, name: str, /, pid: PID) -> bool:
@@ -104,6 +105,31 @@ class Registry:
         self.watches.remove(watch)
         return True
 
+    def join(self, group: str, /, pid: PID) -> bool:
+        group, pid = a_name(group, "group"), a_pid(pid)
+        if pid.exited:
+            raise NoProcess(pid)
+        if pid in self.members(group):
+            return False
+        self.in_groups.setdefault(group, []).append(pid)
+        return True
+
+    def leave(self, group: str, /, pid: PID) -> bool:
+        group, pid = a_name(group, "group"), a_pid(pid)
+        if pid not in self.members(group):
+            return False
+        self.in_groups[group].remove(pid)
+        if not self.in_groups[group]:
+            del self.in_groups[group]
+        return True
+
+    def members(self, group: str, /) -> tuple[PID, ...]:
+        return tuple(self.in_groups.get(a_name(group, "group"), ()))
+
+    def groups(self, prefix: str = "") -> list[str]:
+        start = a_str(prefix, "prefix")
+        return [group for group in self.in_groups if group.startswith(start)]
+
     def __len__(self) -> int:
         return len(self.entries)
 
@@ -121,6 +147,8 @@ def retire(pid: PID, /) -> None:
     a_pid(pid).exited = True
     for registry in list(_registries):
         registry.release(pid)
+        for group in registry.groups():
+            registry.leave(group, pid)
 
 
 def a_str(value: Any, parameter: str) -> str:
@@ -129,10 +157,10 @@ def a_str(value: Any, parameter: str) -> str:
     return str.__str__(value)
 
 
-def a_name(value: Any) -> str:
-    name = a_str(value, "name")
+def a_name(value: Any, parameter: str = "name") -> str:
+    name = a_str(value, parameter)
     if name == "":
-        raise ValueError("expected name to have at least one character, got ''")
+        raise ValueError(f"expected {parameter} to have at least one character, got ''")
     return name
 
 

@@ -52,6 +52,7 @@ TESTS = {
     "_messaging/addresses.py": "messaging names calls",
     "_messaging/delivery.py": "delivery messaging names calls handoff exits",
     "_messaging/exits.py": "exits ending bad_listeners",
+    "_messaging/groups.py": "groups",
     "_messaging/wait_registered.py": "names messaging",
     "_messaging/patience.py": "safe_retry",
     "_messaging/sending.py": "messaging calls safe_retry taken_up given_up "

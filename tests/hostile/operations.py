@@ -8,6 +8,18 @@ from typing import Any
 from fauxtp.errors import NoProcess
 
 
+def told(members: Any, news: Any) -> Any:
+    """Return who is in a group, by who was in it and what has come since."""
+    there = dict.fromkeys(members)
+    while (news := news.next) is not None:
+        if news.came:
+            assert news.pid not in there
+            there[news.pid] = None
+        else:
+            del there[news.pid]
+    return tuple(there)
+
+
 class Place:
     """A registry with PIDs that have many names, one, one as a guest, and none."""
 
@@ -21,6 +33,13 @@ class Place:
         self.registry.register("held", self.one)
         self.elsewhere.register("elsewhere", self.guest)
         self.registry.register("guest", self.guest)
+        for number in range(size):
+            self.registry.join(f"group:{number}", self.many)
+            self.registry.join("crowd", twin.PID())
+        for pid in (self.one, self.guest):
+            self.registry.join("group:0", pid)
+        self.followed = self.registry.follow("group:0", bool)
+        self.registry.follow("followed", bool)
         self.heard: list[Any] = []
         for number in range(size):
             self.registry.watch("watched", self.heard.append)
@@ -33,9 +52,13 @@ class Place:
                 registry.registered(),
                 [self.pids.index(registry.whereis(name)) for name in registry],
                 [registry.names(pid) for pid in self.pids],
+                [
+                    (group, [pid in registry.members(group) for pid in self.pids])
+                    for group in registry.groups()
+                ],
             )
             for registry in (self.registry, self.elsewhere)
-        ]
+        ] + [told(*self.followed) == self.registry.members("group:0")]
 
     def retired(self) -> list[Any]:
         """Return the PIDs that get no name any more; the others have one more by now."""
@@ -86,6 +109,22 @@ OPERATIONS: dict[str, Callable[[Place], object]] = {
     "retire": lambda at: at.twin.retire(at.one),
     "retire, many": lambda at: at.twin.retire(at.many),
     "retire, a guest": lambda at: at.twin.retire(at.guest),
+    "join": lambda at: at.registry.join("crowd", at.new),
+    "join, a new group": lambda at: at.registry.join("new", at.new),
+    "join, another group": lambda at: at.registry.join("crowd", at.one),
+    "join, one more of many": lambda at: at.registry.join("new", at.many),
+    "join, where somebody follows": lambda at: at.registry.join("group:0", at.new),
+    "join, again": lambda at: at.registry.join("group:0", at.one),
+    "leave": lambda at: at.registry.leave("group:0", at.one),
+    "leave, as the last": lambda at: at.registry.leave("group:1", at.many),
+    "leave, no member": lambda at: at.registry.leave("group:0", at.new),
+    "members": lambda at: at.registry.members("crowd"),
+    "groups": lambda at: at.registry.groups(),
+    "groups, prefix": lambda at: at.registry.groups("group"),
+    "follow": lambda at: at.registry.follow("crowd", at.heard.clear),
+    "follow, one more": lambda at: at.registry.follow("group:0", int),
+    "unfollow": lambda at: at.registry.unfollow("followed", bool),
+    "withdraw": lambda at: at.twin.withdraw(at.many, "a reason"),
     "watch": lambda at: at.registry.watch("watched", at.heard.append),
     "watch, first": lambda at: at.registry.watch("new", at.heard.append),
     "unwatch": lambda at: at.registry.unwatch("watched", at.heard.append),

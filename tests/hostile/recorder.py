@@ -19,6 +19,9 @@ NAMES = ["kvstore", "shard:1", "shard:2"]
 PIDS = 4
 SEVERAL = ("release", "names", "registered")  # whose answer concerns every name
 OPERATIONS = [
+    *["join"] * 3,
+    *["leave"] * 2,
+    "members",
     *["register"] * 5,
     *["whereis"] * 4,
     *["transfer"] * 3,
@@ -30,14 +33,23 @@ OPERATIONS = [
 ]
 
 
+def member(group: str, pid: int) -> str:
+    """Return under what it is noted that a PID is in a group."""
+    return f"{group} {pid}"
+
+
 class Recorder:
-    """A registry, the few PIDs that fight for its few names, and what was seen of each name."""
+    """A registry, the few PIDs that fight for its few names, and what was seen of each name.
+
+    Who is in a group called as a name is seen for each PID, as a name that only it can have.
+    """
 
     def __init__(self, twin: Any) -> None:
         self.registry = twin.Registry()
         self.spell: Callable[[str], str] = str
         self.pids = [twin.PID() for _ in range(PIDS)]
         self.seen: dict[str, list[Event]] = {name: [] for name in NAMES}
+        self.seen |= {member(name, pid): [] for name in NAMES for pid in range(PIDS)}
         one = self.registry
         self.calls: dict[str, Callable[[str, Any, Any], Any]] = {
             "register": lambda name, pid, _: one.register(name, pid),
@@ -49,27 +61,37 @@ class Recorder:
             "names": lambda name, pid, _: one.names(pid),
             "release": lambda name, pid, _: one.release(pid),
             "retire": lambda name, pid, _: twin.retire(pid),
+            "join": lambda name, pid, _: one.join(name, pid),
+            "leave": lambda name, pid, _: one.leave(name, pid),
+            "members": lambda name, pid, _: one.members(name),
         }
 
     def do(self, operation: str, name: str, pid: int, other: int) -> None:
         """Do it, and note it for each name that it concerns."""
-        call = self.calls[operation]
+        call, in_group = self.calls[operation], operation in ("join", "leave")
+        operation_on_a_name = {"join": "register", "leave": "unregister of"}
         begin = time.perf_counter_ns()
         try:
             answer = call(self.spell(name), self.pids[pid], self.pids[other])
         except NoProcess as error:
             operation, pid, answer = "refused", self.number(error.to), None
         end = time.perf_counter_ns()
+        operation = operation_on_a_name.get(operation, operation)
+        for number in range(PIDS) if operation == "members" else ():
+            is_there = answer is not None and self.pids[number] in answer
+            seen = Event(begin, end, "registered", number, None, is_there)
+            self.seen[member(name, number)].append(seen)
         for each in NAMES if operation in SEVERAL else ():
             self.seen[each].append(Event(begin, end, operation, pid, None, each in answer))
-        for each in NAMES if operation == "retire" else ():
+        for each in self.seen if operation == "retire" else ():
             for step in ("mark", "drop"):
                 self.seen[each].append(Event(begin, end, step, pid, None, None))
-        if operation in SEVERAL or operation == "retire":
+        if operation in (*SEVERAL, "members", "retire"):
             return
         if operation == "whereis":
             answer = None if answer is None else self.number(answer)
-        self.seen[name].append(Event(begin, end, operation, pid, other, answer))
+        key = member(name, pid) if in_group else name
+        self.seen[key].append(Event(begin, end, operation, pid, other, answer))
 
     def number(self, pid: Any) -> int:
         return self.pids.index(pid)
@@ -78,7 +100,9 @@ class Recorder:
         """Raise `NotLinear` if no order explains it all, or if table and PIDs differ by now."""
         for name in NAMES:
             self.do("whereis", name, 0, 0)
-            explain(self.seen[name])
+            self.do("members", name, 0, 0)
+        for seen in self.seen.values():
+            explain(seen)
         held = {name: self.registry.whereis(name) for name in self.registry}
         known = {name: pid for pid in self.pids for name in self.registry.names(pid)}
         if held != known:

@@ -14,11 +14,12 @@ import sys
 from collections import Counter
 from typing import Any
 
+from hostile.operations import told
 from hostile.recorder import NAMES, OPERATIONS, PIDS, Recorder
 from hostile.twins import find_twin
 from hostile.ways import WAYS
 
-EXTRAS = ["watch", "unwatch", "retire", "end", "bury", "iterate", "make"]
+EXTRAS = ["watch", "unwatch", "follow", "retire", "end", "bury", "iterate", "make"]
 ALL = [*dict.fromkeys(OPERATIONS), *EXTRAS]
 ROUND = 20  # steps on one registry
 
@@ -44,6 +45,16 @@ class Listener:
         self.inside.enter("finalised")
 
 
+class Follower:
+    """What is called at each change of a group."""
+
+    def __init__(self, inside: Reentrance) -> None:
+        self.inside = inside
+
+    def __call__(self) -> None:
+        self.inside.enter("called")
+
+
 class Reentrance:
     """A registry that is used while it is used."""
 
@@ -62,6 +73,7 @@ class Reentrance:
         self.recorder = Recorder(self.twin)
         self.recorder.spell = self.spell
         self.watches = self.heard = 0
+        self.followed: list[tuple[str, Any]] = []
 
     def enter(self, by: str = "") -> None:
         """Use the registry, if it is in use. This is what is called in the middle."""
@@ -99,6 +111,9 @@ class Reentrance:
     def unwatch(self, name: str) -> None:
         if self.recorder.registry.unwatch("watched", Listener(self)):
             self.watches -= 1
+
+    def follow(self, name: str) -> None:
+        self.followed.append((name, self.recorder.registry.follow(name, Follower(self))))
 
     def retire(self, name: str) -> None:
         """Register and retire a PID that nobody else knows; its name may be taken, but ends."""
@@ -140,11 +155,16 @@ class Reentrance:
         assert other.register(name, pid)
         assert self.recorder.registry.register("made", pid) in (True, False)
         assert other.release(pid) == [name]
+        assert other.join(name, pid)
+        assert other.members(name) == (pid,)
+        assert other.groups() == [name]
         self.recorder.registry.release(pid)
 
     def judge(self) -> None:
         """Raise if anything was lost, or is there that should not be."""
         self.recorder.judge()
+        for group, since in self.followed:
+            assert told(*since) == self.recorder.registry.members(group), group
         pid = self.twin.PID()
         self.heard = 0
         assert self.recorder.registry.register("watched", pid)

@@ -84,6 +84,7 @@ A_PID_OR_NONE = Kind(PID.good, lambda value: value is None or PID.accepts(value)
 TESTER = Kind(lambda world: [world.tester], PID.accepts)
 REF = Kind(lambda world: [fauxtp.Ref()], lambda value: type(value) is fauxtp.Ref)
 NAME = _one("a name", _some_text)
+GROUP_NAME = _one("a group", _some_text)
 NAME_OR_NONE = _one("a name", lambda value: value is None or _some_text(value))
 TEXT = _one("a text", _text)
 A_CHILD = _one("a text", lambda value: type(value) is fauxtp.PID or _text(value))
@@ -163,6 +164,10 @@ def methods(get: Callable[[], Any]) -> list[Rule]:
         "whereis": (NAME,),
         "registered": (TEXT,),
         "names": (PID,),
+        "leave": (GROUP_NAME, PID),
+        "members": (GROUP_NAME,),
+        "groups": (TEXT,),
+        "unfollow": (GROUP_NAME, ANYTHING),
         "release": (PID,),
         "transfer": (NAME, PID, PID),
         "unwatch": (NAME, ANYTHING),
@@ -174,8 +179,20 @@ def methods(get: Callable[[], Any]) -> list[Rule]:
         table.watch(name, callback)
         assert table.unwatch(name, callback)
 
+    def join(world: World, group: Any, pid: Any) -> None:
+        table = get()
+        table.join(group, pid)
+        assert table.leave(group, pid)
+
+    def follow(world: World, group: Any, listener: Any) -> None:
+        table = get()
+        table.follow(group, listener)
+        assert table.unfollow(group, listener)
+
     return [
         Rule(watch, (NAME, CALLABLE)),
+        Rule(join, (GROUP_NAME, PID)),
+        Rule(follow, (GROUP_NAME, CALLABLE)),
         *(
             Rule(
                 lambda world, *arguments, name=name: getattr(get(), name)(*arguments),
@@ -184,6 +201,11 @@ def methods(get: Callable[[], Any]) -> list[Rule]:
             for name, kinds in rules.items()
         ),
     ]
+
+
+def _join_and_leave(group: Any, pid: Any) -> None:
+    fauxtp.join(group, pid)
+    assert fauxtp.leave(group, pid)
 
 
 def _observe(observer: Any) -> None:
@@ -454,6 +476,24 @@ RULES: dict[str, list[Rule]] = {
     "demonitor": [inside(lambda server, ref: fauxtp.demonitor(ref), REF)],
     "exit": [plain(fauxtp.exit, NOBODY, TEXT)],
     "implementation": RECORD,
+    "groups": [plain(fauxtp.groups, TEXT)],
+    "members": [plain(fauxtp.members, GROUP_NAME)],
+    "Joined": RECORD,
+    "Left": RECORD,
+    "News": RECORD,
+    "join": [
+        plain(_join_and_leave, GROUP_NAME, PID),
+        inside(lambda server, group: _join_and_leave(group, None), GROUP_NAME),
+    ],
+    "leave": [
+        plain(fauxtp.leave, GROUP_NAME, PID),
+        inside(lambda server, group: fauxtp.leave(group), GROUP_NAME),
+    ],
+    "monitor_group": [
+        inside(lambda server, group: fauxtp.demonitor(fauxtp.monitor_group(group)), GROUP_NAME),
+    ],
+    "publish": [plain(fauxtp.publish, GROUP_NAME, ANYTHING)],
+    "withdraw": [plain(fauxtp.registry.withdraw, PID, ANYTHING)],
     "is_alive": [plain(fauxtp.is_alive, HERE)],
     "link": [
         plain(fauxtp.link, HERE),

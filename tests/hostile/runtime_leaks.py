@@ -34,8 +34,11 @@ from fauxtp import (
     cast,
     demonitor,
     exit,
+    join,
     link,
     monitor,
+    monitor_group,
+    publish,
     reply,
     send,
     send_after,
@@ -240,6 +243,18 @@ async def timers_of_who_ends(stage: Stage) -> None:
     await end(pid)
 
 
+async def gatherings(stage: Stage) -> None:
+    async def gather(from_: Call) -> None:
+        assert join("leak:group")
+        monitor_group("leak:group")
+        demonitor(monitor_group("leak:group"))
+
+    pid = await Server.start(task_group=stage.group)
+    await call(pid, gather)
+    publish("leak:group", "ignored")
+    await end(pid)
+
+
 async def keeps(stage: Stage) -> None:
     """Leak, so that it can be seen to be found."""
     stage.kept.append(await Server.start(task_group=stage.group))
@@ -271,6 +286,7 @@ LIVES: dict[Life, tuple[int, int]] = {
     timers: (500_000, 70_000),
     timers_that_go_off: (500_000, 70_000),
     timers_of_who_ends: (70_000, 40_000),
+    gatherings: (70_000, 40_000),
 }
 FAULTS: dict[Life, tuple[int, int]] = {keeps: (0, 0), hoards: (0, 0)}
 

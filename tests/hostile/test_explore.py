@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from fauxtp import PID
+from fauxtp import PID, Joined, members
 from fauxtp._actors import actor
 from fauxtp._base import switches
 from fauxtp._core import mailbox, process, receiving
@@ -21,14 +21,15 @@ from fauxtp._core.phase import Phase
 from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Waiter
+from fauxtp._messaging import groups as group_monitors
 from fauxtp._messaging import sending as messaging
 from fauxtp._messaging import timers
 from fauxtp._supervision import children as supervision
 from fauxtp._supervision.child import Child
 from fauxtp._supervision.dynamic_supervision import DynamicSupervision
-from fauxtp.registry import retire
+from fauxtp.registry import default, withdraw
 from fauxtp.testing import SeedFailed, explore
-from hostile import clocks, effort, guests, lives, talk
+from hostile import clocks, effort, gatherings, guests, lives, talk
 from hostile.stand_in import hears_all, putting_in_others
 
 Scenario = Callable[[], Awaitable[object]]
@@ -43,6 +44,7 @@ SCENARIOS: list[Scenario] = [
     lives.restarts,
     clocks.timers,
     guests.guests,
+    gatherings.gatherings,
 ]
 MANY = 2000  # schedules, within which each of the faults below is found
 
@@ -118,10 +120,11 @@ def counts_no_dead_letters(patch: Patch) -> None:
 
 
 def keeps_names_a_little_longer(patch: Patch) -> None:
-    def soon(pid: PID) -> None:
-        asyncio.get_running_loop().call_soon(retire, pid)
+    def soon(pid: PID, reason: object = None) -> tuple[Any, ...]:
+        asyncio.get_running_loop().call_soon(withdraw, pid, reason)
+        return ()
 
-    patch.setattr(process, "retire", soon)
+    patch.setattr(process, "withdraw", soon)
 
 
 def tells_nobody_who_asks_while_it_stops(patch: Patch) -> None:
@@ -193,6 +196,18 @@ def leaves_no_room_after_a_failure(patch: Patch) -> None:
     patch.setattr(DynamicSupervision, "_start", fail)
 
 
+def looks_first_and_follows_later(patch: Patch) -> None:
+    def begin(monitor: Any) -> None:
+        def follow() -> None:
+            monitor._latest = default.follow(monitor._group, monitor)[1]
+
+        for pid in members(monitor._group):
+            monitor._tell(Joined(monitor.ref, monitor._group, pid))
+        asyncio.get_running_loop().call_soon(follow)
+
+    patch.setattr(group_monitors._Monitor, "begin", begin)
+
+
 FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (talk.calls, executes_what_was_given_up, "executed after its caller gave up"),
     (talk.calls, forgets_the_callers_at_its_death, "nothing is left to run"),
@@ -209,13 +224,17 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (clocks.timers, sends_what_was_cancelled, "it was sent all the same|was cancelled twice"),
     (guests.guests, does_not_stop_who_comes_back, "who was terminated lives"),
     (guests.guests, leaves_no_room_after_a_failure, "TooManyChildren"),
+    (gatherings.gatherings, keeps_names_a_little_longer, "member is a corpse|news were lost"),
+    (gatherings.gatherings, looks_first_and_follows_later, "news were lost|was not there"),
     (talk.circles, waits_for_itself, "nothing is left to run"),
 ]
 
 
 @pytest.mark.once
 @pytest.mark.parametrize(
-    ("scenario", "fault", "found"), FAULTS, ids=[fault.__name__ for _, fault, _ in FAULTS]
+    ("scenario", "fault", "found"),
+    FAULTS,
+    ids=[f"{scenario.__name__}-{fault.__name__}" for scenario, fault, _ in FAULTS],
 )
 def test_a_runtime_with_this_fault_is_found_out(
     scenario: Scenario, fault: Callable[[Patch], None], found: str, monkeypatch: Patch

@@ -71,6 +71,8 @@ class World:
         if type(answer) is self.twin.PID:
             numbers = [number for number, known in enumerate(self.pids) if known is answer]
             return f"PID {numbers}"
+        if type(answer) is tuple:
+            return [self.plain(pid) for pid in answer]
         if type(answer) is list:
             assert all(type(name) is str for name in answer), "not exact str"
         return answer
@@ -96,6 +98,8 @@ class World:
                 registry.registered(),
                 [self.plain(registry.whereis(name)) for name in registry],
                 [registry.names(pid) for pid in self.pids],
+                registry.groups(),
+                [self.plain(registry.members(group)) for group in registry.groups()],
             )
             for registry in self.registries
         ]
