@@ -204,7 +204,7 @@ async def test_an_exit_before_the_actor_has_begun_is_told_to_the_starter() -> No
 
     async with running() as task_group:
         with pytest.raises(ProcessExited, match="too early"):
-            await Slow.start(task_group=Hasty())  # type: ignore[arg-type]
+            await Slow.start(task_group=Hasty())
 
 
 async def test_a_cancelled_task_group_lets_on_exit_finish_when_the_actor_is_gone() -> None:
@@ -372,8 +372,8 @@ async def test_a_reason_is_a_text() -> None:
 
 
 async def test_an_actor_starts_in_a_task_group() -> None:
-    for group in (None, 5, "group", TaskGroup, asyncio.TaskGroup()):
-        with pytest.raises(TypeError, match="expected task_group to be a task group of anyio, "):
+    for group in (None, 5, "group", TaskGroup, asyncio.TaskGroup):
+        with pytest.raises(TypeError, match="expected task_group to be a task group of anyio or "):
             await Idle.start(task_group=group)  # type: ignore[arg-type]
     assert processes() == []
 

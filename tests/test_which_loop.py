@@ -302,6 +302,13 @@ async def test_a_nursery_of_another_event_loop_is_refused() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ASYNCIO)
+async def test_a_task_group_of_another_asyncio_loop_is_refused() -> None:
+    refused = pytest.raises(RuntimeError, match=r"runs here \(\w+\), got one .* \(asyncio\)")
+    with foreign(asyncio.TaskGroup, "asyncio") as group, refused:
+        await Teller.start(task_group=group)
+
+
+@pytest.mark.parametrize("anyio_backend", ASYNCIO)
 async def test_a_guest_cannot_start_in_a_group_of_its_host() -> None:
     async with task_group() as group:
 

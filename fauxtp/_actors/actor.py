@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
 from anyio.abc import TaskGroup
@@ -23,6 +23,9 @@ from fauxtp._core.process import Process, current_process
 from fauxtp._core.receiving import Pattern, receive
 from fauxtp._loops.current import give_way
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._loops.task_groups import AnyTaskGroup
 
 __all__ = ["Actor", "ActorHandle", "children_of", "expect_actor_class", "start_link", "started"]
 
@@ -205,7 +208,7 @@ class Actor(ABC):
 
     @classmethod
     async def start(
-        cls, *args: Any, task_group: TaskGroup, register_as: str | None = None, **kwargs: Any
+        cls, *args: Any, task_group: AnyTaskGroup, register_as: str | None = None, **kwargs: Any
     ) -> PID:
         """Start an actor in `task_group`; return its PID when its `init` has finished.
 
@@ -225,7 +228,7 @@ class Actor(ABC):
     async def start_link(
         cls,
         *args: Any,
-        task_group: TaskGroup,
+        task_group: AnyTaskGroup,
         on_exit: OnExit | None = None,
         register_as: str | None = None,
         **kwargs: Any,
@@ -244,7 +247,7 @@ class Actor(ABC):
 
 async def start_link(
     actor: Actor,
-    task_group: TaskGroup,
+    task_group: AnyTaskGroup,
     *,
     on_exit: OnExit | None = None,
     register_as: str | None = None,

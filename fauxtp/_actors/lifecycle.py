@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from anyio import CancelScope, get_cancelled_exc_class
-from anyio.abc import TaskGroup
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
 from fauxtp import registry
 from fauxtp._actors.classes import explained
-from fauxtp._base.arguments import expect_callable, unexpected
+from fauxtp._base.arguments import expect_callable
 from fauxtp._base.coroutines import has_effect, may_suspend
 from fauxtp._base.errors import Travels
 from fauxtp._base.exit_reason import CANCELLED, LOOP_ENDED, ExitReason
@@ -29,6 +29,9 @@ from fauxtp._loops.current import current_home, give_way, turn
 from fauxtp._loops.protocols import Home
 from fauxtp.errors import MaxRestartsExceeded, NameTaken
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._loops.task_groups import AnyTaskGroup
 
 __all__ = ["ROUNDS", "ActorExit", "OnExit", "launch"]
 
@@ -49,7 +52,7 @@ class ActorExit(Travels, BaseException):
 
 async def launch(
     actor: Startable,
-    task_group: TaskGroup,
+    task_group: AnyTaskGroup,
     *,
     on_exit: OnExit | None = None,
     register_as: str | None = None,
@@ -90,7 +93,7 @@ async def launch(
     return process
 
 
-def _home_for(actor: Startable, task_group: TaskGroup, on_exit: OnExit | None) -> Home:
+def _home_for(actor: Startable, task_group: AnyTaskGroup, on_exit: OnExit | None) -> Home:
     """Return the event loop in which `actor` can be started as it is to be, or say why not."""
     if actor._fauxtp_process is not None:
         raise RuntimeError(f"this {type(actor).__name__} was started before")
@@ -98,8 +101,9 @@ def _home_for(actor: Startable, task_group: TaskGroup, on_exit: OnExit | None) -
     if home is None:
         raise RuntimeError("no event loop runs in this thread")
     if not hasattr(type(task_group), "start_soon"):
-        expected = "a task group of anyio, which asyncio's is not"
-        raise unexpected("task_group", expected, task_group)
+        from fauxtp._loops.task_groups import expect_of_asyncio  # noqa: PLC0415  (most have it)
+
+        expect_of_asyncio(task_group, home)
     if on_exit is not None:
         expect_callable("on_exit", on_exit)
     insist_on_room(TO_END)  # to begin, and to end it again

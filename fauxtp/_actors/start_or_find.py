@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from anyio.abc import TaskGroup
+from typing import TYPE_CHECKING, Any
 
 from fauxtp._actors.actor import Actor, expect_actor_class
 from fauxtp._actors.lifecycle import launch
@@ -15,11 +13,14 @@ from fauxtp._loops.current import give_way, new_waiter
 from fauxtp.errors import NameTaken
 from fauxtp.registry import PID, whereis
 
+if TYPE_CHECKING:
+    from fauxtp._loops.task_groups import AnyTaskGroup
+
 __all__ = ["start_or_find"]
 
 
 async def start_or_find(
-    name: str, actor_class: type[Actor], *args: Any, task_group: TaskGroup, **kwargs: Any
+    name: str, actor_class: type[Actor], *args: Any, task_group: AnyTaskGroup, **kwargs: Any
 ) -> PID:
     """Return the process called `name`, whose `init` has finished; start it if there is none.
 

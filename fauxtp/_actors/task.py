@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, final
-
-from anyio.abc import TaskGroup
+from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._actors.actor import Actor, started
 from fauxtp._actors.lifecycle import ActorExit, launch
@@ -20,6 +18,9 @@ from fauxtp._messaging.addresses import find_pid
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._messaging.sending import send_nowait
 from fauxtp.registry import PID, Ref
+
+if TYPE_CHECKING:
+    from fauxtp._loops.task_groups import AnyTaskGroup
 
 __all__ = ["Task", "TaskEnd", "TaskHandle", "start_task"]
 
@@ -59,12 +60,14 @@ class Task(Actor):
         self._fauxtp_value = await self._fauxtp_func()
         raise ActorExit(ExitReason("normal"))
 
-    async def launch(self, task_group: TaskGroup) -> TaskHandle:
+    async def launch(self, task_group: AnyTaskGroup) -> TaskHandle:
         """Start the task in `task_group`; return the handle to its result."""
         return await start_task(self, task_group)
 
     @classmethod
-    async def spawn(cls, func: Callable[[], Awaitable[Any]], task_group: TaskGroup) -> TaskHandle:
+    async def spawn(
+        cls, func: Callable[[], Awaitable[Any]], task_group: AnyTaskGroup
+    ) -> TaskHandle:
         """Run `func()` as a process in `task_group`; return the handle to its result."""
         try:
             task = cls(func)
@@ -77,7 +80,7 @@ class Task(Actor):
     async def spawn_and_notify(
         cls,
         func: Callable[[], Awaitable[Any]],
-        task_group: TaskGroup,
+        task_group: AnyTaskGroup,
         parent_pid: PID | str,
         success_message_name: str = "$$success",
         failure_message_name: str = "$$failure",
@@ -101,7 +104,7 @@ class Task(Actor):
 
 
 async def start_task(
-    task: Task, task_group: TaskGroup, notify: Callable[[TaskEnd], object] | None = None
+    task: Task, task_group: AnyTaskGroup, notify: Callable[[TaskEnd], object] | None = None
 ) -> TaskHandle:
     """Start `task`; at its end, tell `notify`: a failure by a text with the error in it."""
     process = await launch(task, task_group)

@@ -30,7 +30,7 @@ class PlainScope(TrioScope):
         self._leave_keeper = leave_keeper
 
     @property
-    def scope(self) -> CancelScope:
+    def own_scope(self) -> CancelScope:
         return Handle(self._process)
 
     def cancel(self) -> None:

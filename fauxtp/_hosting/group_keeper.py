@@ -13,7 +13,6 @@ from contextvars import Context
 from functools import partial
 
 from anyio import CancelScope
-from anyio.abc import TaskGroup
 
 from fauxtp._base.exit_reason import CANCELLED
 from fauxtp._core.phase import DEAD
@@ -26,7 +25,8 @@ from fauxtp._hosting.turns import create_started_task, has_pending_cancel, may_r
 from fauxtp._loops.asyncio_examination import gives_turns
 from fauxtp._loops.asyncio_loop import AsyncioHome
 from fauxtp._loops.asyncio_tasks import new_task
-from fauxtp._loops.task_groups import refuse_foreign
+from fauxtp._loops.current import turn
+from fauxtp._loops.task_groups import AnyTaskGroup, refuse_foreign
 
 __all__ = ["keeper_of"]
 
@@ -45,16 +45,13 @@ def _clean_context() -> Context:
 _clean = _clean_context()
 
 
-def keeper_of(task_group: TaskGroup, home: AsyncioHome) -> GroupKeeper:
+def keeper_of(task_group: AnyTaskGroup, home: AsyncioHome) -> GroupKeeper:
     """Return the keeper of the processes in `task_group`."""
     keeper = home.keepers.get(task_group)
     if keeper is None:
         refuse_foreign(task_group, home.loop)
         keeper = GroupKeeper(task_group, home)
-        start = partial(
-            task_group.start_soon, keeper.look_after_them, name="the keeper of processes"
-        )
-        _clean.copy().run(start)  # or it would keep alive what the first starter has there
+        keeper.start()
         home.keepers[task_group] = keeper
         home.let_tell()
     return keeper
@@ -74,7 +71,7 @@ class GroupKeeper:
         "_tasks",
     )
 
-    def __init__(self, group: TaskGroup, home: AsyncioHome) -> None:
+    def __init__(self, group: AnyTaskGroup, home: AsyncioHome) -> None:
         self._group = group
         self._home = home
         self._tasks: dict[asyncio.Future[None], Process] = {}
@@ -87,6 +84,19 @@ class GroupKeeper:
         ]
         self._new_scope = AsyncioScope if self._gives_turns else PlainScope
         self._forget, self._left = self._gone, self._leave  # one bound method for all the tasks
+
+    def start(self) -> None:
+        name, group = "the keeper of processes", self._group
+        context = _clean.copy()  # or it would keep alive what the first starter has there
+        if not isinstance(group, asyncio.TaskGroup):
+            context.run(partial(group.start_soon, self.look_after_them, name=name))
+            return
+        work = self.look_after_them()
+        try:
+            group.create_task(work, name=name, context=context)
+        except BaseException:
+            work.close()
+            raise
 
     def take_in(self, process: Process, live: Life, can_step: bool, name: str) -> bool:
         process.context = context = _clean.copy()
@@ -138,6 +148,8 @@ class GroupKeeper:
 
     async def look_after_them(self) -> None:
         try:
+            if not self._tasks:
+                await turn()  # a task factory has let it begin where it was made
             while self._tasks and not self._failures:
                 await self._change()
         except asyncio.CancelledError:
@@ -146,10 +158,12 @@ class GroupKeeper:
                 raise
         else:
             if self._failures:
-                self._group.cancel_scope.cancel()
+                scope = getattr(self._group, "cancel_scope", None)
+                if scope is not None:  # else it is asyncio's own, and cancelled by what is raised
+                    scope.cancel()
                 await self._end_them()
         finally:
-            del self._home.keepers[self._group]
+            self._home.keepers.pop(self._group, None)
             if not self._tasks:  # as there may be, if the event loop is gone
                 del self._forget, self._left  # which know this, and nobody needs any more
         if len(self._failures) == 1:

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
-
-from anyio.abc import TaskGroup
+from typing import TYPE_CHECKING, Any
 
 from fauxtp._core.ports import Life, ProcessScope
 from fauxtp._core.process import Process
 
+if TYPE_CHECKING:
+    from fauxtp._loops.task_groups import AnyTaskGroup, Nursery
+
 __all__ = ["run_in"]
 
 # What is for one kind of event loop is imported when such a loop runs
-_keeper_of: Callable[[TaskGroup, Any], Any] | None = None
+_keeper_of: Callable[[AnyTaskGroup, Any], Any] | None = None
 _trio_scope: Callable[[Process], ProcessScope] | None = None
-_refuse_foreign: Callable[[TaskGroup], None]
+_refuse_foreign: Callable[[object], None]
 
 
 def run_in(
-    task_group: TaskGroup, process: Process, live: Life, can_step: bool, registers_as: object
+    task_group: AnyTaskGroup, process: Process, live: Life, can_step: bool, registers_as: object
 ) -> bool:
     """Run `live`, the life of `process`, as a task that ends with `task_group`.
 
@@ -53,7 +54,8 @@ def run_in(
     _refuse_foreign(task_group)
     process.scope = _trio_scope(process)
     name = _task_name(process, registers_as)
-    Context().run(lambda: task_group.start_soon(live, False, name=name))
+    group: Nursery = task_group  # type: ignore[assignment]  # as trio runs
+    Context().run(lambda: group.start_soon(live, False, name=name))
     return False
 
 

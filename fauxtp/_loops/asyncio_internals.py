@@ -8,12 +8,12 @@ asyncio_examination.py.
 from __future__ import annotations
 
 import asyncio
-import asyncio.tasks
 import math
 import sys
 from asyncio import BaseEventLoop, Future, Handle, Task, TimerHandle
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from operator import attrgetter, methodcaller
 from typing import Any
@@ -52,10 +52,8 @@ INTERNALS = Table()
 """All of them, in the order in which they are tried."""
 
 _anyio: Any = None
-try:
+with suppress(ImportError):
     from anyio._backends import _asyncio as _anyio
-except ImportError:
-    pass
 
 
 # Which loop runs here
@@ -174,10 +172,10 @@ def forget_scopes() -> None:
 
 
 def loop_of_group(task_group: object) -> Any:
-    """Return the loop of a task group of anyio on asyncio; None for any other."""
-    host = getattr(getattr(task_group, "cancel_scope", None), "_host_task", None)
-    loop_of = getattr(host, "get_loop", None)
-    return None if loop_of is None else loop_of()
+    """Return the loop of a task group of asyncio, or of anyio on it; None for any other."""
+    scope = getattr(task_group, "cancel_scope", None)
+    host: Any = getattr(scope, "_host_task", None) or getattr(task_group, "_parent_task", None)
+    return host.get_loop() if hasattr(host, "get_loop") else None
 
 
 # A loop that somebody else steps
@@ -311,6 +309,13 @@ def _tells_whose_scope_it_is(trial: Trial) -> bool:
     """Tell which event loop a task group belongs to."""
     with _anyio.CancelScope() as scope:
         return scope._host_task is trial.task
+
+
+@INTERNALS.row("asyncio.TaskGroup", "_parent_task", _ALL, LET_IN)
+def _tells_whose_group_it_is(trial: Trial) -> bool:
+    """Tell which event loop a task group belongs to."""
+    group: Any = asyncio.TaskGroup()
+    return not list(group.__aenter__().__await__()) and group._parent_task is trial.task
 
 
 @INTERNALS.row("asyncio.Task", "_must_cancel", _ALL, PLAIN)  # the last, as it cancels the task

@@ -1,13 +1,58 @@
-"""Whose task group it is: anyio starts tasks in one of another event loop, and does not ask."""
+"""Task groups: which there are, and whose one is.
+
+Tasks are started in one of another event loop as in one's own, by anyio and by others, and
+nobody asks.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from fauxtp._base.arguments import unexpected
+from fauxtp._loops.protocols import Home
 from fauxtp._loops.trio_internals import runner_of_group, running_runner
 
-__all__ = ["refuse_foreign", "refuse_foreign_on_trio"]
+if TYPE_CHECKING:
+    import asyncio
+
+    from anyio.abc import TaskGroup
+
+__all__ = [
+    "AnyTaskGroup",
+    "Nursery",
+    "expect_of_asyncio",
+    "refuse_foreign",
+    "refuse_foreign_on_trio",
+]
+
+
+class Nursery(Protocol):
+    """A nursery of trio, which need not be installed."""
+
+    def start_soon(
+        self, func: Callable[..., Awaitable[object]], /, *args: Any, name: object = None
+    ) -> None: ...
+
+
+AnyTaskGroup: TypeAlias = "TaskGroup | asyncio.TaskGroup | Nursery"
+"""What processes can be started in."""
+
+
+def expect_of_asyncio(task_group: object, home: Home) -> None:
+    """Raise `TypeError` if `task_group`, which has no `start_soon`, is none of asyncio's own.
+
+    And if it is one, but `home` is an event loop of trio.
+    """
+    expected = "a trio.Nursery"
+    if home.is_asyncio:
+        from asyncio import TaskGroup  # noqa: PLC0415
+
+        if isinstance(task_group, TaskGroup):
+            return
+        expected = "an asyncio.TaskGroup"
+    raise unexpected("task_group", f"a task group of anyio or {expected}", task_group)
 
 
 def refuse_foreign(task_group: object, loop: object) -> None:
