@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from fauxtp._messaging.timers import Timer, cancel_timer, cast_after, send_after, send_every
     from fauxtp._messaging.wait_registered import wait_registered
     from fauxtp._program.run_in_block import running
+    from fauxtp._program.run_in_thread import in_thread
     from fauxtp._program.run_program import run
     from fauxtp._supervision.backoff import Backoff
     from fauxtp._supervision.child_spec import (
@@ -143,6 +144,7 @@ __all__ = [
     "demonitor",
     "exit",
     "groups",
+    "in_thread",
     "is_alive",
     "join",
     "leave",
@@ -185,6 +187,7 @@ _LATER = {
     "_messaging.wait_registered": ("wait_registered",),
     "_program.run_program": ("run",),
     "_program.run_in_block": ("running",),
+    "_program.run_in_thread": ("in_thread",),
     "_supervision.backoff": ("Backoff",),
     "_supervision.child_spec": (
         "AutoShutdown",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from asyncio import Task
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -118,6 +119,10 @@ class Running:
         if self._error is not None:
             raise self._error_without_group()
 
+    async def ended(self) -> None:
+        """Wait until the application has ended by itself, for whatever reason."""
+        await self._ended.wait()
+
     async def _until_ended(self) -> None:
         """Wait for the end, also if asyncio cancels this task, which no scope shields from."""
         cancelled: BaseException | None = None
@@ -162,7 +167,16 @@ class Running:
         logger().critical("%s has given up", process.kind.__name__)
         if self._terminates:
             has_handler = callable(signal.getsignal(signal.SIGTERM)) and sys.platform != "win32"
-            signal.raise_signal(signal.SIGTERM if has_handler else signal.SIGINT)
+            _tell_the_program(signal.SIGTERM if has_handler else signal.SIGINT)
+
+
+def _tell_the_program(number: signal.Signals) -> None:
+    """Send the program a signal, by which its main thread wakes up if that sleeps."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:
+        signal.raise_signal(number)
 
 
 def _begin(home: Home, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

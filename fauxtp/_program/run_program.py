@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import sys
@@ -17,11 +16,11 @@ import anyio
 
 from fauxtp._actors.actor import Actor, expect_actor_class
 from fauxtp._actors.lifecycle import launch
-from fauxtp._base.arguments import unexpected
 from fauxtp._base.logs import logger
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
 from fauxtp._messaging.exits import exit
+from fauxtp._program.options import check_backend, check_shutdown, options_of
 from fauxtp._program.run_in_block import bare
 from fauxtp._supervision.children import SHUTDOWN
 from fauxtp.errors import ProcessExited
@@ -62,34 +61,19 @@ def run(
     started
     """
     expect_actor_class("application", application)
-    _check(backend, uvloop, shutdown)
+    check_backend(backend, uvloop)
+    check_shutdown(shutdown)
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("expected to run in the main thread, where signals go: see running")
     if current_home() is not None:
         raise RuntimeError("expected no event loop to run here: see running")
     program = _Program(lambda: application(*args, **kwargs), register_as, shutdown)
-    options = {"use_uvloop": True} if uvloop else {}
     try:
-        anyio.run(program.main, backend=backend, backend_options=options)
+        anyio.run(program.main, backend=backend, backend_options=options_of(uvloop))
     finally:
         program.is_over()
     if program.error is not None:
         raise SystemExit(f"{application.__name__}: {_words(program.error)}") from program.error
-
-
-def _check(backend: str, uvloop: bool, shutdown: float) -> None:
-    if not isinstance(backend, str):
-        raise unexpected("backend", "'asyncio' or 'trio'", backend)
-    if backend not in {"asyncio", "trio"}:
-        raise ValueError(f"expected backend to be 'asyncio' or 'trio', got {backend!r}")
-    if not isinstance(uvloop, bool):
-        raise unexpected("uvloop", "a bool", uvloop)
-    if uvloop and backend != "asyncio":
-        raise ValueError(f"expected the backend for uvloop to be 'asyncio', got {backend!r}")
-    if not isinstance(shutdown, (int, float)) or isinstance(shutdown, bool):
-        raise unexpected("shutdown", "a number", shutdown)
-    if not 0 <= shutdown < math.inf:
-        raise ValueError(f"expected shutdown to be at least 0, in seconds, got {shutdown}")
 
 
 def _words(error: BaseException) -> str:

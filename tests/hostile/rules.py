@@ -318,6 +318,13 @@ def _timers(make: Callable[..., fauxtp.Timer], seconds: Kind) -> list[Rule]:
     ]
 
 
+PROGRAMS = (
+    ("backend", _one("asyncio", lambda value: value in {"asyncio", "trio"})),
+    ("uvloop", _one(False, lambda value: isinstance(value, bool))),
+    ("shutdown", _one(1, _real(-0.1))),
+)
+GIVES_UP = _one("raise", lambda value: value in {"terminate", "raise"})
+
 RECORD = [Rule(lambda world: None)]  # it holds what it is given, or is made by fauxtp only
 
 RULES: dict[str, list[Rule]] = {
@@ -509,6 +516,13 @@ RULES: dict[str, list[Rule]] = {
     "reason": RECORD,
     "register": [plain(fauxtp.register, NAME, PID)],
     "registered": [plain(fauxtp.registered, TEXT)],
+    "in_thread": [
+        plain(fauxtp.in_thread, ACTOR_CLASS),
+        *(
+            plain(lambda value, name=name: fauxtp.in_thread(Idle, **{name: value}), kind)
+            for name, kind in (*PROGRAMS, ("on_give_up", GIVES_UP))
+        ),
+    ],
     "reply": [plain(fauxtp.reply, CALL, ANYTHING)],
     "restart_child": [plain(fauxtp.restart_child, CHIEF, TEXT)],
     "retire": [plain(fauxtp.registry.retire, PID)],
@@ -516,19 +530,12 @@ RULES: dict[str, list[Rule]] = {
         rule(lambda world, kind: _never_runs(kind), ACTOR_CLASS),
         *(
             rule(lambda world, value, name=name: _never_runs(Idle, **{name: value}), kind)
-            for name, kind in (
-                ("backend", _one("asyncio", lambda value: value in {"asyncio", "trio"})),
-                ("uvloop", _one(False, lambda value: isinstance(value, bool))),
-                ("shutdown", _one(1, _real(-0.1))),
-            )
+            for name, kind in PROGRAMS
         ),
     ],
     "running": [
         plain(fauxtp.running, ACTOR_CLASS),
-        plain(
-            lambda how: fauxtp.running(Idle, on_give_up=how),
-            _one("raise", lambda value: value in {"terminate", "raise"}),
-        ),
+        plain(lambda how: fauxtp.running(Idle, on_give_up=how), GIVES_UP),
     ],
     "send": [plain(fauxtp.send, HERE, ANYTHING)],
     "send_after": _timers(fauxtp.send_after, SECONDS),
