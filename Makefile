@@ -13,6 +13,8 @@ SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.p[xy][dx] fauxtp/*/*.p[xy
 
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
+	@echo "== examples/services =="
+	@echo "web services, which need more than fauxtp: each says in its first lines how it is run"
 
 # Processes share the tests, by files; those that take longest are the first.
 SHARED := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder

@@ -1,7 +1,8 @@
 """Threads, as those of a Flask or WSGI server, call actors that live in an event loop.
 
-The web application is synchronous and knows nothing of event loops. It calls a server by its
-name; `call_blocking` waits for the answer as any function does.
+The web application is synchronous and knows nothing of event loops. What it calls by its name
+starts with the first call, in a thread of its own; `app.call` waits for the answer as any
+function does.
 """
 
 from __future__ import annotations
@@ -11,12 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import anyio
-from anyio import TASK_STATUS_IGNORED
-from anyio.abc import TaskStatus
-from anyio.from_thread import start_blocking_portal
-
-from fauxtp import Call, ChildSpec, GenServer, Supervisor, call_blocking, exit, whereis
+from fauxtp import Call, ChildSpec, GenServer, Supervisor, in_thread, whereis
 
 THREADS = 8
 REQUESTS = 400
@@ -42,15 +38,12 @@ class Actors(Supervisor):
         return [ChildSpec("visits", Visits, register_as="visits")]
 
 
-async def run_actors(*, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-    async with anyio.create_task_group() as task_group:
-        await Actors.start(task_group=task_group, register_as="actors")
-        task_status.started()
+app = in_thread(Actors)
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
     """Answer one request: a WSGI application, which runs in any of the server's threads."""
-    number = call_blocking("visits", ("visit", environ["PATH_INFO"]))
+    number = app.call("visits", ("visit", environ["PATH_INFO"]))
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"you are visitor {number}".encode()]
 
@@ -61,19 +54,14 @@ def serve(path: str) -> bytes:
 
 
 def main() -> None:
-    # The portal is a thread where an event loop runs; `start_task` returns at `started()`.
-    with start_blocking_portal() as portal:
-        actors, _ = portal.start_task(run_actors)
+    paths = [f"/page/{number % 4}" for number in range(REQUESTS)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        bodies = list(pool.map(serve, paths))
 
-        paths = [f"/page/{number % 4}" for number in range(REQUESTS)]
-        with ThreadPoolExecutor(THREADS) as pool:
-            bodies = list(pool.map(serve, paths))
-
-        print("requests:", len(bodies), "in", THREADS, "threads")
-        print("different answers for each page:", len(set(bodies)))
-        print("visits:", call_blocking("visits", "stats"))
-        exit("actors")  # like `send_nowait` and `whereis`, from any thread
-        actors.result()
+    print("requests:", len(bodies), "in", THREADS, "threads")
+    print("different answers for each page:", len(set(bodies)))
+    print("visits:", app.call("visits", "stats"))
+    app.stop()  # or it ends in order when the program does
     print("after the end:", whereis("visits"))
 
 
