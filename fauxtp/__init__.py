@@ -57,7 +57,9 @@ from fauxtp.registry import (
 
 if TYPE_CHECKING:
     from fauxtp._actors.start_or_find import start_or_find
+    from fauxtp._core.request import Request
     from fauxtp._messaging.groups import Joined, Left, join, leave, monitor_group, publish
+    from fauxtp._messaging.pending_call import PendingCall, call_many, start_call
     from fauxtp._messaging.timers import Timer, cancel_timer, cast_after, send_after, send_every
     from fauxtp._messaging.wait_registered import wait_registered
     from fauxtp._program.run_in_block import running
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
         which_children,
     )
     from fauxtp.observe.processes import ProcessInfo, process_info, process_infos, processes, tree
+    from fauxtp.observe.servers import get_state, replace_state, resume, suspend
 
 __all__ = [
     "ANY",
@@ -117,6 +120,7 @@ __all__ = [
     "NoChild",
     "NoProcess",
     "PartitionSupervisor",
+    "PendingCall",
     "Phase",
     "ProcessExited",
     "ProcessInfo",
@@ -124,6 +128,7 @@ __all__ = [
     "ReceiveTimeout",
     "Ref",
     "Registry",
+    "Request",
     "RestartStrategy",
     "RestartType",
     "Stop",
@@ -134,6 +139,7 @@ __all__ = [
     "TooManyChildren",
     "call",
     "call_blocking",
+    "call_many",
     "cancel_timer",
     "cast",
     "cast_after",
@@ -143,6 +149,7 @@ __all__ = [
     "delete_child",
     "demonitor",
     "exit",
+    "get_state",
     "groups",
     "in_thread",
     "is_alive",
@@ -159,16 +166,20 @@ __all__ = [
     "publish",
     "register",
     "registered",
+    "replace_state",
     "reply",
     "restart_child",
+    "resume",
     "run",
     "running",
     "send",
     "send_after",
     "send_every",
     "send_nowait",
+    "start_call",
     "start_child",
     "start_or_find",
+    "suspend",
     "terminate_child",
     "tree",
     "unlink",
@@ -181,6 +192,8 @@ __all__ = [
 
 # What many programs never need is imported when it is first asked for: 3 of 11 ms.
 _LATER = {
+    "_core.request": ("Request",),
+    "_messaging.pending_call": ("PendingCall", "call_many", "start_call"),
     "_actors.start_or_find": ("start_or_find",),
     "_messaging.groups": ("Joined", "Left", "join", "leave", "monitor_group", "publish"),
     "_messaging.timers": ("Timer", "cancel_timer", "cast_after", "send_after", "send_every"),
@@ -196,6 +209,7 @@ _LATER = {
         "RestartStrategy",
         "RestartType",
     ),
+    "observe.servers": ("get_state", "replace_state", "resume", "suspend"),
     "observe.processes": ("ProcessInfo", "process_info", "process_infos", "processes", "tree"),
     "_supervision.dynamic_supervisor": ("DynamicSupervisor",),
     "_supervision.partition_supervisor": ("PartitionSupervisor", "partition"),

@@ -126,20 +126,43 @@ INSIDE: list[Row] = [  # of the server, in its own handler
     ("call", "itself", CallCycle, lambda world: call(world.me.pid, nothing)),
 ]
 
+
+def fails(state: Any) -> NoReturn:
+    raise Boom
+
+
+async def suspended(world: World) -> None:
+    await fauxtp.suspend("puppet")
+    await fauxtp.resume("puppet")
+
+
 ROWS: list[Row] = [
     ("call", "well", None, lambda world: call("puppet", nothing)),
     ("call", "nobody", NoProcess, lambda world: call("nobody", 1)),
     ("call", "nobody, with patience", NoProcess, lambda _: call("nobody", 1, wait=1e-9)),
     ("call", "with patience", None, lambda world: call("puppet", nothing, wait=1)),
-    ("call", "with junk for patience", TypeError, lambda _: call("puppet", 1, wait="x")),  # type: ignore[arg-type]
-    ("call", "junk", TypeError, lambda world: call(5, 1)),  # type: ignore[arg-type]
-    ("call", "for junk", TypeError, lambda world: call("puppet", 1, "x")),  # type: ignore[arg-type]
+    ("call", "with junk for patience", TypeError, lambda _: call("puppet", 1, wait="x")),  # type: ignore[call-overload]
+    ("call", "junk", TypeError, lambda world: call(5, 1)),  # type: ignore[call-overload]
+    ("call", "for junk", TypeError, lambda world: call("puppet", 1, "x")),  # type: ignore[call-overload]
     ("call", "unheard", ReceiveTimeout, lambda world: call(world.box.pid, 1, timeout=0)),
     ("call", "without room", ReceiveTimeout, lambda world: call(world.full.pid, 1, timeout=0)),
     ("call", "in vain", NoProcess, lambda world: call(world.closed.pid, 1)),
+    ("call_many", "well", None, lambda world: fauxtp.call_many(["puppet", "nobody"], nothing)),
+    ("call_many", "nobody", None, lambda world: fauxtp.call_many([], 1)),
+    ("call_many", "junk", TypeError, lambda world: fauxtp.call_many("puppet", 1)),
     ("cast", "well", None, lambda world: fauxtp.cast("puppet", nothing)),
     ("cast", "to nobody", None, lambda world: fauxtp.cast("nobody", nothing)),
     ("cast", "to junk", TypeError, lambda world: fauxtp.cast(5, 1)),  # type: ignore[arg-type]
+    ("get_state", "well", None, lambda world: fauxtp.get_state("puppet")),
+    ("get_state", "of nobody", NoProcess, lambda world: fauxtp.get_state("nobody")),
+    ("get_state", "of no server", TypeError, lambda world: fauxtp.get_state("idle")),
+    ("replace_state", "well", None, lambda world: fauxtp.replace_state("puppet", lambda it: it)),
+    ("replace_state", "in vain", Boom, lambda world: fauxtp.replace_state("puppet", fails)),
+    ("replace_state", "by junk", TypeError, lambda _: fauxtp.replace_state("puppet", 5)),  # type: ignore[arg-type]
+    ("resume", "well", None, lambda world: fauxtp.resume("puppet")),
+    ("resume", "of nobody", NoProcess, lambda world: fauxtp.resume("nobody")),
+    ("suspend", "and resume", None, suspended),
+    ("suspend", "of junk", TypeError, lambda world: fauxtp.suspend(5)),  # type: ignore[arg-type]
     ("send", "well", None, lambda world: fauxtp.send(world.box.pid, 1)),
     ("send", "in vain", None, lambda world: fauxtp.send(world.closed.pid, 1)),
     ("send", "to junk", TypeError, lambda world: fauxtp.send(5, 1)),  # type: ignore[arg-type]

@@ -424,7 +424,7 @@ async def test_a_call_that_fails_in_a_task_beside_an_actor_ends_none_of_its_own(
     async def fail() -> None:
         await asked.wait()
         with pytest.raises(TypeError):
-            await call(slow, answer, timeout="5")  # type: ignore[arg-type]
+            await call(slow, answer, timeout="5")  # type: ignore[call-overload]
         failed.set()
 
     async def ask() -> Any:

@@ -239,7 +239,7 @@ def test_nobody_hangs_under_any_schedule() -> None:
 def test_without_a_look_at_the_circle_they_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     from fauxtp._messaging import sending  # noqa: PLC0415
 
-    monkeypatch.setattr(sending, "_refuse_circle", lambda *_: None)
+    monkeypatch.setattr(sending, "refuse_circle", lambda *_: None)
     with pytest.raises(Exception, match="TimeoutError"):
         explore(_ping_pong, seeds=range(150))
 

@@ -99,6 +99,14 @@ class Actor(ABC):
         are released afterwards, whatever happens here.
         """
 
+    def format_state(self, state: Any, /) -> Any:
+        """Return what of `state` may be shown in the report of a crash; None, as here, is nothing.
+
+        What a state contains may be nobody's business: `get_state` tells it to who asks, but a
+        log only so much of it.
+        """
+        return None
+
     # For use inside the actor
 
     @property
@@ -192,6 +200,7 @@ class Actor(ABC):
 
     # What the runtime asks: see `fauxtp._core.ports.Behaviour`
 
+    _fauxtp_serves: bool = False  # whether `serve` does all the work
     _fauxtp_behaviour: Any = None  # of some classes, a method: makes one beside the actor
 
     def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None] | None:

@@ -16,6 +16,7 @@ PREFIX: Final = "_fauxtp"
 
 _HANDLERS: Final = (
     "child_specs",
+    "format_state",
     "handle_call",
     "handle_cast",
     "handle_continue",
@@ -64,7 +65,7 @@ def explained(cls: type, error: Exception) -> Exception:
     wrong = [
         f"{cls.__name__}.{name}"
         for name in _HANDLERS
-        if name != "child_specs"
+        if name not in ("child_specs", "format_state")
         and (handler := getattr(cls, name, None)) is not None
         and not inspect.iscoroutinefunction(handler)
     ]

@@ -134,6 +134,8 @@ class GenServer(Actor, Generic[R, S]):
         after: S = process.state
         return after
 
+    _fauxtp_serves = True
+
     def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None] | None:
         return serve(process) if type(self).run is GenServer.run else None
 

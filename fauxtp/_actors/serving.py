@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 from anyio.lowlevel import checkpoint
 
 from fauxtp._actors.actor import Actor
+from fauxtp._actors.controlling import obey
 from fauxtp._actors.lifecycle import ROUNDS, ActorExit
 from fauxtp._actors.task import TaskEnd
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import shown
 from fauxtp._core.calls import NO_REPLY, Call, Cast, Raise, reply
+from fauxtp._core.control import Control
 from fauxtp._core.process import Process
+from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Waiter
 
 if TYPE_CHECKING:
@@ -119,10 +122,10 @@ async def serve(process: Process, once: bool = False) -> None:
                 result = await actor.handle_call(message.request, message, process.state)
                 _answer(process, message, result)
             else:
-                mailbox.forget(message)
+                process.handling = _passed_by(mailbox, message)
             left -= 1
             if process.handling is not message or not left or process.exit_request is not None:
-                left = await _pause(process, left, once)
+                left = await _pause(process, message, left, once)
         except (Stop, BaseExceptionGroup) as end:
             _end(process, end)
 
@@ -149,6 +152,12 @@ def _put_off(process: Process, scope: ProcessScope, error: BaseException) -> Non
         del error  # a circle else: its traceback has this frame
 
 
+def _passed_by(mailbox: Queue, call: Call) -> Control | None:
+    """Return what is asked of the runtime, if `call` was not taken up for that."""
+    mailbox.forget(call)
+    return call.request if type(call.request) is Control else None
+
+
 def _begun(actor: Handlers, message: Any, state: Any) -> Awaitable[Any]:
     """Let the handler begin of what is neither a call nor a cast."""
     if type(message) is TaskEnd:
@@ -156,13 +165,15 @@ def _begun(actor: Handlers, message: Any, state: Any) -> Awaitable[Any]:
     return actor.handle_info(message, state)
 
 
-async def _pause(process: Process, left: int, once: bool) -> int:
-    """Do what is left to do before the next message, and let others run if it is time for that.
+async def _pause(process: Process, message: Any, left: int, once: bool) -> int:
+    """Do what `message` has left to do before the next, and let others run if it is time for that.
 
     Return how many messages come next: with `once`, none.
     """
     if type(process.handling) is Continue:
         await _continue(process)
+    elif type(process.handling) is Control:
+        await obey(process, message)
     process.handling = None
     if once or (left and process.exit_request is None):
         return left

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from fauxtp._actors.actor import Actor, started
 from fauxtp._actors.lifecycle import ActorExit, launch
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from fauxtp._loops.task_groups import AnyTaskGroup
 
 __all__ = ["Task", "TaskEnd", "TaskHandle", "start_task"]
+
+V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
 
 
 @final
@@ -60,14 +63,14 @@ class Task(Actor):
         self._fauxtp_value = await self._fauxtp_func()
         raise ActorExit(ExitReason("normal"))
 
-    async def launch(self, task_group: AnyTaskGroup) -> TaskHandle:
+    async def launch(self, task_group: AnyTaskGroup) -> TaskHandle[Any]:
         """Start the task in `task_group`; return the handle to its result."""
         return await start_task(self, task_group)
 
     @classmethod
     async def spawn(
-        cls, func: Callable[[], Awaitable[Any]], task_group: AnyTaskGroup
-    ) -> TaskHandle:
+        cls, func: Callable[[], Awaitable[V]], task_group: AnyTaskGroup
+    ) -> TaskHandle[V]:
         """Run `func()` as a process in `task_group`; return the handle to its result."""
         try:
             task = cls(func)
@@ -79,12 +82,12 @@ class Task(Actor):
     @classmethod
     async def spawn_and_notify(
         cls,
-        func: Callable[[], Awaitable[Any]],
+        func: Callable[[], Awaitable[V]],
         task_group: AnyTaskGroup,
         parent_pid: PID | str,
         success_message_name: str = "$$success",
         failure_message_name: str = "$$failure",
-    ) -> TaskHandle:
+    ) -> TaskHandle[V]:
         """Do as `spawn` does; at the end, send a message to `parent_pid`.
 
         It is `(success_message_name, pid, value)` or `(failure_message_name, pid, reason)`.
@@ -105,7 +108,7 @@ class Task(Actor):
 
 async def start_task(
     task: Task, task_group: AnyTaskGroup, notify: Callable[[TaskEnd], object] | None = None
-) -> TaskHandle:
+) -> TaskHandle[Any]:
     """Start `task`; at its end, tell `notify`: a failure by a text with the error in it."""
     process = await launch(task, task_group)
 
@@ -124,7 +127,7 @@ async def start_task(
     return TaskHandle(task)
 
 
-class TaskHandle:
+class TaskHandle(Generic[V_co]):
     """The handle to a task: who it is, and what came of it."""
 
     def __init__(self, task: Task) -> None:
@@ -137,7 +140,7 @@ class TaskHandle:
         """The PID of the task."""
         return started(self._task).pid
 
-    async def join(self) -> Any:
+    async def join(self) -> V_co:
         """Wait for the end; return the value, or raise the error, as often as asked.
 
         Raises `ProcessExited` if the task was ended from outside.
@@ -147,7 +150,8 @@ class TaskHandle:
         reason = process.reason
         assert reason is not None
         if not reason.abnormal:
-            return self._task._fauxtp_value
+            value: V_co = self._task._fauxtp_value
+            return value
         error = ended(process.pid, reason)
         if error is not reason.exception:
             raise error

@@ -167,6 +167,12 @@ cdef class Call:
                 self._taken = TAKEN
             return self._taken == TAKEN
 
+    def pass_by(self):
+        """Let its target never take it up, although its caller waits: it is for the runtime."""
+        with cython.critical_section(self):
+            if self._taken == UNDECIDED:
+                self._taken = NEVER
+
     @property
     def taken(self):
         """Whether its target has taken it up."""

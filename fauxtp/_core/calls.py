@@ -77,6 +77,10 @@ class Call:
         """Take the call up; return False if the caller has given up before."""
         return self._cell.setdefault("taken", True) is True
 
+    def pass_by(self) -> None:
+        """Let its target never take it up, although its caller waits: it is for the runtime."""
+        self._cell.setdefault("taken", False)
+
     @property
     def taken(self) -> bool:
         """Whether its target has taken it up."""

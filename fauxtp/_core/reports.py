@@ -11,12 +11,13 @@ from typing import Any
 from fauxtp import registry
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
-from fauxtp._base.texts import label
+from fauxtp._base.texts import label, shown
 from fauxtp._core.process import Process
 
 __all__ = ["crashed", "facts", "failed_as_it_ended", "lost", "who"]
 
 _HANDLED = "the message that was handled: "
+_STATE = "the state: "
 
 
 def who(process: Process) -> str:
@@ -30,13 +31,25 @@ def crashed(process: Process, reason: ExitReason) -> None:
     """Tell that an error has ended a process, with its traceback."""
     # Before `terminate`, which may give up the name.
     if process.handling is not None and reason.exception is not None:
-        _note(reason.exception, label(process.handling))
+        _note(reason.exception, _HANDLED, label(process.handling))
+    more = {"reason": str(reason)}
+    state = _state_of(process)
+    if state is not None:
+        more["state"] = state
+        if reason.exception is not None:
+            _note(reason.exception, _STATE, state)
     logger().error(
-        "%s crashed",
-        who(process),
-        exc_info=reason.exception,
-        extra=facts(process, reason=str(reason)),
+        "%s crashed", who(process), exc_info=reason.exception, extra=facts(process, **more)
     )
+
+
+def _state_of(process: Process) -> str | None:
+    """Return what may be shown of the state, as the class of the process says; None is nothing."""
+    try:
+        state = process.actor.format_state(process.state)
+    except Exception as error:
+        return f"format_state failed: {shown(error)}"
+    return None if state is None else shown(state)
 
 
 def lost(process: Process) -> None:
@@ -44,10 +57,10 @@ def lost(process: Process) -> None:
     logger().warning("%s was lost: its event loop has ended", who(process), extra=facts(process))
 
 
-def _note(error: BaseException, message: str) -> None:
-    """Let whoever reads the traceback know of which message it is."""
-    others = [note for note in getattr(error, "__notes__", ()) if not note.startswith(_HANDLED)]
-    error.__notes__ = [*others, _HANDLED + message]
+def _note(error: BaseException, what: str, text: str) -> None:
+    """Let whoever reads the traceback know of which message it is, and of which state."""
+    others = [note for note in getattr(error, "__notes__", ()) if not note.startswith(what)]
+    error.__notes__ = [*others, what + text]
 
 
 def failed_as_it_ended(process: Process, what: str, error: BaseException) -> None:

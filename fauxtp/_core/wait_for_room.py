@@ -11,7 +11,7 @@ from fauxtp._core.room_line import AnyWaiter
 from fauxtp._loops.current import ThreadWaiter, give_way, new_waiter
 from fauxtp._loops.protocols import Home, Waiter
 
-__all__ = ["put", "put_blocking", "put_in_line", "put_later"]
+__all__ = ["LeftInLine", "put", "put_blocking", "put_in_line", "put_later"]
 
 BUDGET: Final = 128  # messages put in, before the event loop has a turn
 put_in = 0  # since it had one; several loops may share the count
@@ -78,22 +78,23 @@ def put_blocking(queue: Queue, message: Any, timeout: float | None) -> bool:
     return queue.use_room(waiter, message, in_time)
 
 
-def put_later(queue: Queue, message: Any, home: Home) -> None:
+def put_later(queue: Queue, message: Any, home: Home) -> LeftInLine | None:
     """Put `message` in, when there is room: then in `home`, and nobody waits meanwhile.
 
-    If that loop ends before, it is never put in.
+    If that loop ends before, it is never put in. Return its place in the line, if it has to wait.
     """
     if queue.admit(message):
-        return
+        return None
     assert isinstance(queue, BoundedQueue)
-    waiting = _Waiting(queue, message, home)
+    waiting = LeftInLine(queue, message, home)
     queue.senders.join(waiting)
     queue.made_room()
     if queue.closed_because is not None:
         waiting.wake()
+    return waiting
 
 
-class _Waiting:
+class LeftInLine:
     """A message that waits for room in a queue."""
 
     __slots__ = ("_home", "_messages", "_queue")
@@ -108,5 +109,17 @@ class _Waiting:
         return self._home.run_soon(self._put_in)
 
     def _put_in(self) -> None:
-        if self._messages:
-            self._queue.use_room(self, self._messages.pop())
+        try:
+            message = self._messages.pop()
+        except IndexError:
+            return  # it has left
+        self._queue.use_room(self, message)
+
+    def leave(self) -> bool:
+        """Wait no more; return False if it has been put in, or has left before."""
+        try:
+            self._messages.pop()
+        except IndexError:
+            return False
+        self._queue.leave_line(self)
+        return True

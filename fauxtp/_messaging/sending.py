@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
@@ -11,7 +11,6 @@ from anyio.lowlevel import checkpoint
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, current_process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp._core.wait_for_room import put, put_blocking, put_in_line
@@ -19,8 +18,14 @@ from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_wait
 from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import mailbox_of, target_of
 from fauxtp._messaging.delivery import Attempt, attempt, post
-from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited, ReceiveTimeout
+from fauxtp._messaging.outcome import outcome_of, refuse_circle, too_late, withdraw
+from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ReceiveTimeout
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._core.request import Request
+
+    A = TypeVar("A")
 
 __all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
 
@@ -120,7 +125,7 @@ async def _wait_for_room(full: Queue, message: Any) -> None:
         return
     caller.waiting_for = room = Call(None, full.pid, caller.pid)
     try:
-        _refuse_circle(caller, full.pid)
+        refuse_circle(caller, full.pid)
         await put_in_line(full, message, room)
     except CallCycle:
         await give_way()
@@ -129,11 +134,27 @@ async def _wait_for_room(full: Queue, message: Any) -> None:
         caller.waiting_for = None
 
 
+if TYPE_CHECKING:
+
+    @overload
+    async def call(
+        to: PID | str,
+        request: Request[A],
+        timeout: float | None = USUAL,
+        wait: float | None = None,
+    ) -> A: ...
+    @overload
+    async def call(
+        to: PID | str, request: object, timeout: float | None = USUAL, wait: float | None = None
+    ) -> Any: ...
+
+
 async def call(
     to: PID | str, request: Any, timeout: float | None = USUAL, wait: float | None = None
 ) -> Any:
     """Hand `request` to a server's `handle_call`, and return its answer.
 
+    If it is a `Request` of some type, type checkers take the answer for one of that type.
     `timeout` is in seconds; None waits for ever. A call that the server has not taken up by
     then is never executed; what it has begun, it ends.
 
@@ -199,9 +220,9 @@ async def _go_on(begun: Attempt, to: PID | str, timeout: float | None, limit: fl
             caller.waiting_for = None
     if pending.give_up():
         if lies_there:
-            _withdraw(pending)
-        raise _too_late(to, timeout, pending.taken or not lies_there)
-    return _result(pending, to)
+            withdraw(pending)
+        raise too_late(to, timeout, pending.taken or not lies_there)
+    return outcome_of(pending, to)
 
 
 async def _put_in(
@@ -211,7 +232,7 @@ async def _put_in(
     pending, mailbox = begun.call, begun.mailbox
     if begun.process is not None and meet(pending.target) is None:
         raise NoProcess(to)
-    _refuse_circle(begun.caller, pending.target)
+    refuse_circle(begun.caller, pending.target)
     if not mailbox.max_size:
         if not mailbox.deliver(pending):
             raise NoProcess(to)
@@ -222,7 +243,7 @@ async def _put_in(
     with move_on_after(limit):
         await put(mailbox, pending)
         return None if limit is None else max(0.0, limit - (current_time() - started))
-    raise _too_late(to, timeout, False)
+    raise too_late(to, timeout, False)
 
 
 async def _wait(pending: Call, home: Home | None, limit: float | None, common: bool) -> None:
@@ -238,19 +259,19 @@ async def _wait(pending: Call, home: Home | None, limit: float | None, common: b
         await give_way()
 
 
-def _too_late(to: PID | str, timeout: float | None, taken_up: bool) -> ReceiveTimeout:
-    text = f"no answer from {to!r} within {timeout:g} s"
-    return ReceiveTimeout(text, taken_up=taken_up)
+if TYPE_CHECKING:
 
-
-def _result(pending: Call, to: PID | str) -> Any:
-    """Return the answer; an end in place of it is told with the name that was called."""
-    try:
-        return pending.result()
-    except ProcessExited as error:
-        if isinstance(to, str) and error.pid is pending.target and error.name is None:
-            error.called(to)
-        raise
+    @overload
+    def call_blocking(
+        to: PID | str,
+        request: Request[A],
+        timeout: float | None = USUAL,
+        wait: float | None = None,
+    ) -> A: ...
+    @overload
+    def call_blocking(
+        to: PID | str, request: object, timeout: float | None = USUAL, wait: float | None = None
+    ) -> Any: ...
 
 
 def call_blocking(
@@ -292,25 +313,12 @@ def _call_blocking(to: PID | str, request: Any, timeout: float | None) -> Any:
         waiter.wait_blocking(left)
     except BaseException:
         if pending.give_up():
-            _withdraw(pending)
+            withdraw(pending)
         raise
     if pending.give_up():
-        _withdraw(pending)
-        raise _too_late(to, timeout, pending.taken)
-    return _result(pending, to)
-
-
-def _withdraw(pending: Call) -> None:
-    """Let nothing of a call that was given up stay in the mailbox that it lies in."""
-    if pending.take():
-        return  # no, it has been taken up
-    process = find_process(pending.target)
-    mailbox = find_queue(pending.target) if process is None else process.mailbox
-    if mailbox is not None and mailbox.give_up(pending):
-        if process is None:
-            mailbox.sweep_soon()
-        else:
-            process.home.run(mailbox.sweep)
+        withdraw(pending)
+        raise too_late(to, timeout, pending.taken)
+    return outcome_of(pending, to)
 
 
 def _give_up(pending: Call | None, caller: Process | None, lies_there: bool) -> None:
@@ -326,25 +334,6 @@ def _give_up(pending: Call | None, caller: Process | None, lies_there: bool) -> 
     if caller is not None:
         caller.waiting_for = None
     if pending.give_up() and lies_there:
-        _withdraw(pending)
+        withdraw(pending)
     if pending.wake is not None:
         pending.wake()  # nobody waits any more
-
-
-def _refuse_circle(caller: Process | None, target: PID) -> None:
-    """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
-    if caller is None:
-        return
-    circle: dict[PID, None] = {caller.pid: None}  # in order
-    pid: PID | None = target
-    while pid is not None:
-        if pid is caller.pid:
-            raise CallCycle([*circle, pid])
-        if pid in circle:
-            return  # a circle of others, who are told themselves
-        circle[pid] = None
-        process = find_process(pid)
-        waiting = None if process is None else process.waiting_for
-        if waiting is None or waiting.deferred or waiting.settled:
-            return
-        pid = waiting.target

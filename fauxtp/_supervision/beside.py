@@ -68,6 +68,9 @@ class Beside(ABC, Generic[C]):
     async def terminate(self, reason: ExitReason, state: Any, /) -> None:
         await self._chief.terminate(reason, state)
 
+    def format_state(self, state: Any, /) -> Any:
+        return self._chief.format_state(state)
+
     @final
     async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:
         if type(request) is not Question:

@@ -35,10 +35,12 @@ MEMORY = 4_000_000  # KB of addresses: a loop without an end may fill a list
 TESTS = {
     "_core/bounded_queue.py": "bounded_mailboxes fair_room given_up threads",
     "_core/calls.py": "calls genserver taken_up dead_letters threads requests travelling growth",
+    "_core/control.py": "states_from_outside",
     "_core/crowd.py": "mailbox mailbox_races threads",
     "_core/dead_letters.py": "dead_letters bad_listeners fork",
     "_core/ended_loops.py": "ended_loops losing_loops",
     "_core/given_up.py": "given_up taken_up",
+    "_core/request.py": "types",
     "_core/room_line.py": "bounded_mailboxes fair_room given_up",
     "_core/mailbox.py": "mailbox bounded_mailboxes messaging inspection dead_letters",
     "_core/patterns.py": "patterns mailbox",
@@ -54,6 +56,8 @@ TESTS = {
     "_messaging/exits.py": "exits ending bad_listeners",
     "_messaging/groups.py": "groups",
     "_messaging/wait_registered.py": "names messaging",
+    "_messaging/outcome.py": "calls messaging safe_retry taken_up given_up circles_of_room",
+    "_messaging/pending_call.py": "pending_calls states_from_outside",
     "_messaging/patience.py": "safe_retry",
     "_messaging/sending.py": "messaging calls safe_retry taken_up given_up "
     "bounded_mailboxes deadlines circles_of_room",

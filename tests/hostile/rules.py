@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +61,10 @@ def _sequence(value: object) -> bool:
     return isinstance(value, Sequence)
 
 
+def _none_at_all(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str) and not len(value)
+
+
 def _one(good: Any, accepts: Callable[[Any], bool]) -> Kind:
     return Kind(lambda world: [good], accepts)
 
@@ -77,6 +81,7 @@ TO = Kind(
 HERE = Kind(  # whom to send something, without being answered
     lambda world: [world.server, world.mailbox.pid, world.tester, "chief", "nobody"], TO.accepts
 )
+SERVER = Kind(lambda world: [world.server, "chief", "nobody"], TO.accepts)
 CHIEF = Kind(lambda world: [world.chief, "chief", "nobody"], TO.accepts)
 NOBODY = Kind(lambda world: [world.gone, "nobody"], TO.accepts)
 PID = Kind(lambda world: [fauxtp.PID(), world.gone], lambda value: type(value) is fauxtp.PID)
@@ -242,6 +247,9 @@ async def _parts_with(world: World, size: Any) -> None:
         def partition_spec(self, number: int) -> fauxtp.ChildSpec:
             return fauxtp.ChildSpec("part", Idle)
 
+    if isinstance(size, int) and size > 9:
+        Parts().child_specs()  # which looks at it; to start them all would take too long
+        return
     chief = await Parts.start(task_group=world.group, register_as="parts")
     fauxtp.exit(chief)
     await fauxtp.wait_exit(chief)
@@ -276,6 +284,19 @@ async def _receive(world: World, pattern: Any, timeout: Any) -> Any:
 async def _bounded(world: World, size: Any) -> None:
     bounded: type[Idle] = type("Bounded", (Idle,), {"mailbox_size": size})
     await bounded.start(task_group=world.group)
+
+
+def _is_plain(value: Any) -> bool:
+    return callable(value) and not inspect.iscoroutinefunction(value)
+
+
+async def _suspends(world: World, server: Any) -> None:
+    await fauxtp.suspend(server)
+    await fauxtp.resume(server)
+
+
+async def _starts_a_call(to: Any, request: Any, timeout: Any) -> None:
+    fauxtp.start_call(to, request, timeout).cancel()
 
 
 async def _with(world: World, awaitable: Any, timeout: Any) -> None:
@@ -404,7 +425,7 @@ RULES: dict[str, list[Rule]] = {
     "PartitionSupervisor": [
         rule(
             _parts_with,
-            _one(2, lambda it: SIZE.accepts(it) and type(it) is not bool and 0 < it <= 9),
+            _one(2, lambda it: SIZE.accepts(it) and type(it) is not bool and 0 < it <= 65_536),
         ),
     ],
     "partition": [
@@ -414,6 +435,7 @@ RULES: dict[str, list[Rule]] = {
         ),
         plain(lambda name: fauxtp.partition(name, 1), _one("parts", _text)),
     ],
+    "PendingCall": RECORD,
     "Phase": RECORD,
     "ProcessExited": RECORD,
     "ProcessInfo": RECORD,
@@ -421,6 +443,7 @@ RULES: dict[str, list[Rule]] = {
     "ReceiveTimeout": RECORD,
     "Ref": [plain(fauxtp.Ref)],
     "Registry": methods(fauxtp.Registry),
+    "Request": RECORD,
     "RestartStrategy": RECORD,
     "RestartType": RECORD,
     "Stop": [plain(fauxtp.Stop, TEXT, ANYTHING)],
@@ -467,6 +490,11 @@ RULES: dict[str, list[Rule]] = {
     "call_blocking": [
         in_thread(fauxtp.call_blocking, TO, ANYTHING, TIMEOUT),
         plain(fauxtp.call_blocking, TO, ANYTHING, TIMEOUT),
+    ],
+    "call_many": [
+        plain(fauxtp.call_many, _one([], _none_at_all), ANYTHING),
+        plain(lambda to, it: fauxtp.call_many([to], it, 0.001), TO, ANYTHING),
+        plain(lambda timeout: fauxtp.call_many(["nobody"], 1, timeout), TIMEOUT),
     ],
     "cancel_timer": [
         plain(
@@ -523,6 +551,10 @@ RULES: dict[str, list[Rule]] = {
             for name, kind in (*PROGRAMS, ("on_give_up", GIVES_UP))
         ),
     ],
+    "get_state": [plain(fauxtp.get_state, SERVER, TIMEOUT)],
+    "replace_state": [plain(fauxtp.replace_state, SERVER, _one(lambda it: it, _is_plain))],
+    "resume": [plain(fauxtp.resume, SERVER, TIMEOUT)],
+    "suspend": [rule(_suspends, SERVER)],
     "reply": [plain(fauxtp.reply, CALL, ANYTHING)],
     "restart_child": [plain(fauxtp.restart_child, CHIEF, TEXT)],
     "retire": [plain(fauxtp.registry.retire, PID)],
@@ -541,6 +573,7 @@ RULES: dict[str, list[Rule]] = {
     "send_after": _timers(fauxtp.send_after, SECONDS),
     "send_every": _timers(fauxtp.send_every, SOME_SECONDS),
     "send_nowait": [plain(fauxtp.send_nowait, HERE, ANYTHING)],
+    "start_call": [plain(_starts_a_call, TO, ANYTHING, TIMEOUT)],
     "start_child": [plain(fauxtp.start_child, NOBODY, SPEC)],
     "start_or_find": [
         rule(

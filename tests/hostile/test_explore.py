@@ -157,7 +157,7 @@ def steps_a_server_that_is_busy(patch: Patch) -> None:
 
 
 def waits_for_itself(patch: Patch) -> None:
-    patch.setattr(messaging, "_refuse_circle", lambda *_: None)
+    patch.setattr(messaging, "refuse_circle", lambda *_: None)
 
 
 def forgets_to_end_timers(patch: Patch) -> None:

@@ -1,0 +1,60 @@
+"""What comes of a call for its caller: an answer, an error, or that it gave up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fauxtp._core.calls import Call
+from fauxtp._core.mailbox import find_queue
+from fauxtp._core.process import Process, find_process
+from fauxtp.errors import CallCycle, ProcessExited, ReceiveTimeout
+from fauxtp.registry import PID
+
+__all__ = ["outcome_of", "refuse_circle", "too_late", "withdraw"]
+
+
+def too_late(to: PID | str, timeout: float | None, taken_up: bool) -> ReceiveTimeout:
+    text = f"no answer from {to!r} within {timeout:g} s"
+    return ReceiveTimeout(text, taken_up=taken_up)
+
+
+def outcome_of(pending: Call, to: PID | str) -> Any:
+    """Return the answer; an end in place of it is told with the name that was called."""
+    try:
+        return pending.result()
+    except ProcessExited as error:
+        if isinstance(to, str) and error.pid is pending.target and error.name is None:
+            error.called(to)
+        raise
+
+
+def withdraw(pending: Call) -> None:
+    """Let nothing of a call that was given up stay in the mailbox that it lies in."""
+    if pending.take():
+        return  # no, it has been taken up
+    process = find_process(pending.target)
+    mailbox = find_queue(pending.target) if process is None else process.mailbox
+    if mailbox is not None and mailbox.give_up(pending):
+        if process is None:
+            mailbox.sweep_soon()
+        else:
+            process.home.run(mailbox.sweep)
+
+
+def refuse_circle(caller: Process | None, target: PID) -> None:
+    """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
+    if caller is None:
+        return
+    circle: dict[PID, None] = {caller.pid: None}  # in order
+    pid: PID | None = target
+    while pid is not None:
+        if pid is caller.pid:
+            raise CallCycle([*circle, pid])
+        if pid in circle:
+            return  # a circle of others, who are told themselves
+        circle[pid] = None
+        process = find_process(pid)
+        waiting = None if process is None else process.waiting_for
+        if waiting is None or waiting.deferred or waiting.settled:
+            return
+        pid = waiting.target

@@ -1,0 +1,250 @@
+"""PendingCall: a call whose answer is waited for later, or beside others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
+
+from fauxtp._base.arguments import unexpected
+from fauxtp._core.calls import Call
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.process import current_process
+from fauxtp._core.queue import Queue
+from fauxtp._core.wait_for_room import LeftInLine, put_later
+from fauxtp._loops.current import current_home, give_way, new_waiter, seconds
+from fauxtp._loops.protocols import Home
+from fauxtp._messaging.addresses import find_pid, target_of
+from fauxtp._messaging.outcome import outcome_of, refuse_circle, too_late, withdraw
+from fauxtp.errors import NoProcess
+from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._core.request import Request
+
+__all__ = ["PendingCall", "call_many", "start_call"]
+
+USUAL = 5.0  # seconds, as for a call
+
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+
+
+@final
+class PendingCall(Generic[A_co]):
+    """A call that was sent, and whose answer is there when it is awaited: see `start_call`.
+
+    To await it again gives the same again. Who lets go of it without awaiting it has given it up.
+    """
+
+    __slots__ = (
+        "_call",
+        "_gave_up",
+        "_home",
+        "_place",
+        "_timeout",
+        "_to",
+        "_until",
+    )
+
+    def __init__(self, call: Call, to: PID | str, timeout: float | None, home: Home) -> None:
+        limit = seconds(timeout)
+        self._call = call
+        self._gave_up = ""  # or how
+        self._home = home
+        self._place: LeftInLine | None = None  # if there was no room for it
+        self._timeout = timeout
+        self._to = to
+        self._until = None if limit is None else home.time() + limit
+
+    def put_into(self, mailbox: Queue) -> None:
+        """Send it, now or as soon as there is room; `start_call` does so."""
+        if mailbox.max_size:
+            self._place = put_later(mailbox, self._call, self._home)
+        elif not mailbox.deliver(self._call):
+            raise NoProcess(self._to)
+
+    def __repr__(self) -> str:
+        how = self._gave_up or ("answered" if self.done else "pending")
+        return f"<PendingCall to {self._to!r}: {how}>"
+
+    @property
+    def done(self) -> bool:
+        """Whether there is an outcome, so that to await it takes no time."""
+        return self._call.settled
+
+    def cancel(self) -> bool:
+        """Give the call up, and return True; False if there is an outcome already.
+
+        What the server has not taken up is never executed.
+        """
+        return self._give_up("cancelled")
+
+    def _give_up(self, how: str) -> bool:
+        if self._call.settled or not self._call.give_up():
+            return False
+        self._gave_up = how
+        if self._place is None or not self._place.leave():
+            withdraw(self._call)
+        return True
+
+    def __await__(self) -> Generator[Any, Any, A_co]:
+        """Wait for the answer, and return it.
+
+        Raises what `call` raises, and `RuntimeError` if the call was cancelled, if somebody else
+        waits for it, or in another event loop.
+        """
+        return self._wait().__await__()
+
+    async def _wait(self) -> Any:
+        call = self._call
+        try:
+            self._check()
+            if call.settled:
+                await give_way()
+            else:
+                await self._wait_for_outcome()
+        except Exception:
+            await give_way()
+            raise
+        if self._give_up("too late") or self._gave_up:
+            raise too_late(self._to, self._timeout, call.taken)
+        return outcome_of(call, self._to)
+
+    def _check(self) -> None:
+        if self._gave_up == "cancelled":
+            raise RuntimeError("expected a call that is pending, and this one was cancelled")
+        if current_home() is not self._home:
+            raise RuntimeError("expected the event loop in which the call was started")
+        if self._call.wake is not None and not self._call.settled:
+            raise RuntimeError("expected a call that nobody else waits for")
+
+    async def _wait_for_outcome(self) -> None:
+        call, caller = self._call, current_process(own_task=True)
+        waiter = new_waiter()
+        if caller is not None:
+            caller.waiting_for = call
+        call.wake = waiter.wake
+        try:
+            refuse_circle(caller, call.target)
+            if not call.settled:  # another thread may have been quick
+                left = None if self._until is None else max(0.0, self._until - self._home.time())
+                await waiter.wait(left)
+        except BaseException:
+            self.cancel()
+            raise
+        finally:
+            if caller is not None:
+                caller.waiting_for = None
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing() and hasattr(self, "_until"):  # else it was never sent
+            self.cancel()
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def start_call(
+        to: PID | str, request: Request[A], timeout: float | None = USUAL
+    ) -> PendingCall[A]: ...
+    @overload
+    def start_call(
+        to: PID | str, request: object, timeout: float | None = USUAL
+    ) -> PendingCall[Any]: ...
+
+
+def start_call(to: PID | str, request: Any, timeout: float | None = USUAL) -> PendingCall[Any]:
+    """Send a request to a server's `handle_call`, and return what is awaited for its answer.
+
+    Meanwhile the caller can do other things, and start other calls: the servers work on them side
+    by side. It does not wait for room in a full mailbox either; the request does. `timeout` is in
+    seconds, from now on, as `call` has it.
+
+    Raises `NoProcess` if there is nobody, `RuntimeError` where no event loop runs, and `TypeError`
+    as `call` does. All other errors come when it is awaited.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> class Square(GenServer):
+    ...     async def handle_call(self, request, from_, state):
+    ...         return request * request, state
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         square = await Square.start(task_group=task_group)
+    ...         pending = [start_call(square, number) for number in (2, 3)]
+    ...         print([await one for one in pending])
+    ...         exit(square)
+    >>> anyio.run(main)
+    [4, 9]
+    """
+    seconds(timeout)
+    pid, process, mailbox = target_of(to)
+    home = current_home()
+    if home is None:
+        raise RuntimeError("no event loop runs in this thread; use call_blocking instead")
+    if process is not None and meet(pid) is None:
+        raise NoProcess(to)
+    caller = current_process(own_task=True)
+    call = Call(request, pid, None if caller is None else caller.pid)
+    pending: PendingCall[Any] = PendingCall(call, to, timeout, home)
+    pending.put_into(mailbox)
+    return pending
+
+
+if TYPE_CHECKING:
+
+    @overload
+    async def call_many(
+        to: Iterable[PID | str], request: Request[A], timeout: float | None = USUAL
+    ) -> tuple[dict[PID | str, A], dict[PID | str, Exception]]: ...
+    @overload
+    async def call_many(
+        to: Iterable[PID | str], request: object, timeout: float | None = USUAL
+    ) -> tuple[dict[PID | str, Any], dict[PID | str, Exception]]: ...
+
+
+async def call_many(
+    to: Iterable[PID | str], request: Any, timeout: float | None = USUAL
+) -> tuple[dict[PID | str, Any], dict[PID | str, Exception]]:
+    """Call several servers at once with the same request; return their answers, and who failed.
+
+    Both are dicts by what was given in `to`, PIDs or names, each of which is called once; in the
+    second are the errors that `call` would have raised. All have the same `timeout`, in seconds.
+
+    Raises `TypeError` if `to` is not of PIDs and names, and as `call` does; then nobody is called.
+
+    >>> import anyio
+    >>> anyio.run(call_many, ["nobody"], "stats")
+    ({}, {'nobody': NoProcess("no living process behind 'nobody'")})
+    """
+    await give_way()
+    seconds(timeout)
+    answers: dict[PID | str, Any] = {}
+    failures: dict[PID | str, Exception] = {}
+    pending: dict[PID | str, PendingCall[Any]] = {}
+    try:
+        for one in _addresses(to):
+            try:
+                pending[one] = start_call(one, request, timeout)
+            except NoProcess as error:
+                failures[one] = error
+        for one, call in pending.items():
+            try:
+                answers[one] = await call
+            except Exception as error:
+                failures[one] = error
+    finally:
+        for call in pending.values():
+            call.cancel()
+    return answers, failures
+
+
+def _addresses(to: Iterable[PID | str]) -> list[PID | str]:
+    """Return each of `to` once, if all of them are PIDs and names."""
+    if isinstance(to, (str, PID)) or not isinstance(to, Iterable):
+        raise unexpected("to", "an iterable of PIDs and names", to)
+    addresses = list(to)
+    for one in addresses:
+        find_pid(one)
+    return list(dict.fromkeys(addresses))

@@ -1,0 +1,100 @@
+"""Servers from outside: their states, and a break, for tests and for who looks into a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import iscoroutinefunction
+from typing import Any
+
+from fauxtp._base.arguments import expect_callable, unexpected
+from fauxtp._core.calls import Call
+from fauxtp._core.control import Control
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.process import current_process
+from fauxtp._loops.current import current_home, give_way, seconds
+from fauxtp._messaging.addresses import find_pid
+from fauxtp._messaging.pending_call import PendingCall
+from fauxtp.errors import NoProcess
+from fauxtp.registry import PID
+
+__all__ = ["get_state", "replace_state", "resume", "suspend"]
+
+USUAL = 5.0  # seconds, as for a call
+
+
+async def get_state(server: PID | str, timeout: float | None = USUAL) -> Any:
+    """Return the state of a server, or a supervisor, after all messages that lie there before.
+
+    It is the very object, and no copy. `timeout` is in seconds; None waits for ever.
+
+    This and the others raise `TypeError` if the process does not serve, and what `call` raises;
+    there is room for what they ask in a full mailbox, too.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         server = await GenServer.start(task_group=task_group)
+    ...         await replace_state(server, lambda state: {**state, "debug": True})
+    ...         print(await get_state(server))
+    ...         exit(server)
+    >>> anyio.run(main)
+    {'debug': True}
+    """
+    return await _ask(server, Control("get"), timeout)
+
+
+async def replace_state(
+    server: PID | str, change: Callable[[Any], Any], timeout: float | None = USUAL
+) -> Any:
+    """Let the state of a server be what `change(state)` returns, and return that.
+
+    `change` runs between two messages. What it raises is the caller's, and the state is as before.
+
+    Raises `TypeError` if `change` cannot be called, or is async; else as `get_state`.
+    """
+    try:
+        expect_callable("change", change)
+        if iscoroutinefunction(change):
+            raise unexpected("change", "a function that is not async", change)
+    except TypeError:
+        await give_way()
+        raise
+    return await _ask(server, Control("replace", change), timeout)
+
+
+async def suspend(server: PID | str, timeout: float | None = USUAL) -> None:
+    """Let a server handle no message after those that lie there, until somebody resumes it.
+
+    It can be asked for its state meanwhile, and to end. Once is enough, also twice.
+    """
+    await _ask(server, Control("suspend"), timeout)
+
+
+async def resume(server: PID | str, timeout: float | None = USUAL) -> None:
+    """Let a server that is suspended go on. If it is not, nothing happens."""
+    await _ask(server, Control("resume"), timeout)
+
+
+async def _ask(server: PID | str, control: Control, timeout: float | None) -> Any:
+    try:
+        pending = _asked(server, control, timeout)
+    except Exception:
+        await give_way()
+        raise
+    return await pending
+
+
+def _asked(server: PID | str, control: Control, timeout: float | None) -> PendingCall[Any]:
+    seconds(timeout)
+    process, home = meet(find_pid(server)), current_home()
+    if process is None or home is None:
+        raise NoProcess(server)
+    if not process.kind._fauxtp_serves:
+        raise TypeError(f"expected a server, got {process.kind.__name__}, which has its own run")
+    caller = current_process(own_task=True)
+    call = Call(control, process.pid, None if caller is None else caller.pid)
+    call.pass_by()
+    if not process.mailbox.deliver(call):  # whether or not there is room
+        raise NoProcess(server)
+    return PendingCall(call, server, timeout, home)
