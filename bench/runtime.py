@@ -23,7 +23,18 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bench.figures import Figure, median_ratio, show
-from fauxtp import PID, Actor, GenServer, call, cast, exit, wait_exit
+from fauxtp import (
+    PID,
+    Actor,
+    GenServer,
+    Reply,
+    StateMachine,
+    Transition,
+    call,
+    cast,
+    exit,
+    wait_exit,
+)
 
 ROUNDS = 9
 CALLS = 3_000
@@ -55,6 +66,16 @@ class Server(GenServer[Any, int]):
 
     async def handle_cast(self, request: Any, state: int) -> int:
         return state + 1
+
+
+class Machine(StateMachine[str, int]):
+    """Answers at once, in whichever state."""
+
+    async def init(self) -> Transition[str, int]:
+        return "on", 0
+
+    async def in_on(self, event: Any, data: int) -> Transition[str, int]:
+        return "on", data, Reply(event, data)
 
 
 class IdleServer(GenServer[Any, Any]):
@@ -154,6 +175,7 @@ async def memory_of_one(kind: type[Actor], task_group: TaskGroup) -> float:
 async def measure() -> list[Figure]:
     names = (
         "call",
+        "call to a state machine",
         "bare",
         *(f"{who} {how}" for who in ("call", "bare") for how in HOW),
         "cast",
@@ -164,8 +186,11 @@ async def measure() -> list[Figure]:
         bare = Bare()
         task_group.start_soon(bare.serve)
         server = await Server.start(task_group=task_group)
+        machine = await Machine.start(task_group=task_group)
         for _ in range(ROUNDS):
             times["call"].append(await timed(CALLS, lambda: call(server, None)))
+            work = partial(call, machine, None)
+            times["call to a state machine"].append(await timed(CALLS, work))
             times["bare"].append(await timed(CALLS, lambda: bare.call(None)))
             for how, request in HOW.items():
                 times[f"call {how}"].append(await timed(CALLS, partial(call, server, request)))
@@ -198,6 +223,7 @@ async def measure() -> list[Figure]:
 
     return [
         against_bare("call", "bare", 0.2),
+        against_bare("call to a state machine", "bare", 1.0),
         *(against_bare(f"call {how}", f"bare {how}", 1.3) for how in HOW),
         absolute("cast", 0.5),
         *(absolute(name, bar) for name, bar in zip(ENDS, (15, 40), strict=True)),

@@ -41,7 +41,15 @@ TURNS = 2  # of it, before others have had theirs: on trio, who goes first is le
 
 HOOKS = {  # what users define
     *("init", "run", "terminate"),
-    *("handle_call", "handle_cast", "handle_info", "handle_continue", "handle_task_end"),
+    *(
+        "handle_call",
+        "handle_cast",
+        "handle_info",
+        "handle_continue",
+        "handle_task_end",
+        "handle_event",
+        "handle_enter",
+    ),
 }
 
 

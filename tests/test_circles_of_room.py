@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from conftest import ASYNCIO
 from crew import process_of, running
 
 from fauxtp import (
@@ -27,6 +28,12 @@ from fauxtp import (
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
 
 Sends = Callable[[PID, Any], Awaitable[None]]
 

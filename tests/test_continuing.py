@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from conftest import ASYNCIO
 from crew import Boom, end_of, process_of, running, supervisor
 
 from fauxtp import (
@@ -31,6 +32,12 @@ from fauxtp import (
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
 
 AGAIN = Continue("again")
 

@@ -146,3 +146,17 @@ def test_threads_without_an_event_loop_get_answers() -> None:
         "visits: {'/page/0': 100, '/page/1': 100, '/page/2': 100, '/page/3': 100}",
         "after the end: None",
     ]
+
+
+def test_a_connection_comes_back_by_itself(loop: str) -> None:
+    lines = quiet_example("07_reconnecting.py", loop)
+    assert [line for line in lines if not line.startswith("  ")] == [
+        "nobody is there yet: away",
+        "but an answer comes: HELLO",
+        "the far end goes away, and nobody says so",
+        "an answer comes all the same: AND NOW?",
+        "we hang up ourselves",
+        "['STILL THERE?', 'STILL THERE?'] {}",
+    ]
+    assert lines.count("  connected") == 3
+    assert "  nobody there; again in 0.01 s" in lines

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from conftest import ASYNCIO
 from crew import Boom, end_of, process_of, running
 
 from fauxtp import (
@@ -29,6 +30,11 @@ from fauxtp import (
 )
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 class Kitchen(GenServer[Any, list[str]]):
@@ -108,7 +114,7 @@ async def test_what_is_found_may_be_found_without_waiting() -> None:
         exit(quick)
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("anyio_backend", ASYNCIO)
 async def test_a_cancellation_that_nobody_asked_for_is_told_as_an_error() -> None:
     async with running() as group:
         kitchen = await Kitchen.start(task_group=group)

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from conftest import ASYNCIO
 from crew import Boom, process_of, running
 
 from fauxtp import (
@@ -35,6 +36,11 @@ from fauxtp import (
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 class Server(GenServer[Any, list[Any]]):
@@ -178,7 +184,7 @@ async def test_one_waits_for_it_and_nobody_else() -> None:
         await wait_exit(server)
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("anyio_backend", ASYNCIO)
 async def test_it_is_awaited_where_it_was_started() -> None:
     async with running() as group:
         server = await Server.start(task_group=group)

@@ -54,7 +54,14 @@ def names_in(cls: type) -> set[str]:
 
 HANDLERS = {
     *("init", "run", "terminate", "handle_call", "handle_cast", "handle_info"),
-    *("handle_continue", "handle_task_end", "child_specs", "format_state"),
+    *(
+        "handle_continue",
+        "handle_enter",
+        "handle_event",
+        "handle_task_end",
+        "child_specs",
+        "format_state",
+    ),
 }
 SETTINGS = {
     *("trap_exit", "mailbox_size", "strategy", "max_restarts", "max_seconds", "auto_shutdown"),

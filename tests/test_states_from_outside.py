@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from conftest import ASYNCIO
 from crew import Boom, Idle, boom, end_of, process_of, running, supervisor
 
 from fauxtp import (
@@ -40,6 +41,11 @@ from fauxtp import (
 from fauxtp.testing import explore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("either_way")]
+
+
+@pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 class Notes(GenServer[Any, list[Any]]):

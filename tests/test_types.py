@@ -17,6 +17,7 @@ from fauxtp import (
     GenServer,
     PendingCall,
     Request,
+    StateMachine,
     Task,
     TaskHandle,
     call,
@@ -34,12 +35,14 @@ HOOKS = (
     "handle_call",
     "handle_cast",
     "handle_info",
+    "handle_event",
+    "handle_enter",
     "handle_continue",
     "handle_task_end",
 )
 
 
-@pytest.mark.parametrize("kind", [Actor, GenServer, Task])
+@pytest.mark.parametrize("kind", [Actor, GenServer, StateMachine, Task])
 def test_parameters_of_what_users_define_have_no_names(kind: type[Actor]) -> None:
     for hook in HOOKS:
         method = getattr(kind, hook, None)

@@ -20,6 +20,8 @@ _HANDLERS: Final = (
     "handle_call",
     "handle_cast",
     "handle_continue",
+    "handle_enter",
+    "handle_event",
     "handle_info",
     "handle_task_end",
     "init",

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -286,6 +287,36 @@ async def _bounded(world: World, size: Any) -> None:
     await bounded.start(task_group=world.group)
 
 
+class Machine(fauxtp.StateMachine[str, Any]):
+    async def init(self) -> fauxtp.Transition[str, Any]:
+        return "on", None
+
+
+def _is_transition(value: Any) -> bool:
+    return type(value) is tuple and len(value) == 2
+
+
+async def _machine_returns(world: World, first: Any) -> None:
+    async def init(self: Any) -> Any:
+        return first
+
+    machine: type[Machine] = type("Returns", (Machine,), {"init": init})
+    fauxtp.exit(await machine.start(task_group=world.group))
+
+
+def _has_hash(value: Any) -> bool:
+    try:
+        hash(value)
+    except Exception:
+        return False
+    return True
+
+
+def _timeouts(make: Callable[[Any], Any]) -> list[Rule]:
+    """Return the rules of what sets a timeout of a state machine."""
+    return [plain(make, _one(1, lambda value: value is None or SECONDS.accepts(value)))]
+
+
 def _is_plain(value: Any) -> bool:
     return callable(value) and not inspect.iscoroutinefunction(value)
 
@@ -399,6 +430,7 @@ RULES: dict[str, list[Rule]] = {
         rule(lambda world, value: _pool_with(world, "max_restarts", value), NOT_NEGATIVE),
         rule(lambda world, value: _pool_with(world, "max_seconds", value), NOT_NEGATIVE),
     ],
+    "EventTimeout": _timeouts(fauxtp.EventTimeout),
     "Exit": RECORD,
     "ExitReason": [plain(fauxtp.ExitReason, TEXT)],
     "FauxtpError": RECORD,
@@ -419,8 +451,14 @@ RULES: dict[str, list[Rule]] = {
     "MailboxFull": RECORD,
     "MaxRestartsExceeded": RECORD,
     "NameTaken": RECORD,
+    "NamedTimeout": [
+        *_timeouts(partial(fauxtp.NamedTimeout, "name")),
+        plain(lambda name: fauxtp.NamedTimeout(name, 1), _one("name", _has_hash)),
+    ],
+    "NextEvent": RECORD,
     "NoChild": RECORD,
     "NoProcess": RECORD,
+    "POSTPONE": RECORD,
     "PID": [plain(fauxtp.PID)],
     "PartitionSupervisor": [
         rule(
@@ -443,9 +481,12 @@ RULES: dict[str, list[Rule]] = {
     "ReceiveTimeout": RECORD,
     "Ref": [plain(fauxtp.Ref)],
     "Registry": methods(fauxtp.Registry),
+    "Reply": [plain(fauxtp.Reply, CALL, ANYTHING)],
     "Request": RECORD,
     "RestartStrategy": RECORD,
     "RestartType": RECORD,
+    "StateMachine": [*_starts(Machine), rule(_machine_returns, _one(("a", 1), _is_transition))],
+    "StateTimeout": _timeouts(fauxtp.StateTimeout),
     "Stop": [plain(fauxtp.Stop, TEXT, ANYTHING)],
     "Supervisor": [
         *_starts(Chief),
@@ -461,6 +502,7 @@ RULES: dict[str, list[Rule]] = {
         rule(lambda world, request: fauxtp.send(world.chief, request), ANYTHING),
     ],
     "TooManyChildren": RECORD,
+    "Transition": RECORD,
     "Task": [
         plain(fauxtp.Task.spawn, ASYNC, GROUP),
         rule(

@@ -1,0 +1,158 @@
+"""What a state machine does after an event: its next state and data, and actions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar, final
+
+from fauxtp._actors.serving import Stop
+from fauxtp._base.arguments import expect_seconds, unexpected
+from fauxtp._base.texts import shown
+from fauxtp._core.calls import Call
+
+__all__ = [
+    "POSTPONE",
+    "Action",
+    "EventTimeout",
+    "NamedTimeout",
+    "NextEvent",
+    "Reply",
+    "StateTimeout",
+    "Timeout",
+    "Transition",
+    "taken_apart",
+]
+
+
+@final
+@dataclass(frozen=True, slots=True, match_args=False)
+class StateTimeout:
+    """An event that comes in so many seconds, unless the state changes before.
+
+    With None for `seconds`, one that was set does not come. The event is this object itself:
+    `case StateTimeout("connect"):` matches it by its content.
+
+    Raises `TypeError` and `ValueError` as `send_after`.
+    """
+
+    seconds: float | None
+    content: Any = None
+    __match_args__ = ("content",)
+
+    def __post_init__(self) -> None:
+        _expect_seconds_or_none(self.seconds)
+
+
+@final
+@dataclass(frozen=True, slots=True, match_args=False)
+class EventTimeout:
+    """An event that comes in so many seconds, unless another comes before: see `StateTimeout`."""
+
+    seconds: float | None
+    content: Any = None
+    __match_args__ = ("content",)
+
+    def __post_init__(self) -> None:
+        _expect_seconds_or_none(self.seconds)
+
+
+@final
+@dataclass(frozen=True, slots=True, match_args=False)
+class NamedTimeout:
+    """An event that comes in so many seconds, unless one of that name is set or cancelled before.
+
+    It is matched by its name, and its content: `case NamedTimeout("heartbeat"):`. Else it is as
+    `StateTimeout`, whatever state it was set in. A `name` without a hash raises `TypeError`.
+    """
+
+    name: Hashable
+    seconds: float | None
+    content: Any = None
+    __match_args__ = ("name", "content")
+
+    def __post_init__(self) -> None:
+        try:
+            hash(self.name)
+        except TypeError:
+            raise unexpected("name", "hashable", self.name) from None
+        _expect_seconds_or_none(self.seconds)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NextEvent:
+    """An event that the machine gives itself: it comes before any that waits, as this object.
+
+    Of several, the first comes first.
+    """
+
+    content: Any = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a call, as `reply` gives it: to that which has come now, or to an older one.
+
+    Raises `TypeError` if `to` is no call.
+    """
+
+    to: Call
+    value: Any
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.to, Call):
+            raise unexpected("to", "a Call", self.to)
+
+
+@final
+class _Postpone:
+    """What lets an event wait until the state changes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "POSTPONE"
+
+    def __reduce__(self) -> str:
+        return "POSTPONE"
+
+
+POSTPONE: Final = _Postpone()
+"""The event comes again when the state has changed, before those that came later."""
+
+Timeout: TypeAlias = StateTimeout | EventTimeout | NamedTimeout
+Action: TypeAlias = Timeout | NextEvent | Reply | _Postpone
+
+S = TypeVar("S")
+D = TypeVar("D")
+Transition: TypeAlias = tuple[S, D, *tuple[Action, ...]]
+"""What handlers return: the next state, the data, and any number of actions."""
+
+_ACTIONS = (StateTimeout, EventTimeout, NamedTimeout, NextEvent, Reply, _Postpone)
+
+
+def taken_apart(result: Any, handler: str) -> tuple[Any, Any, list[Any]]:
+    """Return the state, the data and the actions in what `handler` has returned.
+
+    Raises what it has returned if that is a `Stop`, and `TypeError` if it is no transition.
+    """
+    if type(result) is Stop:
+        raise result
+    if type(result) is not tuple or len(result) < 2:
+        expected = "(state, data, *actions) or Stop"
+        raise TypeError(f"expected {handler} to return {expected}, got {shown(result)}")
+    state, data, *actions = result
+    for action in actions:
+        if not isinstance(action, _ACTIONS):
+            raise TypeError(
+                f"expected what {handler} returns behind state and data to be actions,"
+                f" got {shown(action)}"
+            )
+    return state, data, actions
+
+
+def _expect_seconds_or_none(seconds: float | None) -> None:
+    if seconds is not None:
+        expect_seconds("seconds", seconds)
