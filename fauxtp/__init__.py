@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fauxtp._base.installation import __version__ as __version__
+from fauxtp._base.installation import is_observed as _is_observed
 from fauxtp._base.installation import keep as _keep
 
 # isort: split
@@ -94,7 +95,7 @@ if TYPE_CHECKING:
         terminate_child,
         which_children,
     )
-    from fauxtp.observe.processes import ProcessInfo, process_info, process_infos, processes, tree
+    from fauxtp.observe.inspection import ProcessInfo, process_info, process_infos, processes, tree
     from fauxtp.observe.servers import get_state, replace_state, resume, suspend
 
 __all__ = [
@@ -238,7 +239,7 @@ _LATER = {
         "RestartType",
     ),
     "observe.servers": ("get_state", "replace_state", "resume", "suspend"),
-    "observe.processes": ("ProcessInfo", "process_info", "process_infos", "processes", "tree"),
+    "observe.inspection": ("ProcessInfo", "process_info", "process_infos", "processes", "tree"),
     "_supervision.dynamic_supervisor": ("DynamicSupervisor",),
     "_supervision.partition_supervisor": ("PartitionSupervisor", "partition"),
     "_supervision.supervisor": (
@@ -277,3 +278,5 @@ def __dir__() -> list[str]:
 for _name in __all__:
     _at_home(globals().get(_name))
 _keep(__name__)
+if _is_observed:
+    import_module("fauxtp.observe.agent").serve_as_told()

@@ -1,4 +1,7 @@
-"""`python -m fauxtp`: what is in use here, and what a look-up costs; or `run` a program."""
+"""`python -m fauxtp`: what is in use here, and what a look-up costs.
+
+Or a command: `run` a program, or look into one that lets others do so.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ import statistics
 import sys
 import timeit
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from fauxtp import Actor, __version__, registry, run
 from fauxtp._loops.asyncio_examination import broken, examine
+from fauxtp.observe.commands import add_commands
 
 NAMES = 1_000
 LOOPS = 50_000
@@ -47,21 +52,27 @@ async def done_without() -> list[str]:
 
 def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser("python -m fauxtp", description=__doc__)
-    commands = parser.add_subparsers()
+    commands = parser.add_subparsers(metavar="command")
     runs = commands.add_parser("run", help="run an application until it ends, or SIGTERM comes")
     runs.add_argument("application", help="module:Class, of a supervisor or another actor")
     runs.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio")
     runs.add_argument("--uvloop", action="store_true", help="with asyncio, if it is installed")
     runs.add_argument("--shutdown", type=float, default=30.0, help="seconds to end in (30)")
-    given = vars(parser.parse_args(arguments))
-    if not given:
+    runs.set_defaults(carried_out=partial(_run_it, runs))
+    add_commands(commands)
+    given = parser.parse_args(arguments)
+    if hasattr(given, "carried_out"):
+        given.carried_out(given)
+    else:
         tell()
-        return
+
+
+def _run_it(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     try:
-        application = _named(given.pop("application"))
+        application = _named(given.application)
     except (ImportError, TypeError, ValueError) as error:
         parser.error(str(error))
-    run(application, **given)
+    run(application, backend=given.backend, uvloop=given.uvloop, shutdown=given.shutdown)
 
 
 def _named(text: str) -> type[Actor]:

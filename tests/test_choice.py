@@ -188,10 +188,10 @@ def test_what_many_never_need_is_imported_when_it_is_asked_for(run: Run) -> None
         """
 import sys
 import fauxtp
-below = ("_supervision.child_spec", "_supervision.supervisor", "observe.processes")
+below = ("_supervision.child_spec", "_supervision.supervisor", "observe.inspection")
 later = [f"fauxtp.{name}" for name in below]
 print(*(name in sys.modules for name in later), set(dir(fauxtp)) >= set(fauxtp.__all__))
-print(fauxtp.tree is fauxtp.observe.processes.tree)
+print(fauxtp.tree is fauxtp.observe.inspection.tree)
 print(fauxtp.Supervisor is fauxtp._supervision.supervisor.Supervisor)
 print(fauxtp.ChildSpec is fauxtp._supervision.child_spec.ChildSpec)
 print(*(name in sys.modules for name in later))

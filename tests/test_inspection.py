@@ -34,7 +34,7 @@ from fauxtp import (
 )
 from fauxtp._core.calls import Call
 
-inspection: Any = importlib.import_module("fauxtp.observe.processes")
+inspection: Any = importlib.import_module("fauxtp.observe.inspection")
 
 pytestmark = pytest.mark.anyio
 

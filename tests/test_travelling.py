@@ -38,6 +38,7 @@ from fauxtp import (
     errors,
 )
 from fauxtp._actors.lifecycle import ActorExit
+from fauxtp.observe.client import Unreachable
 from fauxtp.testing import SeedFailed
 from fauxtp.testing.simulated_loop import Stuck
 
@@ -95,6 +96,7 @@ EXAMPLES: dict[str, list[BaseException]] = {
     "SeedFailed": [SeedFailed(7, "it failed")],
     "Stop": [Stop("done"), Stop("done", reply=42)],
     "Stuck": [Stuck("it is")],
+    "Unreachable": [Unreachable("no such program")],
 }
 ALL = [
     pytest.param(error, id=f"{name}-{error!r}") for name in EXAMPLES for error in EXAMPLES[name]

@@ -23,7 +23,15 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final, final
 
-__all__ = ["EXTENSIONS", "__version__", "hands_off", "implementation", "keep", "reason"]
+__all__ = [
+    "EXTENSIONS",
+    "__version__",
+    "hands_off",
+    "implementation",
+    "is_observed",
+    "keep",
+    "reason",
+]
 
 __version__: Final = "0.4.0.dev0"  # as in pyproject.toml
 
@@ -44,6 +52,9 @@ reason: str
 
 hands_off: bool
 """Whether calls may be handled on the spot. `FAUXTP_HANDOFF=never` turns that off."""
+
+is_observed: bool
+"""Whether others may look into the program from its start. `FAUXTP_OBSERVE=look` turns that on."""
 
 
 def _switch(name: str, *words: str) -> str:
@@ -125,6 +136,7 @@ def _decide(choice: str) -> tuple[str, str]:
 
 implementation, reason = _decide(_switch("FAUXTP_EXTENSIONS", "auto", "never", "always"))
 hands_off = _switch("FAUXTP_HANDOFF", "auto", "never") == "auto"
+is_observed = _switch("FAUXTP_OBSERVE", "never", "look") == "look"
 
 
 @final

@@ -21,7 +21,7 @@ from fauxtp._messaging.exits import is_alive
 from fauxtp._messaging.sending import call_blocking, cast_nowait
 from fauxtp._program.options import check_backend, check_shutdown, options_of
 from fauxtp._program.run_in_block import Running, running
-from fauxtp.observe.processes import tree
+from fauxtp.observe.inspection import tree
 from fauxtp.registry import PID
 
 __all__ = ["InThread", "in_thread"]

@@ -24,7 +24,7 @@ from fauxtp._program.options import check_backend, check_shutdown, options_of
 from fauxtp._program.run_in_block import bare
 from fauxtp._supervision.children import SHUTDOWN
 from fauxtp.errors import ProcessExited
-from fauxtp.observe.processes import processes, tree
+from fauxtp.observe.inspection import processes, tree
 
 __all__ = ["run"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from fauxtp.errors import NoProcess
-from fauxtp.observe.processes import process_info, processes
+from fauxtp.observe.inspection import process_info, processes
 from fauxtp.registry import PID, default
 
 __all__ = ["empty_registry", "free_names", "leave_groups", "left_running"]

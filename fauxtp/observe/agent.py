@@ -1,0 +1,207 @@
+"""The agent: a thread that lets others of the same user look into this program.
+
+It answers on a Unix socket, by lines of JSON, and does nothing while nobody asks. There is no
+port of the network, and nothing that would run somebody's code.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import socket
+import socketserver
+import struct
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, final
+
+from fauxtp._base.logs import logger
+from fauxtp.observe.answers import answers
+from fauxtp.observe.places import made_folder, socket_of
+
+__all__ = ["Agent", "serve"]
+
+CLIENTS: Final = 4  # at once
+LONGEST: Final = 64 * 1024  # bytes of a question
+PATIENCE: Final = 60.0  # seconds that a client may say nothing
+
+_Sockets: Any = getattr(socketserver, "UnixStreamServer", object)  # Windows has none
+
+
+def serve() -> Agent:
+    """Let others of the same user, and root, look into this program, until it ends.
+
+    `python -m fauxtp ps` tells which programs do so; `tree`, `top`, `stacks`, `info` and `dump`
+    look into one. With `FAUXTP_OBSERVE=look` in its environment, a program does so without a line
+    of code.
+
+    Return the agent: its `close` ends that.
+
+    Raises `RuntimeError` if there is an agent already, or no Unix sockets are here, and `OSError`
+    if the socket cannot be made: `PermissionError` if the folder for it is not this user's alone.
+
+    >>> with serve() as agent:
+    ...     agent.path.name == f"{os.getpid()}.sock"
+    True
+    """
+    global _agent
+    if not hasattr(socket, "AF_UNIX"):
+        raise RuntimeError("no Unix sockets are here, by which to look in")
+    with _changing:
+        if _agent is not None:
+            raise RuntimeError(f"others can look in already, at {_agent.path}")
+        _agent = Agent(socket_of(os.getpid(), made_folder()))
+        return _agent
+
+
+def serve_as_told() -> None:
+    """Do as `serve`, here and in each process that is forked, as the environment says so.
+
+    If that cannot be, it is logged: the program goes on.
+    """
+    global _is_told
+    _is_told = True
+    try:
+        serve()
+    except (OSError, RuntimeError) as error:
+        logger().warning("nobody can look in: %s", error)
+
+
+@final
+class Agent:
+    """What `serve` returns. As a context manager, it is closed at the end of the block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Path = path
+        """Where the socket is."""
+        path.unlink(missing_ok=True)  # of a program that had this PID before
+        self._server = _Server(str(path), _Client)
+        path.chmod(0o600)
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._serve, name="fauxtp.observe", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def _serve(self) -> None:
+        # Not by `serve_forever`, which wakes up twice a second to see whether it is to end.
+        while not self._is_closed:
+            self._server.handle_request()
+
+    def _wake(self) -> None:
+        with socket.socket(socket.AF_UNIX) as caller, suppress(OSError):
+            caller.settimeout(1)
+            caller.connect(str(self.path))
+
+    def close(self) -> None:
+        """Let nobody look in any more; a second time nothing happens."""
+        global _agent
+        with _changing:
+            if _agent is not self:
+                return
+            _agent = None
+        atexit.unregister(self.close)
+        self._is_closed = True
+        self._wake()
+        self._thread.join(1)
+        self._server.server_close()
+        for client in list(self._server.clients):
+            with suppress(OSError):  # it has just gone
+                client.shutdown(socket.SHUT_RDWR)
+        self.path.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Close what a forked process has of it: the connections are its parent's."""
+        self._server.server_close()
+        for client in self._server.clients:
+            os.close(client.detach())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@final
+class _Server(socketserver.ThreadingMixIn, _Sockets):  # type: ignore[misc]
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 16 * CLIENTS  # each is let in or turned away at once
+
+    def __init__(self, path: str, client: type[_Client]) -> None:
+        self.clients: set[socket.socket] = set()
+        super().__init__(path, client)  # pyright: ignore[reportCallIssue]
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Let in whoever may look, if there are not too many already."""
+        if len(self.clients) >= CLIENTS or not _may_look(request):
+            return False
+        self.clients.add(request)
+        return True
+
+    def shutdown_request(self, request: Any) -> None:
+        self.clients.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        logger().exception("somebody who looked in could not be answered")
+
+
+def _may_look(client: socket.socket) -> bool:
+    """Return whether a client is of this user, or root; where that can be known.
+
+    Where it cannot, nobody else can enter the folder of the socket.
+    """
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    size = struct.calcsize("3i")
+    _, user, _ = struct.unpack(
+        "3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    )
+    return user in {os.geteuid(), 0}
+
+
+@final
+class _Client(socketserver.StreamRequestHandler):
+    timeout = PATIENCE
+
+    def handle(self) -> None:
+        try:
+            while line := self.rfile.readline(LONGEST + 1):
+                if len(line) > LONGEST:
+                    self._tell({"error": f"expected a question of at most {LONGEST} bytes"})
+                    return
+                for answer in answers(line):
+                    self._tell(answer)
+        except (OSError, ValueError):
+            pass  # it has gone, or says nothing; or its socket was closed here
+
+    def _tell(self, answer: dict[str, Any]) -> None:
+        self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+_changing = threading.Lock()
+_agent: Agent | None = None
+_is_told = False  # by the environment
+
+
+def _after_fork_in_child() -> None:
+    global _agent, _changing
+    _changing = threading.Lock()
+    if _agent is not None:
+        agent, _agent = _agent, None
+        agent.leave()
+    if _is_told:
+        serve_as_told()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

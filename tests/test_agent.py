@@ -1,0 +1,627 @@
+"""Looking into a program: what its agent answers, whom it lets in, and what the commands show."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from conftest import PATIENCE
+from crew import Puppet
+
+from fauxtp import (
+    ChildSpec,
+    GenServer,
+    Supervisor,
+    call,
+    cast,
+    cast_nowait,
+    in_thread,
+    send_nowait,
+)
+from fauxtp import __main__ as commands
+from fauxtp.observe import Agent, agent, client, places, serve
+from fauxtp.observe.answers import MOST, PIECE, answers
+from fauxtp.observe.client import Unreachable, Viewer, programs, viewer_of
+from fauxtp.observe.shown import circles, plain, table
+
+pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="it cannot fork")
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the sockets are, for this test; the path of one must be short."""
+    folder = Path(tempfile.mkdtemp(prefix="fx", dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def served() -> Iterator[Agent]:
+    with serve() as one:
+        yield one
+
+
+@contextmanager
+def looking(one: Agent) -> Iterator[Viewer]:
+    with Viewer(one.path) as viewer:
+        yield viewer
+
+
+class Busy(GenServer[Any, Any]):
+    """Waits in a handler, or blocks its event loop, until it is let go on."""
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        if request == "wait":
+            await self.waits_here()
+        elif callable(request):
+            request()
+        return state
+
+    async def waits_here(self) -> None:
+        await anyio.sleep_forever()
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        return await call(request, "anything", timeout=None), state
+
+
+class Application(Supervisor):
+    def child_specs(self) -> list[ChildSpec]:
+        return [ChildSpec(name, Busy, register_as=name, shutdown=0.01) for name in ("a", "b", "c")]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def application(request: pytest.FixtureRequest) -> Iterator[None]:
+    with in_thread(Application, register_as="app", backend=request.param):
+        yield
+
+
+def until(holds: Callable[[], Any]) -> Any:
+    """Return the first answer that is true; nobody tells when that is."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        answer = holds()
+        if answer:
+            return answer
+        time.sleep(0)
+    raise AssertionError("it never was")
+
+
+# What is answered
+
+
+@pytest.mark.usefixtures("application")
+def test_it_tells_of_each_process_what_it_does(served: Agent) -> None:
+    send_nowait("a", "one")
+    with looking(served) as viewer:
+        send_nowait("b", "two")
+        cast_nowait("a", "wait")
+        rows = {name: row for row in viewer.processes() for name in row["names"]}
+        assert set(rows) == {"app", "a", "b", "c"}
+        assert rows["app"]["supervisor"] is None
+        assert {rows[name]["supervisor"] for name in "abc"} == {rows["app"]["pid"]}
+        assert rows["app"]["children"] == 3
+        row = until(lambda: busy(viewer, "a"))
+        assert (row["class"], row["phase"], row["handling"]) == ("Busy", "running", "Cast 'wait'")
+        for message in range(3):
+            send_nowait("a", message)
+        assert viewer.processes("top", by="mailbox")[0]["names"] == ["a"]
+        assert viewer.processes("top", by="handler", most=1)[0]["names"] == ["a"]
+        assert viewer.processes("top", by="children", most=1)[0]["names"] == ["app"]
+        assert len(viewer.processes("top", by="monitors", most=2)) == 2
+
+
+def busy(viewer: Viewer, name: str) -> Any:
+    row = next(iter(viewer.ask("process", which=name)))["process"]
+    return row if row["handling"] is not None and row["stack"] else None
+
+
+@pytest.mark.usefixtures("application")
+def test_it_tells_where_a_handler_waits(served: Agent) -> None:
+    cast_nowait("a", "wait")
+    with looking(served) as viewer:
+        row = until(lambda: busy(viewer, "a"))
+        assert "waits_here" in [name for _, _, name in row["stack"]]
+        assert row["module"] == __name__
+        by_number = next(iter(viewer.ask("process", which=row["pid"])))["process"]
+        assert by_number["names"] == ["a"]
+        [one] = [row for row in viewer.processes("stacks") if row["names"] == ["a"]]
+        assert one["stack"] == row["stack"]
+
+
+@pytest.mark.usefixtures("application")
+def test_it_answers_while_an_event_loop_is_blocked(served: Agent) -> None:
+    blocked, may_go_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        blocked.set()
+        may_go_on.wait(PATIENCE)
+
+    cast_nowait("a", block)
+    assert blocked.wait(PATIENCE)
+    try:
+        with looking(served) as viewer:
+            assert viewer.processes("top", by="handler", most=1)[0]["names"] == ["a"]
+    finally:
+        may_go_on.set()
+
+
+@pytest.mark.anyio
+async def test_many_processes_are_told_of_in_pieces(served: Agent) -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(2 * PIECE + 1):
+            await Puppet.start(task_group=group)
+
+        def look() -> list[int]:
+            with looking(served) as viewer:
+                return [len(piece["processes"]) for piece in viewer.ask("processes")]
+
+        assert await anyio.to_thread.run_sync(look) == [PIECE, PIECE, 1, 0]
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_whom_is_told(served: Agent) -> None:
+    async with anyio.create_task_group() as group:
+        first = await Busy.start(task_group=group, register_as="first")
+        await Busy.start(task_group=group, register_as="second")
+        await cast("second", "wait")
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(lambda: call(first, "second", timeout=None))
+        await anyio.wait_all_tasks_blocked()
+
+        def look() -> dict[str, Any]:
+            with looking(served) as viewer:
+                return {row["names"][0]: row for row in viewer.processes()}
+
+        rows = await anyio.to_thread.run_sync(look)
+        assert rows["first"]["waiting_for"] == rows["second"]["pid"]
+        group.cancel_scope.cancel()
+
+
+# Whatever comes in has an answer, and does no harm
+
+HOSTILE = [
+    (b"\xff\xfe\n", "expected a question in JSON"),
+    (b"GET / HTTP/1.1\n", "expected a question in JSON"),
+    (b"[" * 50_000 + b"\n", "expected a question in JSON"),
+    (b"[]\n", 'expected an object that has "ask"'),
+    (b"{}\n", 'expected an object that has "ask"'),
+    (b'{"ask": 5}\n', 'expected an object that has "ask"'),
+    (b'{"ask": "eval"}\n', "expected one of program, processes, top, process, stacks, got 'eval'"),
+    (b'{"ask": "__class__"}\n', "expected one of program"),
+    (b'{"ask": "program", "more": 1}\n', "unexpected keyword argument"),
+    (b'{"ask": "process"}\n', "missing 1 required"),
+    (b'{"ask": "process", "which": [1]}\n', "the number of a PID, or a name"),
+    (b'{"ask": "process", "which": true}\n', "the number of a PID, or a name"),
+    (b'{"ask": "process", "which": ""}\n', "got ''"),
+    (b'{"ask": "process", "which": "nobody"}\n', "no living process 'nobody'"),
+    (b'{"ask": "process", "which": 99999999999999999999}\n', "no living process 9999"),
+    (b'{"ask": "top", "by": "name"}\n', "expected by to be one of mailbox, handler, "),
+    (b'{"ask": "top", "by": {}}\n', "expected by to be one of mailbox, handler, "),
+    (b'{"ask": "top", "most": 0}\n', f"expected most to be from 1 to {MOST}"),
+    (b'{"ask": "top", "most": 1e9}\n', "expected most to be from 1 to"),
+    (b'{"ask": "top", "most": true}\n', "expected most to be from 1 to"),
+    (b"x" * (agent.LONGEST + 1) + b"\n", f"expected a question of at most {agent.LONGEST} bytes"),
+]
+
+
+@pytest.mark.parametrize(("line", "told"), HOSTILE, ids=[str(number) for number in range(21)])
+def test_what_is_no_question_has_an_answer(served: Agent, line: bytes, told: str) -> None:
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(PATIENCE)
+        peer.connect(str(served.path))
+        peer.sendall(line)
+        answer = peer.makefile("rb").readline()
+    assert told in json.loads(answer)["error"]
+    with looking(served) as viewer:  # it goes on
+        assert viewer.program()["pid"] == os.getpid()
+
+
+def test_every_question_is_one_that_only_looks() -> None:
+    [answer] = answers(b'{"ask": "?"}')
+    assert answer["error"].startswith("expected one of program, processes, top, process, stacks,")
+
+
+def test_who_comes_when_there_are_enough_is_turned_away(served: Agent) -> None:
+    with ExitStack() as others:
+        viewers = [others.enter_context(looking(served)) for _ in range(agent.CLIENTS)]
+        for viewer in viewers:
+            viewer.program()  # each of them is served
+        with looking(served) as late, pytest.raises(Unreachable, match="enough others look in"):
+            late.program()
+
+    def served_again() -> bool:
+        try:
+            with looking(served) as viewer:
+                return bool(viewer.program())
+        except Unreachable:
+            return False
+
+    assert until(served_again)
+
+
+def test_who_goes_in_the_middle_harms_nobody(
+    served: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3 * agent.CLIENTS):
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(served.path))
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            try:
+                peer.sendall(b'{"ask": "stacks"}\n' * 100)
+            except BrokenPipeError:
+                pass  # it was turned away
+    until(lambda: not agent._agent or not agent._agent._server.clients)
+    with looking(served) as viewer:
+        assert viewer.program()
+    assert caplog.records == []
+
+
+# Who may look
+
+
+def test_nobody_else_can_reach_the_socket(served: Agent) -> None:
+    assert stat.S_IMODE(served.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(served.path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("how", ["open to others", "a link", "a file", "of somebody else"])
+def test_a_folder_that_is_not_ones_own_is_not_trusted(
+    how: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place / f"fauxtp-{os.geteuid()}"
+    if how == "a link":
+        (place / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to(place / "elsewhere")
+    elif how == "a file":
+        folder.touch(mode=0o600)
+    else:
+        folder.mkdir(mode=0o755 if how == "open to others" else 0o700)
+    if how == "of somebody else":
+        owner = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: owner)
+        folder.rename(place / f"fauxtp-{owner}")
+    with pytest.raises(PermissionError, match="to be a folder of user"):
+        serve()
+    assert list(places.reachable()) == []
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="nobody tells who asks")
+@pytest.mark.parametrize(("user", "may"), [(os.geteuid(), True), (0, True), (54_321, False)])
+def test_only_the_same_user_and_root_may_look(user: int, may: bool) -> None:
+    class Peer:
+        def getsockopt(self, *_: int) -> bytes:
+            return struct.pack("3i", 1, user, 1)
+
+    assert agent._may_look(Peer()) is may  # type: ignore[arg-type]
+
+
+# From its start to its end
+
+
+def test_there_is_one_until_it_is_closed() -> None:
+    one = serve()
+    with pytest.raises(RuntimeError, match="others can look in already"):
+        serve()
+    one.close()
+    one.close()
+    assert not one.path.exists()
+    with serve() as other:
+        assert other.path == one.path
+    assert all(thread.name != "fauxtp.observe" for thread in threading.enumerate())
+
+
+def test_who_still_looks_as_it_is_closed_is_told() -> None:
+    with serve() as one:
+        viewer = Viewer(one.path)
+        viewer.program()
+    with viewer, pytest.raises(Unreachable, match="does not answer"):
+        until(lambda: not viewer.program())
+
+
+@forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_process_has_none_and_leaves_its_parents_alone(served: Agent) -> None:
+    with looking(served) as viewer:
+        viewer.program()
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if agent._agent is None and served.path.exists() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert viewer.program()["pid"] == os.getpid()
+    with looking(served) as viewer:
+        assert viewer.program()["pid"] == os.getpid()
+
+
+def test_sockets_of_programs_that_have_ended_are_cleared_away(served: Agent, place: Path) -> None:
+    dead = served.path.with_name("999999.sock")
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(dead))
+    (served.path.parent / "notes.txt").touch()
+    assert list(programs()) == []  # nor is who looks among them
+    assert not dead.exists()
+    assert served.path.exists()
+
+
+@contextmanager
+def impostor(place: Path, *answers: bytes) -> Iterator[int]:
+    """Answer in place of an agent."""
+    folder = places.made_folder()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(places.socket_of(1, folder)))
+        listener.listen()
+
+        def serve_one() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1000)
+                for answer in answers:
+                    peer.sendall(answer)
+
+        thread = threading.Thread(target=serve_one)
+        thread.start()
+        yield 1
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            b'{"program": {"protocol": 9, "fauxtp": "9.9"}}\n',
+            "expected protocol 1, got 9: the .*9",
+        ),
+        (b"nonsense\n", "answers what is not understood here"),
+        (b"[1]\n", "answers what is not understood here"),
+        (b"", "does not answer"),
+        (b'{"error": "it is late"}\n', "it is late"),
+    ],
+)
+def test_an_agent_that_is_not_as_ours_is_told_of(place: Path, answer: bytes, told: str) -> None:
+    with (
+        impostor(place, answer) as pid,
+        viewer_of(pid) as viewer,
+        pytest.raises((Unreachable, ValueError), match=told),
+    ):
+        viewer.program()
+
+
+def test_an_agent_that_says_nothing_is_not_waited_for(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE", 0.01)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(places.socket_of(1, places.made_folder())))
+        listener.listen()
+        with viewer_of(1) as viewer, pytest.raises(Unreachable, match="timed out"):
+            viewer.program()
+
+
+# What the commands show
+
+PROGRAM = """
+import sys, anyio
+from fauxtp import *
+
+class Store(GenServer):
+    async def handle_cast(self, request, state):
+        await self.asks_the_database()
+    async def asks_the_database(self):
+        await anyio.sleep_forever()
+
+class Application(Supervisor):
+    def child_specs(self):
+        return [ChildSpec("store", Store, register_as="store\\x1b[2J", shutdown=0)]
+
+async def main():
+    async with anyio.create_task_group() as group:
+        await Application.start(task_group=group, register_as="app")
+        await cast("store\\x1b[2J", ("get", "secret"))
+        await anyio.sleep(0.01)
+        await send("store\\x1b[2J", "secret")
+        print("ready", flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+        group.cancel_scope.cancel()
+
+anyio.run(main, backend=sys.argv[1])
+"""
+
+
+@contextmanager
+def program(backend: str = "asyncio", switch: str = "look") -> Iterator[int]:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, backend],
+        env={**os.environ, "FAUXTP_OBSERVE": switch},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        yield running.pid
+        running.stdin.close()
+    assert running.returncode == 0
+
+
+def shows(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    commands.main(words)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_commands_look_into_a_program(
+    backend: str, capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    with program(backend) as pid:
+        assert f"{pid:>8}{2:>11}" in shows(capsys, "ps")
+        tree = shows(capsys, "tree").splitlines()
+        assert tree[0].startswith("Application 'app' <PID ")
+        assert tree[1].startswith("  Store 'store·[2J' <PID ")
+        assert "(1 waiting): Cast ('get', …) for " in tree[1]
+        top = shows(capsys, "top", "--once", "--pid", str(pid))
+        assert "2 processes, 2 names" in top
+        assert top.index("Store 'store") < top.index("Application 'app'")
+        stacks = shows(capsys, "stacks").splitlines()
+        assert any(line.endswith("in asks_the_database") for line in stacks)
+        info = shows(capsys, "info", "app")
+        assert "children: <PID " in info
+        everything = "\n".join([*tree, top, *stacks, info])
+        assert "\x1b" not in everything
+        dumped = shows(capsys, "dump")
+        assert "secret" not in everything + dumped  # what messages contain
+        dump = json.loads(dumped)
+        assert dump["program"]["pid"] == pid
+        assert [row["class"] for row in dump["processes"]] == ["Application", "Store"]
+        for words in (("ps",), ("tree",), ("top",), ("stacks",), ("info", "app")):
+            assert json.loads(shows(capsys, *words, "--json"))
+    assert list(place.glob("fauxtp-*/*")) == []  # it has taken its socket away
+
+
+def test_a_tree_is_shown_for_other_programs_to_draw(capsys: pytest.CaptureFixture[str]) -> None:
+    with program():
+        rows = json.loads(shows(capsys, "tree", "--as", "json"))
+        above, below = rows[0]["pid"], rows[1]["pid"]
+        assert f"p{above} -> p{below};" in shows(capsys, "tree", "--as", "dot")
+        assert f"p{above} --> p{below}" in shows(capsys, "tree", "--as", "mermaid")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("ps",), "no program lets itself be looked into"),
+        (("tree",), "no such program lets itself be looked into"),
+        (("info", "a", "--pid", "1"), r"no such program .* \(PID 1\)"),
+    ],
+)
+def test_where_there_is_nothing_to_see_it_is_said(
+    words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        commands.main(words)
+    assert ended.value.code == 1
+    assert re.search(told, capsys.readouterr().err)
+
+
+def test_who_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with program(), pytest.raises(SystemExit):
+        commands.main(("info", "nobody\x1b[2J"))
+    assert "no living process 'nobody" in capsys.readouterr().err
+
+
+def test_of_several_programs_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with program() as first, program() as second:
+        with pytest.raises(SystemExit):
+            commands.main(("tree",))
+        told = capsys.readouterr().err
+        assert "expected the PID of a program: one of" in told
+        assert all(str(pid) in told for pid in (first, second))
+        assert "Application" in shows(capsys, "tree", "--pid", str(second))
+
+
+def test_a_program_that_is_told_nothing_is_not_looked_into(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with program(switch="never"), pytest.raises(SystemExit):
+        commands.main(("ps",))
+
+
+def test_the_terminal_is_what_it_was_after_top(place: Path) -> None:
+    pty = pytest.importorskip("pty")
+    with program():
+        here, there = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "fauxtp", "top"], stdout=there, stderr=subprocess.PIPE
+        ) as top:
+            os.close(there)
+            seen = b""
+            while b"Application" not in seen:
+                seen += os.read(here, 10_000)
+            top.send_signal(signal.SIGINT)
+            assert top.stderr is not None
+            assert top.stderr.read() == b""
+        while b"\x1b[?25h" not in seen:
+            seen += os.read(here, 10_000)
+        os.close(here)
+    assert top.returncode == 0
+    assert seen.startswith(b"\x1b[?25l")
+
+
+@forks
+def test_a_process_that_such_a_program_forks_can_be_looked_into() -> None:
+    source = """
+import os, sys
+from fauxtp.observe import agent
+if os.fork() == 0:
+    print(agent._agent.path.stem == str(os.getpid()), flush=True)
+    sys.exit()
+os.wait()
+print(agent._agent.path.exists())
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", source],
+        env={**os.environ, "FAUXTP_OBSERVE": "look"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True\nTrue\n", "")
+
+
+def test_a_program_that_nobody_can_look_into_goes_on(place: Path) -> None:
+    (place / f"fauxtp-{os.geteuid()}").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", "import fauxtp; print('goes on')"],
+        env={**os.environ, "FAUXTP_OBSERVE": "look"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.stdout == "goes on\n"
+    assert "nobody can look in: expected " in done.stderr
+
+
+def test_who_waits_in_a_circle_is_found() -> None:
+    rows = [{"pid": pid, "waiting_for": to} for pid, to in ((1, 2), (2, 3), (3, 2), (4, None))]
+    assert circles(rows) == {2, 3}
+    assert circles([{"pid": 1, "waiting_for": 1}]) == {1}
+    assert circles([{"pid": 1, "waiting_for": 9}]) == set()
+
+
+def test_what_somebody_has_named_has_no_effect_on_the_terminal() -> None:
+    assert plain("\x1b]0;title\x07\u202etxt\r\n\x9b") == "·]0;title··txt···"
+    row = {
+        "pid": 1,
+        "names": ["\x1b[31mred"],
+        "class": "\x1b[2J",
+        "phase": "running",
+        "mailbox": 0,
+        "handling": "'\x07'",
+        "handling_for": 3.0,
+        "waiting_for": None,
+        "children": 0,
+    }
+    assert "\x1b" not in "".join(table([row], 80))
+    assert all(len(line) <= 40 for line in table([row], 40))
