@@ -83,6 +83,7 @@ bench: $(VENV)/test
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.timers
 	$(BIN)/python -m bench.groups
+	$(BIN)/python -m bench.names
 
 # AGAINST names a commit; what is here may be committed or not.
 AGAINST := HEAD

@@ -31,4 +31,7 @@ cdef class Registry:
     cdef dict _channels
     cdef unsigned long long _followings
     cdef dict _watchers
+    cdef bint _watched
+    cdef list _touched
+    cdef object _order
     cdef object __weakref__

@@ -11,6 +11,7 @@ __all__ = [
     "News",
     "Ref",
     "Registry",
+    "count",
     "default",
     "groups",
     "members",
@@ -24,6 +25,7 @@ __all__ = [
 
 default: Registry
 
+def count(prefix: str = "") -> int: ...
 def groups(prefix: str = "") -> list[str]: ...
 def members(group: str, /) -> tuple[PID, ...]: ...
 def register(name: str, /, pid: PID) -> bool: ...

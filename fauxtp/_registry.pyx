@@ -27,6 +27,10 @@ costs no table at all. The first registry that names a PID becomes its home. A s
 keeps the names of such a guest in a dict of its own. What groups a PID is in, each registry
 keeps in a dict.
 
+Whoever asks for the names that begin with some text lets a large table keep them in order, as
+`OrderedNames`, which is never changed, and a list of the names that came or went since. When they
+are asked for again, another `OrderedNames` is made of both. Who never asks pays nothing.
+
 A group is read as a tuple that stands in a table of its own until the group changes: so a read
 is a look-up. Under the lock such a tuple is never out of date, so where it is dropped, all that
 it holds is held by the group, or by who takes it out of that.
@@ -52,6 +56,7 @@ __all__ = [
     "News",
     "Ref",
     "Registry",
+    "count",
     "default",
     "groups",
     "members",
@@ -159,6 +164,7 @@ cdef extern from "Python.h":
     list PyDict_Keys(object table)
     list PyDict_Values(object table)
     tuple PyList_AsTuple(list items)
+    int PyList_Append(object items, object item) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     void PyErr_Clear() noexcept
 
@@ -169,6 +175,8 @@ cdef uint64_t _created = 0  # registries, ever
 cdef uint64_t _followed = 0  # groups that somebody has begun to follow, ever
 cdef Py_ssize_t CHUNK = 1 << 15  # names that are copied in one go, in well under a millisecond
 cdef Py_ssize_t ALL = -1
+FEW = 1000  # names: it is quicker to look at all than to keep them in order
+cdef Py_ssize_t TOUCHED = 1000  # names that may be touched, beside half of them
 _watch_lock = threading.RLock()  # of those who watch and unwatch, who may run Python code
 _registries = weakref.WeakValueDictionary()  # every living Registry, for retire()
 
@@ -482,7 +490,19 @@ cdef Outcome _enter(Registry registry, str name, PID pid, dict spare) noexcept:
         _disclaim(registry, name, pid)
         return NO_MEMORY
     registry._changes += 1
+    if registry._touched is not None:
+        _touch(registry, name)
     return DONE
+
+
+cdef void _touch(Registry registry, str name) noexcept:
+    """Note that `name` has come or gone; if that is too much to note, keep no order any more."""
+    cdef Py_ssize_t most = TOUCHED + len(registry._table) // 2
+    if PyList_Append(registry._touched, name) < 0:
+        PyErr_Clear()
+        registry._touched = None
+    elif len(registry._touched) > most:
+        registry._touched = None
 
 
 cdef PID _leave(Registry registry, str name, PID expected):
@@ -494,6 +514,8 @@ cdef PID _leave(Registry registry, str name, PID expected):
     PyDict_DelItem(registry._table, name)
     _disclaim(registry, name, holder)
     registry._changes += 1
+    if registry._touched is not None:
+        _touch(registry, name)
     return holder
 
 
@@ -525,11 +547,17 @@ cdef void _take_all(Registry registry, PID pid) noexcept:
         PyDict_DelItem(registry._guests, pid)
     if type(names) is dict:
         while PyDict_Next(names, &at, &name, NULL):
-            PyDict_DelItem(registry._table, <object>name)
+            _drop(registry, <str>name)
     elif names is not None:
-        PyDict_DelItem(registry._table, names)
+        _drop(registry, <str>names)
     if names is not None:
         registry._changes += 1
+
+
+cdef void _drop(Registry registry, str name) noexcept:
+    PyDict_DelItem(registry._table, name)
+    if registry._touched is not None:
+        _touch(registry, name)
 
 
 cdef object _known(Registry registry, PID pid):
@@ -752,6 +780,68 @@ cdef bint _copy_chunk(Registry registry, uint64_t seen, Py_ssize_t *at, list nam
     return not room
 
 
+cdef object _order(Registry registry):
+    """Return the names in order, as they are at this moment; None if that is not worth it."""
+    cdef list touched, fresh
+    cdef Py_ssize_t count
+    if len(registry._table) <= FEW:
+        return None
+    from fauxtp._base import ordered_names
+
+    for _ in range(ordered_names.PATIENCE):
+        with _lock:
+            order, touched = registry._order, registry._touched
+            count = 0 if touched is None else len(touched)
+        if touched is None:
+            _begin_order(registry)
+        elif order is None or not count:
+            return order  # none, while another thread makes it
+        else:
+            order = order.changed(touched[:count], registry._table)
+            if _have_order(registry, order, touched, touched[count:], count):
+                return order
+    return None
+
+
+cdef _begin_order(Registry registry):
+    """Keep the names in order from now on."""
+    cdef list touched = []
+    cdef bint begun
+    before = order = None
+    with _lock:
+        begun = registry._touched is None
+        if begun:
+            before, registry._order = registry._order, None
+            registry._touched = touched
+    if begun:
+        from fauxtp._base import ordered_names
+
+        try:
+            order = ordered_names.OrderedNames.of(_snapshot(registry))  # what is touched meanwhile is noted
+        finally:
+            _have_order(registry, order, touched, None, 0)
+
+
+cdef bint _have_order(Registry registry, order, list touched, list rest, Py_ssize_t count):
+    """Keep `order`, which knows `count` names of those `touched`; return whether that is all.
+
+    Without `rest`, what else was touched, it is the first; None says that there is none.
+    """
+    cdef bint right
+    before = None
+    with _lock:
+        right = registry._touched is touched
+        if rest is not None:
+            right = right and len(touched) == count + len(rest)
+        if right:
+            before, registry._order = registry._order, order  # the one before goes after the lock
+            if order is None:
+                registry._touched = None
+            elif rest is not None:
+                registry._touched = rest
+    return right and not rest
+
+
 cdef list _beginning_with(str prefix, list names):
     cdef list chosen = []
     cdef Py_ssize_t at
@@ -914,7 +1004,7 @@ cdef class Registry:
             spare = {}
             with _lock:
                 outcome = _enter(self, key, owner, spare)
-        if outcome is DONE and self._watchers:
+        if outcome is DONE and self._watched and self._watchers:
             known = _watching(self._watchers, key)
             if known is not None:
                 tell_all(PyDict_Values(known), owner)
@@ -968,8 +1058,28 @@ cdef class Registry:
         ['pipeline:processor:1', 'pipeline:processor:2']
         """
         cdef str start = _plain(prefix, "prefix")
+        order = _order(self) if start else None
+        if order is not None and order.are_few(start):
+            return order.beginning_with(start)
         names = _snapshot(self)
         return _beginning_with(start, names) if start else names
+
+    def count(self, prefix=""):
+        """Return how many names begin with `prefix`.
+
+        Raises `TypeError` if `prefix` is no str.
+
+        >>> registry = Registry()
+        >>> for name in ("kvstore", "pipeline:processor:1", "pipeline:processor:2"):
+        ...     assert registry.register(name, PID())
+        >>> registry.count(), registry.count("pipeline:")
+        (3, 2)
+        """
+        cdef str start = _plain(prefix, "prefix")
+        if not start:
+            return len(self._table)
+        order = _order(self)
+        return len(_beginning_with(start, _snapshot(self))) if order is None else order.count(start)
 
     def names(self, pid, /):
         """Return the names of `pid` in this registry, in the order in which it got them.
@@ -1053,6 +1163,7 @@ cdef class Registry:
         """
         cdef str key = _name(name)
         _callable(callback, "callback")
+        self._watched = True
         with _left_by_nobody(_watch_lock):
             while _begin_watch(self._watchers, key, callback) is AGAIN:
                 pass
@@ -1254,6 +1365,7 @@ register = default.register
 unregister = default.unregister
 whereis = default.whereis
 registered = default.registered
+count = default.count
 members = default.members
 groups = default.groups
 

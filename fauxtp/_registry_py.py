@@ -24,16 +24,20 @@ import weakref
 from collections.abc import Callable, Iterator
 from itertools import chain, compress, repeat
 from types import BuiltinMethodType, FunctionType, MethodType
-from typing import Any, NoReturn, Self, final
+from typing import TYPE_CHECKING, Any, NoReturn, Self, final
 
 from fauxtp._base.errors import NoProcess
 from fauxtp._base.tell_all import tell_all
+
+if TYPE_CHECKING:
+    from fauxtp._base.ordered_names import OrderedNames
 
 __all__ = [
     "PID",
     "News",
     "Ref",
     "Registry",
+    "count",
     "default",
     "groups",
     "members",
@@ -46,6 +50,8 @@ __all__ = [
 ]
 
 PATIENCE = 100  # tries to do in one step what others keep changing
+FEW = 1000  # names: it is quicker to look at all than to keep them in order
+TOUCHED = 1000  # names that may be touched, beside half of them
 
 _serials = itertools.count(1)
 _registries: weakref.WeakValueDictionary[int, Registry] = weakref.WeakValueDictionary()
@@ -197,6 +203,11 @@ def _number(callback: Callable[[PID], object]) -> int:
     return id(callback)
 
 
+def _beginning_with(prefix: str, names: list[str]) -> list[str]:
+    # No closure: where there is no memory for one, CPython 3.11 keeps the arguments for ever.
+    return list(compress(names, map(str.startswith, names, repeat(prefix))))
+
+
 def _callable(callback: object, parameter: str) -> None:
     if not callable(callback):
         raise _unexpected(parameter, "function", callback)
@@ -271,11 +282,15 @@ class Registry:
         "_memberships",
         "_moves",
         "_names",
+        "_order",
         "_table",
+        "_touched",
         "_watchers",
     )
     _table: dict[str, PID]
     _names: dict[PID, dict[str, None]]  # in order
+    _order: OrderedNames | None  # the names, but for those touched since
+    _touched: list[str] | None  # the names that have come or gone since, if there is an order
     _groups: dict[str, _Group]
     _memberships: dict[PID, dict[str, None]]
     _channels: dict[str, _Channel]  # of the groups that somebody follows
@@ -286,6 +301,7 @@ class Registry:
         self = object.__new__(cls)
         self._table = {}
         self._names = {}
+        self._order, self._touched = None, None
         self._groups = {}
         self._memberships = {}
         self._channels = {}
@@ -314,14 +330,16 @@ class Registry:
         table, names = self._table, self._names
         with _left_by_nobody(_lock):
             done = False
+            note, none = [name], list[str]()  # for the names that were touched
             try:
                 while name not in table and not pid._exited:
                     mine = names.setdefault(pid, {})
-                    if name not in table and not pid._exited and pid in names and names[pid] is mine: mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
+                    if name not in table and not pid._exited and pid in names and names[pid] is mine: log = self._touched; to = none if log is None else log; to += note; mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
             except MemoryError:
                 if name in names.get(pid, ()) and self._table.get(name) is not pid:
                     del names[pid][name]  # it was to be there first
                 raise
+            self._forget_order(self._touched)
         if not done and pid._exited:
             raise NoProcess(pid)
         if done and name in self._watchers:
@@ -348,9 +366,11 @@ class Registry:
         table, names = self._table, self._names
         holder = None
         with _left_by_nobody(_lock):
-            if name in table and (expected is None or table[name] is expected): holder = table[name]; del table[name], names[holder][name]  # fmt: skip # noqa: E501, E701, E702
+            note, none = [name], list[str]()
+            if name in table and (expected is None or table[name] is expected): log = self._touched; to = none if log is None else log; to += note; holder = table[name]; del table[name], names[holder][name]  # fmt: skip # noqa: E501, E701, E702
             if holder is not None:
                 self._tidy(holder)
+                self._forget_order(self._touched)
         return holder is not None
 
     def whereis(self, name: str, /) -> PID | None:
@@ -381,8 +401,80 @@ class Registry:
         ['pipeline:processor:1', 'pipeline:processor:2']
         """
         start = _plain(prefix, "prefix")
+        order = self._in_order() if start else None
+        if order is not None and order.are_few(start):
+            return order.beginning_with(start)
         names = list(self._table)
-        return [name for name in names if name.startswith(start)] if start else names
+        return _beginning_with(start, names) if start else names
+
+    def count(self, prefix: str = "") -> int:
+        """Return how many names begin with `prefix`.
+
+        Raises `TypeError` if `prefix` is no str.
+
+        >>> registry = Registry()
+        >>> for name in ("kvstore", "pipeline:processor:1", "pipeline:processor:2"):
+        ...     assert registry.register(name, PID())
+        >>> registry.count(), registry.count("pipeline:")
+        (3, 2)
+        """
+        start = _plain(prefix, "prefix")
+        if not start:
+            return len(self._table)
+        order = self._in_order()
+        if order is not None:
+            return order.count(start)
+        return len(_beginning_with(start, list(self._table)))
+
+    def _in_order(self) -> OrderedNames | None:
+        """Return the names in order, as they are at this moment; None if that is not worth it."""
+        if len(self._table) <= FEW:
+            return None
+        from fauxtp._base import ordered_names  # noqa: PLC0415  (seldom needed)
+
+        for _ in range(ordered_names.PATIENCE):
+            with _left_by_nobody(_lock):
+                order, touched = self._order, self._touched
+            if touched is None:
+                self._begin_order()
+                continue
+            known = touched[:]
+            if order is None or not known:
+                return order  # none, while another thread makes it
+            order = order.changed(known, self._table)
+            if self._have_order(order, touched, known):
+                return order
+        return None
+
+    def _begin_order(self) -> None:
+        """Keep the names in order from now on."""
+        touched: list[str] = []
+        with _left_by_nobody(_lock):
+            if self._touched is None: self._order = None; self._touched = touched  # fmt: skip # noqa: E701, E702
+        if self._touched is not touched:
+            return
+        from fauxtp._base.ordered_names import OrderedNames  # noqa: PLC0415
+
+        order = None
+        try:
+            order = OrderedNames.of(list(self._table))  # what is touched meanwhile is noted
+        finally:
+            with _left_by_nobody(_lock):
+                if self._touched is touched: self._order = order; self._touched = touched if order else None  # fmt: skip # noqa: E501, E701, E702
+
+    def _have_order(self, order: OrderedNames, touched: list[str], known: list[str]) -> bool:
+        """Keep `order`, which knows of those `touched` so many; return whether that is all."""
+        with _left_by_nobody(_lock):
+            there = touched[:]
+            rest, done = there[len(known) :], False
+            if self._touched is touched and touched == there: self._order = order; self._touched = rest; done = True  # fmt: skip # noqa: E501, E701, E702
+        return done and not rest
+
+    def _forget_order(self, touched: list[str] | None) -> None:
+        """Keep no order any more, if too many names were touched since somebody asked for it."""
+        if touched is None or len(touched) <= TOUCHED + len(self._table) // 2:
+            return
+        if self._touched is touched: self._order = None; self._touched = None  # fmt: skip # noqa: E701, E702
 
     def names(self, pid: PID, /) -> list[str]:
         """Return the names of `pid` in this registry, in the order in which it got them.
@@ -410,13 +502,15 @@ class Registry:
         owner = _pid(pid)
         names: list[str] = []
         nothing: list[object] = []
+        none: list[str] = []
         with _left_by_nobody(_lock):
             mine = self._names.get(owner, {})
             # The iterators will see what `names` holds by then; what they drop is not kept.
             drops = chain(map(self._table.pop, names), map(mine.pop, names))
             unseen = compress(drops, repeat(False))
-            names += mine; nothing += unseen  # fmt: skip # noqa: E702
+            names += mine; log = self._touched; to = none if log is None else log; to += names; nothing += unseen  # fmt: skip # noqa: E501, E702
             self._tidy(owner)
+            self._forget_order(self._touched)
         return names
 
     def transfer(self, name: str, /, holder: PID, successor: PID) -> bool:
@@ -586,7 +680,7 @@ class Registry:
         """
         start = _plain(prefix, "prefix")
         groups = list(self._groups)
-        return [group for group in groups if group.startswith(start)] if start else groups
+        return _beginning_with(start, groups) if start else groups
 
     def follow(
         self, group: str, listener: Callable[[], object], /
@@ -685,7 +779,7 @@ class Registry:
         seen, done, missing = self._moves, False, _Group()
         ones, members, alone, channels, news, listeners = [], [], [], [], [], []
         nothing: list[object] = []
-        for group in list(self._memberships.get(pid, ())):  # no comprehension: 3.11 leaks cells
+        for group in list(self._memberships.get(pid, ())):
             one, channel = self._groups.get(group, missing), self._channels.get(group)
             ones.append(one)
             members.append(one.members)
@@ -746,6 +840,7 @@ register = default.register
 unregister = default.unregister
 whereis = default.whereis
 registered = default.registered
+count = default.count
 members = default.members
 groups = default.groups
 

@@ -21,7 +21,7 @@ from hostile import effort
 from twins_of import FORMS, form_of
 
 import fauxtp
-from fauxtp._base import switches
+from fauxtp._base import ordered_names, switches
 from fauxtp.testing.simulation import COUNTS
 
 PATIENCE = 60.0  # seconds until a test's own process counts as hung
@@ -119,6 +119,15 @@ def compiled() -> ModuleType:
     if "compiled" not in FORMS:
         pytest.skip("FAUXTP_EXTENSIONS is never")
     return importlib.import_module("fauxtp._registry")
+
+
+@pytest.fixture
+def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few names are kept in order, too, as those of a large table are when they are asked for."""
+    for form in FORMS:
+        monkeypatch.setattr(form_of("registry", form), "FEW", 0)
+    monkeypatch.setattr(ordered_names, "SCARCE", 1)
+    monkeypatch.setattr(ordered_names, "SIZE", 4)
 
 
 Call = Callable[[], object]

@@ -57,7 +57,7 @@ def outcome(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 METHODS = [
     *("register", "unregister", "whereis", "registered", "names", "release"),
-    *("join", "leave", "members", "groups"),
+    *("join", "leave", "members", "groups", "count"),
 ]
 
 

@@ -63,6 +63,7 @@ def registering(number: int, chance: random.Random) -> None:
     twin.default.transfer(name, pid, twin.PID())
     twin.default.watch(name, ignore)
     twin.registered("storm:")
+    assert twin.count(f"own:{number}") <= 1
     twin.unregister(name)
     twin.default.unwatch(name, ignore)
     twin.default.join(name, pid)
@@ -141,6 +142,7 @@ def work_in_child(number: int, seed: int) -> None:
     walk.walk(twin, twin.Registry(), STEPS, f"{seed} {number}")
     twin.default.watch("child", ignore)
     assert twin.default.unwatch("child", ignore)
+    assert twin.registered("storm:") == [it for it in twin.registered() if it[:6] == "storm:"]
     mortal = twin.PID()
     assert twin.default.join("child", mortal)
     assert twin.members("child") == (mortal,)

@@ -39,6 +39,8 @@ class Scene:
         self.hear, self.hear_too = self.heard.append, self.heard_too.append
         for name in names:
             self.registry.register(name, self.old)
+        if "also" in names:
+            self.registry.registered("a")  # from now on they are kept in order
         for name in names:
             self.registry.join(name, self.old)
         self.followed = [self.registry.follow("kvstore", bool)]
@@ -61,6 +63,7 @@ class Scene:
         registry, pids = self.registry, (self.old, self.new)
         seen = [
             registry.registered(),
+            registry.registered("k"),
             [self.title(registry.whereis(name)) for name in registry],
             [registry.names(pid) for pid in pids],
             [[self.title(pid) for pid in heard] for heard in (self.heard, self.heard_too)],
@@ -103,6 +106,7 @@ OPERATIONS: dict[str, Callable[[Scene], Any]] = {
     "names": lambda at: at.registry.names(at.old),
     "whereis": lambda at: at.registry.whereis("kvstore"),
     "registered": lambda at: at.registry.registered("k"),
+    "count": lambda at: at.registry.count("k"),
     "iterate": lambda at: list(at.registry),
     "join": lambda at: at.registry.join("kvstore", at.new),
     "join, old": lambda at: at.registry.join("kvstore", at.old),

@@ -45,6 +45,13 @@ class Subject:
         registry.registered(), registry.registered("h"), list(registry), repr(registry)
         "held" in registry, len(registry), registry.members("held"), registry.groups("h")
 
+    def in_order(self) -> None:
+        name = f"held:{next(self.numbers)}"
+        self.registry.register(name, self.other)
+        assert self.registry.count("held:") == len(self.registry.registered("held:")) == 1
+        self.registry.unregister(name)
+        assert self.registry.registered("held") == ["held"]
+
     def one_name(self) -> None:
         self.registry.register("new", self.other)
         self.registry.unregister("new")
@@ -166,6 +173,7 @@ class Subject:
 
 OPERATIONS: list[Callable[[Subject], None]] = [
     Subject.look,
+    Subject.in_order,
     Subject.one_name,
     Subject.fresh_name,
     Subject.names_of_a_guest,

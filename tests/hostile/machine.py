@@ -140,6 +140,7 @@ class Machine(RuleBasedStateMachine):
     @rule(dice=thrown)
     def registered(self, dice: Dice) -> None:
         self.ask(dice, "registered", dice.choice(PREFIXES))
+        self.ask(dice, "count", dice.choice(PREFIXES))
 
     @rule(dice=thrown)
     def names(self, dice: Dice) -> None:

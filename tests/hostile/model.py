@@ -72,6 +72,9 @@ class Registry:
         start = a_str(prefix, "prefix")
         return [name for name in self.entries if name.startswith(start)]
 
+    def count(self, prefix: str = "") -> int:
+        return len(self.registered(prefix))
+
     def names(self, pid: PID, /) -> list[str]:
         pid = a_pid(pid)
         mine = [entry for entry in self.entries.values() if entry.pid is pid]

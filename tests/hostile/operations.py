@@ -40,6 +40,10 @@ class Place:
             self.registry.join("group:0", pid)
         self.followed = self.registry.follow("group:0", bool)
         self.registry.follow("followed", bool)
+        if size % 2:  # names that are kept in order; of the others, nobody has asked so far
+            self.registry.registered("name")
+            self.elsewhere.registered("else")
+            self.registry.register("touched", self.many)
         self.heard: list[Any] = []
         for number in range(size):
             self.registry.watch("watched", self.heard.append)
@@ -52,6 +56,7 @@ class Place:
                 registry.registered(),
                 [self.pids.index(registry.whereis(name)) for name in registry],
                 [registry.names(pid) for pid in self.pids],
+                registry.registered("n") == [one for one in registry if one[0] == "n"],
                 [
                     (group, [pid in registry.members(group) for pid in self.pids])
                     for group in registry.groups()
@@ -100,6 +105,8 @@ OPERATIONS: dict[str, Callable[[Place], object]] = {
     "iteration": lambda at: [*at.registry],
     "registered": lambda at: at.registry.registered(),
     "registered, prefix": lambda at: at.registry.registered("name"),
+    "registered, once more": lambda at: at.elsewhere.registered("else"),
+    "count": lambda at: at.registry.count("name"),
     "names": lambda at: at.registry.names(at.many),
     "names, of a guest": lambda at: at.registry.names(at.guest),
     "release": lambda at: at.registry.release(at.many),

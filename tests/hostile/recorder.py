@@ -17,7 +17,7 @@ from hostile.linear import Event, NotLinear, explain
 
 NAMES = ["kvstore", "shard:1", "shard:2"]
 PIDS = 4
-SEVERAL = ("release", "names", "registered")  # whose answer concerns every name
+SEVERAL = ("release", "names", "registered", "in order")  # whose answer concerns every name
 OPERATIONS = [
     *["join"] * 3,
     *["leave"] * 2,
@@ -30,6 +30,7 @@ OPERATIONS = [
     "release",
     "names",
     "registered",
+    "in order",
 ]
 
 
@@ -58,6 +59,7 @@ class Recorder:
             "transfer": one.transfer,
             "whereis": lambda name, pid, _: one.whereis(name),
             "registered": lambda name, pid, _: one.registered(),
+            "in order": lambda name, pid, _: one.registered("k") + one.registered("shard:"),
             "names": lambda name, pid, _: one.names(pid),
             "release": lambda name, pid, _: one.release(pid),
             "retire": lambda name, pid, _: twin.retire(pid),
@@ -81,6 +83,8 @@ class Recorder:
             is_there = answer is not None and self.pids[number] in answer
             seen = Event(begin, end, "registered", number, None, is_there)
             self.seen[member(name, number)].append(seen)
+        if operation == "in order":
+            operation = "registered"
         for each in NAMES if operation in SEVERAL else ():
             self.seen[each].append(Event(begin, end, operation, pid, None, each in answer))
         for each in self.seen if operation == "retire" else ():

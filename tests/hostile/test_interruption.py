@@ -8,6 +8,8 @@ import pytest
 
 from hostile import broken, effort, interruption
 
+pytestmark = pytest.mark.usefixtures("in_order")
+
 
 @pytest.mark.parametrize("way", ["lines", "calls", "collections"])
 def test_whoever_comes_in_comes_before_or_after(twin: Any, way: str) -> None:

@@ -21,6 +21,8 @@ from hostile import broken, effort, programs
 from hostile.linear import FREE, Event, NotLinear, after, explain
 from hostile.recorder import Recorder, contend, switching
 
+pytestmark = pytest.mark.usefixtures("in_order")
+
 TESTS = Path(__file__).parents[1]
 THREADS, OPERATIONS = 4, 50
 ROUNDS = effort.times(200, 1_000_000 // (THREADS * OPERATIONS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from fauxtp._base import ordered_names
 from hostile import broken
 
 
@@ -14,6 +15,10 @@ def short_name(twin: Any) -> str:
 
 
 def find_twin(name: str) -> Any:
+    """Return an implementation for a program, in which few names are kept in order, too."""
+    ordered_names.SCARCE = 1
     if name.startswith("_registry"):
-        return importlib.import_module(f"fauxtp.{name}")
+        twin = importlib.import_module(f"fauxtp.{name}")
+        setattr(twin, "FEW", 0)  # noqa: B010
+        return twin
     return broken.Broken(getattr(broken, name))
