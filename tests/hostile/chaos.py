@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from fauxtp import processes, registered, tree
+from fauxtp import groups, processes, registered, tree
 from hostile.chaos_faults import Injector, end_the_hung
 from hostile.chaos_load import Caller
 from hostile.chaos_postbox import Postbox
@@ -189,6 +189,8 @@ def nothing_left(world: World, threads: set[threading.Thread]) -> None:
         world.fault(f"processes are left: {processes()}")
     if registered():
         world.fault(f"names are left: {registered()}")
+    if groups():
+        world.fault(f"groups are left: {groups()}")
     for thread in set(threading.enumerate()) - threads:
         thread.join(1.0)  # those that have said that they are done
         if thread.is_alive():

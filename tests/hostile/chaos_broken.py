@@ -27,6 +27,7 @@ from fauxtp._core import process
 from fauxtp._core.queue import Queue
 from fauxtp._messaging import sending as messaging
 from fauxtp._supervision.child import ChildDown
+from fauxtp._supervision.dynamic_supervision import Down as PoolDown
 from hostile.chaos import run
 from hostile.chaos_letter import Letter
 from hostile.chaos_world import World
@@ -124,6 +125,10 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
         "somebody waits for ever|lost sight of a child|did not give up",
     ),
     "is not started again": (partial(drops_one, ChildDown), "does not come back"),
+    "is not started again by its pool": (
+        partial(drops_one, PoolDown),
+        "does not come back|lost sight of a child",
+    ),
     "does not hear of a death": (
         partial(drops_one, Down, one_in=3),
         "has not heard of the deaths",

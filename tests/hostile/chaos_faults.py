@@ -19,11 +19,12 @@ from fauxtp import (
     restart_child,
     start_child,
     terminate_child,
+    whereis,
 )
 from hostile.chaos_letter import How, Order
 from hostile.chaos_post import Boom, post
 from hostile.chaos_servers import Server
-from hostile.chaos_tree import GIVES_UP_AFTER
+from hostile.chaos_tree import GIVES_UP_AFTER, pooled
 from hostile.chaos_world import World
 
 __all__ = ["Injector", "end_the_hung", "parent_of"]
@@ -35,6 +36,11 @@ FLOOD = 8  # letters at once, more than a bounded mailbox takes
 def parent_of(name: str) -> str:
     """Return the name of the supervisor of a server or a branch."""
     return name.rpartition(":")[0]
+
+
+def is_pool(name: str) -> bool:
+    """Return whether a supervisor is one whose children are known by their PIDs."""
+    return name.endswith(":pool")
 
 
 def end_the_hung(world: World, after: float) -> None:
@@ -109,6 +115,9 @@ class Injector:
         await self.stop_and_start(self.random.choice(self.world.limbs))
 
     async def stop_and_start(self, name: str) -> None:
+        if is_pool(parent_of(name)):
+            await self.replace(name)
+            return
         try:
             await terminate_child(parent_of(name), name)
         except FauxtpError:
@@ -127,6 +136,22 @@ class Injector:
             else:
                 return
 
+    async def replace(self, name: str) -> None:
+        """Stop a server of a pool, and let the pool have another of that name."""
+        pool, pid = parent_of(name), whereis(name)
+        while True:
+            try:
+                if pid is not None:
+                    await terminate_child(pool, pid)
+                    pid = None
+                await start_child(pool, pooled(self.world, name))
+            except (ValueError, NoProcess, NoChild):
+                return  # somebody was quicker; or the pool is new, and takes it in
+            except (FauxtpError, Boom):
+                await checkpoint()
+            else:
+                return
+
     async def guest(self) -> None:
         """Add a child that nobody counts on, let it work, and see it go."""
         self.world.inject("guest")
@@ -134,14 +159,16 @@ class Injector:
         limb = self.random.choice(self.world.limbs)
         name = f"{limb}:guest:{self.name}:{self.guests}"
         restart = self.random.choice((RestartType.TEMPORARY, RestartType.TRANSIENT))
+        if is_pool(limb):
+            restart = RestartType.TEMPORARY
         order = self.random.choice((Order.WORK, Order.STOP, Order.CRASH))
         arguments = (self.world, name)
         spec = ChildSpec(name, Server, arguments, restart=restart, register_as=name)
         try:
-            await start_child(limb, spec)
+            pid = await start_child(limb, spec)
             await post(self.world.letter(self.sender, name, How.CALL, order), 0.05)
             exit(name, "kill")
-            await terminate_child(limb, name)
+            await terminate_child(limb, pid if is_pool(limb) else name)
             await delete_child(limb, name)
         except (FauxtpError, ValueError, Boom):
             pass  # it has gone by itself, or its supervisor has

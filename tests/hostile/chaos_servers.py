@@ -19,6 +19,7 @@ from fauxtp import (
     GenServer,
     ReceiveTimeout,
     Stop,
+    join,
     link,
     reply,
 )
@@ -27,7 +28,7 @@ from hostile.chaos_letter import Answer, Event, How, Letter, Order
 from hostile.chaos_post import Boom, post
 from hostile.chaos_world import World
 
-__all__ = ["KINDS", "Bounded", "Clerk", "Server", "Trapper"]
+__all__ = ["KINDS", "SERVERS", "Bounded", "Clerk", "Server", "Trapper"]
 
 INIT_FAILS, INIT_HANGS, INIT_SLOW = 0.003, 0.001, 0.02
 TERMINATE_FAILS = TERMINATE_HANGS = 0.005
@@ -46,6 +47,9 @@ async def hang(world: World, actor: Actor) -> NoReturn:
     raise AssertionError("an event that nobody sets")
 
 
+SERVERS = "servers"  # the group that all of them are in, of both trees
+
+
 class Deeds(Actor):
     """What all of the servers have in common: mishaps, and what an order means."""
 
@@ -61,6 +65,7 @@ class Deeds(Actor):
         assert process is not None
         self.world.witness(process)
         self.world.witness(process.mailbox)
+        join(SERVERS)
         if self.world.mishap(INIT_SLOW):
             await self.dawdle()
         if self.world.mishap(INIT_HANGS):

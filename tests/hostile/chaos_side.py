@@ -19,6 +19,7 @@ from fauxtp import (
     NoProcess,
     ProcessExited,
     exit,
+    members,
     tree,
     wait_exit,
     wait_registered,
@@ -28,6 +29,7 @@ from fauxtp import (
 from hostile.chaos_faults import end_the_hung
 from hostile.chaos_letter import Event, How, Order
 from hostile.chaos_post import post
+from hostile.chaos_servers import SERVERS
 from hostile.chaos_tree import Root
 from hostile.chaos_world import World
 
@@ -133,7 +135,9 @@ class Side:
     async def _answers(self, name: str) -> bool:
         letter = self.world.letter(self.sender, name, How.CALL, Order.WORK)
         await post(letter, 0.1)
-        return any(event is Event.ANSWERED for _, event, _ in letter.notes)
+        if not any(event is Event.ANSWERED for _, event, _ in letter.notes):
+            return False
+        return name in self.world.spared or whereis(name) in members(SERVERS)
 
     async def see_one_give_up(self) -> None:
         """Let a branch have too many restarts; see that its supervisor starts it again."""

@@ -5,20 +5,35 @@ a                           a root; the other tree, in the other event loop, is 
     a:one, a:rest, a:all    supervisors of each strategy, and below each of them
         a:one:one, …        … again, of ten servers each: a:one:one:0, …
         a:one:fragile       one that gives up after a few crashes
+        a:one:pool          a dynamic one, of servers that it takes in when it has started
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from fauxtp import Actor, ChildSpec, MaxRestartsExceeded, RestartStrategy, Supervisor
+from anyio.lowlevel import checkpoint
+
+from fauxtp import (
+    Actor,
+    AlreadyStarted,
+    Backoff,
+    ChildSpec,
+    DynamicSupervisor,
+    MaxRestartsExceeded,
+    RestartStrategy,
+    Supervisor,
+    start_child,
+)
+from hostile.chaos_post import Boom
 from hostile.chaos_servers import KINDS, Server
 from hostile.chaos_warden import Warden
 from hostile.chaos_world import World
 
-__all__ = ["GIVES_UP_AFTER", "Root", "lay_out"]
+__all__ = ["GIVES_UP_AFTER", "Pool", "Root", "lay_out", "pooled"]
 
-FRAGILE, LEAVES = 3, 10
+FRAGILE, LEAVES, POOLED = 3, 10, 6
 GIVES_UP_AFTER = 3
 POPULAR = (":all:0", ":one:2", ":rest:2", ":rest:5")  # the bounded ones, and clerks, too
 SHUTDOWN = 0.1  # seconds that a server has for its `terminate`
@@ -29,7 +44,14 @@ def leaf(world: World, name: str, kind: type[Actor]) -> ChildSpec:
     return ChildSpec(name, kind, args=(world, name), shutdown=SHUTDOWN, register_as=name)
 
 
-def limb(world: World, name: str, kind: type[Branch]) -> ChildSpec:
+def pooled(world: World, name: str) -> ChildSpec:
+    """Return the spec of a server in a pool, of which some are waited with before a restart."""
+    number = int(name.rpartition(":")[2])
+    spec = leaf(world, name, KINDS[number % len(KINDS)])
+    return replace(spec, backoff=Backoff(first=0.002, most=0.02)) if number % 2 else spec
+
+
+def limb(world: World, name: str, kind: type[Branch | Pool]) -> ChildSpec:
     """Return the spec of a supervisor with that name, which has the time that it needs."""
     return ChildSpec(name, kind, args=(world, name), shutdown=60.0, register_as=name)
 
@@ -73,6 +95,38 @@ class Fragile(Branch):
         return super().child_specs()[:FRAGILE]
 
 
+class Pool(DynamicSupervisor):
+    """A supervisor whose servers come when it has started, each by its name, and may go."""
+
+    max_restarts = 1_000_000
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        world.witness(self)
+
+    def child_specs(self) -> list[ChildSpec]:
+        return [pooled(self.world, f"{self.name}:{number}") for number in range(POOLED)]
+
+    async def init(self) -> None:
+        self.start_soon_child(self.take_all_in)
+
+    async def take_all_in(self) -> None:
+        for spec in self.child_specs():
+            await self.take_in(spec)
+
+    async def take_in(self, spec: ChildSpec) -> None:
+        while True:
+            try:
+                await start_child(self.pid, spec)
+            except AlreadyStarted:
+                return
+            except Boom:
+                await checkpoint()  # as its `init` fails now and then
+            else:
+                return
+
+
 class Spared(Branch):
     def child_specs(self) -> list[ChildSpec]:
         kinds = (Server, Warden, Server, Warden)
@@ -90,6 +144,7 @@ class Limbs(Branch):
             limb(self.world, f"{self.name}:fragile", Fragile),
             limb(self.world, f"{self.name}:rest", RestForOne),
             limb(self.world, f"{self.name}:all", OneForAll),
+            limb(self.world, f"{self.name}:pool", Pool),
         ]
 
 
@@ -120,9 +175,9 @@ def lay_out(world: World, *roots: str) -> None:
     world.popular += [name for name in world.servers if name.endswith(POPULAR)]
 
 
-def _lay_out(world: World, supervisor: Branch) -> None:
+def _lay_out(world: World, supervisor: Branch | Pool) -> None:
     for spec in supervisor.child_specs():
-        if issubclass(spec.actor_class, Branch):
+        if issubclass(spec.actor_class, (Branch, Pool)):
             below = spec.actor_class(*spec.args)
             if not isinstance(below, Spared):
                 world.limbs.append(spec.id)

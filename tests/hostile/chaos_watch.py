@@ -6,8 +6,18 @@ import threading
 import time
 from contextlib import suppress
 
-from fauxtp import NoProcess, is_alive, process_info, processes, registered, tree, whereis
+from fauxtp import (
+    NoProcess,
+    is_alive,
+    members,
+    process_info,
+    processes,
+    registered,
+    tree,
+    whereis,
+)
 from hostile.chaos_faults import end_the_hung
+from hostile.chaos_servers import SERVERS
 from hostile.chaos_world import World
 
 __all__ = ["Watch"]
@@ -53,6 +63,9 @@ class Watch(threading.Thread):
             pid = whereis(name)
             if pid is not None and not is_alive(pid) and whereis(name) is pid:
                 self.world.fault(f"{name!r} means {pid!r}, which is dead")
+        for pid in members(SERVERS):  # of which none comes back
+            if not is_alive(pid) and pid in members(SERVERS):
+                self.world.fault(f"{pid!r} is in a group, and dead")
 
     def look_into_one(self) -> None:
         """Ask for what there is to tell, while everything changes."""
