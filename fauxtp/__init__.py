@@ -4,9 +4,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fauxtp._base.installation import __version__ as __version__
-from fauxtp._base.installation import is_observed as _is_observed
-from fauxtp._base.installation import keep as _keep
+from fauxtp._base.implementation import __version__ as __version__
+from fauxtp._base.implementation import is_observed as _is_observed
+from fauxtp._base.implementation import keep as _keep
 
 # isort: split
 # Above all else, as it decides what all else imports.

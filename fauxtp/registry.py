@@ -11,14 +11,14 @@ it: also finalisers, signal handlers, and a child after `fork`.
 A group means any number of processes: `Registry.join`, `members`.
 
 There are two implementations with one behaviour: a compiled one, and a twin in Python.
-`fauxtp._base.installation` tells which of them is used, and why.
+`fauxtp._base.implementation` tells which of them is used, and why.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fauxtp._base.installation import implementation, reason
+from fauxtp._base.implementation import implementation, reason
 from fauxtp._base.texts import local_types
 
 __all__ = [

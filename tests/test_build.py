@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import fauxtp
-from fauxtp._base.installation import EXTENSIONS
+from fauxtp._base.implementation import EXTENSIONS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(fauxtp.__file__).parent

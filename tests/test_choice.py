@@ -21,7 +21,7 @@ from twins_of import FORMS
 
 import fauxtp
 from fauxtp import __main__
-from fauxtp._base.installation import EXTENSIONS
+from fauxtp._base.implementation import EXTENSIONS
 
 SITES = site.getsitepackages()
 ALONE = ("-S",)  # an editable installation would find its own extension
@@ -125,7 +125,7 @@ def test_the_extensions_leave_the_interpreter_without_its_lock(run: Run, compile
         pytest.skip("this interpreter always has its lock")
     done = run(
         "import importlib, sys\n"
-        "from fauxtp._base.installation import EXTENSIONS\n"
+        "from fauxtp._base.implementation import EXTENSIONS\n"
         "for name in EXTENSIONS: importlib.import_module(f'fauxtp.{name}')\n"
         "assert not sys._is_gil_enabled()",
         options=("-W", "error"),
@@ -219,7 +219,7 @@ OF_THE_REGISTRY = (
     "registry",
     *(
         f"_base.{name}"
-        for name in ("errors", "installation", "logs", "stack", "tell_all", "texts")
+        for name in ("errors", "implementation", "logs", "stack", "tell_all", "texts")
     ),
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import fauxtp
-from fauxtp._base.installation import EXTENSIONS
+from fauxtp._base.implementation import EXTENSIONS
 
 MODULES = [
     module.name

@@ -8,7 +8,7 @@ import pytest
 from conftest import Run
 
 import fauxtp
-from fauxtp._base.installation import EXTENSIONS
+from fauxtp._base.implementation import EXTENSIONS
 
 MODULES = sorted({f"fauxtp.{module.name}" for module in pkgutil.walk_packages(fauxtp.__path__)})
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import Run
 
 import fauxtp
-from fauxtp._base.installation import EXTENSIONS
+from fauxtp._base.implementation import EXTENSIONS
 
 VERSION = fauxtp.__version__
 SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
@@ -265,7 +265,7 @@ def test_every_switch_is_read_in_one_place() -> None:
         path.name: len(re.findall(r"\b(?:environ|getenv)\b", path.read_text("utf-8")))
         for path in sources
     }
-    assert {name: times for name, times in reads.items() if times} == {"installation.py": 1}
+    assert {name: times for name, times in reads.items() if times} == {"implementation.py": 1}
 
 
 def test_the_version_is_that_of_the_installation() -> None:

@@ -1,4 +1,4 @@
-# Of which build a compiled module is: `fauxtp/_base/installation.py` compares that of all of them.
+# Of which build a compiled module is: `fauxtp/_base/implementation.py` compares that of all of them.
 
 cdef extern from *:
     """

@@ -9,7 +9,7 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
-from fauxtp._base.installation import implementation
+from fauxtp._base.implementation import implementation
 
 __all__ = ["has_effect", "may_suspend", "without_effect"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from fauxtp._base.installation import implementation
+from fauxtp._base.implementation import implementation
 
 __all__ = ["TO_ANSWER", "TO_END", "TO_WAKE", "has_room", "insist_on_room", "is_free"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fauxtp._base.installation import hands_off
+from fauxtp._base.implementation import hands_off
 
 __all__ = ["hand_off"]
 

@@ -9,7 +9,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base import switches
-from fauxtp._base.installation import implementation
+from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import is_free
 from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, Call, Raise, reply
 from fauxtp._core.process import Process

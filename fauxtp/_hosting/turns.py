@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp._base import switches
-from fauxtp._base.installation import implementation
+from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import is_free
 from fauxtp._loops.asyncio_internals import (
     current_task,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from fauxtp._base.installation import implementation
+from fauxtp._base.implementation import implementation
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process, current, current_process, find_process

@@ -6,11 +6,11 @@ from typing import Any
 
 from fauxtp._core.calls import Call
 from fauxtp._core.mailbox import find_queue
-from fauxtp._core.process import Process, find_process
-from fauxtp.errors import CallCycle, ProcessExited, ReceiveTimeout
+from fauxtp._core.process import find_process
+from fauxtp.errors import ProcessExited, ReceiveTimeout
 from fauxtp.registry import PID
 
-__all__ = ["outcome_of", "refuse_circle", "too_late", "withdraw"]
+__all__ = ["outcome_of", "too_late", "withdraw"]
 
 
 def too_late(to: PID | str, timeout: float | None, taken_up: bool) -> ReceiveTimeout:
@@ -39,22 +39,3 @@ def withdraw(pending: Call) -> None:
             mailbox.sweep_soon()
         else:
             process.home.run(mailbox.sweep)
-
-
-def refuse_circle(caller: Process | None, target: PID) -> None:
-    """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
-    if caller is None:
-        return
-    circle: dict[PID, None] = {caller.pid: None}  # in order
-    pid: PID | None = target
-    while pid is not None:
-        if pid is caller.pid:
-            raise CallCycle([*circle, pid])
-        if pid in circle:
-            return  # a circle of others, who are told themselves
-        circle[pid] = None
-        process = find_process(pid)
-        waiting = None if process is None else process.waiting_for
-        if waiting is None or waiting.deferred or waiting.settled:
-            return
-        pid = waiting.target

@@ -15,7 +15,8 @@ from fauxtp._core.wait_for_room import LeftInLine, put_later
 from fauxtp._loops.current import current_home, give_way, new_waiter, seconds
 from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import find_pid, target_of
-from fauxtp._messaging.outcome import outcome_of, refuse_circle, too_late, withdraw
+from fauxtp._messaging.call_circles import refuse_circle
+from fauxtp._messaging.outcome import outcome_of, too_late, withdraw
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID
 

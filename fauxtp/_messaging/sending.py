@@ -17,8 +17,9 @@ from fauxtp._core.wait_for_room import put, put_blocking, put_in_line
 from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
 from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import mailbox_of, target_of
+from fauxtp._messaging.call_circles import refuse_circle
 from fauxtp._messaging.delivery import Attempt, attempt, post
-from fauxtp._messaging.outcome import outcome_of, refuse_circle, too_late, withdraw
+from fauxtp._messaging.outcome import outcome_of, too_late, withdraw
 from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ReceiveTimeout
 from fauxtp.registry import PID
 

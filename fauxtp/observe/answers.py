@@ -18,7 +18,7 @@ from traceback import FrameSummary
 from typing import Any, Final
 
 from fauxtp import registry
-from fauxtp._base.installation import __version__
+from fauxtp._base.implementation import __version__
 from fauxtp._base.texts import label
 from fauxtp._core.ended_loops import living
 from fauxtp._core.phase import DEAD

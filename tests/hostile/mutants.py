@@ -56,6 +56,7 @@ TESTS = {
     "_messaging/exits.py": "exits ending bad_listeners",
     "_messaging/groups.py": "groups",
     "_messaging/wait_registered.py": "names messaging",
+    "_messaging/call_circles.py": "calls circles_of_room",
     "_messaging/outcome.py": "calls messaging safe_retry taken_up given_up circles_of_room",
     "_messaging/pending_call.py": "pending_calls states_from_outside",
     "_messaging/patience.py": "safe_retry",

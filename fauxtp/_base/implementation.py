@@ -1,4 +1,4 @@
-"""What is installed, and how it runs: the version, the compiled modules, the switches.
+"""Which implementation runs here: the version, the compiled modules or their twins, the switches.
 
 What matters for speed is there twice, with one behaviour: compiled, and as a twin in Python
 for where no extension can be had. `FAUXTP_EXTENSIONS` chooses: `auto` (the default) takes what
