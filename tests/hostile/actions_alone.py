@@ -113,8 +113,8 @@ async def link_with(troupe: Troupe, frame: Frame, whom: int) -> None:
     player, me = someone(troupe, whom), frame.player
     if me is None or frame.is_last or not living(player):
         return
-    if me.is_ending or player.is_ending or player.is_asked_to_end:
-        return
+    if any(one.is_ending or one.is_asked_to_end for one in (me, player)):
+        return  # the other would end with it, at a moment that nobody knows
     if player is not me:
         me.joined.add(player)
         player.joined.add(me)
