@@ -238,6 +238,93 @@ async def test_a_circle_is_told_when_it_would_wait() -> None:
         exit(server)
 
 
+async def test_who_waits_for_it_is_seen_to_wait() -> None:
+    async with running() as group:
+        one, other = [await Server.start(task_group=group) for _ in range(2)]
+        callers: list[Any] = []
+
+        async def back(server: Server) -> str:
+            while process_info(one).waiting_for is not other:
+                await anyio.sleep(0)
+            callers.append(process_of(server.pid).handling.caller)
+            with pytest.raises(CallCycle):
+                await call(one, "me")
+            return "told"
+
+        async def waits(server: Server) -> Any:
+            return await start_call(other, ("do", back))
+
+        with anyio.fail_after(10):
+            assert await call(one, ("do", waits)) == "told"
+        assert callers == [one]
+        assert process_info(one).waiting_for is None
+        exit(one)
+        exit(other)
+
+
+async def test_a_task_of_a_server_waits_and_not_the_server() -> None:
+    async with running() as group:
+        one, other = [await Server.start(task_group=group) for _ in range(2)]
+        answers: list[Any] = []
+
+        async def waits() -> None:
+            answers.append(await start_call(other, ("do", back)))
+
+        async def back(server: Server) -> Any:
+            return await call(one, "me")
+
+        async def begins(server: Server) -> None:
+            server.start_soon_child(waits)
+
+        await call(one, ("do", begins))
+        with anyio.fail_after(10):
+            while not answers:
+                await anyio.sleep(0)
+        assert answers == [("answer", "me")]
+        exit(one)
+        exit(other)
+
+
+async def test_who_awaits_what_is_there_lets_others_run_and_notices_a_cancellation() -> None:
+    async with running() as group:
+        server = await Server.start(task_group=group)
+        pending = start_call(server, 1)
+        await pending
+        ran: list[int] = []
+
+        async def other() -> None:
+            ran.append(1)
+
+        group.start_soon(other)
+        for _ in range(10):
+            await pending
+        assert ran
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await pending
+        assert scope.cancelled_caught
+        assert await pending == ("answer", 1)
+        exit(server)
+
+
+async def test_who_awaits_in_vain_lets_others_run() -> None:
+    async with running() as group:
+        server = await Server.start(task_group=group)
+        pending = start_call(server, "never")
+        assert pending.cancel()
+        ran: list[int] = []
+
+        async def other() -> None:
+            ran.append(1)
+
+        group.start_soon(other)
+        for _ in range(10):
+            with pytest.raises(RuntimeError, match="was cancelled"):
+                await pending
+        assert ran
+        exit(server)
+
+
 async def test_a_mailbox_may_answer_it() -> None:
     mailbox = Mailbox()
     pending = start_call(mailbox.pid, "hello")
@@ -295,7 +382,7 @@ async def test_who_is_cancelled_gives_all_of_them_up() -> None:
             exit(server)
 
 
-@pytest.mark.parametrize("to", ["server", 5, None, ["server", 5]])
+@pytest.mark.parametrize("to", ["server", 5, None, ["server", 5], ["server", ["server"]]])
 async def test_what_is_no_list_of_addresses_is_refused_and_nobody_called(to: Any) -> None:
     async with running() as group:
         server = await Server.start(task_group=group, register_as="server")

@@ -12,6 +12,7 @@ from conftest import ASYNCIO
 from crew import Boom, Idle, boom, end_of, process_of, running, supervisor
 
 from fauxtp import (
+    ANY,
     PID,
     Call,
     CallCycle,
@@ -229,10 +230,11 @@ async def test_a_server_with_a_run_of_its_own_is_asked_in_its_rounds() -> None:
         exit(own)
 
 
-async def test_a_handler_that_receives_leaves_it_for_later() -> None:
+@pytest.mark.parametrize("matcher", [str, ANY])
+async def test_a_handler_that_receives_leaves_it_for_later(matcher: Any) -> None:
     class Receives(Notes):
         async def handle_cast(self, request: Any, notes: list[Any]) -> list[Any]:
-            return [*notes, await self.receive((str, str.upper))]
+            return [*notes, await self.receive((matcher, lambda text: text.upper()))]
 
     async with running() as group:
         receives = await Receives.start(task_group=group)

@@ -7,7 +7,7 @@ from typing import Any
 from fauxtp._core.calls import Call, Raise, reply
 from fauxtp._core.control import Control
 from fauxtp._core.process import Process
-from fauxtp._core.receiving import receive
+from fauxtp._core.receiving import CONTROLS, receive
 
 __all__ = ["obey"]
 
@@ -16,7 +16,7 @@ async def obey(process: Process, call: Call) -> None:
     """Do what the `Control` in `call` says; if that is to suspend, until another ends it."""
     is_suspended = _obeyed(process, call, False)
     while is_suspended:
-        call = await receive(process.mailbox, ((_is_control, _itself),), None)
+        call = await receive(process.mailbox, CONTROLS, None)
         is_suspended = _obeyed(process, call, True)
 
 
@@ -36,11 +36,3 @@ def _obeyed(process: Process, call: Call, is_suspended: bool) -> bool:
             answer = Raise(error)
     reply(call, answer)
     return is_suspended
-
-
-def _is_control(message: Any) -> bool:
-    return type(message) is Call and type(message.request) is Control
-
-
-def _itself(call: Call) -> Call:
-    return call

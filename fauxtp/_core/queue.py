@@ -13,7 +13,6 @@ from typing import Any
 
 from fauxtp._base.tell_all import tell_all
 from fauxtp._core.calls import Call, OwedCalls
-from fauxtp._core.control import Control
 from fauxtp._core.crowd import Crowd
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.given_up import NONE_GIVEN_UP, GivenUp
@@ -251,7 +250,7 @@ class Queue:
         """Owe an answer to `call`, unless its caller has given up."""
         if not call.take():
             self.forget(call)  # before it is out, or there would seem to be room
-            return type(call.request) is Control and not call.settled
+            return False
         if self.owed is None:
             self.owed = OwedCalls()
         self.owed.add(call)

@@ -8,18 +8,31 @@ from typing import Any, Final
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._core.calls import Call
+from fauxtp._core.control import Control
 from fauxtp._core.patterns import match_pattern
 from fauxtp._core.queue import Queue
 from fauxtp._loops.current import give_way, new_waiter, seconds
 from fauxtp.errors import MailboxClosed, ReceiveTimeout
 
-__all__ = ["Pattern", "receive"]
+__all__ = ["CONTROLS", "Pattern", "receive"]
 
 Pattern = tuple[Any, Callable[..., Any]]
 """A matcher, and the handler of what it matches."""
 
 BUDGET: Final = 128  # messages taken out, before the event loop has a turn
 received = 0  # since it had one; several loops may share the count
+
+
+def _is_control(message: Any) -> bool:
+    return type(message) is Call and type(message.request) is Control
+
+
+def _itself(message: Any) -> Any:
+    return message
+
+
+CONTROLS: Final[tuple[Pattern, ...]] = ((_is_control, _itself),)
+"""What is asked of the runtime: no other patterns take that out, whatever else they match."""
 
 Found = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -102,6 +115,11 @@ def _scan(queue: Queue, patterns: tuple[Pattern, ...], seen: int) -> tuple[Found
                 continue
             queue.put_back(seen + 1)
             taken = type(message) is not Call or queue.take_up(message)
+            if not taken and type(message.request) is Control and not message.settled:
+                if patterns is not CONTROLS:
+                    seen += 1
+                    break  # the runtime finds it when the handler is over
+                taken = True
             queue.kept.pop()
             if queue.max_size and queue.in_line:
                 queue.made_room()

@@ -46,7 +46,8 @@ TESTS = {
     "_core/patterns.py": "patterns mailbox",
     "_core/phase.py": "actor exits inspection",
     "_core/process.py": "actor exits ending inspection actor_errors bad_listeners fork",
-    "_core/wait_for_room.py": "bounded_mailboxes fair_room threads given_up circles_of_room",
+    "_core/wait_for_room.py": "bounded_mailboxes fair_room threads given_up circles_of_room"
+    " pending_calls timers checkpoints",
     "_core/queue.py": "mailbox bounded_mailboxes given_up dead_letters mailbox_races",
     "_core/receiving.py": "mailbox actor messaging mailbox_races deadlines",
     "_core/reports.py": "actor_errors what_is_told",
