@@ -82,6 +82,7 @@ bench: $(VENV)/test
 	$(BIN)/python -m bench.runtime
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.timers
+	$(BIN)/python -m bench.on_demand
 	$(BIN)/python -m bench.groups
 	$(BIN)/python -m bench.names
 

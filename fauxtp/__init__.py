@@ -58,7 +58,6 @@ from fauxtp.registry import (
 )
 
 if TYPE_CHECKING:
-    from fauxtp._actors.start_or_find import start_or_find
     from fauxtp._actors.state_machine import StateMachine
     from fauxtp._actors.transition import (
         POSTPONE,
@@ -86,7 +85,9 @@ if TYPE_CHECKING:
         RestartType,
     )
     from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
+    from fauxtp._supervision.on_demand import OnDemand
     from fauxtp._supervision.partition_supervisor import PartitionSupervisor, partition
+    from fauxtp._supervision.start_or_find import start_or_find
     from fauxtp._supervision.supervisor import (
         Supervisor,
         count_children,
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
         terminate_child,
         which_children,
     )
+    from fauxtp._supervision.tasks import map_tasks, run_task
     from fauxtp.observe.inspection import ProcessInfo, process_info, process_infos, processes, tree
     from fauxtp.observe.servers import get_state, replace_state, resume, suspend
 
@@ -135,6 +137,7 @@ __all__ = [
     "NextEvent",
     "NoChild",
     "NoProcess",
+    "OnDemand",
     "PartitionSupervisor",
     "PendingCall",
     "Phase",
@@ -177,6 +180,7 @@ __all__ = [
     "join",
     "leave",
     "link",
+    "map_tasks",
     "members",
     "monitor",
     "monitor_group",
@@ -192,6 +196,7 @@ __all__ = [
     "restart_child",
     "resume",
     "run",
+    "run_task",
     "running",
     "send",
     "send_after",
@@ -225,7 +230,6 @@ _LATER = {
     ),
     "_core.request": ("Request",),
     "_messaging.pending_call": ("PendingCall", "call_many", "start_call"),
-    "_actors.start_or_find": ("start_or_find",),
     "_messaging.groups": ("Joined", "Left", "join", "leave", "monitor_group", "publish"),
     "_messaging.timers": ("Timer", "cancel_timer", "cast_after", "send_after", "send_every"),
     "_messaging.wait_registered": ("wait_registered",),
@@ -241,9 +245,12 @@ _LATER = {
         "RestartType",
     ),
     "observe.servers": ("get_state", "replace_state", "resume", "suspend"),
+    "_supervision.on_demand": ("OnDemand",),
+    "_supervision.tasks": ("map_tasks", "run_task"),
     "observe.inspection": ("ProcessInfo", "process_info", "process_infos", "processes", "tree"),
     "_supervision.dynamic_supervisor": ("DynamicSupervisor",),
     "_supervision.partition_supervisor": ("PartitionSupervisor", "partition"),
+    "_supervision.start_or_find": ("start_or_find",),
     "_supervision.supervisor": (
         "Supervisor",
         "count_children",

@@ -97,6 +97,24 @@ cdef extern from *:
         Py_RETURN_NONE;
     }
 
+    /* What `name` means if it is of a subclass of str that hashes and compares as every str does:
+       no code of anybody's is run, and no copy is needed. NULL, with no error set, if it is none. */
+    static inline PyObject *fauxtp_find_like(PyObject *table, PyObject *name) {
+        PyObject *found;
+        PyTypeObject *kind = Py_TYPE(name);
+        if (!PyUnicode_Check(name) || kind->tp_hash != PyUnicode_Type.tp_hash
+                || kind->tp_richcompare != PyUnicode_Type.tp_richcompare
+                || PyUnicode_GET_LENGTH(name) == 0)
+            return NULL;
+    #ifdef Py_GIL_DISABLED
+        if (PyDict_GetItemRef(table, name, &found) > 0) return found;
+    #else
+        found = PyDict_GetItemWithError(table, name);
+        if (found != NULL) return Py_NewRef(found);
+    #endif
+        Py_RETURN_NONE;
+    }
+
     #define fauxtp_owned(reference) (reference)
 
     /* What stands under `key`, or None, as a new reference. */
@@ -147,6 +165,7 @@ cdef extern from *:
     ctypedef unsigned long long uint64_t
     uint64_t fauxtp_next(uint64_t *counter) noexcept
     PyObject *fauxtp_find(PyObject *table, PyObject *name) noexcept
+    PyObject *fauxtp_find_like(PyObject *table, PyObject *name) noexcept
     object fauxtp_owned(PyObject *reference)  # from now on counted as every other object
     object fauxtp_get(object table, object key)
     void fauxtp_make_shareable(PyObject *name, PyObject *pid) noexcept
@@ -741,7 +760,11 @@ cdef inline object _whereis(PyObject *table, name):
 
 
 cdef object _whereis_closely(PyObject *table, name):
-    cdef str key = _name(name)
+    cdef str key
+    cdef PyObject *found = fauxtp_find_like(table, <PyObject *>name)
+    if found is not NULL:
+        return fauxtp_owned(found)
+    key = _name(name)
     return fauxtp_owned(fauxtp_find(table, <PyObject *>key))
 
 

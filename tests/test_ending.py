@@ -16,7 +16,8 @@ from conftest import ASYNCIO, task_group, turns
 
 from fauxtp import PID, GenServer, call, cast, exit, is_alive, monitor, wait_exit, whereis
 from fauxtp._base import switches
-from fauxtp._core.process import current_process, find_process
+from fauxtp._core.process import find_process
+from fauxtp._core.running_process import current_process
 from fauxtp.errors import ProcessExited
 
 pytestmark = pytest.mark.anyio

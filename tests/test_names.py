@@ -252,7 +252,7 @@ async def test_one_that_has_just_died_in_another_thread_is_not_found(
         looked.append(name)
         return corpse if len(looked) == 1 else whereis(name)
 
-    monkeypatch.setattr("fauxtp._actors.start_or_find.whereis", late)
+    monkeypatch.setattr("fauxtp._supervision.start_or_find.whereis", late)
     async with running() as task_group:
         assert is_alive(await start_or_find("store", Idle, task_group=task_group))
         assert pid_of("store") is not corpse

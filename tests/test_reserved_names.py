@@ -65,6 +65,7 @@ HANDLERS = {
 }
 SETTINGS = {
     *("trap_exit", "mailbox_size", "strategy", "max_restarts", "max_seconds", "auto_shutdown"),
+    "idle_timeout",
 }
 STARTERS = {"start", "start_link"}  # by which the tests begin
 

@@ -15,7 +15,8 @@ from conftest import ASYNCIO, EAGER, eager_loop, task_group
 
 from fauxtp import ANY, PID, Actor, GenServer, Mailbox, call, exit, send, wait_exit
 from fauxtp._base import switches
-from fauxtp._core.process import current_process, find_process
+from fauxtp._core.process import find_process
+from fauxtp._core.running_process import current_process
 
 pytestmark = pytest.mark.anyio
 

@@ -342,28 +342,28 @@ async def test_restarts_long_ago_do_not_count() -> None:
         await settled()
 
 
-async def test_a_name_that_another_took_meanwhile_is_a_crash() -> None:
-    async def main() -> None:
-        async with anyio.create_task_group() as task_group:
-            await supervisor(*three([])).start(task_group=task_group)
-            thief = await Puppet.start(task_group=task_group)
-            old = pid_of("b")
+async def test_a_name_that_another_took_meanwhile_is_waited_for() -> None:
+    async with running() as task_group:
+        chief = await supervisor(*three([])).start(task_group=task_group)
+        thief = await Puppet.start(task_group=task_group)
+        old = pid_of("b")
 
-            class Steals(Puppet):
-                async def handle_info(self, message: Any, state: Any) -> Any:
-                    register("b", thief)
+        class Steals(Puppet):
+            async def handle_info(self, message: Any, state: Any) -> Any:
+                register("b", thief)
 
-            witness = await Steals.start(task_group=task_group)
-            await call(witness, lambda: monitor(old))
-            unregister("b", old)
-            register("b", thief)
-            await cast(old, boom)
-
-    with anyio.fail_after(PATIENCE), pytest.raises(ExceptionGroup) as caught:
-        await main()
-    [error] = caught.value.exceptions
-    assert isinstance(error, MaxRestartsExceeded)
-    assert "'b' is registered" in str(error.__cause__)
+        witness = await Steals.start(task_group=task_group)
+        await call(witness, lambda: monitor(old))
+        unregister("b", old)
+        register("b", thief)
+        await cast(old, boom)
+        await wait_exit(old)
+        assert pid_of("b") is thief
+        exit(thief)
+        await wait_exit(thief)
+        assert await wait_registered("b", PATIENCE) is not old
+        assert is_alive(chief)
+        task_group.cancel_scope.cancel()
 
 
 # Under load

@@ -22,7 +22,7 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
-from fauxtp._core.process import current_process
+from fauxtp._core.running_process import current_process
 
 pytestmark = pytest.mark.anyio
 

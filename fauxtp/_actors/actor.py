@@ -19,8 +19,9 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.phase import DEAD
 from fauxtp._core.ports import Startable
-from fauxtp._core.process import Process, current_process
+from fauxtp._core.process import Process
 from fauxtp._core.receiving import Pattern, receive
+from fauxtp._core.running_process import current_process
 from fauxtp._loops.current import give_way
 from fauxtp.registry import PID
 

@@ -57,6 +57,27 @@ class GenServer(Actor, Generic[R, S]):
     3
     """
 
+    idle_timeout: float | None = None
+    """After how many seconds without a message the server ends by itself; None is never.
+
+    Its exit reason is "normal". The time counts from when it took up the last message. It does not
+    end while it handles one, or owes an answer; nor if a message comes just as it is to end. It
+    ends later than that by a sixteenth at most, and one that has handled a message for longer
+    than the timeout, or whose event loop is a simulated one, by a whole timeout.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        timeout = cls.idle_timeout
+        if timeout is None or hasattr(type(timeout), "__get__"):
+            return
+        from fauxtp._actors.idleness import expect_idle_timeout  # noqa: PLC0415
+
+        expect_idle_timeout("idle_timeout", timeout)
+        if cls.run is not GenServer.run:
+            what = f"expected {cls.__name__} to have no run of its own"
+            raise TypeError(f"{what}, as it has an idle_timeout, got {timeout!r}")
+
     # To be defined by subclasses
 
     async def handle_call(self, request: R, from_: Call, state: S, /) -> Any:
@@ -137,11 +158,28 @@ class GenServer(Actor, Generic[R, S]):
     _fauxtp_serves = True
 
     def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None] | None:
+        if self.idle_timeout is not None:
+            _end_when_idle(process, self)
         return serve(process) if type(self).run is GenServer.run else None
 
     @property
     def _fauxtp_can_be_stepped(self) -> bool:
         return type(self).run is GenServer.run
+
+
+# What most servers never need is imported when the first of them does.
+_watch: Callable[[Process, float], None] | None = None
+
+
+def _end_when_idle(process: Process, server: GenServer[Any, Any]) -> None:
+    """Let `server` end when nobody has wanted anything of it for its `idle_timeout`."""
+    global _watch
+    if _watch is None:
+        from fauxtp._actors.idleness import end_when_idle  # noqa: PLC0415
+
+        _watch = end_when_idle
+    assert server.idle_timeout is not None
+    _watch(process, server.idle_timeout)
 
 
 _told: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()

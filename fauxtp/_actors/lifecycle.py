@@ -21,8 +21,9 @@ from fauxtp._core.calls import Call
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
 from fauxtp._core.ports import Startable
-from fauxtp._core.process import Process, current, current_process, ended, enter, find_process
+from fauxtp._core.process import Process, ended, find_process
 from fauxtp._core.reports import crashed, failed_as_it_ended
+from fauxtp._core.running_process import current, current_process, enter
 from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
 from fauxtp._hosting.run_in import run_in
 from fauxtp._loops.current import current_home, give_way, turn
@@ -64,7 +65,7 @@ async def launch(
     except Exception:
         await give_way()
         raise
-    actor._fauxtp_process = process = Process(actor, home, supervisor)
+    actor._fauxtp_process = process = actor._fauxtp_process or Process(actor, home, supervisor)
     starter = None if current() is None else current_process(own_task=True)
     try:
         if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
@@ -95,7 +96,7 @@ async def launch(
 
 def _home_for(actor: Startable, task_group: AnyTaskGroup, on_exit: OnExit | None) -> Home:
     """Return the event loop in which `actor` can be started as it is to be, or say why not."""
-    if actor._fauxtp_process is not None:
+    if not (actor._fauxtp_process is None or actor._fauxtp_process.is_expected):
         raise RuntimeError(f"this {type(actor).__name__} was started before")
     home = current_home()
     if home is None:
@@ -294,7 +295,7 @@ def _has_got(name: str, pid: PID) -> bool:
         return True
     holder = registry.whereis(name)
     if holder is None or find_process(holder) is None or meet(holder) is not None:
-        return False
+        return holder is pid  # as an address has given it that
     return registry.register(name, pid)
 
 

@@ -12,7 +12,7 @@ from fauxtp._actors.actor import Actor
 from fauxtp._actors.controlling import obey
 from fauxtp._actors.lifecycle import ROUNDS, ActorExit
 from fauxtp._actors.task import TaskEnd
-from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base.texts import shown
 from fauxtp._core.calls import NO_REPLY, Call, Cast, Raise, reply
 from fauxtp._core.control import Control
@@ -102,7 +102,7 @@ async def serve(process: Process, once: bool = False) -> None:
                 mailbox.stop_listening(waiter)
             if process.handed_over is not None:
                 await _finish(process)
-            if process.exit_request is not None and not process.interrupted:
+            if process.exit_request is not None and _ends(process):
                 return
             process.interrupted, process.depth = False, 0
             continue
@@ -139,6 +139,18 @@ def _falls_asleep(process: Process, scope: ProcessScope, waiter: Waiter) -> bool
         process.idle = False
         scope.cancel()  # who asked may have found it idle, and woken it only
     return process.idle or scope.entered  # else nobody would end the wait
+
+
+def _ends(process: Process) -> bool:
+    """Return whether it ends here, as it was asked to; it does not if it is no longer at rest."""
+    if process.interrupted:
+        return False
+    mailbox = process.mailbox
+    if process.exit_request is not AT_REST or not (mailbox.inbox or mailbox.kept):
+        return True
+    # In one line: a signal handler that wants the end may come in between two.
+    process.exit_request = None if process.exit_request is AT_REST else process.exit_request
+    return process.exit_request is not None
 
 
 def _put_off(process: Process, scope: ProcessScope, error: BaseException) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
@@ -12,6 +12,7 @@ from fauxtp._actors.lifecycle import ActorExit, launch
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._base.texts import shown
+from fauxtp._core.phase import Notice
 from fauxtp._core.process import ended
 from fauxtp._loops.current import give_way
 from fauxtp._messaging.addresses import find_pid
@@ -30,7 +31,7 @@ V_co = TypeVar("V_co", covariant=True)
 
 @final
 @dataclass(slots=True, eq=False)  # frozen would take thrice as long to import
-class TaskEnd:
+class TaskEnd(Notice):
     """The message that a task has ended, to the server that spawned it."""
 
     pid: PID
@@ -139,6 +140,16 @@ class TaskHandle(Generic[V_co]):
     def pid(self) -> PID:
         """The PID of the task."""
         return started(self._task).pid
+
+    def when_over(self, tell: Callable[[PID], object]) -> None:
+        """Call `tell` with the PID when the task has ended, or now if it has."""
+        process = started(self._task)
+        if not process.watch(Ref(), lambda pid, _: tell(pid)):
+            tell(process.pid)
+
+    def __await__(self) -> Generator[Any, Any, V_co]:
+        """Do as `join`: whoever needs no more than the value awaits the handle itself."""
+        return self.join().__await__()
 
     async def join(self) -> V_co:
         """Wait for the end; return the value, or raise the error, as often as asked.

@@ -7,7 +7,7 @@ from typing import Any, Self
 from fauxtp._base.arguments import expect_text
 from fauxtp._base.texts import shown
 
-__all__ = ["CANCELLED", "LOOP_ENDED", "ExitReason"]
+__all__ = ["AT_REST", "CANCELLED", "LOOP_ENDED", "ExitReason"]
 
 
 class ExitReason(str):
@@ -59,5 +59,6 @@ def _exit_reason(
     return kind(text, exception=exception, abnormal=abnormal)
 
 
+AT_REST = ExitReason("normal")  # of who is asked to end as nobody wants anything of it
 CANCELLED = ExitReason("cancelled", abnormal=True)
 LOOP_ENDED = ExitReason("event loop ended", abnormal=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from fauxtp._base.logs import report
 from fauxtp._base.stack import TO_WAKE, has_room
 
-__all__ = ["tell_all"]
+__all__ = ["drain", "tell_all"]
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 def tell_all(listeners: Iterable[Callable[..., object]], *facts: object) -> None:
@@ -36,3 +40,13 @@ def tell_all(listeners: Iterable[Callable[..., object]], *facts: object) -> None
             raise fatal
         finally:
             fatal = None  # a circle else: its traceback has this frame
+
+
+def drain(items: dict[K, V]) -> Iterator[tuple[K, V]]:
+    """Take out all items, while other threads may add some and take others."""
+    while items:
+        try:
+            item = items.popitem()
+        except KeyError:
+            return
+        yield item

@@ -9,12 +9,18 @@ from typing import final
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp.registry import PID
 
-__all__ = ["DEAD", "RUNNING", "STARTING", "STOPPING", "Exit", "Phase"]
+__all__ = ["DEAD", "RUNNING", "STARTING", "STOPPING", "Exit", "Notice", "Phase"]
+
+
+class Notice:
+    """What a process is told of the end of another: it is nothing to its successor."""
+
+    __slots__ = ()
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Notice):
     """The message, to an actor that traps exits, in place of being ended.
 
     `pid` is the linked process that ended, or None if somebody called `exit`.

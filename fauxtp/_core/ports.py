@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from fauxtp._base.exit_reason import ExitReason
     from fauxtp.registry import PID
 
-__all__ = ["Behaviour", "Handlers", "Life", "ProcessScope", "Startable"]
+__all__ = [
+    "Behaviour",
+    "Handlers",
+    "Life",
+    "ProcessScope",
+    "Startable",
+    "Succeeds",
+    "Succession",
+]
 
 
 class Handlers(Protocol):
@@ -144,4 +152,34 @@ class ProcessScope(Protocol):
 
         Raise what a task group would raise; return True if nothing has to be.
         """
+        ...
+
+
+class Succeeds(Protocol):
+    """What starts the successor of a process, for what comes too late."""
+
+    def bury(
+        self, process: Any, reason: ExitReason, why: Callable[[Any], BaseException], /
+    ) -> None:
+        """Do as `Process.bury`, so that what comes too late goes to the successor."""
+        ...
+
+
+class Succession(Protocol):
+    """Why a mailbox is closed whose messages go to a successor."""
+
+    def takes(self, message: Any, /) -> bool:
+        """Return whether what lay there goes to the successor."""
+        ...
+
+    def takes_late(self, message: Any, /) -> bool:
+        """Return whether what finds the mailbox closed goes there."""
+        ...
+
+    def hand_on(self, message: Any, /) -> None:
+        """Give the successor a message."""
+        ...
+
+    def hand_on_all(self, queue: Any, /) -> None:
+        """Give the successor what it takes of what lies in a closed mailbox."""
         ...

@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import Context, ContextVar
+from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from anyio import get_cancelled_exc_class
 
-from fauxtp._base.exit_reason import CANCELLED, ExitReason
+from fauxtp._base.exit_reason import AT_REST, CANCELLED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
-from fauxtp._base.tell_all import tell_all
+from fauxtp._base.tell_all import drain, tell_all
 from fauxtp._core.calls import Call, OwedCalls
 from fauxtp._core.mailbox import new_queue
 from fauxtp._core.phase import DEAD, STARTING, Exit, Phase
@@ -30,23 +30,16 @@ from fauxtp.registry import PID, Ref, withdraw
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from fauxtp._core.ports import Behaviour, ProcessScope, Startable
+    from fauxtp._core.ports import Behaviour, ProcessScope, Startable, Succeeds
 
 __all__ = [
     "Process",
-    "current_process",
     "ended",
-    "enter",
     "everybody",
     "find_process",
 ]
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-
 _processes: dict[PID, Process] = {}
-_current: ContextVar[PID | None] = ContextVar("fauxtp_process", default=None)
 
 Watcher = Callable[[PID, ExitReason], object]
 
@@ -83,6 +76,7 @@ class Process:
         "pid",
         "reason",
         "scope",
+        "source",
         "starters",
         "state",
         "step",
@@ -92,14 +86,23 @@ class Process:
         "watchers",
     )
 
-    def __init__(self, actor: Startable, home: Home, supervisor: PID | None) -> None:
-        behaviour = actor._fauxtp_behaviour
-        # Until it has ended
-        self.actor: Behaviour = actor if behaviour is None else behaviour()
-        self.kind: type[Any] = type(actor)
+    def __init__(
+        self,
+        actor: Startable | None,
+        home: Home,
+        supervisor: PID | None,
+        kind: type[Startable] | None = None,
+        source: Succeeds | None = None,
+    ) -> None:
+        self.actor: Behaviour = None  # type: ignore[assignment]  # before, and when it has ended
+        self.kind: type[Any] = type(actor) if kind is None else kind
+        if actor is not None:
+            behaviour = actor._fauxtp_behaviour
+            self.actor = actor if behaviour is None else behaviour()
+        self.source: Succeeds | None = source  # which starts its successor, if there is one
         self.home: Home = home
         self.pid: PID = PID()
-        self.mailbox: Queue = new_queue(self.pid, type(actor).mailbox_size)
+        self.mailbox: Queue = new_queue(self.pid, self.kind.mailbox_size)  # type: ignore[union-attr]
         self.supervisor: PID | None = supervisor
         self.phase: Phase = STARTING
         self.reason: ExitReason | None = None
@@ -134,6 +137,17 @@ class Process:
         return f"<Process {self.pid!r} {self.kind.__name__} {self.phase.value}>"
 
     # Starting
+
+    def take_on(self, actor: Startable) -> None:
+        """Be the process of `actor`, as this was made before there was one."""
+        behaviour = actor._fauxtp_behaviour
+        self.actor = actor if behaviour is None else behaviour()
+        actor._fauxtp_process = self
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it was made before its actor, and has yet to begin."""
+        return self.scope is None and self.phase is STARTING
 
     def on_started(self, wake: Callable[[], object]) -> None:
         """Call `wake` when `init` is over, well or not; now if it is."""
@@ -230,7 +244,7 @@ class Process:
         if self.phase is DEAD:
             return
         insist_on_room(TO_END)
-        again = self.exit_request is not None
+        again = self.exit_request is not None and self.exit_request is not AT_REST
         if not again:
             self.exit_request = reason
         # The process says first that it is idle, and looks then whether it is to end: who comes
@@ -252,7 +266,8 @@ class Process:
         return self.home.run(lambda: self._kill_now(reason, final))
 
     def _kill_now(self, reason: ExitReason, final: ExitReason | None) -> None:
-        self.killed = final or self.exit_request or reason
+        asked = None if self.exit_request is AT_REST else self.exit_request
+        self.killed = final or asked or reason
         self._exit_now(reason)
         if self.closing_scope is not None:
             self.closing_scope.cancel()
@@ -268,8 +283,13 @@ class Process:
 
     # Dying
 
-    def bury(self, reason: ExitReason) -> None:
-        """Die: one step, in the order that this module's docstring tells; but once."""
+    def bury(
+        self, reason: ExitReason, because: Callable[[Call], BaseException] | None = None
+    ) -> None:
+        """Die: one step, in the order that this module's docstring tells; but once.
+
+        Its mailbox is closed `because` of that, where what comes too late goes to a successor.
+        """
         if self.phase is DEAD:
             return
         self.reason, pid = reason, self.pid
@@ -279,9 +299,12 @@ class Process:
             error.__cause__ = reason.exception
             return error
 
+        if self.source is not None and because is None:
+            self.source.bury(self, reason, why)
+            return
         told = withdraw(pid, reason)  # before anybody hears of it, as `shut` fails the callers
         try:
-            self.mailbox.shut(why)
+            self.mailbox.shut(because or why)
         finally:  # whatever somebody raises who hears of it
             if self.phase is STARTING:
                 self.started(DEAD)
@@ -291,7 +314,7 @@ class Process:
             if chief is not None:
                 chief.children.pop(pid, None)
             if self.monitors:
-                for ref, watched_pid in _drain(self.monitors):
+                for ref, watched_pid in drain(self.monitors):
                     watched = _processes.get(watched_pid)
                     if watched is not None:
                         watched.watchers.pop(ref, None)
@@ -305,9 +328,9 @@ class Process:
         pid = self.pid
         for call in self._unanswered():
             yield partial(call.fail, why(call, True))
-        for _, tell in _drain(self.watchers):
+        for _, tell in drain(self.watchers):
             yield partial(tell, pid, reason)
-        for _, other in _drain(self.links):
+        for _, other in drain(self.links):
             other.links.pop(pid, None)
             yield partial(other.linked_exit, pid, reason)
         yield from told
@@ -338,17 +361,7 @@ def ended(pid: PID, reason: ExitReason) -> BaseException:
 
 
 def _wake_all(starters: dict[Callable[[], object], None]) -> None:
-    tell_all(wake for wake, _ in _drain(starters))
-
-
-def _drain(items: dict[K, V]) -> Iterator[tuple[K, V]]:
-    """Take out all items, while other threads may add some and take others."""
-    while items:
-        try:
-            item = items.popitem()
-        except KeyError:
-            return
-        yield item
+    tell_all(wake for wake, _ in drain(starters))
 
 
 find_process: Callable[[PID], Process | None] = _processes.get
@@ -372,29 +385,3 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def enter(process: Process) -> None:
-    """Make `process` the one that the running task, and what it starts, works for."""
-    process.task = process.home.running_task()
-    _current.set(process.pid)
-    if process.step is not None and process.context.get(_current) is not process.pid:  # type: ignore[union-attr]
-        process.step = None  # a task factory has made another context for it, not known here
-
-
-current: Callable[[], PID | None] = _current.get
-"""Return the PID that the context belongs to, or None; it may be dead, and the task another's."""
-
-
-def current_process(*, own_task: bool = False) -> Process | None:
-    """Return the process that the running task works for, or None.
-
-    With `own_task`, only if it is the process's own task, and not one that it started.
-    """
-    pid = current()
-    process = None if pid is None else _processes.get(pid)
-    if process is None:
-        return None
-    if own_task and not process.home.runs(process.task):
-        return None
-    return process

@@ -7,9 +7,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fauxtp._base.tell_all import tell_all
 from fauxtp._core.calls import Call, OwedCalls
@@ -19,6 +19,9 @@ from fauxtp._core.given_up import NONE_GIVEN_UP, GivenUp
 from fauxtp._loops.protocols import Waiter
 from fauxtp.errors import MailboxClosed, NoProcess
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._core.ports import Succession
 
 __all__ = ["NOTHING", "Queue", "no_process"]
 
@@ -122,7 +125,10 @@ class Queue:
 
     def refuse(self, message: Any) -> None:
         """Do with `message` what becomes of those to a closed queue."""
-        if isinstance(message, Call):
+        succession = _succession(self.closed_because)
+        if succession is not None and succession.takes_late(message):
+            succession.hand_on(message)
+        elif isinstance(message, Call):
             message.fail(NoProcess(self.pid))
         else:
             dead_letters.add(self.pid, message, "noproc")
@@ -338,7 +344,20 @@ class Queue:
 
     def clear_away(self, because: Callable[[Call], BaseException]) -> None:
         """Clear away every message; each is had by one thread only."""
+        if (succession := _succession(because)) is not None:
+            succession.hand_on_all(self)
         tell_all(self._burials(because))
+
+    def take_out(self, is_wanted: Callable[[Any], bool]) -> list[Any]:
+        """Take out, in order, what is wanted of the messages of a closed queue."""
+        if self.kept and not self.receivers:
+            self.put_back()
+        wanted: list[Any] = []
+        with suppress(IndexError):  # another thread was quicker
+            for _ in range(len(self.inbox)):
+                message = self.inbox.popleft()
+                (wanted if is_wanted(message) else self.inbox).append(message)
+        return wanted
 
     def _burials(self, because: Callable[[Call], BaseException]) -> Iterator[Callable[[], object]]:
         if self.kept and not self.receivers:
@@ -353,7 +372,10 @@ class Queue:
             yield partial(call.fail, because(call))
 
     def lose(self, message: Any, because: Callable[[Call], BaseException]) -> None:
-        if isinstance(message, Call):
+        succession = _succession(because)
+        if succession is not None and succession.takes(message):
+            succession.hand_on(message)
+        elif isinstance(message, Call):
             self.forget(message)
             message.fail(because(message))
         else:
@@ -370,3 +392,8 @@ class Queue:
 def no_process(call: Call) -> NoProcess:
     """Return what a call fails with that lies in a mailbox as it is closed."""
     return NoProcess(call.target)
+
+
+def _succession(because: object) -> Succession | None:
+    """Return `because` if what comes too late goes to a successor."""
+    return because if hasattr(because, "hand_on") else None  # type: ignore[return-value]

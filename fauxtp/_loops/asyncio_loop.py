@@ -52,6 +52,7 @@ class AsyncioHome:
         "ending",
         "guests",
         "handled",
+        "idlers",
         "keepers",
         "known",
         "loop",
@@ -68,6 +69,7 @@ class AsyncioHome:
         self.making: object = None  # whose task is made, to begin later
         self.guests: dict[Home, None] = {}  # loops of trio that run in this one
         self.timers: dict[Any, None] = {}
+        self.idlers: dict[float, Any] = {}
         self.ending: bool = False  # and everybody is being buried
         self.known: Any = None  # of its tasks: see _direct.pyx
         # Since the event loop had its turn, in a way

@@ -58,6 +58,9 @@ class Home(Protocol):
     timers: dict[Any, None]
     """Those of nobody who lives here, that somebody elsewhere knows: they end with the loop."""
 
+    idlers: dict[float, Any]
+    """By timeout, the servers here that end when they have been idle for so long."""
+
     @property
     def is_asyncio(self) -> bool:
         """Whether it is one of asyncio."""

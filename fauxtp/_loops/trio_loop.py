@@ -64,7 +64,7 @@ class TrioHome:
     it has ended, though it could not end its tasks.
     """
 
-    __slots__ = ("_alarms", "_clock", "_ended", "_token", "host", "timers")
+    __slots__ = ("_alarms", "_clock", "_ended", "_token", "host", "idlers", "timers")
     is_asyncio = False
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
@@ -73,6 +73,7 @@ class TrioHome:
         self._clock = trio.lowlevel.current_clock()
         self._alarms = Alarms(self.run)
         self.timers: dict[Any, None] = {}
+        self.idlers: dict[float, Any] = {}
         self.host: AsyncioHome | None = None  # whose guest it is
 
     def is_over(self) -> bool:

@@ -7,8 +7,9 @@ from cpython.contextvars cimport get_value
 
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING
 from fauxtp._core.dead_letters import dead_letters
-from fauxtp._core.process import Process, _current, current_process, find_process
+from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import NOTHING, Queue
+from fauxtp._core.running_process import _current, current_process
 from fauxtp._messaging.addresses import mailbox_of, target_of
 
 from fauxtp._base._build cimport fauxtp_build
@@ -87,7 +88,7 @@ def attempt(to, request, /):
     mailbox = step = caller = None
     pid, process = to, find(to) if type(to) is PID else None
     if process is None:
-        pid, process, mailbox = target_of(to)
+        pid, process, mailbox = target_of(to, True)
     if get_value(works_for) is not None:
         caller = current_process(own_task=True)
     call = Call(request, pid, None if caller is None else caller.pid)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID, whereis
 
-__all__ = ["find_pid", "mailbox_of", "target_of"]
+if TYPE_CHECKING:
+    from fauxtp._core.succession import Address
+
+__all__ = ["find_pid", "mailbox_of", "starting", "target_of"]
 
 
 def find_pid(to: PID | str) -> PID | None:
@@ -21,16 +27,27 @@ def find_pid(to: PID | str) -> PID | None:
 
 
 def mailbox_of(to: PID | str) -> Queue | None:
-    """Return the mailbox of a living process, or one that stands alone; None if there is none."""
+    """Return the mailbox of a living process, or one that stands alone; None if there is none.
+
+    An address that starts what it means does so.
+    """
     pid = find_pid(to)
-    if pid is None:
-        return None
-    process = find_process(pid)
-    return find_queue(pid) if process is None else process.mailbox
+    process = None if pid is None else find_process(pid)
+    if process is not None:
+        return process.mailbox
+    mailbox = None if pid is None else find_queue(pid)
+    address = starting(to) if mailbox is None else None
+    if address is None:
+        return mailbox
+    with suppress(NoProcess):
+        return address.reach()[2]
+    return None
 
 
-def target_of(to: PID | str) -> tuple[PID, Process | None, Queue]:
+def target_of(to: PID | str, on_the_spot: bool = False) -> tuple[PID, Process | None, Queue]:
     """Return the PID, the process and the mailbox of `to`; one that stands alone has no process.
+
+    An address that starts what it means does so: `on_the_spot` if it can, for the code of a task.
 
     Raises `NoProcess` if there is nobody.
     """
@@ -40,4 +57,16 @@ def target_of(to: PID | str) -> tuple[PID, Process | None, Queue]:
         mailbox = find_queue(pid) if process is None else process.mailbox
         if mailbox is not None:
             return pid, process, mailbox
-    raise NoProcess(to)
+    address = starting(to)
+    if address is None:
+        raise NoProcess(to)
+    return address.reach(on_the_spot)
+
+
+def starting(to: PID | str) -> Address | None:
+    """Return `to` if it is an address that starts what it means."""
+    if type(to) is PID or type(to) is str:
+        return None
+    from fauxtp._core.succession import Address  # noqa: PLC0415  (who has one has imported it)
+
+    return to if isinstance(to, Address) else None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, final
 from fauxtp._base.implementation import implementation
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp._core.dead_letters import dead_letters
-from fauxtp._core.process import Process, current, current_process, find_process
+from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
+from fauxtp._core.running_process import current, current_process
 from fauxtp._messaging.addresses import mailbox_of, target_of
 from fauxtp.registry import PID
 
@@ -64,7 +65,7 @@ def attempt(to: PID | str, request: Any, /) -> Any:
     """
     process = find_process(to) if type(to) is PID else None
     if process is None:
-        pid, process, mailbox = target_of(to)
+        pid, process, mailbox = target_of(to, True)
     else:
         pid, mailbox = process.pid, process.mailbox
     caller = None if current() is None else current_process(own_task=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -10,11 +11,12 @@ from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
-from fauxtp._core.phase import DEAD, Exit
-from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._core.phase import DEAD, Exit, Notice
+from fauxtp._core.process import Process, find_process
+from fauxtp._core.running_process import current_process
 from fauxtp._loops.current import give_way, new_waiter, seconds, turn
-from fauxtp._messaging.addresses import find_pid
-from fauxtp.errors import ReceiveTimeout
+from fauxtp._messaging.addresses import find_pid, starting
+from fauxtp.errors import NoProcess, ReceiveTimeout
 from fauxtp.registry import PID, Ref, retire
 
 __all__ = [
@@ -39,7 +41,7 @@ other_monitors: list[Callable[[Process, Ref], bool]] = []
 
 @final
 @dataclass(frozen=True, slots=True)
-class Down:
+class Down(Notice):
     """The message that a monitored process has ended.
 
     `ref` is what `monitor` returned, `pid` the process, `reason` its exit reason; that of a
@@ -64,6 +66,16 @@ def _process_of(to: PID | str) -> Process | None:
     return meet(find_pid(to))
 
 
+def _found_or_started(to: PID | str) -> PID | None:
+    """Return the PID that `to` is or names; an address that starts what it means does so."""
+    address = starting(to)
+    if address is None:
+        return find_pid(to)
+    with suppress(NoProcess):
+        return address.reach()[0]
+    return None
+
+
 def monitor(pid: PID | str) -> Ref:
     """Let the calling actor be sent one `Down` when the process `pid` ends.
 
@@ -73,7 +85,7 @@ def monitor(pid: PID | str) -> Ref:
     Raises `RuntimeError` outside of an actor, and `TypeError` if `pid` is neither a PID nor
     a name.
     """
-    me, found, ref = _me("monitor"), find_pid(pid), Ref()
+    me, found, ref = _me("monitor"), _found_or_started(pid), Ref()
     name = None if type(pid) is PID else str(pid)
     watched = meet(found)
 
@@ -127,7 +139,8 @@ def link(pid: PID | str) -> None:
     Raises `RuntimeError` outside of an actor, and `TypeError` if `pid` is neither a PID nor
     a name.
     """
-    me, other = _me("link"), _process_of(pid)
+    me, found = _me("link"), _found_or_started(pid)
+    other = meet(found)
     if other is me:
         return
     if other is not None:
@@ -135,7 +148,7 @@ def link(pid: PID | str) -> None:
         if find_process(other.pid) is other or other.links.pop(me.pid, None) is None:
             return
         me.links.pop(other.pid, None)
-    me.linked_exit(find_pid(pid), ExitReason("noproc", abnormal=True))
+    me.linked_exit(found, ExitReason("noproc", abnormal=True))
 
 
 def unlink(pid: PID | str) -> None:

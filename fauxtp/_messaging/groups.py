@@ -12,8 +12,9 @@ from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.phase import DEAD
-from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
+from fauxtp._core.running_process import current_process
 from fauxtp._messaging.exits import other_monitors
 from fauxtp.registry import PID, News, Ref, default, members
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from anyio import current_time
 
@@ -13,9 +13,13 @@ from fauxtp._base.arguments import unexpected
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import find_process
 from fauxtp._loops.current import give_way, seconds
+from fauxtp._messaging.addresses import starting
 from fauxtp._messaging.wait_registered import wait_registered, wait_registered_blocking
 from fauxtp.errors import NoProcess, ProcessExited, ReceiveTimeout
 from fauxtp.registry import PID, whereis
+
+if TYPE_CHECKING:
+    from fauxtp._core.succession import Address
 
 __all__ = ["again", "again_blocking"]
 
@@ -24,7 +28,7 @@ __all__ = ["again", "again_blocking"]
 class _Patience:
     """How long it is waited for a name that is away, in all."""
 
-    __slots__ = ("_clock", "_end", "_to")
+    __slots__ = ("_clock", "_end", "_has_met_an_end", "_to")
 
     def __init__(self, to: PID | str, wait: float, clock: Callable[[], float]) -> None:
         try:
@@ -34,6 +38,7 @@ class _Patience:
         except ValueError:
             raise ValueError("expected wait to be a number of seconds, got nan") from None
         self._to, self._clock = to, clock
+        self._has_met_an_end = False
         self._end = math.inf if limit is None else clock() + limit
 
     def name_after(self, error: NoProcess | ProcessExited) -> str:
@@ -41,12 +46,26 @@ class _Patience:
         to = self._to
         if not isinstance(to, str) or (isinstance(error, ProcessExited) and error.taken_up):
             raise error
+        address = starting(to)
+        if address is not None:
+            return self._supervisor_of(address, error)
         holder = whereis(to)
         if holder is not None and find_process(holder) is None and find_queue(holder) is None:
             raise error  # it means what can never be called
         if self.left == 0:
             raise error
         return to
+
+    def _supervisor_of(self, address: Address, error: NoProcess | ProcessExited) -> str:
+        """Do as `name_after`, for who is started by an address: its supervisor may be away.
+
+        Once only, if it has ended: who fails as it is started will do so again.
+        """
+        name = address.source.supervisor
+        again, self._has_met_an_end = self._has_met_an_end, isinstance(error, ProcessExited)
+        if not isinstance(name, str) or self.left == 0 or (again and self._has_met_an_end):
+            raise error
+        return name
 
     @property
     def left(self) -> float:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
 from fauxtp._base.arguments import unexpected
 from fauxtp._core.calls import Call
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.process import current_process
 from fauxtp._core.queue import Queue
+from fauxtp._core.running_process import current_process
 from fauxtp._core.wait_for_room import LeftInLine, put_later
 from fauxtp._loops.current import current_home, give_way, new_waiter, seconds
 from fauxtp._loops.protocols import Home
-from fauxtp._messaging.addresses import find_pid, target_of
+from fauxtp._messaging.addresses import find_pid, starting, target_of
 from fauxtp._messaging.call_circles import refuse_circle
 from fauxtp._messaging.outcome import outcome_of, too_late, withdraw
 from fauxtp.errors import NoProcess
@@ -63,7 +63,9 @@ class PendingCall(Generic[A_co]):
         if mailbox.max_size:
             self._place = put_later(mailbox, self._call, self._home)
         elif not mailbox.deliver(self._call):
-            raise NoProcess(self._to)
+            if starting(self._to) is None:
+                raise NoProcess(self._to)
+            mailbox.refuse(self._call)  # which leaves it to a successor
 
     def __repr__(self) -> str:
         how = self._gave_up or ("answered" if self.done else "pending")

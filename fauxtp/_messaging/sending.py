@@ -11,16 +11,17 @@ from anyio.lowlevel import checkpoint
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
+from fauxtp._core.running_process import current_process
 from fauxtp._core.wait_for_room import put, put_blocking, put_in_line
 from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
 from fauxtp._loops.protocols import Home
-from fauxtp._messaging.addresses import mailbox_of, target_of
+from fauxtp._messaging.addresses import mailbox_of, starting, target_of
 from fauxtp._messaging.call_circles import refuse_circle
 from fauxtp._messaging.delivery import Attempt, attempt, post
 from fauxtp._messaging.outcome import outcome_of, too_late, withdraw
-from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ReceiveTimeout
+from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited, ReceiveTimeout
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
@@ -232,11 +233,11 @@ async def _put_in(
     """Put the call into the mailbox of whom it is for; return how much of `limit` is left."""
     pending, mailbox = begun.call, begun.mailbox
     if begun.process is not None and meet(pending.target) is None:
-        raise NoProcess(to)
+        mailbox = _next_mailbox(to, pending, begun.process)
     refuse_circle(begun.caller, pending.target)
     if not mailbox.max_size:
-        if not mailbox.deliver(pending):
-            raise NoProcess(to)
+        while not mailbox.deliver(pending):
+            mailbox = _next_mailbox(to, pending, begun.process)
         return limit
     if mailbox.admit(pending):
         return limit
@@ -245,6 +246,17 @@ async def _put_in(
         await put(mailbox, pending)
         return None if limit is None else max(0.0, limit - (current_time() - started))
     raise too_late(to, timeout, False)
+
+
+def _next_mailbox(to: PID | str, pending: Call, gone: Process | None) -> Queue:
+    """Return the mailbox of whom `to` means now, as `gone` has just ended."""
+    if starting(to) is None:
+        raise NoProcess(to)
+    if gone is not None and gone.reason is not None and gone.reason.exception is not None:
+        error = ProcessExited(gone.pid, gone.reason, name=str(to))  # as it was started, perhaps
+        raise error from gone.reason.exception
+    pending.target, _, mailbox = target_of(to)
+    return mailbox
 
 
 async def _wait(pending: Call, home: Home | None, limit: float | None, common: bool) -> None:
@@ -300,10 +312,10 @@ def call_blocking(
 def _call_blocking(to: PID | str, request: Any, timeout: float | None) -> Any:
     limit = seconds(timeout)
     pid, process, mailbox = target_of(to)
-    if process is not None and meet(pid) is None:
-        raise NoProcess(to)
-    waiter = ThreadWaiter()
     pending = Call(request, pid, None)
+    if process is not None and meet(pid) is None:
+        mailbox = _next_mailbox(to, pending, process)
+    waiter = ThreadWaiter()
     pending.wake = waiter.wake
     started = waiter.time()
     if not put_blocking(mailbox, pending, limit):

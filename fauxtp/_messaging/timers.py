@@ -13,12 +13,13 @@ from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.phase import DEAD
-from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
+from fauxtp._core.running_process import current_process
 from fauxtp._core.wait_for_room import put_later
 from fauxtp._loops.current import current_home
 from fauxtp._loops.protocols import Alarm, Home, on_end
-from fauxtp._messaging.addresses import find_pid, mailbox_of
+from fauxtp._messaging.addresses import find_pid, mailbox_of, starting
 from fauxtp._messaging.delivery import post
 from fauxtp.registry import PID, Ref
 
@@ -312,7 +313,7 @@ def _timer(after: float, to: PID | str, message: Any, interval: _Interval | None
         receiver = find_process(to)
         if receiver is None and find_queue(to) is None:
             return Timer(to, None, None)
-    else:
+    elif starting(to) is None:
         to = str.__str__(to)
     here = current_home()
     home = here

@@ -37,4 +37,4 @@ class AnySupervisor(GenServer[Any, Any]):
         from_.fail(ValueError(what))
         return NO_REPLY, state
 
-    _fauxtp_keeps = ("run",)
+    _fauxtp_keeps = ("run", "idle_timeout")

@@ -7,13 +7,15 @@ from typing import Any, final
 
 from anyio import CancelScope, current_time, sleep
 
+from fauxtp._actors.actor import Actor
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.process import Process
 from fauxtp._supervision.changes import Line
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec
+from fauxtp.errors import ProcessExited
 from fauxtp.registry import PID, Ref
 
-__all__ = ["Child", "ChildDown", "Failed", "Question", "after"]
+__all__ = ["Child", "ChildDown", "Expected", "Failed", "Question", "after"]
 
 
 @final
@@ -27,6 +29,34 @@ class Question:
 
     def __repr__(self) -> str:
         return f"Question({self.what!r}, {self.subject!r})"
+
+
+@final
+class Expected:
+    """A child that has its PID, perhaps its name and messages: its actor is yet to be made."""
+
+    __slots__ = ("_make", "name", "process", "spec")
+
+    def __init__(
+        self, spec: ChildSpec, process: Process, name: str | None, make: Callable[[], Actor]
+    ) -> None:
+        self.spec, self.process, self.name = spec, process, name
+        self._make = make
+
+    def make(self) -> Actor:
+        """Return the actor, of which the process is told.
+
+        Raises what its constructor raises, and `ProcessExited` if the process is to end already.
+        """
+        process = self.process
+        ends_by = process.reason or process.exit_request
+        if ends_by is not None:
+            process.bury(ends_by)
+            raise ProcessExited(process.pid, ends_by)
+        actor = self._make()
+        process.waiting_for = None  # for that
+        process.take_on(actor)
+        return actor
 
 
 @final

@@ -21,7 +21,7 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.process import Process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision import reports
-from fauxtp._supervision.child import Child, ChildDown
+from fauxtp._supervision.child import Child, ChildDown, Expected
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID, Ref
@@ -62,12 +62,15 @@ async def launched(
     supervisor: PID,
     keep: Callable[[Process], object],
     on_exit: OnExit | None = None,
+    expected: Expected | None = None,
 ) -> Process:
-    """Start what `spec` tells of in `group`, and return its process.
+    """Start what `spec` tells of in `group`, and return its process: that of `expected`, if any.
 
     Raises what its `init` raises, and `TimeoutError` if that takes longer than the spec allows.
     If the start is given up, by that or from outside, `keep` gets the process: it has yet to end.
     """
+    if expected is not None:
+        return await _launched(expected.make(), spec, group, supervisor, keep, on_exit, expected)
     actor = spec.actor_class(*spec.args, **spec.kwargs)
     if spec.start_timeout is None:
         return await _launched(actor, spec, group, supervisor, keep, on_exit)
@@ -83,10 +86,15 @@ async def _launched(
     supervisor: PID,
     keep: Callable[[Process], object],
     on_exit: OnExit | None,
+    expected: Expected | None = None,
 ) -> Process:
     try:
         return await launch(
-            actor, group, on_exit=on_exit, register_as=spec.register_as, supervisor=supervisor
+            actor,
+            group,
+            on_exit=on_exit,
+            register_as=spec.register_as if expected is None else expected.name,
+            supervisor=supervisor,
         )
     except get_cancelled_exc_class():
         if actor._fauxtp_process is not None:

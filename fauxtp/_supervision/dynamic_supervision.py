@@ -23,10 +23,10 @@ from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision import reports
 from fauxtp._supervision.beside import Beside, Chief
-from fauxtp._supervision.child import Child, Question, after
+from fauxtp._supervision.child import Child, Expected, Question, after
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartType
 from fauxtp._supervision.children import SHUTDOWN, kill, launched
-from fauxtp._supervision.restarts import may_restart
+from fauxtp._supervision.restarts import may_restart, start_when_free
 from fauxtp.errors import AlreadyStarted, NameTaken, NoChild, ReceiveTimeout, TooManyChildren
 from fauxtp.registry import PID
 
@@ -85,6 +85,8 @@ class DynamicSupervision(Beside[Owner]):
                 return self._infos()
             case "start":
                 return await self._add(subject, from_)
+            case "begin":
+                return await self._add(subject.spec, from_, subject)
             case "terminate":
                 self._begin_to_terminate(subject, from_)
                 return NO_REPLY
@@ -99,7 +101,7 @@ class DynamicSupervision(Beside[Owner]):
             for pid, spec in self._specs.items()
         ] + [child.info for child in self._away.values()]
 
-    async def _add(self, spec: ChildSpec, from_: Call) -> Any:
+    async def _add(self, spec: ChildSpec, from_: Call, expected: Expected | None = None) -> Any:
         most = self._chief.max_children
         if most is not None and len(self._specs) + len(self._away) + self._starting >= most:
             raise TooManyChildren(self._process.pid, most)
@@ -109,13 +111,14 @@ class DynamicSupervision(Beside[Owner]):
             )
         self._starting += 1
         if _starts_at_once(spec):
-            return await self._start_new(spec)
-        self._begin(partial(self._start_new, spec), Child(spec, {}), from_, revocable=True)
+            return await self._start_new(spec, expected)
+        work = partial(self._start_new, spec, expected)
+        self._begin(work, Child(spec, {}), from_, revocable=True)
         return NO_REPLY
 
-    async def _start_new(self, spec: ChildSpec) -> PID:
+    async def _start_new(self, spec: ChildSpec, expected: Expected | None) -> PID:
         try:
-            return await self._start(spec)
+            return await self._start(spec, None, expected)
         except NameTaken as taken:
             if taken.holder not in self._specs:
                 raise
@@ -152,7 +155,9 @@ class DynamicSupervision(Beside[Owner]):
 
     # Starting and stopping
 
-    async def _start(self, spec: ChildSpec, again: Child | None = None) -> PID:
+    async def _start(
+        self, spec: ChildSpec, again: Child | None = None, expected: Expected | None = None
+    ) -> PID:
         chief = self._process
 
         left: dict[PID, ChildSpec] = {}
@@ -164,7 +169,9 @@ class DynamicSupervision(Beside[Owner]):
                 left[process.pid] = self._left[process.pid] = spec
 
         try:
-            process = await launched(spec, self._shelter.group, chief.pid, keep, self._on_exit)
+            process = await launched(
+                spec, self._shelter.group, chief.pid, keep, self._on_exit, expected
+            )
         except TimeoutError:
             await self._stop(left)
             raise
@@ -241,7 +248,8 @@ class DynamicSupervision(Beside[Owner]):
             return
         child.restarts += 1
         try:
-            await self._start(child.spec, child)
+            again = partial(self._start, child.spec, child)
+            await start_when_free(self._process, child.spec, again)
         except Exception as error:  # an init that fails is one more crash
             child.process = None
             self._plan_restart(pid, ExitReason.error(error), error)

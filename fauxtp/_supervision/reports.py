@@ -14,9 +14,11 @@ __all__ = [
     "gave_up",
     "hook_failed",
     "not_restarted",
+    "not_started",
     "restarting",
     "started_child",
     "waits",
+    "waits_for_name",
 ]
 
 
@@ -31,6 +33,18 @@ def started_child(chief: Process, spec: ChildSpec, child: Process) -> None:
         spec.id,
         who(child),
         extra=facts(chief, child=spec.id, child_pid=repr(child.pid)),
+    )
+
+
+def not_started(child: Process, name: str | None, error: BaseException) -> None:
+    """Tell that who was expected could not be started, as nobody may wait for it."""
+    logger().error(
+        "%s%s %r could not be started",
+        child.kind.__name__,
+        "" if name is None else f" {name!r}",
+        child.pid,
+        exc_info=error,
+        extra=facts(child, name=name),
     )
 
 
@@ -85,6 +99,18 @@ def waits(
         seconds,
         exc_info=error,
         extra=facts(chief, child=spec.id, child_reason=str(reason), seconds=seconds),
+    )
+
+
+def waits_for_name(chief: Process, spec: ChildSpec, name: str, holder: Process) -> None:
+    """Tell that a child can be started again only when another has let go of a name."""
+    logger().warning(
+        "%s restarts child %r when %s has let go of %r",
+        who(chief),
+        spec.id,
+        who(holder),
+        name,
+        extra=facts(chief, child=spec.id, name=name, holder=repr(holder.pid)),
     )
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, Protocol
 
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import Process
 from fauxtp._core.reports import who
+from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision import reports
 from fauxtp._supervision.child import Child
-from fauxtp._supervision.child_spec import ChildInfo
+from fauxtp._supervision.child_spec import ChildInfo, ChildSpec
 from fauxtp._supervision.hooks import hook
 from fauxtp._supervision.intensity import Intensity
-from fauxtp.errors import MaxRestartsExceeded
+from fauxtp.errors import MaxRestartsExceeded, NameTaken, ReceiveTimeout
+from fauxtp.registry import whereis
 
-__all__ = ["Hooks", "may_restart"]
+__all__ = ["Hooks", "may_restart", "start_when_free"]
+
+SECONDS: Final = 1.0  # after which it is looked whether a name that is waited for is free
 
 
 class Hooks(Protocol):
@@ -46,3 +53,26 @@ def may_restart(
         ) from reason.exception
     reports.gave_up(chief, spec, intensity)
     return False
+
+
+async def start_when_free(
+    chief: Process, spec: ChildSpec, start: Callable[[], Awaitable[object]]
+) -> None:
+    """Start a child again; if somebody has taken its name meanwhile, when that one has let it go.
+
+    It is no crash, and counts as none: whoever asks by the name is answered by that one.
+    """
+    while True:
+        try:
+            await start()
+            return
+        except NameTaken as taken:
+            name, holder = taken.name, taken.holder
+            process = meet(holder)
+            if process is None and whereis(name) is holder is not None:
+                raise  # it means what never ends
+        if process is not None and whereis(name) is holder:
+            reports.waits_for_name(chief, spec, name, process)
+        while process is not None and whereis(name) is process.pid:
+            with suppress(ReceiveTimeout):
+                await wait_exit(process.pid, SECONDS)

@@ -27,7 +27,7 @@ from fauxtp._supervision.child_spec import (
     RestartType,
 )
 from fauxtp._supervision.children import Children
-from fauxtp._supervision.restarts import may_restart
+from fauxtp._supervision.restarts import may_restart, start_when_free
 from fauxtp.errors import AlreadyStarted, NoChild
 from fauxtp.registry import PID
 
@@ -139,7 +139,7 @@ class Supervision(Beside[Planner]):
                 del self._by_id[child.spec.id]
             elif child.process is None:
                 child.restarts += 1
-                await self._start(child)
+                await start_when_free(self._process, child.spec, partial(self._start, child))
 
     def _fate_of(self, child: Child) -> list[Child]:
         """Return whom the strategy restarts with `child`, in order."""

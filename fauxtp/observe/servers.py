@@ -10,7 +10,7 @@ from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._core.calls import Call
 from fauxtp._core.control import Control
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.process import current_process
+from fauxtp._core.running_process import current_process
 from fauxtp._loops.current import current_home, give_way, seconds
 from fauxtp._messaging.addresses import find_pid
 from fauxtp._messaging.pending_call import PendingCall

@@ -60,8 +60,10 @@ class Simulations:
         counts = [getattr(module, name) for module, name in COUNTS]
         with empty_registry() as running, _Log().in_place_of_others() as log:
             try:
+                switches.simulated = True
                 yield cls(running, log)
             finally:
+                switches.simulated = False
                 random.setstate(chance)
                 switches.hand_off = enabled
                 for (module, name), count in zip(COUNTS, counts, strict=True):

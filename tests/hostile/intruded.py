@@ -40,7 +40,8 @@ from fauxtp import (
     whereis,
 )
 from fauxtp._core.mailbox import find_queue
-from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._core.process import Process, find_process
+from fauxtp._core.running_process import current_process
 from fauxtp._loops.asyncio_loop import AsyncioWaiter
 from fauxtp.registry import PID
 from hostile.intruded_servers import (

@@ -24,8 +24,9 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
-from fauxtp._core.process import Process, current_process, find_process
+from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
+from fauxtp._core.running_process import current_process
 from fauxtp.registry import PID, Ref
 from hostile.intruded_servers import Wrong
 

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import math
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -117,6 +117,13 @@ TIMER = Kind(lambda world: [fauxtp.send_after(60, "nobody", 1)], _never)
 RECEIVER = Kind(lambda world: [world.mailbox], _never)
 SPECS = _one([fauxtp.ChildSpec("one", Idle)], lambda value: _sequence(value) and not len(value))
 STRATEGY = _one(fauxtp.RestartStrategy.ONE_FOR_ALL, _never)
+
+
+class Keyed(Idle):
+    """Is made with a key."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
 
 
 AWAITABLE = Kind(lambda world: [anyio.sleep(0)], inspect.isawaitable)
@@ -240,6 +247,15 @@ async def _chief_with(world: World, name: str, value: Any) -> None:
 async def _pool_with(world: World, name: str, value: Any) -> None:
     pool: type[fauxtp.DynamicSupervisor] = type("Pool", (fauxtp.DynamicSupervisor,), {name: value})
     fauxtp.exit(await pool.start(task_group=world.group))
+
+
+async def _run_task(world: World, fn: Any) -> None:
+    pool = await fauxtp.DynamicSupervisor.start(task_group=world.group)
+    try:
+        await fauxtp.run_task(pool, fn)
+    finally:
+        fauxtp.exit(pool)
+        await fauxtp.wait_exit(pool)
 
 
 async def _parts_with(world: World, size: Any) -> None:
@@ -461,6 +477,21 @@ RULES: dict[str, list[Rule]] = {
     "NoProcess": RECORD,
     "POSTPONE": RECORD,
     "PID": [plain(fauxtp.PID)],
+    "OnDemand": [
+        plain(
+            lambda kind: fauxtp.OnDemand(kind, supervisor="chief", prefix="at:"),
+            _one(Keyed, lambda it: _actor_class(it) and it.__init__ is not object.__init__),
+        ),
+        plain(lambda to: fauxtp.OnDemand(Keyed, supervisor=to, prefix="at:"), TO),
+        plain(lambda prefix: fauxtp.OnDemand(Keyed, supervisor="chief", prefix=prefix), TEXT),
+        plain(
+            lambda seconds: fauxtp.OnDemand(
+                Keyed, supervisor="chief", prefix="at:", idle_timeout=seconds
+            ),
+            Kind(SOME_SECONDS.good, lambda it: it is None or SOME_SECONDS.accepts(it)),
+        ),
+        plain(lambda key: fauxtp.OnDemand(Keyed, supervisor="chief", prefix="at:")[key], NAME),
+    ],
     "PartitionSupervisor": [
         rule(
             _parts_with,
@@ -619,13 +650,41 @@ RULES: dict[str, list[Rule]] = {
     "send_nowait": [plain(fauxtp.send_nowait, HERE, ANYTHING)],
     "start_call": [plain(_starts_a_call, TO, ANYTHING, TIMEOUT)],
     "start_child": [plain(fauxtp.start_child, NOBODY, SPEC)],
+    "run_task": [
+        rule(_run_task, ASYNC),
+        plain(lambda to: fauxtp.run_task(to, coroutine_function), NOBODY),
+    ],
+    "map_tasks": [
+        plain(lambda fn: fauxtp.map_tasks("nobody", fn, [], max_concurrency=1), CALLABLE),
+        plain(
+            lambda items: fauxtp.map_tasks("nobody", coroutine_function, items, max_concurrency=1),
+            _one([], lambda it: isinstance(it, Iterable)),
+        ),
+        plain(
+            lambda most: fauxtp.map_tasks("nobody", coroutine_function, [], max_concurrency=most),
+            _one(1, lambda it: SIZE.accepts(it) and type(it) is not bool and it >= 1),
+        ),
+        plain(
+            lambda flag: fauxtp.map_tasks(
+                "nobody", coroutine_function, [], max_concurrency=1, ordered=flag
+            ),
+            _one(True, lambda it: isinstance(it, bool)),
+        ),
+        plain(
+            lambda seconds: fauxtp.map_tasks(
+                "nobody", coroutine_function, [], max_concurrency=1, timeout=seconds
+            ),
+            Kind(SECONDS.good, lambda it: it is None or SECONDS.accepts(it)),
+        ),
+    ],
     "start_or_find": [
+        rule(lambda world, to: fauxtp.start_or_find("fresh", Idle, supervisor=to), CHIEF),
         rule(
             lambda world, name, cls, group: fauxtp.start_or_find(name, cls, task_group=group),
             NAME,
             ACTOR_CLASS,
             GROUP,
-        )
+        ),
     ],
     "terminate_child": [plain(fauxtp.terminate_child, CHIEF, A_CHILD)],
     "tree": [plain(fauxtp.tree)],

@@ -22,8 +22,10 @@ from fauxtp import (
     PID,
     Call,
     ChildSpec,
+    DynamicSupervisor,
     GenServer,
     NoProcess,
+    OnDemand,
     ProcessExited,
     ReceiveTimeout,
     Supervisor,
@@ -46,6 +48,7 @@ from fauxtp import (
     unlink,
     wait_exit,
     wait_registered,
+    whereis,
 )
 from hostile import effort
 from hostile.leaks import BYTES, Leak, in_use
@@ -89,6 +92,25 @@ async def echo_later(from_: Call) -> str:
 
 async def crash(from_: Call) -> NoReturn:
     raise Crash
+
+
+class Session(Server):
+    """Ends as soon as it is idle."""
+
+    idle_timeout = AT_ONCE
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    async def handle_info(self, message: Any, state: None) -> None:
+        self.stop()
+
+
+class Sessions(DynamicSupervisor):
+    """Has as many as are needed."""
+
+
+SESSIONS = OnDemand(Session, supervisor="leak:sessions", prefix="leak:session:")
 
 
 class Restarter(Supervisor):
@@ -255,6 +277,18 @@ async def gatherings(stage: Stage) -> None:
     await end(pid)
 
 
+async def sessions(stage: Stage) -> None:
+    """Start one on demand, leave a message as it ends, and wait until its successor is idle."""
+    one = SESSIONS["one"]
+    await call(one, echo)
+    first = whereis(one)
+    assert first is not None
+    await send(one, "stop")
+    await cast(one, "hello")
+    await wait_exit(first)
+    await wait_exit(one)
+
+
 async def keeps(stage: Stage) -> None:
     """Leak, so that it can be seen to be found."""
     stage.kept.append(await Server.start(task_group=stage.group))
@@ -287,6 +321,7 @@ LIVES: dict[Life, tuple[int, int]] = {
     timers_that_go_off: (500_000, 70_000),
     timers_of_who_ends: (70_000, 40_000),
     gatherings: (70_000, 40_000),
+    sessions: (50_000, 10_000),
 }
 FAULTS: dict[Life, tuple[int, int]] = {keeps: (0, 0), hoards: (0, 0)}
 
@@ -325,6 +360,7 @@ async def main(lives: dict[Life, int], looks: int) -> None:
     async with anyio.create_task_group() as group:
         server, other = await Server.start(task_group=group), await Server.start(task_group=group)
         await Restarter.start(task_group=group)
+        await Sessions.start(task_group=group, register_as="leak:sessions")
         stage = Stage(group, server, other, looks)
         gc.freeze()  # what is there by now need not be looked through each time
         for life, rounds in lives.items():

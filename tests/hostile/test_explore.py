@@ -14,9 +14,10 @@ import anyio
 import pytest
 
 from fauxtp import PID, Joined, members
-from fauxtp._actors import actor
+from fauxtp._actors import actor, idleness
 from fauxtp._base import switches
-from fauxtp._core import mailbox, process, receiving
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core import mailbox, process, receiving, succession
 from fauxtp._core.phase import Phase
 from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
@@ -29,7 +30,7 @@ from fauxtp._supervision.child import Child
 from fauxtp._supervision.dynamic_supervision import DynamicSupervision
 from fauxtp.registry import default, withdraw
 from fauxtp.testing import SeedFailed, explore
-from hostile import clocks, effort, gatherings, guests, lives, talk
+from hostile import clocks, demand, effort, gatherings, guests, lives, talk
 from hostile.stand_in import hears_all, putting_in_others
 
 Scenario = Callable[[], Awaitable[object]]
@@ -45,6 +46,7 @@ SCENARIOS: list[Scenario] = [
     clocks.timers,
     guests.guests,
     gatherings.gatherings,
+    demand.sessions,
 ]
 MANY = 2000  # schedules, within which each of the faults below is found
 
@@ -208,6 +210,39 @@ def looks_first_and_follows_later(patch: Patch) -> None:
     patch.setattr(group_monitors._Monitor, "begin", begin)
 
 
+def names_nobody_who_is_to_begin(patch: Patch) -> None:
+    patch.setattr(succession, "_has_name", lambda *_: True)
+
+
+def leaves_nothing_to_a_successor(patch: Patch) -> None:
+    patch.setattr(succession.Succession, "takes", lambda *_: False)
+
+
+def leaves_it_twice(patch: Patch) -> None:
+    take_over: Any = succession.Address.take_over
+
+    def twice(address: Any, messages: list[Any]) -> None:
+        take_over(address, messages)
+        take_over(address, messages)
+
+    patch.setattr(succession.Address, "take_over", twice)
+
+
+def leaves_the_last_first(patch: Patch) -> None:
+    take_over: Any = succession.Address.take_over
+    patch.setattr(
+        succession.Address, "take_over", lambda address, them: take_over(address, them[::-1])
+    )
+
+
+def ends_who_is_busy(patch: Patch) -> None:
+    def end(process: Process) -> None:
+        process.request_exit(ExitReason("normal"))
+
+    patch.setattr(idleness, "_is_at_rest", lambda _: True)
+    patch.setattr(idleness, "_end", end)
+
+
 FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (talk.calls, executes_what_was_given_up, "executed after its caller gave up"),
     (talk.calls, forgets_the_callers_at_its_death, "nothing is left to run"),
@@ -227,6 +262,11 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (gatherings.gatherings, keeps_names_a_little_longer, "member is a corpse|news were lost"),
     (gatherings.gatherings, looks_first_and_follows_later, "news were lost|was not there"),
     (talk.circles, waits_for_itself, "nothing is left to run"),
+    (demand.sessions, names_nobody_who_is_to_begin, "live at once|a call failed|was lost"),
+    (demand.sessions, leaves_nothing_to_a_successor, "a message was lost|a call failed"),
+    (demand.sessions, leaves_it_twice, "handled twice"),
+    (demand.sessions, leaves_the_last_first, "overtook"),
+    (demand.sessions, ends_who_is_busy, "a message was lost|a call failed"),
 ]
 
 

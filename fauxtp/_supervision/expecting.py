@@ -1,0 +1,107 @@
+"""To expect: to have a process made at once, and its actor when its supervisor comes to it."""
+
+from __future__ import annotations
+
+from typing import final
+
+from fauxtp._actors.actor import Actor
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.calls import DECLINED, GAVE_WAY, Call
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.ports import Succeeds
+from fauxtp._core.process import Process
+from fauxtp._messaging.addresses import find_pid, mailbox_of
+from fauxtp._messaging.delivery import Attempt, attempt
+from fauxtp._supervision import reports
+from fauxtp._supervision.child import Expected, Question
+from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
+from fauxtp.errors import NoProcess, ProcessExited
+from fauxtp.registry import PID
+
+__all__ = ["begin", "expected_under"]
+
+
+def expected_under(
+    supervisor: PID | str, kind: type[Actor], source: Succeeds | None = None
+) -> Process:
+    """Return the process of an actor of that `kind`, which `supervisor` is to start: see `begin`.
+
+    Raises `NoProcess` if there is no such supervisor, `TypeError` if it is of another kind.
+    """
+    chief = meet(find_pid(supervisor))
+    if chief is None:
+        raise NoProcess(supervisor)
+    if not issubclass(chief.kind, DynamicSupervisor):
+        what = f"expected {supervisor!r} to be a DynamicSupervisor"
+        raise TypeError(f"{what}, got {chief.kind.__name__}")
+    return Process(None, chief.home, chief.pid, kind, source)
+
+
+def begin(expected: Expected, on_the_spot: bool) -> None:
+    """Ask the supervisor to start who is expected; if that fails, the process ends by it.
+
+    `on_the_spot` is for the code of a task, which may find it done.
+    """
+    try:
+        _Order(expected).give(on_the_spot)
+    except BaseException as error:
+        expected.process.bury(ExitReason.error(error))
+        raise
+
+
+@final
+class _Order:
+    """What a supervisor is asked, for somebody who does not wait: to begin with a process."""
+
+    __slots__ = ("_call", "_expected")
+
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
+        self._call: Call | None = None  # until it is heard what came of it
+
+    def give(self, on_the_spot: bool) -> None:
+        """Ask the supervisor; the code of a task may find it done."""
+        question, chief = Question("begin", self._expected), self._expected.process.supervisor
+        assert chief is not None
+        if not on_the_spot:
+            self._call = Call(question, chief, None)
+            self._put_in(self._call)
+        else:
+            begun = attempt(chief, question)
+            if type(begun) is not Attempt:
+                return
+            self._call = begun.call
+            if begun.caller is not None:
+                begun.caller.waiting_for = None  # but for what it wants to ask itself
+            if begun.outcome is DECLINED:
+                self._put_in(begun.call)
+            elif begun.outcome is GAVE_WAY and begun.process is not None:
+                begun.process.mailbox.wake_receivers()
+        self._call.wake = self.wake
+        if self._call.settled:
+            self.wake()
+
+    def _put_in(self, call: Call) -> None:
+        self._expected.process.waiting_for = call  # so that a circle is told
+        mailbox = mailbox_of(call.target)
+        if mailbox is None or not mailbox.deliver(call):
+            call.fail(NoProcess(call.target))
+
+    def wake(self) -> None:
+        """Hear what came of it: if it has failed, nobody will ever begin with the process."""
+        call, self._call = self._call, None
+        if call is None:
+            return
+        call.wake = None  # or there would be a circle
+        process = self._expected.process
+        if process.waiting_for is call:
+            process.waiting_for = None
+        try:
+            call.result()
+        except BaseException as error:
+            if not isinstance(error, (NoProcess, ProcessExited)):  # its supervisor has ended
+                reports.not_started(process, self._expected.name, error)
+            if process.actor is None:
+                process.bury(ExitReason.error(error))
+
+    wake_at_once = wake  # as it gives no turn

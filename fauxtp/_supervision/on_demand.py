@@ -1,0 +1,103 @@
+"""OnDemand: addresses that start what they mean, when it is needed."""
+
+from __future__ import annotations
+
+from typing import final
+
+from fauxtp._actors.actor import Actor, expect_actor_class
+from fauxtp._actors.genserver import GenServer
+from fauxtp._actors.idleness import expect_idle_timeout
+from fauxtp._base.arguments import expect_text, unexpected
+from fauxtp._messaging.addresses import find_pid
+from fauxtp._supervision.child_spec import ChildSpec, RestartType
+from fauxtp._supervision.source import Supervised
+from fauxtp.registry import PID
+
+__all__ = ["OnDemand"]
+
+
+@final
+class OnDemand:
+    """Addresses of actors that are started when somebody wants something of them.
+
+    `OnDemand(Session, supervisor="sessions", prefix="session:")["anna"]` is the name
+    `"session:anna"`, and goes wherever a name goes. Where it gets a message, a call, a monitor
+    or a link and nobody has that name, the `DynamicSupervisor` called `supervisor` starts
+    `Session("anna")` under it, in its own event loop: once, however many ask at that moment, in
+    whatever threads. Questions (`whereis`, `is_alive`, `process_info`), `exit` and `wait_exit`
+    start nobody.
+
+    Whoever calls waits for the start as for the answer. If the constructor or `init` fails, that
+    is logged, and a call raises `ProcessExited`, whose cause is the error; if there is no
+    supervisor, it raises `NoProcess`.
+
+    With `idle_timeout`, a server ends by itself when it has had no message for so many seconds:
+    see `GenServer.idle_timeout`. Messages that come too late for one that ends so, or by `stop`,
+    go to its successor. One that an error ends is not restarted: the next message starts another.
+
+    Raises `TypeError` if an argument is of another kind, or the class has no constructor, which
+    gets the key; and `ValueError` if `idle_timeout` is not more than 0.
+
+    >>> import anyio
+    >>> from fauxtp import DynamicSupervisor, GenServer, call, exit
+    >>> class Session(GenServer):
+    ...     def __init__(self, user):
+    ...         self.user = user
+    ...     async def handle_call(self, request, from_, state):
+    ...         return f"{request}, {self.user}", state
+    >>> class Sessions(DynamicSupervisor):
+    ...     pass
+    >>> sessions = OnDemand(Session, supervisor="sessions", prefix="session:")
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Sessions.start(task_group=task_group, register_as="sessions")
+    ...         print(await call(sessions["anna"], "hello"))
+    ...         exit("sessions")
+    >>> anyio.run(main)
+    hello, anna
+    """
+
+    __slots__ = ("_address", "_kind", "_prefix")
+
+    def __init__(
+        self,
+        actor_class: type[Actor],
+        *,
+        supervisor: PID | str,
+        prefix: str,
+        idle_timeout: float | None = None,
+    ) -> None:
+        kind = expect_actor_class("actor_class", actor_class)
+        if kind.__init__ is object.__init__ and kind.__new__ is object.__new__:
+            expected = "a class whose constructor takes the key"
+            raise TypeError(f"expected actor_class to be {expected}, got {kind.__name__}")
+        find_pid(supervisor)  # which says what is wrong with it
+        chief = str.__str__(supervisor) if isinstance(supervisor, str) else supervisor
+        seconds: float | None = None
+        if idle_timeout is not None:
+            seconds = expect_idle_timeout("idle_timeout", idle_timeout)
+            if not (issubclass(kind, GenServer) and kind.run is GenServer.run):
+                raise unexpected("idle_timeout", "None, as that is for servers", idle_timeout)
+        self._kind = kind.__name__
+        self._prefix = expect_text("prefix", prefix)
+        spec = ChildSpec(self._kind, kind, restart=RestartType.TEMPORARY)
+        self._address = Supervised(spec, chief, self._prefix, seconds).address
+
+    def __repr__(self) -> str:
+        return f"<OnDemand {self._kind} {self._prefix!r}>"
+
+    def __getitem__(self, key: str) -> str:
+        """Return the address for `key`.
+
+        Raises `TypeError` if `key` is no str, and `ValueError` if it is empty.
+        """
+        if type(key) is not str or not key:
+            key = _plain(key)
+        return self._address(self._prefix + key)
+
+
+def _plain(key: object) -> str:
+    text = expect_text("key", key)
+    if not text:
+        raise ValueError("expected key to have at least one character, got ''")
+    return text

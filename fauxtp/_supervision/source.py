@@ -1,0 +1,56 @@
+"""Where an address has from who it means: a supervisor is asked to start each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, final
+
+from fauxtp._actors.actor import Actor
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.calls import Call
+from fauxtp._core.process import Process
+from fauxtp._core.succession import Address, bury
+from fauxtp._supervision.child import Expected
+from fauxtp._supervision.child_spec import ChildSpec
+from fauxtp._supervision.expecting import begin, expected_under
+from fauxtp.registry import PID
+
+__all__ = ["Supervised"]
+
+
+@final
+class Supervised:
+    """The `fauxtp._core.succession.Source` of those under one supervisor, whose names begin alike.
+
+    `address` is the class of their addresses.
+    """
+
+    __slots__ = ("_idle_timeout", "_prefix", "_spec", "address", "supervisor")
+
+    def __init__(
+        self, spec: ChildSpec, supervisor: PID | str, prefix: str, idle_timeout: float | None
+    ) -> None:
+        self.supervisor: PID | str = supervisor
+        self.address: type[Address] = type(
+            "Address", (Address,), {"__slots__": (), "source": self}
+        )
+        self._spec, self._prefix, self._idle_timeout = spec, prefix, idle_timeout
+
+    def new_process(self) -> Process:
+        return expected_under(self.supervisor, self._spec.actor_class, self)
+
+    def start(self, process: Process, name: str, on_the_spot: bool, /) -> None:
+        key = name[len(self._prefix) :]
+        begin(Expected(self._spec, process, name, partial(self._make, key)), on_the_spot)
+
+    def _make(self, key: str) -> Actor:
+        actor: Any = self._spec.actor_class(key)  # type: ignore[call-arg]
+        if self._idle_timeout is not None:
+            actor.idle_timeout = self._idle_timeout
+        return actor  # type: ignore[no-any-return]
+
+    def bury(
+        self, process: Process, reason: ExitReason, why: Callable[[Call], BaseException], /
+    ) -> None:
+        bury(process, reason, why, self.address)
