@@ -749,7 +749,7 @@ def test_each_event_comes_once_under_any_schedule() -> None:
 def test_a_machine_that_forgets_what_it_postponed_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from fauxtp._actors.machine import Machine  # noqa: PLC0415
+    from fauxtp._actors.state_machine_events import Machine  # noqa: PLC0415
 
     postpone = Machine._postpone
 

@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic
 
 from fauxtp._actors.actor import Actor
-from fauxtp._actors.machine import Machine
+from fauxtp._actors.state_machine_events import Machine
 from fauxtp._actors.transition import Transition, taken_apart
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.texts import shown

@@ -1,4 +1,4 @@
-"""Machine: what a state machine does as a server, beside the user's class."""
+"""The events of a state machine: which comes next, which wait, and what becomes of them."""
 
 from __future__ import annotations
 
