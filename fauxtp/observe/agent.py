@@ -80,14 +80,13 @@ class Agent:
         path.unlink(missing_ok=True)  # of a program that had this PID before
         self._server = _Server(str(path), _Client)
         path.chmod(0o600)
-        self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="fauxtp.observe", daemon=True)
         self._thread.start()
         atexit.register(self.close)
 
     def _serve(self) -> None:
         # Not by `serve_forever`, which wakes up twice a second to see whether it is to end.
-        while not self._is_closed:
+        while not self._server.is_closing:
             self._server.handle_request()
 
     def _wake(self) -> None:
@@ -103,7 +102,7 @@ class Agent:
                 return
             _agent = None
         atexit.unregister(self.close)
-        self._is_closed = True
+        self._server.is_closing = True
         self._wake()
         self._thread.join(1)
         self._server.server_close()
@@ -137,13 +136,14 @@ class _Server(socketserver.ThreadingMixIn, _Sockets):  # type: ignore[misc]
     request_queue_size = 16 * CLIENTS  # each is let in or turned away at once
 
     def __init__(self, path: str, client: type[_Client]) -> None:
+        self.is_closing = False
         self.clients: set[socket.socket] = set()
         super().__init__(path, client)  # pyright: ignore[reportCallIssue]
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Let in whoever may look, if there are not too many already."""
-        if len(self.clients) >= CLIENTS or not _may_look(request):
-            return False
+        if self.is_closing or len(self.clients) >= CLIENTS or not _may_look(request):
+            return False  # as it closes, an interpreter may begin no thread any more
         self.clients.add(request)
         return True
 
