@@ -277,6 +277,24 @@ def test_who_goes_in_the_middle_harms_nobody(
     assert caplog.records == []
 
 
+def test_a_program_without_a_file_to_spare_is_not_kept_busy(
+    served: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    accept = agent._Sockets.get_request
+
+    def fails_at_first(server: Any) -> Any:
+        if len(pauses) < 3:
+            raise OSError("too many open files")
+        return accept(server)
+
+    monkeypatch.setattr(agent, "sleep", pauses.append)
+    monkeypatch.setattr(agent._Sockets, "get_request", fails_at_first)
+    with looking(served) as viewer:
+        assert viewer.program()
+    assert pauses == [agent.BREATH] * 3
+
+
 # Who may look
 
 
@@ -437,7 +455,7 @@ async def main():
     async with anyio.create_task_group() as group:
         await Application.start(task_group=group, register_as="app")
         await cast("store\\x1b[2J", ("get", "secret"))
-        await anyio.sleep(0.01)
+        await anyio.wait_all_tasks_blocked()
         await send("store\\x1b[2J", "secret")
         print("ready", flush=True)
         await anyio.to_thread.run_sync(sys.stdin.readline)

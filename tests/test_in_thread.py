@@ -29,7 +29,7 @@ from fauxtp import (
     wait_registered,
     whereis,
 )
-from fauxtp._program.run_in_thread import InThread
+from fauxtp._program.run_in_thread import InThread, _Run
 
 LOOPS = ["asyncio", "uvloop", "trio"]
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="it cannot fork")
@@ -146,6 +146,20 @@ def test_it_can_be_stopped_while_it_starts(backend: str) -> None:
         start = pool.submit(app.start)
         assert begun.wait(PATIENCE)
         app.stop()
+        with pytest.raises(RuntimeError, match="was stopped as it started"):
+            start.result(PATIENCE)
+
+
+def test_a_signal_handler_may_stop_what_just_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, begin = in_thread(Puppet), _Run.begin
+
+    def is_interrupted(run: _Run) -> None:
+        app.stop()
+        begin(run)
+
+    monkeypatch.setattr(_Run, "begin", is_interrupted)
+    with ThreadPoolExecutor(1) as pool:
+        start = pool.submit(app.start)
         with pytest.raises(RuntimeError, match="was stopped as it started"):
             start.result(PATIENCE)
 

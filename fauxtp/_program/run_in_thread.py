@@ -88,7 +88,7 @@ class InThread:
     def forget(self) -> None:
         """Know of no run: those there were run in another process."""
         self._latest: _Run | None = None
-        self._changing = threading.Lock()
+        self._changing = threading.RLock()  # a signal handler may stop what just starts
 
     def start(self) -> PID:
         """Start it, unless it runs; return its PID when its `init` has finished.
@@ -224,6 +224,8 @@ class _Run:
         self._is_asked_to_end = True
         if self._home is not None:
             self._home.run_soon(self._stop)
+        if self._thread.ident is None:
+            return  # who begins it is interrupted by this, and it ends as it begins
         self._thread.join(min(seconds, threading.TIMEOUT_MAX))
         if self._thread.is_alive():
             words = "an application in a thread has not ended within %g s; left:\n%s"

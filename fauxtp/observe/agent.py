@@ -15,6 +15,7 @@ import struct
 import threading
 from contextlib import suppress
 from pathlib import Path
+from time import sleep
 from types import TracebackType
 from typing import Any, Final, Self, final
 
@@ -27,6 +28,7 @@ __all__ = ["Agent", "serve"]
 CLIENTS: Final = 4  # at once
 LONGEST: Final = 64 * 1024  # bytes of a question
 PATIENCE: Final = 60.0  # seconds that a client may say nothing
+BREATH: Final = 0.1  # seconds until it is tried again to let somebody in
 
 _Sockets: Any = getattr(socketserver, "UnixStreamServer", object)  # Windows has none
 
@@ -140,6 +142,13 @@ class _Server(socketserver.ThreadingMixIn, _Sockets):  # type: ignore[misc]
         self.clients: set[socket.socket] = set()
         super().__init__(path, client)  # pyright: ignore[reportCallIssue]
 
+    def get_request(self) -> Any:
+        try:
+            return super().get_request()
+        except OSError:
+            sleep(BREATH)  # else a program that has no file to spare would try all the time
+            raise
+
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Let in whoever may look, if there are not too many already."""
         if self.is_closing or len(self.clients) >= CLIENTS or not _may_look(request):
@@ -188,14 +197,14 @@ class _Client(socketserver.StreamRequestHandler):
         self.wfile.write(json.dumps(answer).encode() + b"\n")
 
 
-_changing = threading.Lock()
+_changing = threading.RLock()
 _agent: Agent | None = None
 _is_told = False  # by the environment
 
 
 def _after_fork_in_child() -> None:
     global _agent, _changing
-    _changing = threading.Lock()
+    _changing = threading.RLock()
     if _agent is not None:
         agent, _agent = _agent, None
         agent.leave()
