@@ -9,7 +9,7 @@ VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.p[xy][dx] fauxtp/*/*.p[xy][dx])
 
-.PHONY: demo test torture coverage mutants sanitize lint bench counts bench-peers clean
+.PHONY: demo test torture coverage mutants sanitize lint docs links bench counts bench-peers clean
 
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
@@ -61,9 +61,9 @@ lint: $(VENV)/dev
 	@echo "== style, types, workflows =="
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python tests/readme_programs.py build/readme
+	$(BIN)/python tests/pages.py build/pages
 	$(BIN)/mypy
-	$(BIN)/mypy build/readme
+	$(BIN)/mypy build/pages
 	echo '.*\.__init__' | $(BIN)/stubtest --allowlist=/dev/stdin $(COMPILED)
 	$(BIN)/pyright
 	PYTHONPATH=. $(BIN)/pyright --pythonpath $(BIN)/python --verifytypes fauxtp --ignoreexternal
@@ -71,6 +71,19 @@ lint: $(VENV)/dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/zizmor --offline --no-progress .github
+
+# The twins have the types and the docstrings that the reference shows.
+docs links: export FAUXTP_EXTENSIONS = never
+docs: $(VENV)/docs
+	@echo "== the site, into build/docs =="
+	rm -rf build/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
+	$(BIN)/python tests/site_links.py build/docs
+
+# Those that lead elsewhere; it asks the network.
+links: $(VENV)/docs
+	@echo "== the links of the site that lead elsewhere =="
+	$(BIN)/sphinx-build --quiet --builder linkcheck docs build/links
 
 bench: export FAUXTP_EXTENSIONS = always
 bench: $(VENV)/test
@@ -118,6 +131,11 @@ $(VENV)/test: $(BIN)/python $(SOURCES)
 	@echo "== fauxtp with its compiled modules and what the tests need, into $(VENV) =="
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/demo
+
+$(VENV)/docs: $(BIN)/python $(SOURCES)
+	@echo "== fauxtp and what makes the site, into $(VENV) =="
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
 
 $(VENV)/dev: export FAUXTP_EXTENSIONS = always
 $(VENV)/dev: $(BIN)/python $(SOURCES)

@@ -1,76 +1,49 @@
-"""Every program in README.md runs as it stands there, and prints what stands below it."""
+"""README.md is one screen, and says what somebody has to know who may never see another page."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 import tomllib
-from pathlib import Path
 
-import pytest
-from conftest import PATIENCE, with_plugins
-from readme_programs import README, programs
+from pages import README, ROOT
+from test_pages import links_of
 
-SOURCES = "https://github.com/fizzAI/fauxtp/blob/main/"
-
-PROGRAMS = [
-    pytest.param(program.text, program.output, id=program.heading.replace(" ", "-"))
-    for program in programs()
-]
-
-
-@pytest.mark.parametrize(("program", "output"), PROGRAMS)
-def test_a_program_runs_and_prints_what_stands_below_it(
-    program: str, output: str, tmp_path: Path
-) -> None:
-    file = tmp_path / "test_block.py"
-    file.write_text(program, "utf-8")
-    tests = "def test_" in program
-    how = ["-m", "pytest", "-q", *with_plugins("anyio", "fauxtp")] if tests else []
-    done = subprocess.run(
-        [sys.executable, "-W", "error", *how, file.name],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        env={**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONIOENCODING": "utf-8"},
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    if tests:
-        assert re.search(r"^[1-9]\d* passed", done.stdout, re.MULTILINE)
-    else:
-        assert done.stdout == output
-
-
-def test_every_python_block_is_run() -> None:
-    assert len(PROGRAMS) == README.count("```python\n") > 0
-    assert README.count("```text\n") == sum(bool(block.values[1]) for block in PROGRAMS)
-
-
-def test_what_the_readme_links_to_is_there() -> None:
-    """Also on PyPI, which shows the README without the files beside it."""
-    here = Path(__file__).parent.parent
-    found = re.findall(r"^\[[^]]+\]: (\S+)$|\]\(([^)]+)\)", README, re.MULTILINE)
-    targets = [inside or below for below, inside in found]
-    links = [target for target in targets if not target.startswith(SOURCES)]
-    assert len(links) < len(targets)
-    assert all(link.startswith("https://") for link in links), links
-    for target in targets:
-        path = here / target.removeprefix(SOURCES)
-        is_here = "examples/" in target or (here / "setup.py").exists()
-        if target not in links and is_here:  # beside an installation are examples only
-            assert path.is_file(), target
+SOURCES = "https://github.com/fizzAI/fauxtp/"
+LINES = 80
 
 
 def test_the_project_and_the_readme_name_one_place() -> None:
-    project = Path(__file__).parent.parent / "pyproject.toml"
-    urls = tomllib.loads(project.read_text("utf-8"))["project"]["urls"]
-    assert f"{urls['Repository']}/blob/main/" == SOURCES
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    assert f"{urls['Repository']}/" == SOURCES
     assert all(url.startswith(urls["Repository"]) for url in urls.values())
+    assert all(link.startswith(SOURCES) for link in links_of(README))
+
+
+def test_the_readme_links_to_what_is_there_for_everybody() -> None:
+    """Also on PyPI, which shows the README without the files beside it."""
+    links = links_of(README)
+    assert len(links) > 5
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def test_the_readme_says_the_problem_first() -> None:
     assert "find each other, talk, and survive" in "\n".join(README.splitlines()[:10])
+
+
+def test_the_readme_is_one_screen_with_one_program_and_two_commands() -> None:
+    links = README.index("\n[Names]: ")
+    assert len(README[:links].splitlines()) <= LINES
+    assert README.count("```python") == 1
+    commands = README[README.index("```sh") :].split("```")[1].splitlines()[1:]
+    assert [line.split("#")[0].strip() for line in commands] == ["make demo", "make test"]
+
+
+def test_the_readme_and_the_front_page_say_what_to_know_before() -> None:
+    front = [(README, LINES)]
+    if (ROOT / "docs").is_dir():
+        front.append(((ROOT / "docs" / "index.md").read_text("utf-8"), 20))
+    for text, lines in front:
+        first = " ".join("\n".join(text.splitlines()[:lines]).split())
+        for said in ("names are those of one OS process", "by SIGTERM", "keeps a core busy"):
+            assert said.lower() in first.lower().replace("[", "").replace("]", ""), said
+        for safe in ("`NoProcess`", "`MailboxFull`", "`taken_up`"):
+            assert safe in first
