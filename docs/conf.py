@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from importlib import import_module
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
 import fauxtp
+import fauxtp.observe
+import fauxtp.registry
+import fauxtp.testing
 
 project = "fauxtp"
 release = fauxtp.__version__
@@ -13,14 +26,20 @@ extensions = ["sphinx.ext.autodoc", "myst_parser", "sphinx_copybutton", "sphinx_
 exclude_patterns = ["_static"]
 default_role = "code"
 nitpicky = True
+nitpick_ignore_regex = [
+    ("py:.*", r"(anyio|asyncio|collections|concurrent|pathlib|traceback|typing|types)\..*"),
+    ("py:.*", r"(.*\.)?[A-Z](_co)?"),  # variables of types
+    (
+        "py:class",
+        r"(.*\.)?(AnyTaskGroup|InThread|OnExit|Pattern|Receiver|Running|TaskMap)",
+    ),  # said in words
+]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
-autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_use_legacy_class_based = False
+autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 70
-nitpick_ignore_regex: list[tuple[str, str]] = []
 
 html_theme = "furo"
 html_static_path = ["_static"]
@@ -34,3 +53,73 @@ html_theme_options = {
 }
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
+
+HOMES = ("fauxtp.registry", "fauxtp.testing", "fauxtp.observe", "fauxtp")
+PUBLIC = {name: home for home in HOMES for name in import_module(home).__all__}
+
+
+def say_where_it_is_written(kind: type) -> None:
+    """Undo for a class that it tells it is from `fauxtp`: its file has more to be read."""
+    written = [value.__module__ for value in vars(kind).values() if inspect.isfunction(value)]
+    if written and kind.__module__ == "fauxtp":
+        kind.__module__ = written[0]
+
+
+def own_names(name: str, thing: Any) -> set[str]:
+    """Return what a docstring means by itself: its arguments, and what its class has."""
+    *_, owner, last = name.split(".")
+    kind = getattr(import_module(PUBLIC[owner]), owner) if owner in PUBLIC else None
+    own = {last, *dir(thing if inspect.isclass(thing) else kind)}
+    if inspect.isfunction(code := inspect.unwrap(thing)):
+        own |= set(code.__code__.co_varnames)
+    return own
+
+
+def link_names(
+    _: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """Let each public name in a docstring lead to where it is explained."""
+    own = own_names(name, thing)
+
+    def link(found: re.Match[str]) -> str:
+        home = PUBLIC.get(found[1])
+        if found[1] in own or home is None or not callable(getattr(import_module(home), found[1])):
+            return found[0]
+        return f":py:obj:`~{home}.{found[1]}`"
+
+    lines[:] = [
+        line if line.lstrip().startswith((">>>", "...")) else re.sub(r"`(\w+)`", link, line)
+        for line in lines
+    ]
+
+
+def plain_defaults(_: Sphinx, *about: Any) -> tuple[str | None, str | None]:
+    """Show what a default is, not how a dataclass makes it; and an alias by its name."""
+    signature, returned = about[-2:]
+    if returned and "_Postpone" in returned:
+        returned = "Transition[S, D]"
+    return signature and signature.replace("<factory>", "{}"), returned
+
+
+def find_public(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, shown: nodes.TextElement
+) -> nodes.reference | None:
+    """Find what a type hint names by where it is written."""
+    name = node["reftarget"].rpartition(".")[2]
+    if node.get("refdomain") != "py" or name not in PUBLIC:
+        return None
+    where = f"{PUBLIC[name]}.{name}"
+    return env.domains.python_domain.resolve_xref(
+        env, node["refdoc"], app.builder, "obj", where, node, shown
+    )
+
+
+def setup(app: Sphinx) -> None:
+    """Tell Sphinx of these functions."""
+    for name, home in PUBLIC.items():
+        thing = getattr(import_module(home), name)
+        if inspect.isclass(thing):
+            say_where_it_is_written(thing)
+    app.connect("autodoc-process-docstring", link_names)
+    app.connect("autodoc-process-signature", plain_defaults)
+    app.connect("missing-reference", find_public)

@@ -149,11 +149,11 @@ if TYPE_CHECKING:
 
     @overload
     def start_call(
-        to: PID | str, request: Request[A], timeout: float | None = USUAL
+        to: PID | str, request: Request[A], timeout: float | None = 5.0
     ) -> PendingCall[A]: ...
     @overload
     def start_call(
-        to: PID | str, request: object, timeout: float | None = USUAL
+        to: PID | str, request: object, timeout: float | None = 5.0
     ) -> PendingCall[Any]: ...
 
 
@@ -199,11 +199,11 @@ if TYPE_CHECKING:
 
     @overload
     async def call_many(
-        to: Iterable[PID | str], request: Request[A], timeout: float | None = USUAL
+        to: Iterable[PID | str], request: Request[A], timeout: float | None = 5.0
     ) -> tuple[dict[PID | str, A], dict[PID | str, Exception]]: ...
     @overload
     async def call_many(
-        to: Iterable[PID | str], request: object, timeout: float | None = USUAL
+        to: Iterable[PID | str], request: object, timeout: float | None = 5.0
     ) -> tuple[dict[PID | str, Any], dict[PID | str, Exception]]: ...
 
 

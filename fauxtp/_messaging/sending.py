@@ -142,12 +142,12 @@ if TYPE_CHECKING:
     async def call(
         to: PID | str,
         request: Request[A],
-        timeout: float | None = USUAL,
+        timeout: float | None = 5.0,
         wait: float | None = None,
     ) -> A: ...
     @overload
     async def call(
-        to: PID | str, request: object, timeout: float | None = USUAL, wait: float | None = None
+        to: PID | str, request: object, timeout: float | None = 5.0, wait: float | None = None
     ) -> Any: ...
 
 
@@ -278,12 +278,12 @@ if TYPE_CHECKING:
     def call_blocking(
         to: PID | str,
         request: Request[A],
-        timeout: float | None = USUAL,
+        timeout: float | None = 5.0,
         wait: float | None = None,
     ) -> A: ...
     @overload
     def call_blocking(
-        to: PID | str, request: object, timeout: float | None = USUAL, wait: float | None = None
+        to: PID | str, request: object, timeout: float | None = 5.0, wait: float | None = None
     ) -> Any: ...
 
 

@@ -17,10 +17,13 @@ class AnySupervisor(GenServer[Any, Any]):
     """A process whose work is to keep others running, of whichever kind."""
 
     max_restarts: int = 3
+    """How many restarts there may be within `max_seconds`; one more ends the supervisor."""
+
     max_seconds: float = 5.0
+    """In how many seconds; older restarts do not count."""
 
     def on_restart(self, child: ChildInfo, reason: ExitReason, count: int, /) -> object:
-        """Hear that `child`, which ended by `reason`, is started again, for the `count`th time.
+        """Hear that `child`, which ended by `reason`, is started again: restart number `count`.
 
         What this raises is logged, and harms nobody; so with `on_give_up`.
         """

@@ -43,6 +43,7 @@ class DynamicSupervisor(AnySupervisor):
     """
 
     max_children: int | None = None
+    """How many children there may be at a time; None is any number."""
 
     def _fauxtp_behaviour(self) -> Behaviour:
         return DynamicSupervision(self)

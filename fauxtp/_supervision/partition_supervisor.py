@@ -52,6 +52,7 @@ class PartitionSupervisor(Supervisor):
     """
 
     partitions: int = 8
+    """How many children there are."""
 
     def partition_spec(self, number: int) -> ChildSpec:
         """Return the spec of the partition `number`, from 0. Its id and name are made for it."""

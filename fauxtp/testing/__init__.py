@@ -35,7 +35,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class _Receiver(Protocol):
+class Receiver(Protocol):
     async def receive(self, *patterns: Pattern, timeout: float | None = None) -> Any: ...
 
 
@@ -62,7 +62,7 @@ async def with_timeout(coro: Awaitable[T], timeout: float = 1.0) -> T:
     raise TimeoutError(f"not done within {timeout:g} s")
 
 
-async def assert_receives(actor: _Receiver, *patterns: Pattern, timeout: float = 1.0) -> Any:
+async def assert_receives(actor: Receiver, *patterns: Pattern, timeout: float = 1.0) -> Any:
     """Let `actor` receive a message that matches, and return what the handler says.
 
     `actor` is an actor, or a `Mailbox` that stands in for one. `timeout` is in seconds; it

@@ -1,0 +1,139 @@
+"""The reference has each public name once, and each of its methods that is for users."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections import Counter
+from enum import Enum
+from importlib import import_module
+from types import GetSetDescriptorType, MemberDescriptorType
+
+import pytest
+from pages import ROOT
+
+import fauxtp
+from fauxtp._supervision.any_supervisor import AnySupervisor
+from fauxtp.observe.commands import add_commands
+from fauxtp.testing import pytest_plugin
+
+REFERENCE = ROOT / "docs" / "reference"
+MODULES = ("fauxtp", "fauxtp.errors", "fauxtp.registry", "fauxtp.testing", "fauxtp.observe")
+DIRECTIVE = re.compile(
+    r"^\.\. (?:currentmodule:: (?P<module>[\w.]+)"
+    r"|(?:auto\w+|py:\w+):: (?P<name>\w+).*(?P<options>(?:\n(?:   .*)?)*))",
+    re.MULTILINE,
+)
+# What is public only for fauxtp itself: users get such an object, and leave these alone.
+OF_THE_RUNTIME = {
+    "Actor": set[str](),
+    "Agent": {"leave", "path"},
+    "Call": {
+        *("answer", "deferred", "fail", "give_up", "has_answered", "pass_by", "result"),
+        *("settled", "take", "taken", "wake"),
+    },
+    "ChildSpec": {"intensity", "must_restart", "stands_alone"},
+    "GenServer": {"run"},
+    "OnDemand": {"key", "source"},
+    "PartitionSupervisor": {"child_specs"},
+    "PendingCall": {"put_into"},
+    "ProcessExited": {"called"},
+    "StateMachine": {"run"},
+    "Supervisor": {"handle_call"},
+    "Task": {"run"},
+    "TestActor": {"run"},
+    "Timer": {"begin", "end"},
+}
+
+pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason="these are not the sources")
+
+
+def shown() -> list[tuple[str, set[str]]]:
+    """Return what the pages show: full names, each with its members."""
+    found = []
+    for page in sorted(REFERENCE.glob("*.md")):
+        module = ""
+        for match in DIRECTIVE.finditer(page.read_text("utf-8")):
+            module = match["module"] or module
+            if match["name"]:
+                options = match["options"]
+                members = re.findall(r":members: (.*)", options)
+                nested = re.findall(r"^   \.\. auto\w+:: (\w+)", options, re.MULTILINE)
+                listed = {*nested, *(members[0].split(", ") if members else ())}
+                found.append((f"{module}.{match['name']}", listed))
+    return found
+
+
+def public() -> dict[str, object]:
+    """Return what modules export: by where users find it, each once."""
+    found: dict[str, object] = {}
+    for home in MODULES:
+        module = import_module(home)
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if home == "fauxtp" or getattr(fauxtp, name, None) is not thing:
+                found[f"{home}.{name}"] = thing
+    return found
+
+
+def members_of(kind: type) -> set[str]:
+    """Return what a class has for its users beside fields, its own and that of bases of ours."""
+    bases = [base for base in kind.__mro__ if base.__module__.startswith("fauxtp")]
+    own = [base for base in bases if base is kind or not hasattr(fauxtp, base.__name__)]
+    if issubclass(kind, AnySupervisor) and kind is not fauxtp.Supervisor:
+        own = [kind]  # what all supervisors have is shown there
+    return {
+        name
+        for base in own
+        for name, value in vars(base).items()
+        if not name.startswith("_")
+        and not isinstance(value, MemberDescriptorType | GetSetDescriptorType | Enum)
+        and not (hasattr(kind, "__dataclass_fields__") and name in kind.__dataclass_fields__)
+    }
+
+
+def test_each_public_name_is_in_the_reference_once() -> None:
+    assert Counter(name for name, _ in shown()) == Counter(list(public()))
+
+
+@pytest.mark.parametrize(("name", "listed"), shown())
+def test_the_members_for_users_are_in_the_reference(name: str, listed: set[str]) -> None:
+    kind = public()[name]
+    if not inspect.isclass(kind):
+        assert not listed
+        return
+    if issubclass(kind, fauxtp.Registry | fauxtp.PID | fauxtp.Ref):
+        there = {each for each in vars(kind) if not each.startswith("_")}
+    else:
+        there = members_of(kind)
+    of_the_runtime = OF_THE_RUNTIME.get(kind.__name__, set())
+    assert of_the_runtime.isdisjoint(listed)
+    assert there - of_the_runtime <= listed
+    assert [each for each in listed if not hasattr(kind, each)] == []
+
+
+def test_the_fixtures_are_in_the_reference() -> None:
+    page = (REFERENCE / "testing.md").read_text("utf-8")
+    assert set(re.findall(r"^`(fauxtp_\w+)`\n: ", page, re.MULTILINE)) == {*pytest_plugin.__all__}
+
+
+def test_the_commands_and_their_options_are_in_the_reference() -> None:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    add_commands(commands)
+    page = (REFERENCE / "commands.md").read_text("utf-8")
+    rows = {
+        row[0]: {*re.findall(r"(--[a-z-]+)", row[1])}
+        for row in re.findall(r"^\| `([a-z]+)(?: [A-Za-z:]+)?` \| (.*)$", page, re.MULTILINE)
+    }
+    assert rows.pop("run") == {"--backend", "--uvloop", "--shutdown"}
+    assert rows == {
+        name: {
+            option
+            for action in command._actions
+            for option in action.option_strings
+            if option.startswith("--") and option != "--help"
+        }
+        for name, command in commands.choices.items()
+    }
