@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
@@ -16,9 +15,9 @@ from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.coroutines import without_effect
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.record import fill, record
 from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.phase import DEAD
-from fauxtp._core.ports import Startable
 from fauxtp._core.process import Process
 from fauxtp._core.receiving import Pattern, receive
 from fauxtp._core.running_process import current_process
@@ -26,17 +25,21 @@ from fauxtp._loops.current import give_way
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
+    from fauxtp._core.ports import Startable
     from fauxtp._loops.task_groups import AnyTaskGroup
 
 __all__ = ["Actor", "ActorHandle", "children_of", "expect_actor_class", "start_link", "started"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ActorHandle:
     """A started actor: its PID, and the cancel scope that ends it."""
 
     pid: PID
     cancel_scope: CancelScope
+
+    def __init__(self, pid: PID, cancel_scope: CancelScope) -> None:
+        fill(self, pid, cancel_scope)
 
 
 class Actor(ABC):

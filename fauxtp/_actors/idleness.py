@@ -12,15 +12,17 @@ from __future__ import annotations
 import math
 from functools import partial
 from time import monotonic
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp._base import switches
 from fauxtp._base.arguments import expect_seconds
 from fauxtp._base.exit_reason import AT_REST
 from fauxtp._core.phase import RUNNING
 from fauxtp._core.process import Process, find_process
-from fauxtp._loops.protocols import Home
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Home
 
 __all__ = ["end_when_idle", "expect_idle_timeout"]
 

@@ -20,18 +20,18 @@ from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._core.calls import Call
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
-from fauxtp._core.ports import Startable
 from fauxtp._core.process import Process, ended, find_process
 from fauxtp._core.reports import crashed, failed_as_it_ended
 from fauxtp._core.running_process import current, current_process, enter
 from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
 from fauxtp._hosting.run_in import run_in
 from fauxtp._loops.current import current_home, give_way, turn
-from fauxtp._loops.protocols import Home
 from fauxtp.errors import MaxRestartsExceeded, NameTaken
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
+    from fauxtp._core.ports import Startable
+    from fauxtp._loops.protocols import Home
     from fauxtp._loops.task_groups import AnyTaskGroup
 
 __all__ = ["ROUNDS", "ActorExit", "OnExit", "launch"]

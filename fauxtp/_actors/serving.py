@@ -18,10 +18,10 @@ from fauxtp._core.calls import NO_REPLY, Call, Cast, Raise, reply
 from fauxtp._core.control import Control
 from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
-from fauxtp._loops.protocols import Waiter
 
 if TYPE_CHECKING:
     from fauxtp._core.ports import Handlers, ProcessScope
+    from fauxtp._loops.protocols import Waiter
 
 __all__ = ["Continue", "Stop", "serve"]
 

@@ -12,12 +12,13 @@ from fauxtp._actors.state_machine_events import Machine
 from fauxtp._actors.transition import Transition, taken_apart
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.texts import shown
-from fauxtp._core.ports import Behaviour
 
 __all__ = ["StateMachine"]
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
+
+    from fauxtp._core.ports import Behaviour
 
     S = TypeVar("S", default=Any)
     D = TypeVar("D", default=Any)

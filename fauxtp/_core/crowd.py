@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from fauxtp._loops.protocols import Waiter
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Waiter
 
 __all__ = ["Crowd"]
 

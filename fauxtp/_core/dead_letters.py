@@ -7,10 +7,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fauxtp._base.arguments import expect_callable
+from fauxtp._base.record import fill, record
 from fauxtp._base.tell_all import tell_all
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["DeadLetter", "DeadLetters", "dead_letters"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeadLetter:
     """A message that nobody will read: to whom it went, what it was, and why not.
 
@@ -29,6 +29,9 @@ class DeadLetter:
     to: PID | str | None
     message: Any
     reason: str
+
+    def __init__(self, to: PID | str | None, message: Any, reason: str) -> None:
+        fill(self, to, message, reason)
 
 
 # Of the counts and the observers. A finaliser may send while this thread is counting.

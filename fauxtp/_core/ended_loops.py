@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fauxtp._base.exit_reason import LOOP_ENDED
 from fauxtp._base.tell_all import tell_all
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process, everybody, find_process
 from fauxtp._core.reports import lost
-from fauxtp._loops.protocols import Home, on_end
+from fauxtp._loops.ends import on_end
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Home
 
 __all__ = ["living", "meet"]
 

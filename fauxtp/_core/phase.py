@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import final
 
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.record import fill, record
 from fauxtp.registry import PID
 
 __all__ = ["DEAD", "RUNNING", "STARTING", "STOPPING", "Exit", "Notice", "Phase"]
@@ -19,7 +19,7 @@ class Notice:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@record
 class Exit(Notice):
     """The message, to an actor that traps exits, in place of being ended.
 
@@ -28,6 +28,9 @@ class Exit(Notice):
 
     pid: PID | None
     reason: ExitReason
+
+    def __init__(self, pid: PID | None, reason: ExitReason) -> None:
+        fill(self, pid, reason)
 
 
 class Phase(Enum):

@@ -23,7 +23,6 @@ from fauxtp._core.calls import Call, OwedCalls
 from fauxtp._core.mailbox import new_queue
 from fauxtp._core.phase import DEAD, STARTING, Exit, Phase
 from fauxtp._core.queue import Queue
-from fauxtp._loops.protocols import Home
 from fauxtp.errors import ProcessExited
 from fauxtp.registry import PID, Ref, withdraw
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from anyio import CancelScope
 
     from fauxtp._core.ports import Behaviour, ProcessScope, Startable, Succeeds
+    from fauxtp._loops.protocols import Home
 
 __all__ = [
     "Process",

@@ -16,12 +16,12 @@ from fauxtp._core.calls import Call, OwedCalls
 from fauxtp._core.crowd import Crowd
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.given_up import NONE_GIVEN_UP, GivenUp
-from fauxtp._loops.protocols import Waiter
 from fauxtp.errors import MailboxClosed, NoProcess
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
     from fauxtp._core.ports import Succession
+    from fauxtp._loops.protocols import Waiter
 
 __all__ = ["NOTHING", "Queue", "no_process"]
 

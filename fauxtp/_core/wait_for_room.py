@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.calls import Call
 from fauxtp._core.queue import Queue
 from fauxtp._core.room_line import AnyWaiter
 from fauxtp._loops.current import ThreadWaiter, give_way, new_waiter
-from fauxtp._loops.protocols import Home, Waiter
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Home, Waiter
 
 __all__ = ["LeftInLine", "put", "put_blocking", "put_in_line", "put_later"]
 

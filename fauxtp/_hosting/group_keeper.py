@@ -11,12 +11,12 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
+from typing import TYPE_CHECKING
 
 from anyio import CancelScope
 
 from fauxtp._base.exit_reason import CANCELLED
 from fauxtp._core.phase import DEAD
-from fauxtp._core.ports import Life
 from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_plain import PlainScope
 from fauxtp._hosting.asyncio_scope import AsyncioScope
@@ -27,6 +27,9 @@ from fauxtp._loops.asyncio_loop import AsyncioHome
 from fauxtp._loops.asyncio_tasks import new_task
 from fauxtp._loops.current import turn
 from fauxtp._loops.task_groups import AnyTaskGroup, refuse_foreign
+
+if TYPE_CHECKING:
+    from fauxtp._core.ports import Life
 
 __all__ = ["keeper_of"]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
 from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
 
 from fauxtp._core.process import Process
-from fauxtp._loops.protocols import Waiter
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Waiter
 
 __all__ = ["TrioScope"]
 

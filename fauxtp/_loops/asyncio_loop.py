@@ -9,14 +9,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary, ref
 
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._base.tell_all import tell_all
 from fauxtp._loops.asyncio_internals import current_task, running_loop
 from fauxtp._loops.deadlines import Deadlines
-from fauxtp._loops.protocols import Alarm, Home, Server, Waiter, on_end
+from fauxtp._loops.ends import on_end
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Alarm, Home, Server, Waiter
 
 __all__ = ["AsyncioHome", "AsyncioWaiter", "home_of", "running_loop"]
 

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from types import coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
 
-from fauxtp._loops.protocols import Home, Waiter
 from fauxtp._loops.running import innermost, running_asyncio_loop, running_trio_token
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Home, Waiter
 
 __all__ = ["ThreadWaiter", "current_home", "give_way", "new_waiter", "seconds", "turn"]
 

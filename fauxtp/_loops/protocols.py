@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-__all__ = ["Alarm", "Home", "Server", "Waiter", "on_end"]
-
-on_end: list[Callable[[Home], object]] = []
-"""What to call with an event loop that has ended: whoever lives in it has ended, too."""
+__all__ = ["Alarm", "Home", "Server", "Waiter"]
 
 
 class Server(Protocol):

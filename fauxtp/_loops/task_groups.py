@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from fauxtp._base.arguments import unexpected
-from fauxtp._loops.protocols import Home
 from fauxtp._loops.trio_internals import runner_of_group, running_runner
 
 if TYPE_CHECKING:
     import asyncio
 
     from anyio.abc import TaskGroup
+
+    from fauxtp._loops.protocols import Home
 
 __all__ = [
     "AnyTaskGroup",

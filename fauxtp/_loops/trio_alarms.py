@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from itertools import count
 from operator import itemgetter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 from trio.lowlevel import spawn_system_task
 
 from fauxtp._base.tell_all import tell_all
-from fauxtp._loops.protocols import Alarm
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Alarm
 
 __all__ = ["Alarms"]
 

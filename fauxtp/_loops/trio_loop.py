@@ -12,12 +12,13 @@ from trio.lowlevel import current_task, in_trio_task
 
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._base.tell_all import tell_all
-from fauxtp._loops.protocols import Alarm, Server, Waiter, on_end
+from fauxtp._loops.ends import on_end
 from fauxtp._loops.running import is_trio_innermost, running_asyncio_loop, running_trio_token
 from fauxtp._loops.trio_alarms import Alarms
 
 if TYPE_CHECKING:
     from fauxtp._loops.asyncio_loop import AsyncioHome
+    from fauxtp._loops.protocols import Alarm, Server, Waiter
 
 __all__ = ["TrioHome", "home_of"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, final
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.record import fill, record
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.phase import DEAD, Exit, Notice
@@ -40,7 +40,7 @@ other_monitors: list[Callable[[Process, Ref], bool]] = []
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@record
 class Down(Notice):
     """The message that a monitored process has ended.
 
@@ -52,7 +52,10 @@ class Down(Notice):
     ref: Ref
     pid: PID
     reason: ExitReason
-    name: str | None = None
+    name: str | None
+
+    def __init__(self, ref: Ref, pid: PID, reason: ExitReason, name: str | None = None) -> None:
+        fill(self, ref, pid, reason, name)
 
 
 def _me(what: str) -> Process:

@@ -13,7 +13,6 @@ from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
 from fauxtp._core.wait_for_room import LeftInLine, put_later
 from fauxtp._loops.current import current_home, give_way, new_waiter, seconds
-from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import find_pid, starting, target_of
 from fauxtp._messaging.call_circles import refuse_circle
 from fauxtp._messaging.outcome import outcome_of, too_late, withdraw
@@ -22,6 +21,7 @@ from fauxtp.registry import PID
 
 if TYPE_CHECKING:
     from fauxtp._core.request import Request
+    from fauxtp._loops.protocols import Home
 
 __all__ = ["PendingCall", "call_many", "start_call"]
 

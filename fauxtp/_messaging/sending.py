@@ -16,7 +16,6 @@ from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
 from fauxtp._core.wait_for_room import put, put_blocking, put_in_line
 from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
-from fauxtp._loops.protocols import Home
 from fauxtp._messaging.addresses import mailbox_of, starting, target_of
 from fauxtp._messaging.call_circles import refuse_circle
 from fauxtp._messaging.delivery import Attempt, attempt, post
@@ -26,6 +25,7 @@ from fauxtp.registry import PID
 
 if TYPE_CHECKING:
     from fauxtp._core.request import Request
+    from fauxtp._loops.protocols import Home
 
     A = TypeVar("A")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final, NoReturn, final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import expect_seconds, unexpected
 from fauxtp._base.exit_reason import ExitReason
@@ -18,10 +18,13 @@ from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
 from fauxtp._core.wait_for_room import put_later
 from fauxtp._loops.current import current_home
-from fauxtp._loops.protocols import Alarm, Home, on_end
+from fauxtp._loops.ends import on_end
 from fauxtp._messaging.addresses import find_pid, mailbox_of, starting
 from fauxtp._messaging.delivery import post
 from fauxtp.registry import PID, Ref
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Alarm, Home
 
 __all__ = ["TIMERS", "Timer", "cancel_timer", "cast_after", "send_after", "send_every"]
 

@@ -9,7 +9,7 @@ from asyncio import Task
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import TracebackType
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from anyio import CancelScope, Event, create_task_group, get_cancelled_exc_class
 
@@ -19,9 +19,11 @@ from fauxtp._base.arguments import unexpected
 from fauxtp._base.logs import logger
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
-from fauxtp._loops.protocols import Home
 from fauxtp._supervision.children import SHUTDOWN
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Home
 
 __all__ = ["Running", "bare", "running"]
 

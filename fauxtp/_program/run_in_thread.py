@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 from weakref import WeakSet
 
 import anyio
@@ -16,13 +16,15 @@ import anyio
 from fauxtp._actors.actor import Actor
 from fauxtp._base.logs import logger
 from fauxtp._loops.current import current_home
-from fauxtp._loops.protocols import Home
 from fauxtp._messaging.exits import is_alive
 from fauxtp._messaging.sending import call_blocking, cast_nowait
 from fauxtp._program.options import check_backend, check_shutdown, options_of
 from fauxtp._program.run_in_block import Running, running
 from fauxtp.observe.inspection import tree
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Home
 
 __all__ = ["InThread", "in_thread"]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from fauxtp._core.ports import Behaviour
+from typing import TYPE_CHECKING
+
 from fauxtp._supervision.any_supervisor import AnySupervisor
 from fauxtp._supervision.dynamic_supervision import DynamicSupervision
+
+if TYPE_CHECKING:
+    from fauxtp._core.ports import Behaviour
 
 __all__ = ["DynamicSupervisor"]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from fauxtp._actors.actor import Actor
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import DECLINED, GAVE_WAY, Call
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.ports import Succeeds
 from fauxtp._core.process import Process
 from fauxtp._messaging.addresses import find_pid, mailbox_of
 from fauxtp._messaging.delivery import Attempt, attempt
@@ -17,6 +16,9 @@ from fauxtp._supervision.child import Expected, Question
 from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
 from fauxtp.errors import NoProcess, ProcessExited
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._core.ports import Succeeds
 
 __all__ = ["begin", "expected_under"]
 

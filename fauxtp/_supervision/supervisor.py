@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fauxtp._base.arguments import expect_text, unexpected
-from fauxtp._core.ports import Behaviour
 from fauxtp._loops.current import give_way
 from fauxtp._messaging.sending import call
 from fauxtp._supervision.any_supervisor import AnySupervisor
@@ -13,6 +13,9 @@ from fauxtp._supervision.child import Question
 from fauxtp._supervision.child_spec import AutoShutdown, ChildInfo, ChildSpec, RestartStrategy
 from fauxtp._supervision.supervision import Supervision
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._core.ports import Behaviour
 
 __all__ = [
     "Supervisor",

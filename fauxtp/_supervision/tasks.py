@@ -6,19 +6,21 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from anyio import fail_after
 
 from fauxtp._actors.task import Task, TaskHandle
 from fauxtp._base.arguments import expect_callable, expect_seconds, unexpected
 from fauxtp._loops.current import new_waiter
-from fauxtp._loops.protocols import Waiter
 from fauxtp._messaging.exits import exit as end
 from fauxtp._supervision.child import Expected
 from fauxtp._supervision.child_spec import ChildSpec, RestartType
 from fauxtp._supervision.expecting import begin, expected_under
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp._loops.protocols import Waiter
 
 __all__ = ["TaskMap", "map_tasks", "run_task"]
 
