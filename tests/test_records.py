@@ -11,15 +11,15 @@ import sys
 from typing import Any
 
 import pytest
+from anyio import CancelScope
 
-import fauxtp
 from fauxtp import PID, ActorHandle, DeadLetter, Down, Exit, ExitReason, Ref
 from fauxtp._actors.task import TaskEnd
 
 PID_ = PID()
 REASON = ExitReason("normal")
 RECORDS = {
-    ActorHandle: (PID_, fauxtp._actors.actor.CancelScope),
+    ActorHandle: (PID_, CancelScope),
     DeadLetter: ("nobody", "hello", "noproc"),
     Down: (Ref(), PID_, REASON, "name"),
     Exit: (PID_, REASON),

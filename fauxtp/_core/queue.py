@@ -192,10 +192,10 @@ class Queue:
 
     def stop_listening(self, waiter: Waiter) -> None:
         if self.receivers == 1:
-            self.waiting = ()
+            self.waiting, self.receivers = (), 0
         else:
             self.stop_waiting(waiter)
-        self.receivers -= 1
+            self.receivers -= 1
 
     def start_waiting(self, waiter: Waiter) -> None:
         waiting = self.waiting

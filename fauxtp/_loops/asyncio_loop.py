@@ -302,21 +302,22 @@ class AsyncioWaiter(Future[Any]):
         turn, context = self._turn, self._context
         planned, self._planned = self._planned, turn  # in one line: see above
         if turn is not planned and turn is not None:
-            loop = self._home.loop
-            # Where no task runs, it may be a signal handler that does, and the loop be asleep.
+            loop, server = self._home.loop, self.server
             try:
-                soon = loop.call_soon if current_task(loop) else loop.call_soon_threadsafe
-                server = self.server
                 if server is not None and server.handling is not None and _is_stepped(server):
-                    again = partial(self._turn_if_free, turn, SOON)
-                    self._next = soon(again, context=Context())
+                    turn, context = partial(self._turn_if_free, turn, SOON), Context()
+                # Where no task runs, it may be a signal handler that does, and the loop be asleep.
+                if current_task(loop) is None:
+                    self._next = loop.call_soon_threadsafe(turn, self, context=context)
                 else:
-                    self._next = soon(turn, self, context=context)
+                    self._next = loop.call_soon(turn, self, context=context)
             except BaseException:
                 self._planned = planned  # the next who wakes it tries again
                 raise
 
-    def _turn_if_free(self, turn: Callable[[AsyncioWaiter], object], delay: float) -> None:
+    def _turn_if_free(
+        self, turn: Callable[[AsyncioWaiter], object], delay: float, _: AsyncioWaiter
+    ) -> None:
         """Give the turn if nobody runs as the server any more; else look again after `delay`.
 
         It is over by now, unless a handler runs the event loop anew, as `nest_asyncio` lets it.
@@ -325,7 +326,7 @@ class AsyncioWaiter(Future[Any]):
         if self._turn is not turn:
             return
         if self.server is not None and _is_stepped(self.server):
-            again = partial(self._turn_if_free, turn, min(2 * delay, LATEST))
+            again = partial(self._turn_if_free, turn, min(2 * delay, LATEST), self)
             self._next = self._home.loop.call_later(delay, again, context=Context())
         else:
             self._turn_now()
