@@ -19,16 +19,7 @@ from fauxtp._core.dead_letters import DeadLetter, dead_letters
 from fauxtp._core.mailbox import Mailbox
 from fauxtp._core.patterns import ANY, IGNORE
 from fauxtp._core.phase import Exit, Phase
-from fauxtp._messaging.exits import (
-    Down,
-    demonitor,
-    exit,
-    is_alive,
-    link,
-    monitor,
-    unlink,
-    wait_exit,
-)
+from fauxtp._messaging.exits import exit, is_alive, wait_exit
 from fauxtp._messaging.sending import call, call_blocking, cast, cast_nowait, send, send_nowait
 from fauxtp.errors import (
     AlreadyStarted,
@@ -70,6 +61,8 @@ if TYPE_CHECKING:
     )
     from fauxtp._core.request import Request
     from fauxtp._messaging.groups import Joined, Left, join, leave, monitor_group, publish
+    from fauxtp._messaging.links import link, unlink
+    from fauxtp._messaging.monitors import Down, demonitor, monitor
     from fauxtp._messaging.pending_call import PendingCall, call_many, start_call
     from fauxtp._messaging.timers import Timer, cancel_timer, cast_after, send_after, send_every
     from fauxtp._messaging.wait_registered import wait_registered
@@ -229,6 +222,8 @@ _LATER = {
         "Transition",
     ),
     "_core.request": ("Request",),
+    "_messaging.links": ("link", "unlink"),
+    "_messaging.monitors": ("Down", "demonitor", "monitor"),
     "_messaging.pending_call": ("PendingCall", "call_many", "start_call"),
     "_messaging.groups": ("Joined", "Left", "join", "leave", "monitor_group", "publish"),
     "_messaging.timers": ("Timer", "cancel_timer", "cast_after", "send_after", "send_every"),

@@ -230,7 +230,7 @@ async def test_a_link_to_who_dies_just_now_is_none(monkeypatch: pytest.MonkeyPat
         exit(dying)
         await wait_exit(dying)
         with monkeypatch.context() as found_before:
-            found_before.setattr("fauxtp._messaging.exits._process_of", lambda _: process)
+            found_before.setattr("fauxtp._messaging.links.meet", lambda _: process)
             await call(trapper, lambda: link(dying))
         assert await heard(outside) == [Exit(dying, ExitReason("noproc"))]
         assert not me.links

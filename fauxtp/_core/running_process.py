@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from fauxtp._core.process import Process, find_process
 from fauxtp.registry import PID
 
-__all__ = ["current", "current_process", "enter"]
+__all__ = ["caller_of", "current", "current_process", "enter"]
 
 _current: ContextVar[PID | None] = ContextVar("fauxtp_process", default=None)
 
@@ -36,4 +36,12 @@ def current_process(*, own_task: bool = False) -> Process | None:
         return None
     if own_task and not process.home.runs(process.task):
         return None
+    return process
+
+
+def caller_of(what: str) -> Process:
+    """Return the process that the running task works for, which `what` is for alone."""
+    process = current_process()
+    if process is None:
+        raise RuntimeError(f"{what} works for actors; elsewhere, use wait_exit")
     return process

@@ -14,7 +14,7 @@ from fauxtp.registry import PID, whereis
 if TYPE_CHECKING:
     from fauxtp._core.succession import Address
 
-__all__ = ["find_pid", "mailbox_of", "starting", "target_of"]
+__all__ = ["find_pid", "found_or_started", "mailbox_of", "starting", "target_of"]
 
 
 def find_pid(to: PID | str) -> PID | None:
@@ -24,6 +24,16 @@ def find_pid(to: PID | str) -> PID | None:
     if isinstance(to, str):
         return whereis(to)
     raise TypeError(f"expected a PID or a name, got {type(to).__name__}")
+
+
+def found_or_started(to: PID | str) -> PID | None:
+    """Return the PID that `to` is or names; an address that starts what it means does so."""
+    address = starting(to)
+    if address is None:
+        return find_pid(to)
+    with suppress(NoProcess):
+        return address.reach()[0]
+    return None
 
 
 def mailbox_of(to: PID | str) -> Queue | None:

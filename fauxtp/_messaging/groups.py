@@ -15,7 +15,7 @@ from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
-from fauxtp._messaging.exits import other_monitors
+from fauxtp._messaging.monitors import other_monitors
 from fauxtp.registry import PID, News, Ref, default, members
 
 __all__ = ["GROUPS", "Joined", "Left", "join", "leave", "monitor_group", "publish"]

@@ -57,6 +57,8 @@ TESTS = {
     "_messaging/addresses.py": "messaging names calls on_demand",
     "_messaging/delivery.py": "delivery messaging names calls handoff exits",
     "_messaging/exits.py": "exits ending bad_listeners",
+    "_messaging/links.py": "exits bad_listeners",
+    "_messaging/monitors.py": "exits groups bad_listeners",
     "_messaging/groups.py": "groups",
     "_messaging/wait_registered.py": "names messaging",
     "_messaging/call_circles.py": "calls circles_of_room",
