@@ -14,6 +14,7 @@ from sphinx.environment import BuildEnvironment
 
 import fauxtp
 import fauxtp.observe
+import fauxtp.observe.reports
 import fauxtp.registry
 import fauxtp.testing
 
@@ -54,7 +55,13 @@ html_theme_options = {
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
-HOMES = ("fauxtp.registry", "fauxtp.testing", "fauxtp.observe", "fauxtp")
+HOMES = (
+    "fauxtp.registry",
+    "fauxtp.testing",
+    "fauxtp.observe.reports",
+    "fauxtp.observe",
+    "fauxtp",
+)
 PUBLIC = {name: home for home in HOMES for name in import_module(home).__all__}
 
 

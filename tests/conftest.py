@@ -22,6 +22,7 @@ from twins_of import FORMS, form_of
 
 import fauxtp
 from fauxtp._base import ordered_names, switches
+from fauxtp._core.storms import storms
 from fauxtp.testing.simulation import COUNTS
 
 PATIENCE = 60.0  # seconds until a test's own process counts as hung
@@ -228,6 +229,14 @@ def nothing_sent_so_far() -> None:
     """Let no test give way where another has sent or received as much as may be at a time."""
     for module, name, number in AT_FIRST:
         setattr(module, name, number)
+
+
+@pytest.fixture(autouse=True)
+def no_storm_so_far() -> Iterator[None]:
+    """Let no test miss the report of a crash because there were many in another."""
+    storms.forget()
+    yield
+    storms.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,10 @@ from fauxtp.observe.commands import add_commands
 from fauxtp.testing import pytest_plugin
 
 REFERENCE = ROOT / "docs" / "reference"
-MODULES = ("fauxtp", "fauxtp.errors", "fauxtp.registry", "fauxtp.testing", "fauxtp.observe")
+MODULES = (
+    *("fauxtp", "fauxtp.errors", "fauxtp.registry", "fauxtp.testing"),
+    *("fauxtp.observe", "fauxtp.observe.reports"),
+)
 DIRECTIVE = re.compile(
     r"^\.\. (?:currentmodule:: (?P<module>[\w.]+)"
     r"|(?:auto\w+|py:\w+):: (?P<name>\w+).*(?P<options>(?:\n(?:   .*)?)*))",
@@ -40,6 +43,7 @@ OF_THE_RUNTIME = {
     "PendingCall": {"put_into"},
     "ProcessExited": {"called"},
     "StateMachine": {"run"},
+    "ProcessFilter": {"filter"},
     "Supervisor": {"handle_call"},
     "Task": {"run"},
     "TestActor": {"run"},

@@ -74,7 +74,7 @@ async def test_a_supervisor_that_has_not_started_has_no_children() -> None:
     assert supervisor(*three([]))().child("a") is None
 
 
-async def test_a_restart_after_an_end_that_was_asked_for_is_no_warning(
+async def test_a_restart_after_an_end_that_was_asked_for_is_told_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -85,8 +85,9 @@ async def test_a_restart_after_an_end_that_was_asked_for_is_no_warning(
         await wait_exit(before)
         await wait_registered("a")
         await settled()
-    (restart,) = [record for record in caplog.records if "restarts child" in record.getMessage()]
-    assert restart.levelno == logging.INFO
+    (restart,) = caplog.records
+    assert (restart.name, restart.levelno) == ("fauxtp.supervisor", logging.INFO)
+    assert "restarted child 'a'" in restart.getMessage()
 
 
 async def test_who_ends_as_it_starts_has_ended_for_its_supervisor_too() -> None:

@@ -180,7 +180,7 @@ async def test_changes_to_one_child_are_made_one_after_the_other(
 async def test_a_restart_is_logged_and_so_is_a_child_that_is_cut_off(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "fauxtp")
 
     class Slow(Puppet):
         async def terminate(self, reason: str, state: Any) -> None:
@@ -206,19 +206,29 @@ async def test_a_restart_is_logged_and_so_is_a_child_that_is_cut_off(
             await anyio.wait_all_tasks_blocked()
             await terminate_child(chief, "slow")
         assert heard == ["killed"]
-    *starts, restart, again, cut = [
+    *starts, again, restart, cut = [
         record for record in caplog.records if not record.getMessage().endswith("crashed")
     ]
-    assert [start.levelno for start in (*starts, again)] == [logging.INFO] * 3
+    assert {(start.name, start.levelno) for start in (*starts, again)} == {
+        ("fauxtp.progress", logging.DEBUG)
+    }
     told = [start.getMessage().partition(" started child ")[2][:3] for start in (*starts, again)]
     assert told == ["'a'", "'sl", "'a'"]
-    assert restart.levelno == logging.WARNING
-    assert restart.getMessage() == (
-        f"Chief 'chief' {chief!r} restarts child 'a', which ended by error: Boom(): restart 1"
-    )
+    assert (restart.name, restart.levelno) == ("fauxtp.supervisor", logging.INFO)
     facts = restart.fauxtp  # type: ignore[attr-defined]
-    assert (facts["child"], facts["restarts"], facts["names"]) == ("a", 1, ["chief"])
-    assert cut.levelno == logging.ERROR
+    new = facts["child_pid"]
+    assert new == again.fauxtp["child_pid"] != starts[0].fauxtp["child_pid"]  # type: ignore[attr-defined]
+    assert restart.getMessage() == (
+        f"Chief 'chief' {chief!r} restarted child 'a' as Puppet 'a' {new},"
+        " which ended by error: Boom(): restart 1 of 3 in 60 s"
+    )
+    assert (facts["child"], facts["names"], facts["child_reason"]) == (
+        "a",
+        ["chief"],
+        "error: Boom()",
+    )
+    assert facts["restarts"] == {"count": 1, "most": 3, "seconds": 60.0}
+    assert (cut.name, cut.levelno) == ("fauxtp.supervisor", logging.ERROR)
     assert "kills child 'slow'" in cut.getMessage()
     assert "which has not ended within its 0 s" in cut.getMessage()
 

@@ -103,6 +103,7 @@ class Actor(ABC):
         are released afterwards, whatever happens here.
         """
 
+    @without_effect
     def format_state(self, state: Any, /) -> Any:
         """Return what of `state` may be shown in the report of a crash; None, as here, is nothing.
 

@@ -13,7 +13,7 @@ from fauxtp._actors.serving import Continue, Stop, serve
 from fauxtp._actors.task import Task, start_task
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.logs import logger
-from fauxtp._base.texts import label, shown
+from fauxtp._base.texts import label
 from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process
@@ -90,7 +90,7 @@ class GenServer(Actor, Generic[R, S]):
         answer is there; `from_` is the `Call`. To answer and end, raise or return
         `Stop(reason, reply=…)`.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no handle_call for {shown(request)}")
+        raise NotImplementedError(f"{type(self).__name__} has no handle_call for {label(request)}")
 
     async def handle_cast(self, request: R, state: S, /) -> S:
         """Handle a request that nobody waits for; return the state.
@@ -113,7 +113,7 @@ class GenServer(Actor, Generic[R, S]):
 
         It returns what that could have returned: the state, or `(state, Continue(…))`.
         """
-        what = f"no handle_continue for {shown(request)}"
+        what = f"no handle_continue for {label(request)}"
         raise NotImplementedError(f"{type(self).__name__} has {what}")
 
     async def handle_task_end(self, pid: PID, status: str, result: Any, state: S, /) -> S:

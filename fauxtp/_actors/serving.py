@@ -13,7 +13,7 @@ from fauxtp._actors.controlling import obey
 from fauxtp._actors.lifecycle import ROUNDS, ActorExit
 from fauxtp._actors.task import TaskEnd
 from fauxtp._base.exit_reason import AT_REST, ExitReason
-from fauxtp._base.texts import shown
+from fauxtp._base.texts import label
 from fauxtp._core.calls import NO_REPLY, Call, Cast, Raise, reply
 from fauxtp._core.control import Control
 from fauxtp._core.process import Process
@@ -276,7 +276,7 @@ def _no_answer(process: Process, call: Call, result: Any) -> BaseException:
         return result
     return TypeError(
         f"expected {process.kind.__name__}.handle_call to return (reply, state) or Stop,"
-        f" got {type(result).__name__} for the request {shown(call.request)}"
+        f" got {type(result).__name__} for the request {label(call.request)}"
     )
 
 
@@ -293,7 +293,7 @@ def _state_after_none(process: Process) -> Any:
     handler = _HANDLERS.get(type(message), "handle_info")
     raise TypeError(
         f"expected {process.kind.__name__}.{handler} to return the state"
-        f" after {shown(message)}, got None"
+        f" after {label(message)}, got None"
     )
 
 

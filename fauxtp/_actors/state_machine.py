@@ -11,7 +11,7 @@ from fauxtp._actors.actor import Actor
 from fauxtp._actors.state_machine_events import Machine
 from fauxtp._actors.transition import Transition, taken_apart
 from fauxtp._base.arguments import unexpected
-from fauxtp._base.texts import shown
+from fauxtp._base.described import described
 
 __all__ = ["StateMachine"]
 
@@ -95,7 +95,7 @@ class StateMachine(Actor, Generic[S, D]):
         if not hasattr(self, f"in_{name}"):
             expected = f"a method in_{name}" if name else "a handle_event"
             kind = type(self).__name__
-            raise TypeError(f"expected {kind} to have {expected} for the state {shown(state)}")
+            raise TypeError(f"expected {kind} to have {expected} for the state {described(state)}")
         result: Transition[S, D] = await _by_method(self, f"in_{name}", event, data)
         return result
 
@@ -135,7 +135,7 @@ async def _by_method(machine: StateMachine[Any, Any], name: str, *arguments: Any
         raise unexpected(called, "a method", method)
     begun = method(*arguments)
     if not isawaitable(begun):
-        raise TypeError(f"expected {called} to be async, and it has returned {shown(begun)}")
+        raise TypeError(f"expected {called} to be async, and it has returned {described(begun)}")
     result = await begun
     taken_apart(result, called)
     return result

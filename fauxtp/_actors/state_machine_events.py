@@ -22,8 +22,8 @@ from fauxtp._actors.transition import (
     StateTimeout,
     taken_apart,
 )
+from fauxtp._base.described import described
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._base.texts import shown
 from fauxtp._core.calls import NO_REPLY, Call, Cast, reply
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ports import Startable
@@ -185,7 +185,9 @@ class Machine:
         for action in actions:
             if action in refused or type(action) in refused:
                 name = f"{type(self._owner).__name__}.{handler}"
-                raise TypeError(f"expected {name} to return other actions, got {shown(action)}")
+                raise TypeError(
+                    f"expected {name} to return other actions, got {described(action)}"
+                )
 
     def _begin(self, actions: list[Any], event: Any) -> Any:
         """Do what `actions` say; return the answer to `event`, if there is one, to be given."""
@@ -212,7 +214,9 @@ class Machine:
         after, data, actions = self._taken_apart(result, "handle_enter")
         if after is not state and after != state:
             name = f"{type(self._owner).__name__}.handle_enter"
-            raise TypeError(f"expected {name} to stay in {shown(state)}, got {shown(after)}")
+            raise TypeError(
+                f"expected {name} to stay in {described(state)}, got {described(after)}"
+            )
         self._refuse(actions, (POSTPONE, NextEvent), "handle_enter")
         process.state = state, data
         self._begin(actions, None)
@@ -236,7 +240,9 @@ def _pair(process: Process) -> tuple[Any, Any]:
     """Return the state and the data of a machine, which somebody may have replaced."""
     pair = process.state
     if type(pair) is not tuple or len(pair) != 2:
-        raise TypeError(f"expected the state of a machine to be (state, data), got {shown(pair)}")
+        raise TypeError(
+            f"expected the state of a machine to be (state, data), got {described(pair)}"
+        )
     return pair
 
 

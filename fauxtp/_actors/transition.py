@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, TypeVar, final
 
 from fauxtp._actors.serving import Stop
 from fauxtp._base.arguments import expect_seconds, unexpected
-from fauxtp._base.texts import shown
+from fauxtp._base.described import described
 from fauxtp._core.calls import Call
 
 __all__ = [
@@ -142,13 +142,13 @@ def taken_apart(result: Any, handler: str) -> tuple[Any, Any, list[Any]]:
         raise result
     if type(result) is not tuple or len(result) < 2:
         expected = "(state, data, *actions) or Stop"
-        raise TypeError(f"expected {handler} to return {expected}, got {shown(result)}")
+        raise TypeError(f"expected {handler} to return {expected}, got {described(result)}")
     state, data, *actions = result
     for action in actions:
         if not isinstance(action, _ACTIONS):
             raise TypeError(
                 f"expected what {handler} returns behind state and data to be actions,"
-                f" got {shown(action)}"
+                f" got {described(action)}"
             )
     return state, data, actions
 

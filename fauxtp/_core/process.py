@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from anyio import get_cancelled_exc_class
@@ -77,6 +78,7 @@ class Process:
         "reason",
         "scope",
         "source",
+        "started_at",
         "starters",
         "state",
         "step",
@@ -116,6 +118,7 @@ class Process:
         self.waiting_for: Call | None = None
         self.state: Any = None
         self.handling: Any = None
+        self.started_at: float = monotonic()
         self.handled_since: float = 0.0
         # Of servers that others may step: see handover.py
         self.context: Context | None = None

@@ -1,7 +1,8 @@
 """Reports: what the logger "fauxtp" is told of the ends of processes.
 
-Each record carries its facts for programs as well: `record.fauxtp` is a dict. What a message
-contains may be nobody's business, so a record has its label only.
+Each record carries its facts for programs as well: `record.fauxtp` is a dict, and as Sentry keeps
+ten keys of one, no dict in it has more. What a message contains may be nobody's business, so a
+record has its label only: see `fauxtp._core.contents`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from fauxtp import registry
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
-from fauxtp._base.texts import label, shown
+from fauxtp._base.texts import label
 from fauxtp._core.process import Process
 
 __all__ = ["crashed", "facts", "failed_as_it_ended", "lost", "who"]
@@ -28,28 +29,25 @@ def who(process: Process) -> str:
 
 
 def crashed(process: Process, reason: ExitReason) -> None:
-    """Tell that an error has ended a process, with its traceback."""
+    """Tell that an error has ended a process, with its traceback.
+
+    If others of its kind have crashed just now, it is only counted: see `fauxtp._core.storms`.
+    """
+    # Imported here, as most programs never need it.
+    from fauxtp._core.crash_report import circumstances, shown_contents  # noqa: PLC0415
+    from fauxtp._core.storms import storms  # noqa: PLC0415
+
+    told = shown_contents(process)
     # Before `terminate`, which may give up the name.
-    if process.handling is not None and reason.exception is not None:
-        _note(reason.exception, _HANDLED, label(process.handling))
-    more = {"reason": str(reason)}
-    state = _state_of(process)
-    if state is not None:
-        more["state"] = state
-        if reason.exception is not None:
-            _note(reason.exception, _STATE, state)
-    logger().error(
-        "%s crashed", who(process), exc_info=reason.exception, extra=facts(process, **more)
-    )
-
-
-def _state_of(process: Process) -> str | None:
-    """Return what may be shown of the state, as the class of the process says; None is nothing."""
-    try:
-        state = process.actor.format_state(process.state)
-    except Exception as error:
-        return f"format_state failed: {shown(error)}"
-    return None if state is None else shown(state)
+    if reason.exception is not None:
+        if process.handling is not None:
+            handled = told.get("message", label(process.handling))
+            _note(reason.exception, _HANDLED, handled)
+        if "state" in told:
+            _note(reason.exception, _STATE, told["state"])
+    if storms.lets_through(process.kind, reason):
+        known = facts(process, reason=str(reason), **told, circumstances=circumstances(process))
+        logger().error("%s crashed", who(process), exc_info=reason.exception, extra=known)
 
 
 def lost(process: Process) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fauxtp._actors.genserver import GenServer
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._base.texts import shown
+from fauxtp._base.texts import label
 from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._supervision.child_spec import ChildInfo
 
@@ -36,7 +36,7 @@ class AnySupervisor(GenServer[Any, Any]):
 
     async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:
         """Answer a call that is none of the questions to a supervisor: by an error."""
-        what = f"expected a question for a supervisor, got {shown(request)}"
+        what = f"expected a question for a supervisor, got {label(request)}"
         from_.fail(ValueError(what))
         return NO_REPLY, state
 

@@ -26,7 +26,7 @@ from fauxtp._supervision.beside import Beside, Chief
 from fauxtp._supervision.child import Child, Expected, Question, after
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartType
 from fauxtp._supervision.children import SHUTDOWN, kill, launched
-from fauxtp._supervision.restarts import may_restart, start_when_free
+from fauxtp._supervision.restarts import may_restart, start_when_free, tell_restarted
 from fauxtp.errors import AlreadyStarted, NameTaken, NoChild, ReceiveTimeout, TooManyChildren
 from fauxtp.registry import PID
 
@@ -255,6 +255,7 @@ class DynamicSupervision(Beside[Owner]):
             self._plan_restart(pid, ExitReason.error(error), error)
         else:
             self._away.pop(pid, None)
+            tell_restarted(self._process, self._intensity, child, reason)
 
 
 def _check_most(came: int | None) -> None:

@@ -39,9 +39,14 @@ class Intensity:
         return len(self._times)
 
     @property
+    def counted(self) -> int:
+        """How many there were of late, as the last was counted."""
+        return len(self._times)
+
+    @property
     def is_exceeded(self) -> bool:
         """Whether there were more than there may be, as the last was counted."""
-        return len(self._times) > self.max_restarts
+        return self.counted > self.max_restarts
 
 
 def intensity_of(limits: Limits) -> Intensity:

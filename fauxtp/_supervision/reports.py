@@ -1,4 +1,4 @@
-"""Reports: what the logger "fauxtp" is told of the children of a supervisor."""
+"""Reports: what the logger "fauxtp.supervisor" is told of children, and "fauxtp.progress"."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._core.process import Process
 from fauxtp._core.reports import facts, who
+from fauxtp._supervision.child import Child
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.intensity import Intensity
+
+SUPERVISOR = "fauxtp.supervisor"
 
 __all__ = [
     "cut_off",
@@ -15,7 +18,7 @@ __all__ = [
     "hook_failed",
     "not_restarted",
     "not_started",
-    "restarting",
+    "restarted",
     "started_child",
     "waits",
     "waits_for_name",
@@ -24,10 +27,10 @@ __all__ = [
 
 def started_child(chief: Process, spec: ChildSpec, child: Process) -> None:
     """Tell that a supervisor has started a child."""
-    log = logger()
-    if not log.isEnabledFor(20):  # INFO; and the words take longer than most starts
+    log = logger("fauxtp.progress")
+    if not log.isEnabledFor(10):  # DEBUG; and the words take longer than most starts
         return
-    log.info(
+    log.debug(
         "%s started child %r: %s",
         who(chief),
         spec.id,
@@ -38,7 +41,7 @@ def started_child(chief: Process, spec: ChildSpec, child: Process) -> None:
 
 def not_started(child: Process, name: str | None, error: BaseException) -> None:
     """Tell that who was expected could not be started, as nobody may wait for it."""
-    logger().error(
+    logger(SUPERVISOR).error(
         "%s%s %r could not be started",
         child.kind.__name__,
         "" if name is None else f" {name!r}",
@@ -48,25 +51,39 @@ def not_started(child: Process, name: str | None, error: BaseException) -> None:
     )
 
 
-def restarting(chief: Process, spec: ChildSpec, reason: ExitReason, count: int) -> None:
-    """Tell that a supervisor starts a child again, for the `count`th time of late.
+def restarted(
+    chief: Process, child: Child, reason: ExitReason, count: int, of: Intensity | None
+) -> None:
+    """Tell that a supervisor has started a child again, which ended by `reason`.
 
-    That is a warning after an error. An end that somebody has asked for is none.
+    It is the restart number `count` of the last `max_seconds` `of` an intensity; without one, of
+    all.
     """
-    logger().log(
-        20 if reason.exception is None else 30,  # INFO, WARNING
-        "%s restarts child %r, which ended by %s: restart %d",
+    log = logger(SUPERVISOR)
+    if not log.isEnabledFor(20):  # INFO
+        return
+    most = None if of is None else of.max_restarts
+    seconds = None if of is None else of.max_seconds
+    log.info(
+        "%s restarted child %r as %s, which ended by %s: restart %s",
         who(chief),
-        spec.id,
+        child.spec.id,
+        repr(child.pid) if child.process is None else who(child.process),
         reason,
-        count,
-        extra=facts(chief, child=spec.id, child_reason=str(reason), restarts=count),
+        count if of is None else f"{count} of {most} in {seconds:g} s",
+        extra=facts(
+            chief,
+            child=child.spec.id,
+            child_pid=repr(child.pid),
+            child_reason=str(reason),
+            restarts={"count": count, "most": most, "seconds": seconds},
+        ),
     )
 
 
 def not_restarted(chief: Process, spec: ChildSpec, error: Exception) -> None:
     """Tell that `init` of a child has failed as it was to be started again."""
-    logger().error(
+    logger(SUPERVISOR).error(
         "child %r of %s could not be restarted",
         spec.id,
         who(chief),
@@ -77,7 +94,7 @@ def not_restarted(chief: Process, spec: ChildSpec, error: Exception) -> None:
 
 def cut_off(chief: Process, spec: ChildSpec, child: Process) -> None:
     """Tell that a child has not ended in the time that it had for that, and is killed."""
-    logger().error(
+    logger(SUPERVISOR).error(
         "%s kills child %r, %s, which has not ended within its %g s",
         who(chief),
         spec.id,
@@ -91,7 +108,7 @@ def waits(
     chief: Process, spec: ChildSpec, reason: ExitReason, seconds: float, error: Exception | None
 ) -> None:
     """Tell that a supervisor waits before it starts a child again, after an `error` of `init`."""
-    logger().warning(
+    logger(SUPERVISOR).warning(
         "%s restarts child %r, which ended by %s, in %.3g s",
         who(chief),
         spec.id,
@@ -104,7 +121,7 @@ def waits(
 
 def waits_for_name(chief: Process, spec: ChildSpec, name: str, holder: Process) -> None:
     """Tell that a child can be started again only when another has let go of a name."""
-    logger().warning(
+    logger(SUPERVISOR).warning(
         "%s restarts child %r when %s has let go of %r",
         who(chief),
         spec.id,
@@ -116,7 +133,7 @@ def waits_for_name(chief: Process, spec: ChildSpec, name: str, holder: Process) 
 
 def gave_up(chief: Process, spec: ChildSpec, intensity: Intensity) -> None:
     """Tell that a child crashes too often by its own restart intensity, and stays down."""
-    logger().error(
+    logger(SUPERVISOR).error(
         "%s gives up child %r: it would be restarted more than %s times in %g s",
         who(chief),
         spec.id,
@@ -128,6 +145,6 @@ def gave_up(chief: Process, spec: ChildSpec, intensity: Intensity) -> None:
 
 def hook_failed(chief: Process, name: str, error: Exception) -> None:
     """Tell that a hook of a supervisor's class has raised, which harms nobody."""
-    logger().error(
+    logger(SUPERVISOR).error(
         "%s of %s has failed", name, who(chief), exc_info=error, extra=facts(chief, hook=name)
     )

@@ -19,7 +19,7 @@ from fauxtp._supervision.intensity import Intensity
 from fauxtp.errors import MaxRestartsExceeded, NameTaken, ReceiveTimeout
 from fauxtp.registry import whereis
 
-__all__ = ["Hooks", "may_restart", "start_when_free"]
+__all__ = ["Hooks", "may_restart", "start_when_free", "tell_restarted"]
 
 SECONDS: Final = 1.0  # after which it is looked whether a name that is waited for is free
 
@@ -43,8 +43,6 @@ def may_restart(
     count = child.restarts + 1 if intensity is None else intensity.count()
     if intensity is None or not intensity.is_exceeded:
         hook(chief, hooks.on_restart, child.info, reason, count)
-        if spec.backoff is None:
-            reports.restarting(chief, spec, reason, count)
         return True
     hook(chief, hooks.on_give_up, child.info, reason)
     if intensity is of_chief:
@@ -53,6 +51,13 @@ def may_restart(
         ) from reason.exception
     reports.gave_up(chief, spec, intensity)
     return False
+
+
+def tell_restarted(chief: Process, of_chief: Intensity, child: Child, reason: ExitReason) -> None:
+    """Tell that `child` was started again, after an end by `reason` that was counted."""
+    intensity = child.intensity if child.spec.stands_alone else of_chief
+    count = child.restarts if intensity is None else intensity.counted
+    reports.restarted(chief, child, reason, count, intensity)
 
 
 async def start_when_free(

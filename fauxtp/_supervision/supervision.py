@@ -27,7 +27,7 @@ from fauxtp._supervision.child_spec import (
     RestartType,
 )
 from fauxtp._supervision.children import Children
-from fauxtp._supervision.restarts import may_restart, start_when_free
+from fauxtp._supervision.restarts import may_restart, start_when_free, tell_restarted
 from fauxtp.errors import AlreadyStarted, NoChild
 from fauxtp.registry import PID
 
@@ -131,6 +131,7 @@ class Supervision(Beside[Planner]):
                     return
                 reports.not_restarted(self._process, child.spec, error)
             else:
+                tell_restarted(self._process, self._intensity, child, reason)
                 return
 
     async def _start_again(self, group: list[Child]) -> None:

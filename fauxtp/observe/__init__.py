@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fauxtp.observe.inspection import (
@@ -13,6 +14,7 @@ from fauxtp.observe.inspection import (
 )
 
 if TYPE_CHECKING:
+    from fauxtp.observe import reports as reports
     from fauxtp.observe.agent import Agent, serve
 
 __all__ = [
@@ -26,9 +28,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in {"Agent", "serve"}:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fauxtp.observe import agent  # noqa: PLC0415  # who only prints a tree needs no sockets
+_LATER = {"Agent": "agent", "serve": "agent"}  # who only prints a tree needs no sockets
+_MODULES = {"reports"}
 
-    return getattr(agent, name)
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"fauxtp.observe.{name}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"fauxtp.observe.{_LATER[name]}"), name)

@@ -17,6 +17,7 @@ from weakref import ref
 from anyio import sleep
 
 from fauxtp import PID, Cast, DeadLetter, dead_letters
+from fauxtp._core.storms import storms
 from hostile.chaos_letter import Answer, Event, Fate, How, Letter, Order, judge, now
 
 __all__ = ["AFTERWARDS", "World"]
@@ -110,6 +111,7 @@ class World:
     def observed(self) -> Iterator[None]:
         """See to the dead letters, and to what is logged."""
         logger, log = logging.getLogger("fauxtp"), _Log(self)
+        few, storms.few = storms.few, sys.maxsize  # each crash is accounted for
         before = Counter(dead_letters.counts())
         logger.addHandler(log)
         logger.propagate = False
@@ -117,6 +119,7 @@ class World:
             with dead_letters.observed_by(self._dead):
                 yield
         finally:
+            storms.few = few
             logger.propagate = True
             logger.removeHandler(log)
             counted = Counter(dead_letters.counts()) - before

@@ -28,6 +28,7 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
+from fauxtp._core.storms import storms
 from hostile.actions import act, will_end
 from hostile.plays import Play
 from hostile.stage_faults import FAULTS
@@ -51,6 +52,7 @@ async def perform(play: Play) -> dict[str, Any]:
     """Perform a play; return what came of it, the same on whatever it runs."""
     letters: list[DeadLetter] = []
     ear, end = Ear(), "well"
+    storms.forget()
     logger = logging.getLogger("fauxtp")
     logger.handlers, logger.propagate = [ear], False
     troupes: list[Troupe] = []

@@ -1,0 +1,478 @@
+"""What is logged of processes: crashes and what was around them, contents, and who logs."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import logging.config
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import pytest
+import sentry_sdk
+import structlog
+from conftest import task_group
+from crew import Boom, Puppet, boom, end_of, pid_of, process_of, supervisor
+from sentry_sdk.integrations.logging import LoggingIntegration
+
+from fauxtp import (
+    NO_REPLY,
+    PID,
+    Call,
+    ChildSpec,
+    DynamicSupervisor,
+    GenServer,
+    Mailbox,
+    ProcessExited,
+    RestartType,
+    call,
+    cast,
+    exit,
+    link,
+    monitor,
+    send,
+    start_child,
+    wait_exit,
+    wait_registered,
+    which_children,
+)
+from fauxtp._core import storms as storms_module
+from fauxtp._core.storms import FEW, storms
+from fauxtp.observe import reports
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("as_at_first")]
+
+SECRET = "hunter2"
+MOST_KEYS = 10  # of a dict that Sentry keeps
+UNSEEN = {"password": SECRET, "Api-Key": SECRET, "nested": [{"session_token": SECRET}]}
+
+
+@pytest.fixture
+def as_at_first() -> Iterator[None]:
+    yield
+    reports.configure()
+
+
+class Login(GenServer[Any, Any]):
+    """Keeps what nobody may see; crashes when it is told to."""
+
+    def __init__(self, state: Any = UNSEEN, go_on: anyio.Event | None = None) -> None:
+        self.first, self.go_on = state, go_on
+
+    async def init(self) -> Any:
+        return self.first
+
+    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+        if request == "later":
+            return NO_REPLY, state
+        if self.go_on is not None:
+            await self.go_on.wait()
+        raise Boom
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        raise Boom
+
+
+async def crash_of(server: PID, request: Any, caplog: pytest.LogCaptureFixture) -> Any:
+    """Let a server crash; return the one record of that."""
+    caplog.clear()
+    await cast(server, request)
+    await wait_exit(server)
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    return record
+
+
+# What was around it
+
+
+async def test_a_crash_tells_what_was_around_it(caplog: pytest.LogCaptureFixture) -> None:
+    go_on = anyio.Event()
+    once = RestartType.TEMPORARY
+    spec = ChildSpec("login", Login, args=({}, go_on), restart=once, register_as="login")
+
+    async def ask(request: Any) -> None:
+        with pytest.raises(ProcessExited):
+            await call("login", request, timeout=None)
+
+    async with task_group() as group:
+        chief = await supervisor(spec).start(task_group=group, register_as="chief")
+        login = pid_of("login")
+        puppet = await Puppet.start(outside=Mailbox(), task_group=group)
+        await call(puppet, lambda: monitor(login))
+        peer = await Puppet.start(task_group=group)
+        await call(peer, lambda: link(login))
+        async with anyio.create_task_group() as askers:
+            askers.start_soon(ask, "later")
+            await anyio.wait_all_tasks_blocked()
+            askers.start_soon(ask, ("begin", SECRET))
+            await anyio.wait_all_tasks_blocked()
+            await cast(puppet, lambda: ask(("in the mailbox", SECRET)))
+            await anyio.wait_all_tasks_blocked()
+            for number in range(9):
+                await send(login, (f"number {number}", SECRET))
+            go_on.set()
+        await wait_exit(login)
+        [record] = caplog.records
+        facts = record.fauxtp  # type: ignore[attr-defined]
+        around = facts["circumstances"]
+        assert facts["supervisor"] == repr(chief)
+        assert around["ancestors"] == [f"Chief {chief!r}"]
+        assert facts["handling"] == "Call ('begin', …)"
+        assert 0 <= around["handling_for"] <= around["uptime"] < 60
+        assert facts["mailbox_length"] == 10
+        assert around["mailbox"] == [
+            "Call ('in the mailbox', …)",
+            *(f"('number {number}', …)" for number in range(4)),
+        ]
+        assert around["callers"] == ["no process", "no process", f"Puppet {puppet!r}"]
+        assert around["links"] == [repr(peer)]
+        assert around["watchers"] == 2  # its supervisor, and the puppet
+        assert not {"message", "state"} & facts.keys()
+        assert SECRET not in caplog.text + repr(facts)
+        exit(puppet)
+
+
+async def test_monitors_and_few_keys_are_in_a_crash(caplog: pytest.LogCaptureFixture) -> None:
+    reports.configure(contents=True)
+    async with task_group() as group:
+        watched = await Puppet.start(task_group=group)
+        puppet = await Puppet.start(task_group=group)
+        await call(puppet, lambda: monitor(watched))
+        await cast(puppet, boom)
+        await wait_exit(puppet)
+    [record] = caplog.records
+    facts = record.fauxtp  # type: ignore[attr-defined]
+    assert facts["circumstances"]["monitors"] == [repr(watched)]
+    assert len(facts) <= MOST_KEYS
+    assert len(facts["circumstances"]) <= MOST_KEYS
+    json.dumps(facts)
+
+
+# Contents
+
+
+async def test_contents_are_shown_where_that_is_wanted_but_for_secrets(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    request = ("log in", {"user": "anna", "password": SECRET, "IBAN": "DE00 1234"})
+    for wants in (False, True):
+        reports.configure(contents=wants, redact=["iban"])
+        async with task_group() as group:
+            record = await crash_of(await Login.start(task_group=group), request, caplog)
+        told = caplog.text + repr(record.fauxtp)
+        assert SECRET not in told
+        assert "DE00" not in told
+        assert ("anna" in record.fauxtp.get("message", "")) is wants
+        assert ("nested" in record.fauxtp.get("state", "")) is wants
+        assert ("'user': 'anna'" in caplog.text) is wants
+
+
+async def test_contents_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    reports.configure(contents=True, limit=100)
+    async with task_group() as group:
+        login = await Login.start([*range(1000)], task_group=group)
+        record = await crash_of(login, "x" * 1000, caplog)
+    assert [len(record.fauxtp[key]) for key in ("message", "state")] == [101, 101]
+
+
+async def test_what_a_class_says_of_its_state_has_no_secrets_either(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Says(Login):
+        def format_state(self, state: Any) -> Any:
+            return None if "password" not in state else {**state, "seen": True}
+
+    for state, text in ((UNSEEN, "'seen': True"), ({}, None)):
+        reports.configure(contents=True)
+        async with task_group() as group:
+            says = await Says.start(state, task_group=group)
+            record = await crash_of(says, "crash", caplog)
+        assert (text is None) is ("state" not in record.fauxtp)
+        assert text is None or text in record.fauxtp["state"]
+        assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"contents": 1}, (TypeError, "expected contents to be a bool, got int")),
+        ({"limit": "9"}, (TypeError, "expected limit to be an int, got str")),
+        ({"limit": True}, (TypeError, "expected limit to be an int, got bool")),
+        ({"limit": 0}, (ValueError, "expected limit to be from 1 to 8192, got 0")),
+        ({"limit": 8193}, (ValueError, "from 1 to 8192, got 8193")),
+        ({"redact": "iban"}, (TypeError, "redact to be an iterable of words, got str")),
+        ({"redact": 5}, (TypeError, "redact to be an iterable of words, got int")),
+        ({"redact": [5]}, (TypeError, "each of redact to be a str, got int")),
+        ({"redact": ["iban", "-"]}, (ValueError, "each of redact to have a letter, got '-'")),
+    ],
+)
+async def test_what_is_configured_wrongly_is_refused_and_changes_nothing(
+    wrong: dict[str, Any], told: tuple[type[Exception], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    reports.configure(contents=True, limit=100)
+    with pytest.raises(told[0], match=told[1]):
+        reports.configure(**wrong)
+    async with task_group() as group:
+        record = await crash_of(await Login.start(task_group=group), "x" * 1000, caplog)
+    assert len(record.fauxtp["message"]) == 101
+
+
+class Forgets(GenServer[Any, Any]):
+    """Does with each request what a server should not."""
+
+    async def init(self) -> Any:
+        return "a state"
+
+    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+        return None
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        return None
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        return None
+
+
+class Bare(GenServer[Any, Any]):
+    """Has no handler."""
+
+
+@pytest.mark.parametrize("kind", [Forgets, Bare])
+async def test_errors_of_fauxtp_tell_nothing_of_messages(
+    kind: type[GenServer[Any, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    message = ("log in", "anna", SECRET)
+    async with task_group() as group:
+        for how in (call, cast, send):
+            server = await kind.start(task_group=group)
+            process = process_of(server)
+            with suppress(ProcessExited):
+                await how(server, message)
+            exit(server)
+            reason = await end_of(process)
+            assert SECRET not in str(reason) + str(reason.exception)
+    assert caplog.records
+    assert SECRET not in caplog.text
+
+
+# Restarts
+
+
+async def test_a_restart_by_a_dynamic_supervisor_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "fauxtp")
+    async with task_group() as group:
+        chief = await DynamicSupervisor.start(task_group=group)
+        await start_child(chief, ChildSpec("a", Puppet, register_as="a"))
+        before = pid_of("a")
+        await cast(before, boom)
+        await wait_exit(before)
+        await wait_registered("a")
+        await which_children(chief)
+        exit(chief)
+    *_, started, restarted = caplog.records
+    assert (started.name, started.levelno) == ("fauxtp.progress", logging.DEBUG)
+    assert (restarted.name, restarted.levelno) == ("fauxtp.supervisor", logging.INFO)
+    facts = restarted.fauxtp  # type: ignore[attr-defined]
+    assert facts["child_pid"] == started.fauxtp["child_pid"]  # type: ignore[attr-defined]
+    assert restarted.getMessage().endswith("which ended by error: Boom(): restart 1 of 3 in 5 s")
+    assert len(facts) <= MOST_KEYS
+
+
+# Storms
+
+
+async def crash_times(times: int) -> None:
+    async with task_group() as group:
+        for _ in range(times):
+            login = await Login.start(task_group=group)
+            await cast(login, "crash")
+            await wait_exit(login)
+
+
+async def test_a_storm_is_the_first_few_and_then_a_line_and_a_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await crash_times(5 * FEW)
+    whole = [record for record in caplog.records if record.msg == "%s crashed"]
+    assert len(caplog.records) == len(whole) == FEW
+
+    caplog.clear()
+    storms.tell()
+    [line] = caplog.records
+    assert (line.name, line.levelno) == ("fauxtp", logging.ERROR)
+    assert line.getMessage().startswith(f"Login crashed {4 * FEW} times more within ")
+    assert line.getMessage().endswith(" s, at last by error: Boom()")
+    facts = line.fauxtp  # type: ignore[attr-defined]
+    assert (facts["class"], facts["crashes"], facts["reason"]) == (
+        "Login",
+        4 * FEW,
+        "error: Boom()",
+    )
+
+    caplog.clear()  # as long as it lasts, one of each interval is told whole
+    await crash_times(FEW)
+    storms.tell()
+    whole, [line] = caplog.records[:-1], caplog.records[-1:]
+    assert [record.msg for record in whole] == ["%s crashed"]
+    assert line.fauxtp["crashes"] == FEW - 1  # type: ignore[attr-defined]
+    storms.tell()
+    assert len(caplog.records) == 2  # nothing is told twice
+
+
+async def test_each_class_and_each_kind_of_error_has_its_own_storm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Other(Login):
+        async def handle_cast(self, request: Any, state: Any) -> Any:
+            raise KeyError(request)
+
+    await crash_times(FEW + 1)
+    caplog.clear()
+    async with task_group() as group:
+        for kind, request in ((Puppet, boom), (Other, "x")):
+            server = await kind.start(task_group=group)
+            await cast(server, request)
+            await wait_exit(server)
+    assert [record.msg for record in caplog.records] == ["%s crashed"] * 2
+
+
+async def test_a_storm_that_is_over_is_told_by_itself(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storms_module, "SECONDS", 0.01)
+    monkeypatch.setattr(storms, "few", 0)
+    await crash_times(1)
+    with anyio.fail_after(60):
+        while not caplog.records:
+            await anyio.sleep(0.001)
+    assert "Login crashed 1 times more" in caplog.text
+
+
+# What others show of it
+
+
+class Transport(sentry_sdk.transport.Transport):
+    """Keeps what would be sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Any] = []
+
+    def capture_envelope(self, envelope: Any) -> None:
+        event = envelope.get_event()
+        if event is not None:
+            self.events.append(json.loads(json.dumps(event)))
+
+
+async def test_sentry_shows_the_facts_and_groups_by_what_does_not_change() -> None:
+    reports.configure(contents=True)
+    transport = Transport()
+    client = sentry_sdk.Client(
+        dsn="http://public@localhost/1",
+        transport=transport,
+        default_integrations=False,
+        integrations=[LoggingIntegration()],
+    )
+    scope = sentry_sdk.get_global_scope()
+    before = scope.client
+    scope.set_client(client)
+    try:
+        async with task_group() as group:
+            for _ in range(2):
+                login = await Login.start({"user": "anna"}, task_group=group)
+                await cast(login, ("log in", {"password": SECRET}))
+                await wait_exit(login)
+    finally:
+        client.close()
+        scope.set_client(before)
+    first, second = transport.events
+    assert first["logentry"]["message"] == second["logentry"]["message"] == "%s crashed"
+    facts = first["extra"]["fauxtp"]
+    assert facts["class"] == "Login"
+    assert facts["state"] == "{'user': 'anna'}"
+    assert facts["message"] == "Cast(('log in', {'password': <hidden>}))"
+    assert {"ancestors", "uptime", "callers", "links", "watchers"} <= facts["circumstances"].keys()
+    assert first["exception"]["values"][0]["type"] == "Boom"
+    logged = {key: first[key] for key in ("extra", "logentry")}
+    assert SECRET not in json.dumps(logged)
+
+
+def with_structlog(text: io.StringIO) -> logging.Handler:
+    """Return a handler as structlog's documents tell to make one for the records of others."""
+    handler = logging.StreamHandler(text)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+                reports.add_process,
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    return handler
+
+
+async def test_structlog_shows_the_facts() -> None:
+    text = io.StringIO()
+    handler = with_structlog(text)
+    logging.getLogger("fauxtp").addHandler(handler)
+    try:
+        async with task_group() as group:
+            login = await Login.start(task_group=group, register_as="login")
+            await cast(login, "crash")
+            await wait_exit(login)
+    finally:
+        logging.getLogger("fauxtp").removeHandler(handler)
+    [line] = text.getvalue().splitlines()
+    event = json.loads(line)
+    assert event["event"] == f"Login 'login' {login!r} crashed"
+    assert (event["fauxtp"]["class"], event["fauxtp"]["names"]) == ("Login", ["login"])
+    assert (event["fauxtp_pid"], event["fauxtp_name"]) == (repr(login), "login")
+    assert "Boom" in event["exception"]
+    assert SECRET not in line
+
+
+# Who logs
+
+
+class Logs(GenServer[Any, Any]):
+    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+        logging.getLogger("shop").error("from within")
+        structlog.get_logger().error("from within")
+        return None, state
+
+
+@pytest.mark.usefixtures("either_way")
+async def test_records_know_which_process_has_logged_them() -> None:
+    kept: list[Any] = []
+    handler = logging.Handler()
+    handler.addFilter(reports.ProcessFilter())
+    handler.emit = kept.append  # type: ignore[assignment,method-assign]
+    logging.getLogger("shop").addHandler(handler)
+    try:
+        with structlog.testing.capture_logs(processors=[reports.add_process]) as events:
+            async with task_group() as group:
+                logs = await Logs.start(task_group=group, register_as="logs")
+                await call(logs, "log")
+                logging.getLogger("shop").error("from outside")
+                structlog.get_logger().error("from outside")
+                exit(logs)
+    finally:
+        logging.getLogger("shop").removeHandler(handler)
+    within, outside = (
+        (record.fauxtp_class, record.fauxtp_name, record.fauxtp_pid) for record in kept
+    )
+    assert within == ("Logs", "logs", repr(logs))
+    assert outside == (None, None, None)
+    assert [event.get("fauxtp_name") for event in events] == ["logs", None]
+    assert (events[0]["fauxtp_class"], events[0]["fauxtp_pid"]) == ("Logs", repr(logs))
