@@ -6,11 +6,14 @@ import asyncio
 import gc
 import importlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -229,6 +232,16 @@ def nothing_sent_so_far() -> None:
     """Let no test give way where another has sent or received as much as may be at a time."""
     for module, name, number in AT_FIRST:
         setattr(module, name, number)
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the sockets of programs are that can be looked into; the path of one must be short."""
+    folder = Path(tempfile.mkdtemp(prefix="fx", dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
-import signal
 import socket
 import stat
 import struct
@@ -14,16 +11,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from agents import until
 from conftest import PATIENCE
 from crew import Puppet
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fauxtp import (
     ChildSpec,
@@ -35,24 +34,17 @@ from fauxtp import (
     in_thread,
     send_nowait,
 )
-from fauxtp import __main__ as commands
 from fauxtp.observe import Agent, agent, client, places, serve
+from fauxtp.observe.actions import ACTIONS
 from fauxtp.observe.answers import MOST, PIECE, answers
+from fauxtp.observe.asker import RIGHTS, Asker
 from fauxtp.observe.client import Unreachable, Viewer, programs, viewer_of
-from fauxtp.observe.shown import circles, plain, table
 
-pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
+    pytest.mark.usefixtures("place"),
+]
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="it cannot fork")
-
-
-@pytest.fixture(autouse=True)
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the sockets are, for this test; the path of one must be short."""
-    folder = Path(tempfile.mkdtemp(prefix="fx", dir="/tmp"))
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setenv("TMPDIR", str(folder))
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -93,17 +85,6 @@ class Application(Supervisor):
 def application(request: pytest.FixtureRequest) -> Iterator[None]:
     with in_thread(Application, register_as="app", backend=request.param):
         yield
-
-
-def until(holds: Callable[[], Any]) -> Any:
-    """Return the first answer that is true; nobody tells when that is."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        answer = holds()
-        if answer:
-            return answer
-        time.sleep(0)
-    raise AssertionError("it never was")
 
 
 # What is answered
@@ -207,7 +188,7 @@ HOSTILE = [
     (b"[]\n", 'expected an object that has "ask"'),
     (b"{}\n", 'expected an object that has "ask"'),
     (b'{"ask": 5}\n', 'expected an object that has "ask"'),
-    (b'{"ask": "eval"}\n', "expected one of program, processes, top, process, stacks, got 'eval'"),
+    (b'{"ask": "eval"}\n', "expected one of program, processes, top, process, stacks, state, "),
     (b'{"ask": "__class__"}\n', "expected one of program"),
     (b'{"ask": "program", "more": 1}\n', "unexpected keyword argument"),
     (b'{"ask": "process"}\n', "missing 1 required"),
@@ -237,9 +218,39 @@ def test_what_is_no_question_has_an_answer(served: Agent, line: bytes, told: str
         assert viewer.program()["pid"] == os.getpid()
 
 
-def test_every_question_is_one_that_only_looks() -> None:
-    [answer] = answers(b'{"ask": "?"}')
-    assert answer["error"].startswith("expected one of program, processes, top, process, stacks,")
+def test_who_may_look_may_do_nothing_else() -> None:
+    looking = {"program", "processes", "top", "process", "stacks"}
+    [known] = answers(b'{"ask": "?"}', Asker())
+    questions = {*known["error"].removeprefix("expected one of ").split(", ")[:-1]}
+    assert looking < questions
+    for question in questions - looking:
+        line = json.dumps({"ask": question, "which": 1}).encode()
+        [answer] = answers(line, Asker())
+        assert "the program does not allow" in answer["error"]
+
+
+@settings(deadline=None)
+@given(
+    st.binary()
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ).map(lambda value: json.dumps(value).encode())
+    | st.builds(
+        lambda ask, rest: json.dumps({**rest, "ask": ask}).encode(),
+        st.sampled_from(["program", "processes", "top", "process", "stacks", "state", *ACTIONS]),
+        st.dictionaries(
+            st.sampled_from(["which", "by", "most", "asker", "_", "more"]),
+            st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()),
+        ),
+    )
+)
+def test_whatever_is_asked_has_an_answer_that_ends(line: bytes) -> None:
+    told = list(answers(line, Asker(frozenset(RIGHTS), 5)))
+    assert told
+    assert all(piece.get("more") for piece in told[:-1])
+    assert not told[-1].get("more")
+    json.dumps(told)
 
 
 def test_who_comes_when_there_are_enough_is_turned_away(served: Agent) -> None:
@@ -372,13 +383,42 @@ def test_a_forked_process_has_none_and_leaves_its_parents_alone(served: Agent) -
 
 
 def test_sockets_of_programs_that_have_ended_are_cleared_away(served: Agent, place: Path) -> None:
-    dead = served.path.with_name("999999.sock")
-    with socket.socket(socket.AF_UNIX) as gone:
-        gone.bind(str(dead))
+    dead = places.socket_of(999_999, served.path.parent)
+    elsewhere = dead.with_name("999999-f00.b00.sock")  # of another machine: who knows?
+    for path in (dead, elsewhere):
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(path))
     (served.path.parent / "notes.txt").touch()
     assert list(programs()) == []  # nor is who looks among them
     assert not dead.exists()
+    assert elsewhere.exists()
     assert served.path.exists()
+
+
+@pytest.mark.skipif(places.pid_space() == "0", reason="nobody knows whose PIDs they are")
+def test_containers_that_share_a_folder_have_sockets_of_their_own(
+    served: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = places.pid_space()
+    for another in (("SPACE", Path("/proc/self/ns/user")), ("BOOT", Path(__file__))):
+        monkeypatch.setattr(places, *another)
+        assert places.pid_space() != own
+        theirs = places.socket_of(os.getpid(), served.path.parent)
+        assert theirs != served.path
+        served.path.rename(theirs)  # it listens there, as one in another container would
+        monkeypatch.undo()
+        monkeypatch.setattr(tempfile, "tempdir", str(served.path.parent.parent))
+        [program] = programs()
+        assert (program["pid"], program["is_here"]) == (os.getpid(), False)
+        with viewer_of(os.getpid()) as viewer:
+            assert viewer.program()["pid"] == os.getpid()
+        with socket.socket(socket.AF_UNIX) as own_one:
+            own_one.bind(str(served.path))
+            own_one.listen()
+            with viewer_of(os.getpid()) as viewer:  # that comes first
+                assert viewer._socket.getpeername() == str(served.path)
+        served.path.unlink()
+        theirs.rename(served.path)
 
 
 @contextmanager
@@ -435,163 +475,13 @@ def test_an_agent_that_says_nothing_is_not_waited_for(
             viewer.program()
 
 
-# What the commands show
-
-PROGRAM = """
-import sys, anyio
-from fauxtp import *
-
-class Store(GenServer):
-    async def handle_cast(self, request, state):
-        await self.asks_the_database()
-    async def asks_the_database(self):
-        await anyio.sleep_forever()
-
-class Application(Supervisor):
-    def child_specs(self):
-        return [ChildSpec("store", Store, register_as="store\\x1b[2J", shutdown=0)]
-
-async def main():
-    async with anyio.create_task_group() as group:
-        await Application.start(task_group=group, register_as="app")
-        await cast("store\\x1b[2J", ("get", "secret"))
-        await anyio.wait_all_tasks_blocked()
-        await send("store\\x1b[2J", "secret")
-        print("ready", flush=True)
-        await anyio.to_thread.run_sync(sys.stdin.readline)
-        group.cancel_scope.cancel()
-
-anyio.run(main, backend=sys.argv[1])
-"""
-
-
-@contextmanager
-def program(backend: str = "asyncio", switch: str = "look") -> Iterator[int]:
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, backend],
-        env={**os.environ, "FAUXTP_OBSERVE": switch},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stdin is not None
-        assert running.stdout is not None
-        assert running.stdout.readline() == "ready\n"
-        yield running.pid
-        running.stdin.close()
-    assert running.returncode == 0
-
-
-def shows(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    commands.main(words)
-    return capsys.readouterr().out
-
-
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_the_commands_look_into_a_program(
-    backend: str, capsys: pytest.CaptureFixture[str], place: Path
-) -> None:
-    with program(backend) as pid:
-        assert f"{pid:>8}{2:>11}" in shows(capsys, "ps")
-        tree = shows(capsys, "tree").splitlines()
-        assert tree[0].startswith("Application 'app' <PID ")
-        assert tree[1].startswith("  Store 'store·[2J' <PID ")
-        assert "(1 waiting): Cast ('get', …) for " in tree[1]
-        top = shows(capsys, "top", "--once", "--pid", str(pid))
-        assert "2 processes, 2 names" in top
-        assert top.index("Store 'store") < top.index("Application 'app'")
-        stacks = shows(capsys, "stacks").splitlines()
-        assert any(line.endswith("in asks_the_database") for line in stacks)
-        info = shows(capsys, "info", "app")
-        assert "children: <PID " in info
-        everything = "\n".join([*tree, top, *stacks, info])
-        assert "\x1b" not in everything
-        dumped = shows(capsys, "dump")
-        assert "secret" not in everything + dumped  # what messages contain
-        dump = json.loads(dumped)
-        assert dump["program"]["pid"] == pid
-        assert [row["class"] for row in dump["processes"]] == ["Application", "Store"]
-        for words in (("ps",), ("tree",), ("top",), ("stacks",), ("info", "app")):
-            assert json.loads(shows(capsys, *words, "--json"))
-    assert list(place.glob("fauxtp-*/*")) == []  # it has taken its socket away
-
-
-def test_a_tree_is_shown_for_other_programs_to_draw(capsys: pytest.CaptureFixture[str]) -> None:
-    with program():
-        rows = json.loads(shows(capsys, "tree", "--as", "json"))
-        above, below = rows[0]["pid"], rows[1]["pid"]
-        assert f"p{above} -> p{below};" in shows(capsys, "tree", "--as", "dot")
-        assert f"p{above} --> p{below}" in shows(capsys, "tree", "--as", "mermaid")
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("ps",), "no program lets itself be looked into"),
-        (("tree",), "no such program lets itself be looked into"),
-        (("info", "a", "--pid", "1"), r"no such program .* \(PID 1\)"),
-    ],
-)
-def test_where_there_is_nothing_to_see_it_is_said(
-    words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        commands.main(words)
-    assert ended.value.code == 1
-    assert re.search(told, capsys.readouterr().err)
-
-
-def test_who_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    with program(), pytest.raises(SystemExit):
-        commands.main(("info", "nobody\x1b[2J"))
-    assert "no living process 'nobody" in capsys.readouterr().err
-
-
-def test_of_several_programs_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with program() as first, program() as second:
-        with pytest.raises(SystemExit):
-            commands.main(("tree",))
-        told = capsys.readouterr().err
-        assert "expected the PID of a program: one of" in told
-        assert all(str(pid) in told for pid in (first, second))
-        assert "Application" in shows(capsys, "tree", "--pid", str(second))
-
-
-def test_a_program_that_is_told_nothing_is_not_looked_into(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with program(switch="never"), pytest.raises(SystemExit):
-        commands.main(("ps",))
-
-
-def test_the_terminal_is_what_it_was_after_top(place: Path) -> None:
-    pty = pytest.importorskip("pty")
-    with program():
-        here, there = pty.openpty()
-        with subprocess.Popen(
-            [sys.executable, "-m", "fauxtp", "top"], stdout=there, stderr=subprocess.PIPE
-        ) as top:
-            os.close(there)
-            seen = b""
-            while b"Application" not in seen:
-                seen += os.read(here, 10_000)
-            top.send_signal(signal.SIGINT)
-            assert top.stderr is not None
-            assert top.stderr.read() == b""
-        while b"\x1b[?25h" not in seen:
-            seen += os.read(here, 10_000)
-        os.close(here)
-    assert top.returncode == 0
-    assert seen.startswith(b"\x1b[?25l")
-
-
 @forks
 def test_a_process_that_such_a_program_forks_can_be_looked_into() -> None:
     source = """
 import os, sys
 from fauxtp.observe import agent
 if os.fork() == 0:
-    print(agent._agent.path.stem == str(os.getpid()), flush=True)
+    print(agent._agent.path.name.startswith(f"{os.getpid()}-"), flush=True)
     sys.exit()
 os.wait()
 print(agent._agent.path.exists())
@@ -619,27 +509,3 @@ def test_a_program_that_nobody_can_look_into_goes_on(place: Path) -> None:
     )
     assert done.stdout == "goes on\n"
     assert "nobody can look in: expected " in done.stderr
-
-
-def test_who_waits_in_a_circle_is_found() -> None:
-    rows = [{"pid": pid, "waiting_for": to} for pid, to in ((1, 2), (2, 3), (3, 2), (4, None))]
-    assert circles(rows) == {2, 3}
-    assert circles([{"pid": 1, "waiting_for": 1}]) == {1}
-    assert circles([{"pid": 1, "waiting_for": 9}]) == set()
-
-
-def test_what_somebody_has_named_has_no_effect_on_the_terminal() -> None:
-    assert plain("\x1b]0;title\x07\u202etxt\r\n\x9b") == "·]0;title··txt···"
-    row = {
-        "pid": 1,
-        "names": ["\x1b[31mred"],
-        "class": "\x1b[2J",
-        "phase": "running",
-        "mailbox": 0,
-        "handling": "'\x07'",
-        "handling_for": 3.0,
-        "waiting_for": None,
-        "children": 0,
-    }
-    assert "\x1b" not in "".join(table([row], 80))
-    assert all(len(line) <= 40 for line in table([row], 40))

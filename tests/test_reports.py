@@ -34,6 +34,7 @@ from fauxtp import (
     link,
     monitor,
     send,
+    start_call,
     start_child,
     wait_exit,
     wait_registered,
@@ -106,7 +107,9 @@ async def test_a_crash_tells_what_was_around_it(caplog: pytest.LogCaptureFixture
         await call(peer, lambda: link(login))
         async with anyio.create_task_group() as askers:
             askers.start_soon(ask, "later")
+            given_up = start_call("login", "later")
             await anyio.wait_all_tasks_blocked()
+            given_up.cancel()
             askers.start_soon(ask, ("begin", SECRET))
             await anyio.wait_all_tasks_blocked()
             await cast(puppet, lambda: ask(("in the mailbox", SECRET)))

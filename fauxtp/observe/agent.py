@@ -13,6 +13,7 @@ import socket
 import socketserver
 import struct
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from time import sleep
@@ -21,6 +22,7 @@ from typing import Any, Final, Self, final
 
 from fauxtp._base.logs import logger
 from fauxtp.observe.answers import answers
+from fauxtp.observe.asker import LOOK, Asker, expect_rights
 from fauxtp.observe.places import made_folder, socket_of
 
 __all__ = ["Agent", "serve"]
@@ -33,29 +35,36 @@ BREATH: Final = 0.1  # seconds until it is tried again to let somebody in
 _Sockets: Any = getattr(socketserver, "UnixStreamServer", object)  # Windows has none
 
 
-def serve() -> Agent:
+def serve(*, allow: Iterable[str] = LOOK) -> Agent:
     """Let others of the same user, and root, look into this program, until it ends.
 
     `python -m fauxtp ps` tells which programs do so; `tree`, `top`, `stacks`, `info` and `dump`
     look into one. With `FAUXTP_OBSERVE=look` in its environment, a program does so without a line
     of code.
 
+    All they can do is look, unless you `allow` more: with `"state"`, they are told states of
+    processes, but for secrets, as `fauxtp.observe.reports.configure` says; with `"exit"`, they can
+    end processes, restart children of supervisors, suspend servers, and resume them. Each of that
+    is logged by the logger "fauxtp.observe", with the user who did it.
+
     Return the agent: its `close` ends that.
 
     Raises `RuntimeError` if there is an agent already, or no Unix sockets are here, and `OSError`
     if the socket cannot be made: `PermissionError` if the folder for it is not this user's alone.
+    `TypeError` and `ValueError` if `allow` has something else in it than these words.
 
-    >>> with serve() as agent:
-    ...     agent.path.name == f"{os.getpid()}.sock"
+    >>> with serve(allow={"look", "state"}) as agent:
+    ...     agent.path.name.startswith(f"{os.getpid()}-")
     True
     """
     global _agent
+    rights = expect_rights(allow)
     if not hasattr(socket, "AF_UNIX"):
         raise RuntimeError("no Unix sockets are here, by which to look in")
     with _changing:
         if _agent is not None:
             raise RuntimeError(f"others can look in already, at {_agent.path}")
-        _agent = Agent(socket_of(os.getpid(), made_folder()))
+        _agent = Agent(socket_of(os.getpid(), made_folder()), rights)
         return _agent
 
 
@@ -76,11 +85,11 @@ def serve_as_told() -> None:
 class Agent:
     """What `serve` returns. As a context manager, it is closed at the end of the block."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rights: frozenset[str]) -> None:
         self.path: Path = path
         """Where the socket is."""
         path.unlink(missing_ok=True)  # of a program that had this PID before
-        self._server = _Server(str(path), _Client)
+        self._server = _Server(str(path), _Client, rights)
         path.chmod(0o600)
         self._thread = threading.Thread(target=self._serve, name="fauxtp.observe", daemon=True)
         self._thread.start()
@@ -137,8 +146,9 @@ class _Server(socketserver.ThreadingMixIn, _Sockets):  # type: ignore[misc]
     block_on_close = False
     request_queue_size = 16 * CLIENTS  # each is let in or turned away at once
 
-    def __init__(self, path: str, client: type[_Client]) -> None:
+    def __init__(self, path: str, client: type[_Client], rights: frozenset[str]) -> None:
         self.is_closing = False
+        self.rights = rights
         self.clients: set[socket.socket] = set()
         super().__init__(path, client)  # pyright: ignore[reportCallIssue]
 
@@ -169,13 +179,20 @@ def _may_look(client: socket.socket) -> bool:
 
     Where it cannot, nobody else can enter the folder of the socket.
     """
+    user = _user_of(client)
+    return user is None or user in {os.geteuid(), 0}
+
+
+def _user_of(client: socket.socket) -> int | None:
+    """Return the number of the user of a client; None where nobody tells."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return True
+        return None
     size = struct.calcsize("3i")
     _, user, _ = struct.unpack(
         "3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     )
-    return user in {os.geteuid(), 0}
+    assert isinstance(user, int)
+    return user
 
 
 @final
@@ -183,12 +200,13 @@ class _Client(socketserver.StreamRequestHandler):
     timeout = PATIENCE
 
     def handle(self) -> None:
+        asker = Asker(self.server.rights, _user_of(self.connection))  # type: ignore[attr-defined]
         try:
             while line := self.rfile.readline(LONGEST + 1):
                 if len(line) > LONGEST:
                     self._tell({"error": f"expected a question of at most {LONGEST} bytes"})
                     return
-                for answer in answers(line):
+                for answer in answers(line, asker):
                     self._tell(answer)
         except (OSError, ValueError):
             pass  # it has gone, or says nothing; or its socket was closed here

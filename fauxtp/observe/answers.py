@@ -1,8 +1,9 @@
-"""What an agent is asked, and answers: a closed list of questions that only look.
+"""What an agent is asked, and answers: a closed list of questions, most of which only look.
 
-It runs in the agent's thread, and never asks a process: it reads what the runtime knows. Long
+It runs in the agent's thread. Who looks asks no process: they read what the runtime knows. Long
 answers come in pieces, between which the program goes on. What a message contains is nobody's
-business: it is told by its label.
+business: it is told by its label. Only where the program allows it, an event loop is asked for a
+state, or something is done.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from fauxtp._base.texts import label
 from fauxtp._core.ended_loops import living
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process
+from fauxtp.observe.actions import ACTIONS, number_of, numbered
+from fauxtp.observe.asker import Asker
 from fauxtp.observe.await_chain import stack_of
-from fauxtp.registry import PID, default, whereis
+from fauxtp.observe.states import state_of
+from fauxtp.registry import default, whereis
 
 __all__ = ["ORDERS", "PROTOCOL", "answers"]
 
@@ -38,7 +42,7 @@ _began = time.monotonic()
 Answer = dict[str, Any]
 
 
-def answers(line: bytes) -> Iterator[Answer]:
+def answers(line: bytes, asker: Asker) -> Iterator[Answer]:
     """Yield the answer to a question, in one or more pieces; all but the last say `"more"`.
 
     What is no question that is known here has an answer with an `"error"`.
@@ -52,17 +56,22 @@ def answers(line: bytes) -> Iterator[Answer]:
         yield {"error": 'expected an object that has "ask"'}
         return
     ask = question.pop("ask")
-    answer = _QUESTIONS.get(ask)
-    if answer is None:
+    right, answer = _QUESTIONS.get(ask, ("", _program))
+    if not right:
         yield {"error": f"expected one of {', '.join(_QUESTIONS)}, got {ask[:40]!r}"}
-        return
-    try:
-        yield from answer(**question)
-    except (TypeError, ValueError) as error:
-        yield {"error": str(error)}
+    elif right not in asker.rights:
+        yield {"error": f"the program does not allow {ask!r}: {_ALLOWS.format(right)}"}
+    else:
+        try:
+            yield from answer(asker, **question)
+        except (TypeError, ValueError) as error:
+            yield {"error": str(error)}
 
 
-def _program() -> Iterator[Answer]:
+_ALLOWS: Final = "one does that calls fauxtp.observe.serve(allow={{'look', '{}'}})"
+
+
+def _program(asker: Asker) -> Iterator[Answer]:
     yield {
         "program": {
             "fauxtp": __version__,
@@ -74,15 +83,16 @@ def _program() -> Iterator[Answer]:
             "seconds": time.monotonic() - _began,
             "processes": len(living()),
             "names": len(default),
+            "allows": sorted(asker.rights),
         }
     }
 
 
-def _processes() -> Iterator[Answer]:
+def _processes(_: Asker) -> Iterator[Answer]:
     yield from _in_pieces(living(), row_of)
 
 
-def _top(by: str = "mailbox", most: int = 50) -> Iterator[Answer]:
+def _top(_: Asker, by: str = "mailbox", most: int = 50) -> Iterator[Answer]:
     order = ORDERS.get(by) if isinstance(by, str) else None
     if order is None:
         raise ValueError(f"expected by to be one of {', '.join(ORDERS)}")
@@ -96,28 +106,43 @@ def _top(by: str = "mailbox", most: int = 50) -> Iterator[Answer]:
     yield from _in_pieces([process for _, _, process in nlargest(most, weighed)], row_of)
 
 
-def _process(which: int | str) -> Iterator[Answer]:
+def _process(_: Asker, which: int | str) -> Iterator[Answer]:
+    process = _found(which)
+    yield {"process": {**row_of(process), **_details_of(process)}}
+
+
+def _state(_: Asker, which: int | str) -> Iterator[Answer]:
+    process = _found(which)
+    yield {"process": row_of(process), **state_of(process)}
+
+
+def _found(which: int | str) -> Process:
+    """Return the living process that has that number or name, or raise `ValueError`."""
     if type(which) not in {int, str}:
         raise TypeError("expected which to be the number of a PID, or a name")
-    pid = whereis(which) if isinstance(which, str) else None
+    if not isinstance(which, str):
+        return numbered(which)
+    pid = whereis(which)
     for process in living():
-        if (process.pid is pid) if isinstance(which, str) else (number_of(process.pid) == which):
-            yield {"process": {**row_of(process), **_details_of(process)}}
-            return
-    yield {"error": f"no living process {which!r}"}
+        if process.pid is pid:
+            return process
+    raise ValueError(f"no living process {which!r}")
 
 
-def _stacks() -> Iterator[Answer]:
+def _stacks(_: Asker) -> Iterator[Answer]:
     yield from _in_pieces(living(), lambda process: {**row_of(process), "stack": _stack(process)})
 
 
-_QUESTIONS: Final[dict[str, Callable[..., Iterator[Answer]]]] = {
-    "program": _program,
-    "processes": _processes,
-    "top": _top,
-    "process": _process,
-    "stacks": _stacks,
+_QUESTIONS: Final[dict[str, tuple[str, Callable[..., Iterator[Answer]]]]] = {
+    "program": ("look", _program),
+    "processes": ("look", _processes),
+    "top": ("look", _top),
+    "process": ("look", _process),
+    "stacks": ("look", _stacks),
+    "state": ("state", _state),
+    **{name: ("exit", act) for name, act in ACTIONS.items()},
 }
+"""Each question, with what who asks it must be allowed."""
 
 
 def _handling_for(process: Process, now: float) -> float:
@@ -143,11 +168,6 @@ def _in_pieces(everyone: list[Process], tell: Callable[[Process], Answer]) -> It
 
 def _lives(process: Process) -> bool:
     return process.phase is not DEAD
-
-
-def number_of(pid: PID) -> int:
-    """Return the number that a PID is shown by."""
-    return int(repr(pid)[5:-1])
 
 
 def row_of(process: Process) -> Answer:

@@ -70,12 +70,16 @@ class Viewer:
             raise Unreachable("the program answers what is not understood here")
         return piece
 
+    def answer(self, ask: str, **details: Any) -> dict[str, Any]:
+        """Return an answer that comes in one piece."""
+        return next(iter(self.ask(ask, **details)))
+
     def program(self) -> dict[str, Any]:
         """Return what the agent says of its program.
 
         Raises `Unreachable` if it speaks another protocol than this.
         """
-        program: dict[str, Any] = next(iter(self.ask("program")))["program"]
+        program: dict[str, Any] = self.answer("program")["program"]
         if program["protocol"] != PROTOCOL:
             raise Unreachable(
                 f"expected protocol {PROTOCOL}, got {program['protocol']}: the program has"
@@ -106,16 +110,18 @@ class Viewer:
 def programs() -> Iterator[dict[str, Any]]:
     """Yield what each other program says of itself that can be looked into.
 
-    The sockets of programs that have ended are cleared away.
+    `"is_here"` tells whether its PID is one of this container. The sockets of programs that have
+    ended are cleared away.
     """
-    for pid, path in reachable():
-        if pid == os.getpid():
+    for pid, path, is_here in reachable():
+        if is_here and pid == os.getpid():
             continue  # who looks is not what is looked for
         try:
             with Viewer(path) as viewer:
-                yield viewer.program()
+                yield {**viewer.program(), "is_here": is_here}
         except ConnectionRefusedError:
-            path.unlink(missing_ok=True)  # nobody listens any more
+            if is_here:  # of another machine that shares the folder, nobody knows whether it lives
+                path.unlink(missing_ok=True)
         except (OSError, Unreachable):
             pass
 
@@ -126,14 +132,14 @@ def viewer_of(pid: int | None) -> Viewer:
     Raises `Unreachable` if there is none, or, without a PID, more than one.
     """
     one = _only_one() if pid is None else pid
-    path = dict(reachable()).get(one)
-    try:
-        if path is not None:
-            return Viewer(path)
-    except (FileNotFoundError, ConnectionRefusedError):
-        pass  # it has ended
-    except OSError as error:
-        raise Unreachable(f"program {one} cannot be looked into: {error}") from None
+    known = [place for place in reachable() if place.pid == one]
+    for place in sorted(known, key=lambda place: not place.is_here):
+        try:
+            return Viewer(place.path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            pass  # it has ended
+        except OSError as error:
+            raise Unreachable(f"program {one} cannot be looked into: {error}") from None
     raise Unreachable(f"{_NOBODY} (PID {one})")
 
 

@@ -1,7 +1,8 @@
 """Where programs that may be looked into have their sockets, and who may go there.
 
 Each user has a folder of their own, which nobody else can enter. What is there but does not belong
-to the user, or can be entered by others, is not trusted.
+to the user, or can be entered by others, is not trusted. Containers and machines may share such a
+folder, and have the same PIDs: so a socket is called by its PID, and by whose PID that is.
 """
 
 from __future__ import annotations
@@ -11,10 +12,32 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Final, NamedTuple
 
-__all__ = ["folder_of", "made_folder", "reachable", "socket_of"]
+__all__ = ["Place", "folder_of", "made_folder", "pid_space", "reachable", "socket_of"]
 
 PREFIX, SUFFIX = "fauxtp-", ".sock"
+BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+SPACE: Final = Path("/proc/self/ns/pid")
+
+
+class Place(NamedTuple):
+    """Where a program has its socket. Whether its PID is one of `here` tells the last."""
+
+    pid: int
+    path: Path
+    is_here: bool
+
+
+def pid_space() -> str:
+    """Return what differs for those who may have the same PIDs: machines, and their containers.
+
+    Where that cannot be known, it is the same for all.
+    """
+    try:
+        return f"{SPACE.stat().st_ino:x}.{BOOT.read_text('ascii').strip()[:8]}"
+    except OSError:
+        return "0"
 
 
 def folder_of(user: int) -> Path:
@@ -24,7 +47,7 @@ def folder_of(user: int) -> Path:
 
 def socket_of(pid: int, folder: Path) -> Path:
     """Return where the socket of the program with that PID is, if it has one."""
-    return folder / f"{pid}{SUFFIX}"
+    return folder / f"{pid}-{pid_space()}{SUFFIX}"
 
 
 def made_folder() -> Path:
@@ -41,19 +64,21 @@ def made_folder() -> Path:
     return folder
 
 
-def reachable() -> Iterator[tuple[int, Path]]:
-    """Yield the PID and the socket of each program that this user may look into.
+def reachable() -> Iterator[Place]:
+    """Yield where each program is that this user may look into.
 
     That is the user's own; for root, everybody's.
     """
+    here = pid_space()
     for folder, owner in _folders():
         try:
             _insist_on(folder, owner)
         except OSError:
             continue  # it is not there, or not to be trusted
         for path in sorted(folder.iterdir()):
-            if path.suffix == SUFFIX and path.stem.isdecimal():
-                yield int(path.stem), path
+            pid, dash, space = path.name.removesuffix(SUFFIX).partition("-")
+            if path.suffix == SUFFIX and pid.isdecimal() and dash:
+                yield Place(int(pid), path, space == here)
 
 
 def _folders() -> Iterator[tuple[Path, int]]:

@@ -1,0 +1,145 @@
+"""The commands that look into programs: what they show, and what they say of what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from agents import program, shows
+
+from fauxtp import __main__ as commands
+from fauxtp.observe.shown import circles, plain, table
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
+    pytest.mark.usefixtures("place"),
+]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_commands_look_into_a_program(
+    backend: str, capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    with program(backend) as pid:
+        assert f"{pid:>8}{2:>11}" in shows(capsys, "ps")
+        tree = shows(capsys, "tree").splitlines()
+        assert tree[0].startswith("Application 'app' <PID ")
+        assert tree[1].startswith("  Store 'store·[2J' <PID ")
+        assert "(1 waiting): Cast ('get', …) for " in tree[1]
+        top = shows(capsys, "top", "--once", "--pid", str(pid))
+        assert "2 processes, 2 names" in top
+        assert top.index("Store 'store") < top.index("Application 'app'")
+        stacks = shows(capsys, "stacks").splitlines()
+        assert any(line.endswith("in asks_the_database") for line in stacks)
+        info = shows(capsys, "info", "app")
+        assert "children: <PID " in info
+        everything = "\n".join([*tree, top, *stacks, info])
+        assert "\x1b" not in everything
+        dumped = shows(capsys, "dump")
+        assert "secret" not in everything + dumped  # what messages contain
+        dump = json.loads(dumped)
+        assert dump["program"]["pid"] == pid
+        assert [row["class"] for row in dump["processes"]] == ["Application", "Store"]
+        for words in (("ps",), ("tree",), ("top",), ("stacks",), ("info", "app")):
+            assert json.loads(shows(capsys, *words, "--json"))
+    assert list(place.glob("fauxtp-*/*")) == []  # it has taken its socket away
+
+
+def test_a_tree_is_shown_for_other_programs_to_draw(capsys: pytest.CaptureFixture[str]) -> None:
+    with program():
+        rows = json.loads(shows(capsys, "tree", "--as", "json"))
+        above, below = rows[0]["pid"], rows[1]["pid"]
+        assert f"p{above} -> p{below};" in shows(capsys, "tree", "--as", "dot")
+        assert f"p{above} --> p{below}" in shows(capsys, "tree", "--as", "mermaid")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("ps",), "no program lets itself be looked into"),
+        (("tree",), "no such program lets itself be looked into"),
+        (("info", "a", "--pid", "1"), r"no such program .* \(PID 1\)"),
+    ],
+)
+def test_where_there_is_nothing_to_see_it_is_said(
+    words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        commands.main(words)
+    assert ended.value.code == 1
+    assert re.search(told, capsys.readouterr().err)
+
+
+def test_who_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with program(), pytest.raises(SystemExit):
+        commands.main(("info", "nobody\x1b[2J"))
+    assert "no living process 'nobody" in capsys.readouterr().err
+
+
+def test_of_several_programs_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with program() as first, program() as second:
+        with pytest.raises(SystemExit):
+            commands.main(("tree",))
+        told = capsys.readouterr().err
+        assert "expected the PID of a program: one of" in told
+        assert all(str(pid) in told for pid in (first, second))
+        assert "Application" in shows(capsys, "tree", "--pid", str(second))
+
+
+def test_a_program_that_is_told_nothing_is_not_looked_into(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with program(switch="never"), pytest.raises(SystemExit):
+        commands.main(("ps",))
+
+
+def test_the_terminal_is_what_it_was_after_top(place: Path) -> None:
+    pty = pytest.importorskip("pty")
+    with program():
+        here, there = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "fauxtp", "top"], stdout=there, stderr=subprocess.PIPE
+        ) as top:
+            os.close(there)
+            seen = b""
+            while b"Application" not in seen:
+                seen += os.read(here, 10_000)
+            top.send_signal(signal.SIGINT)
+            assert top.stderr is not None
+            assert top.stderr.read() == b""
+        while b"\x1b[?25h" not in seen:
+            seen += os.read(here, 10_000)
+        os.close(here)
+    assert top.returncode == 0
+    assert seen.startswith(b"\x1b[?25l")
+
+
+def test_who_waits_in_a_circle_is_found() -> None:
+    rows = [{"pid": pid, "waiting_for": to} for pid, to in ((1, 2), (2, 3), (3, 2), (4, None))]
+    assert circles(rows) == {2, 3}
+    assert circles([{"pid": 1, "waiting_for": 1}]) == {1}
+    assert circles([{"pid": 1, "waiting_for": 9}]) == set()
+
+
+def test_what_somebody_has_named_has_no_effect_on_the_terminal() -> None:
+    assert plain("\x1b]0;title\x07\u202etxt\r\n\x9b") == "·]0;title··txt···"
+    row = {
+        "pid": 1,
+        "names": ["\x1b[31mred"],
+        "class": "\x1b[2J",
+        "phase": "running",
+        "mailbox": 0,
+        "handling": "'\x07'",
+        "handling_for": 3.0,
+        "waiting_for": None,
+        "children": 0,
+    }
+    assert "\x1b" not in "".join(table([row], 80))
+    assert all(len(line) <= 40 for line in table([row], 40))
