@@ -222,6 +222,13 @@ class News:
 
     `came` says whether `pid` has joined the group called `name`, or left it; `reason` is what
     `withdraw` was told, or None. `next` is the next change, or None so far.
+
+    >>> registry, pid = Registry(), PID()
+    >>> _, news = registry.follow("workers", list)
+    >>> registry.join("workers", pid)
+    True
+    >>> news.next.name, news.next.came, news.next.next
+    ('workers', True, None)
     """
 
     __slots__ = ("came", "name", "next", "pid", "reason")
@@ -719,7 +726,7 @@ class Registry:
         return members, last
 
     def unfollow(self, group: str, listener: Callable[[], object], /) -> bool:
-        """End what `follow` has begun; return False if nothing was.
+        """End what `follow` has begun with that `listener`; return False if nothing was.
 
         Raises `TypeError` if `group` is no str, `ValueError` if it is empty.
 

@@ -33,6 +33,21 @@ class ProcessExited(FauxtpError):
     `pid` is the process, `reason` its exit reason, `name` the name by which it was called, or
     None. `taken_up` tells whether it had begun with the request: if not, that has had no effect,
     and can safely be sent again.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, Stop, call
+    >>> class Quitter(GenServer):
+    ...     async def handle_call(self, request, from_, state):
+    ...         raise Stop("enough")
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         quitter = await Quitter.start(task_group=task_group)
+    ...         try:
+    ...             await call(quitter, "stay")
+    ...         except ProcessExited as error:
+    ...             print(error.reason, error.taken_up)
+    >>> anyio.run(main)
+    enough True
     """
 
     def __init__(
@@ -55,6 +70,22 @@ class CallCycle(FauxtpError):
     """A call, or a send to a full mailbox, would have waited for itself.
 
     `circle` is the processes that wait for each other, the caller first and last.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, call, exit
+    >>> class Narcissus(GenServer):
+    ...     async def handle_call(self, request, from_, state):
+    ...         try:
+    ...             await call(self.pid, request)
+    ...         except CallCycle as error:
+    ...             return [pid is self.pid for pid in error.circle], state
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         narcissus = await Narcissus.start(task_group=task_group)
+    ...         print(await call(narcissus, "who am I?"))
+    ...         exit(narcissus)
+    >>> anyio.run(main)
+    [True, True]
     """
 
     def __init__(self, circle: Sequence[PID]) -> None:
@@ -66,6 +97,19 @@ class NameTaken(FauxtpError):
     """A process was to start under a name that another has.
 
     `name` is the name, `holder` the PID that has it, or None if it has let go of it meanwhile.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         first = await GenServer.start(task_group=task_group, register_as="store")
+    ...         try:
+    ...             await GenServer.start(task_group=task_group, register_as="store")
+    ...         except NameTaken as error:
+    ...             print(error.name, error.holder is first)
+    ...         exit(first)
+    >>> anyio.run(main)
+    store True
     """
 
     def __init__(self, name: str, holder: PID | None) -> None:
@@ -78,7 +122,17 @@ class ReceiveTimeout(FauxtpError, TimeoutError):
     """No message, or no reply, came in time.
 
     After a call, `taken_up` tells whether the server had begun with the request. If not, it
-    never will: it can safely be sent again.
+    never will: it can safely be sent again. `text` is what the error says.
+
+    >>> import anyio
+    >>> from fauxtp import ANY, Mailbox
+    >>> async def main():
+    ...     try:
+    ...         await Mailbox().receive((ANY, print), timeout=0.01)
+    ...     except ReceiveTimeout:
+    ...         print("nothing came")
+    >>> anyio.run(main)
+    nothing came
     """
 
     def __init__(self, text: str = "", *, taken_up: bool = False) -> None:
@@ -90,6 +144,15 @@ class MailboxFull(FauxtpError):
     """A bounded mailbox has no room, and the sender would not wait.
 
     `pid` is the mailbox's address, `max_size` how many messages it takes.
+
+    >>> from fauxtp import Mailbox, send_nowait
+    >>> mailbox = Mailbox(max_size=1)
+    >>> send_nowait(mailbox.pid, "first")
+    >>> try:
+    ...     send_nowait(mailbox.pid, "second")
+    ... except MailboxFull as error:
+    ...     print(error.max_size)
+    1
     """
 
     def __init__(self, pid: PID, max_size: int) -> None:
@@ -102,6 +165,18 @@ class MailboxClosed(FauxtpError):
     """Nothing can come any more into the mailbox that is waited on.
 
     `pid` is the mailbox's address.
+
+    >>> import anyio
+    >>> from fauxtp import ANY, Mailbox
+    >>> mailbox = Mailbox()
+    >>> mailbox.close()
+    >>> async def main():
+    ...     try:
+    ...         await mailbox.receive((ANY, print))
+    ...     except MailboxClosed as error:
+    ...         print(error.pid is mailbox.pid)
+    >>> anyio.run(main)
+    True
     """
 
     def __init__(self, pid: PID) -> None:
@@ -113,6 +188,19 @@ class NoChild(FauxtpError, LookupError):
     """A supervisor has no child of that id, or none with that PID.
 
     `supervisor` is the PID or name that was asked, `id` what it was asked for.
+
+    >>> import anyio
+    >>> from fauxtp import Supervisor, exit, terminate_child
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Supervisor.start(task_group=task_group, register_as="top")
+    ...         try:
+    ...             await terminate_child("top", "worker")
+    ...         except NoChild as error:
+    ...             print(error.id)
+    ...         exit("top")
+    >>> anyio.run(main)
+    worker
     """
 
     def __init__(self, supervisor: PID | str, id: PID | str) -> None:  # noqa: A002
@@ -126,6 +214,20 @@ class AlreadyStarted(FauxtpError, ValueError):
 
     `supervisor` is the PID that was asked, `id` the child's, `pid` the child, or None if it
     does not run.
+
+    >>> import anyio
+    >>> from fauxtp import ChildSpec, GenServer, Supervisor, exit, start_child
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Supervisor.start(task_group=task_group, register_as="top")
+    ...         worker = await start_child("top", ChildSpec("worker", GenServer))
+    ...         try:
+    ...             await start_child("top", ChildSpec("worker", GenServer))
+    ...         except AlreadyStarted as error:
+    ...             print(error.id, error.pid is worker)
+    ...         exit("top")
+    >>> anyio.run(main)
+    worker True
     """
 
     def __init__(self, supervisor: object, id: str, pid: object) -> None:  # noqa: A002
@@ -140,6 +242,22 @@ class TooManyChildren(FauxtpError):
     """A supervisor has as many children as it may have.
 
     `supervisor` is the PID that was asked, `max_children` how many it may have.
+
+    >>> import anyio
+    >>> from fauxtp import ChildSpec, DynamicSupervisor, GenServer, exit, start_child
+    >>> class One(DynamicSupervisor):
+    ...     max_children = 1
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await One.start(task_group=task_group, register_as="one")
+    ...         await start_child("one", ChildSpec("first", GenServer))
+    ...         try:
+    ...             await start_child("one", ChildSpec("second", GenServer))
+    ...         except TooManyChildren as error:
+    ...             print(error.max_children)
+    ...         exit("one")
+    >>> anyio.run(main)
+    1
     """
 
     def __init__(self, supervisor: object, max_children: int) -> None:
@@ -153,6 +271,9 @@ class MaxRestartsExceeded(FauxtpError):
 
     `child` is the id of the child that crashed last; `max_restarts` were allowed within
     `max_seconds`. `supervisor` is its class, names and PID in words.
+
+    >>> print(MaxRestartsExceeded("worker", 3, 5.0, "Pool 'pool'"))
+    Pool 'pool' gives up: child 'worker' would be restarted more than 3 times in 5 s
     """
 
     def __init__(

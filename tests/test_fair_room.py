@@ -130,6 +130,18 @@ async def test_a_thread_that_does_not_get_room_in_time_leaves_the_line() -> None
     box.close()
 
 
+async def test_a_thread_waits_for_room_for_no_odd_time() -> None:
+    box = Mailbox(max_size=1)
+    box.put_nowait(0)
+    assert box.put_blocking(1, -1) is False
+    with pytest.raises(TypeError, match="expected timeout to be a number or None, got str"):
+        box.put_blocking(1, "1")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="nan"):
+        box.put_blocking(1, float("nan"))
+    assert box.take_nowait() == 0
+    box.close()
+
+
 async def test_who_waits_when_the_mailbox_closes_goes_on() -> None:
     box = Mailbox(max_size=1)
     async with task_group() as group:

@@ -33,7 +33,18 @@ __all__ = ["Actor", "ActorHandle", "children_of", "expect_actor_class", "start_l
 
 @record
 class ActorHandle:
-    """A started actor: its PID, and the cancel scope that ends it."""
+    """A started actor: `pid`, and the `cancel_scope` that ends it.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, wait_exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         handle = await GenServer.start_link(task_group=task_group)
+    ...         handle.cancel_scope.cancel()
+    ...         print(await wait_exit(handle.pid))
+    >>> anyio.run(main)
+    cancelled
+    """
 
     pid: PID
     cancel_scope: CancelScope
@@ -86,21 +97,25 @@ class Actor(ABC):
     async def init(self) -> Any:
         """Return the first state.
 
-        A cancel scope or a task group that is opened here must be closed here, too: what is to
-        live as long as the actor belongs to `children`.
+        What it raises ends the actor, and is raised by whoever starts it. A cancel scope or a task
+        group that is opened here must be closed here, too: what is to live as long as the actor
+        belongs to `children`.
         """
         return {}
 
     @abstractmethod
     async def run(self, state: Any, /) -> Any:
-        """Do one round of work, and return the state for the next."""
+        """Do one round of work, and return the state for the next.
+
+        `state` is what `init`, or the round before, has returned. What it raises ends the actor.
+        """
 
     @without_effect
     async def terminate(self, reason: ExitReason, state: Any, /) -> None:
         """Clean up. It runs once, at whatever end, if `init` had finished.
 
         `reason` is the exit reason, `state` what `run` returned last. The names of the actor
-        are released afterwards, whatever happens here.
+        are released afterwards, whatever happens here; what it raises is logged.
         """
 
     @without_effect
@@ -108,7 +123,7 @@ class Actor(ABC):
         """Return what of `state` may be shown in the report of a crash; None, as here, is nothing.
 
         What a state contains may be nobody's business: `get_state` tells it to who asks, but a
-        log only so much of it.
+        log only so much of it. If this raises, that is told in place of the state.
         """
         return None
 
@@ -130,13 +145,18 @@ class Actor(ABC):
     def receive(
         self, *patterns: Pattern, timeout: float | None = None
     ) -> Coroutine[Any, Any, Any]:
-        """Take the first message that matches out of the mailbox: see `Mailbox.receive`."""
+        """Take the first message that matches out of the mailbox; return what its handler says.
+
+        `patterns` are pairs, `timeout` is in seconds, and it raises the same: see
+        `Mailbox.receive`.
+        """
         return receive(started(self).mailbox, patterns, timeout)
 
     def stop(self, reason: str = "normal") -> None:
         """End the actor. Called by the actor itself, this does not return.
 
-        It counts as a normal end, whatever the words of `reason`.
+        It counts as a normal end, whatever the words of `reason`. Raises `RuntimeError` before
+        the actor is started, and `TypeError` if `reason` is no str.
         """
         process = started(self)
         why = ExitReason(reason)
@@ -147,7 +167,11 @@ class Actor(ABC):
     def start_soon_child(
         self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any, name: str | None = None
     ) -> None:
-        """Run `fn(*args)` in a task that ends with the actor, as `children.start_soon`."""
+        """Run `fn(*args)` in a task that ends with the actor, as `children.start_soon`.
+
+        `name` is that of the task, for who debugs. An error in it ends the actor. Raises
+        `RuntimeError` if the actor does not run, or not in this event loop.
+        """
         children_of(self).start_soon(fn, *args, name=name)
 
     def reply_later(self, from_: Call, fn: Callable[..., Any], *args: Any) -> Any:
@@ -194,7 +218,11 @@ class Actor(ABC):
         register_as: str | None = None,
         **kwargs: Any,
     ) -> ActorHandle:
-        """Start an actor that ends with this one; see `start_link`."""
+        """Start an actor of `actor_cls` that ends with this one; return its handle.
+
+        The arguments, `on_exit` and `register_as` are those of `start_link`. Raises what that
+        raises, and `RuntimeError` if this one does not run, or not in this event loop.
+        """
         try:
             children = children_of(self)
             actor = expect_actor_class("actor_cls", actor_cls)(*args, **kwargs)
@@ -249,7 +277,8 @@ class Actor(ABC):
     ) -> ActorHandle:
         """Do as `start` does; return the PID with a cancel scope that ends the actor.
 
-        At the very end, `on_exit(pid, reason)` is awaited.
+        `task_group`, `register_as` and the arguments are those of `start`. At the very end,
+        `on_exit(pid, reason)` is awaited. Raises what `start` raises.
         """
         try:
             actor = cls(*args, **kwargs)

@@ -83,6 +83,8 @@ class GenServer(Actor, Generic[R, S]):
     async def handle_call(self, request: R, from_: Call, state: S, /) -> Any:
         """Answer a call: return `(reply, state)`.
 
+        `request` is what was asked, `state` what the last handler returned.
+
         A request that is not as it should be is refused by `return Raise(error), state`: its
         caller gets that error, and the server goes on.
 
@@ -93,17 +95,19 @@ class GenServer(Actor, Generic[R, S]):
         raise NotImplementedError(f"{type(self).__name__} has no handle_call for {label(request)}")
 
     async def handle_cast(self, request: R, state: S, /) -> S:
-        """Handle a request that nobody waits for; return the state.
+        """Handle a `request` that nobody waits for; return the next `state`.
 
-        Where this is not defined, a request is logged, and a dead letter: `"unhandled"`.
+        What it raises ends the server. Where this is not defined, a request is logged, and a
+        dead letter: `"unhandled"`.
         """
         _not_handled(self, "handle_cast", request)
         return state
 
     async def handle_info(self, message: Any, state: S, /) -> S:
-        """Handle any other message; return the state.
+        """Handle any other `message`; return the next `state`.
 
-        Where this is not defined, a message is logged, and a dead letter: `"unhandled"`.
+        What it raises ends the server. Where this is not defined, a message is logged, and a
+        dead letter: `"unhandled"`.
         """
         _not_handled(self, "handle_info", message)
         return state
@@ -111,16 +115,17 @@ class GenServer(Actor, Generic[R, S]):
     async def handle_continue(self, request: Any, state: S, /) -> S:
         """Do what a handler, or `init`, has left to be done by `Continue(request)`.
 
-        It returns what that could have returned: the state, or `(state, Continue(…))`.
+        It returns what that could have returned: the state, or `(state, Continue(…))`. What it
+        raises ends the server.
         """
         what = f"no handle_continue for {label(request)}"
         raise NotImplementedError(f"{type(self).__name__} has {what}")
 
     async def handle_task_end(self, pid: PID, status: str, result: Any, state: S, /) -> S:
-        """Handle the end of a task that `spawn_task` started; return the state.
+        """Handle the end of the task `pid`, which `spawn_task` started; return the next `state`.
 
-        `status` is `"success"`, and `result` what the task returned; or `"failure"`, and
-        `result` its exit reason.
+        What it raises ends the server. `status` is `"success"`, and `result` what the task
+        returned; or `"failure"`, and `result` its exit reason.
         """
         return state
 
@@ -129,7 +134,9 @@ class GenServer(Actor, Generic[R, S]):
     async def spawn_task(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> PID:
         """Run `func(*args, **kwargs)` beside the server, as a process; return its PID.
 
-        It ends with the server. Its own end is told to `handle_task_end`.
+        It ends with the server. Its own end is told to `handle_task_end`. Raises `TypeError` if
+        `func` cannot be called, and `RuntimeError` if the server does not run, or not in this
+        event loop.
         """
 
         async def work() -> Any:

@@ -32,6 +32,19 @@ class Stop(ActorExit):
 
     `reason` is the exit reason. With `reply`, the call that is being handled is answered
     before; without, its caller hears that the server has ended.
+
+    Raises `TypeError` if `reason` is no str.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, call
+    >>> class Once(GenServer):
+    ...     async def handle_call(self, request, from_, state):
+    ...         return Stop(reply=request.upper())
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         print(await call(await Once.start(task_group=task_group), "hello"))
+    >>> anyio.run(main)
+    HELLO
     """
 
     def __init__(self, reason: str = "normal", reply: Any = NO_REPLY) -> None:

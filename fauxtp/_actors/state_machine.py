@@ -83,13 +83,17 @@ class StateMachine(Actor, Generic[S, D]):
     # To be defined by subclasses
 
     async def init(self) -> Transition[S, D]:
-        """Return the first state, the data and actions, as a handler does, but for `POSTPONE`."""
+        """Return the first state, the data and actions, as a handler does, but for `POSTPONE`.
+
+        What it raises ends the machine, and is raised by whoever starts it.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no init, which says its first state")
 
     async def handle_event(self, event: Any, state: S, data: D, /) -> Transition[S, D]:
-        """Handle an event in a state: return `(state, data, *actions)`.
+        """Handle `event` in `state`: return `(state, data, *actions)`, of which `data` may be new.
 
-        Where this is not defined, it calls the method of the state: `in_open(event, data)`.
+        What it raises ends the machine. Where this is not defined, it calls the method of the
+        state: `in_open(event, data)`.
         """
         name = _name_of(state)
         if not hasattr(self, f"in_{name}"):
@@ -100,11 +104,11 @@ class StateMachine(Actor, Generic[S, D]):
         return result
 
     async def handle_enter(self, old: S | None, state: S, data: D, /) -> Transition[S, D]:
-        """Begin to be in a state, and no more in `old`, which at first is None.
+        """Begin to be in `state`, and no more in `old`, which at first is None.
 
-        Return as a handler does, but the same state, and neither `POSTPONE` nor `NextEvent`.
-        Where this is not defined, it calls the method of the state: `enter_open(old, data)`, if
-        there is one.
+        Return as a handler does, but the same state, with the `data`; and neither
+        `POSTPONE` nor `NextEvent`. Where this is not defined, it calls the method of the
+        state: `enter_open(old, data)`, if there is one. What it raises ends the machine.
         """
         name = _name_of(state)
         if not name or not hasattr(self, f"enter_{name}"):

@@ -43,7 +43,9 @@ class TaskEnd(Notice):
 
 
 class Task(Actor):
-    """A process that runs one async function and ends.
+    """A process that runs one async function, `func`, and ends.
+
+    Raises `TypeError` if `func` cannot be called.
 
     >>> import anyio
     >>> async def add():
@@ -68,14 +70,20 @@ class Task(Actor):
         raise ActorExit(ExitReason("normal"))
 
     async def launch(self, task_group: AnyTaskGroup) -> TaskHandle[Any]:
-        """Start the task in `task_group`; return the handle to its result."""
+        """Start the task in `task_group`; return the handle to its result.
+
+        Raises what `Actor.start` raises.
+        """
         return await start_task(self, task_group)
 
     @classmethod
     async def spawn(
         cls, func: Callable[[], Awaitable[V]], task_group: AnyTaskGroup
     ) -> TaskHandle[V]:
-        """Run `func()` as a process in `task_group`; return the handle to its result."""
+        """Run `func()` as a process in `task_group`; return the handle to its result.
+
+        Raises `TypeError` if `func` cannot be called. Its own errors are raised by the handle.
+        """
         try:
             task = cls(func)
         except Exception:
@@ -92,9 +100,11 @@ class Task(Actor):
         success_message_name: str = "$$success",
         failure_message_name: str = "$$failure",
     ) -> TaskHandle[V]:
-        """Do as `spawn` does; at the end, send a message to `parent_pid`.
+        """Do as `spawn` does with `func` and `task_group`; at the end, tell `parent_pid`.
 
-        It is `(success_message_name, pid, value)` or `(failure_message_name, pid, reason)`.
+        The message is `(success_message_name, pid, value)` or `(failure_message_name, pid,
+        reason)`. Return the handle. Raises `TypeError` also if `parent_pid` is neither a PID nor
+        a name.
         """
         names = {"success": success_message_name, "failure": failure_message_name}
 
@@ -132,7 +142,17 @@ async def start_task(
 
 
 class TaskHandle(Generic[V_co]):
-    """The handle to a task: who it is, and what came of it."""
+    """The handle to a task: who it is, and what came of it. It can be awaited, as `join` is.
+
+    >>> import anyio
+    >>> async def add():
+    ...     return 1 + 2
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         print(await (await Task.spawn(add, task_group)))
+    >>> anyio.run(main)
+    3
+    """
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -145,7 +165,11 @@ class TaskHandle(Generic[V_co]):
         return started(self._task).pid
 
     def when_over(self, tell: Callable[[PID], object]) -> None:
-        """Call `tell` with the PID when the task has ended, or now if it has."""
+        """Call `tell` with the PID when the task has ended, or now if it has.
+
+        The call comes where the task ends, and what it raises is logged; or, if it has ended,
+        here.
+        """
         process = started(self._task)
         if not process.watch(Ref(), lambda pid, _: tell(pid)):
             tell(process.pid)

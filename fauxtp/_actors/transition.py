@@ -28,12 +28,17 @@ __all__ = [
 @final
 @dataclass(frozen=True, slots=True, match_args=False)
 class StateTimeout:
-    """An event that comes in so many seconds, unless the state changes before.
+    """An event that comes in so many `seconds`, unless the state changes before.
 
     With None for `seconds`, one that was set does not come. The event is this object itself:
-    `case StateTimeout("connect"):` matches it by its content.
+    `case StateTimeout("connect"):` matches it by its `content`, which may be anything.
 
     Raises `TypeError` and `ValueError` as `send_after`.
+
+    >>> match StateTimeout(1.5, "connect"):
+    ...     case StateTimeout("connect"):
+    ...         print("it took too long")
+    it took too long
     """
 
     seconds: float | None
@@ -47,7 +52,13 @@ class StateTimeout:
 @final
 @dataclass(frozen=True, slots=True, match_args=False)
 class EventTimeout:
-    """An event that comes in so many seconds, unless another comes before: see `StateTimeout`."""
+    """An event that comes in so many `seconds`, unless another comes before.
+
+    Its `content`, and what it raises, are as those of `StateTimeout`.
+
+    >>> EventTimeout(0.5).seconds
+    0.5
+    """
 
     seconds: float | None
     content: Any = None
@@ -60,10 +71,15 @@ class EventTimeout:
 @final
 @dataclass(frozen=True, slots=True, match_args=False)
 class NamedTimeout:
-    """An event that comes in so many seconds, unless one of that name is set or cancelled before.
+    """An event that comes in so many `seconds`, unless one of that name is set or ended before.
 
-    It is matched by its name, and its content: `case NamedTimeout("heartbeat"):`. Else it is as
-    `StateTimeout`, whatever state it was set in. A `name` without a hash raises `TypeError`.
+    It is matched by its `name`, and its `content`: `case NamedTimeout("heartbeat"):`. Else it is
+    as `StateTimeout`, whatever state it was set in. A `name` without a hash raises `TypeError`.
+
+    >>> match NamedTimeout("heartbeat", 5):
+    ...     case NamedTimeout("heartbeat"):
+    ...         print("time for one more")
+    time for one more
     """
 
     name: Hashable
@@ -84,7 +100,12 @@ class NamedTimeout:
 class NextEvent:
     """An event that the machine gives itself: it comes before any that waits, as this object.
 
-    Of several, the first comes first.
+    Of several, the first comes first. Its `content` may be anything.
+
+    >>> match NextEvent("flush"):
+    ...     case NextEvent(what):
+    ...         print(what)
+    flush
     """
 
     content: Any = None
@@ -95,7 +116,11 @@ class NextEvent:
 class Reply:
     """The answer to a call, as `reply` gives it: to that which has come now, or to an older one.
 
-    Raises `TypeError` if `to` is no call.
+    `to` is the call, `value` the answer, or `Raise(error)`. Raises `TypeError` if `to` is no call.
+
+    >>> from fauxtp import PID
+    >>> Reply(Call("push", PID(), None), "come in").value
+    'come in'
     """
 
     to: Call
@@ -108,7 +133,30 @@ class Reply:
 
 @final
 class _Postpone:
-    """What lets an event wait until the state changes."""
+    """What lets an event wait until the state changes.
+
+    >>> import anyio
+    >>> from fauxtp import StateMachine, exit, send, start_call
+    >>> class Gate(StateMachine):
+    ...     async def init(self):
+    ...         return "closed", None
+    ...     async def handle_event(self, event, state, data):
+    ...         match state, event:
+    ...             case "closed", "open":
+    ...                 return "open", data
+    ...             case "open", Call():
+    ...                 return "open", data, Reply(event, "come in")
+    ...         return state, data, POSTPONE
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         gate = await Gate.start(task_group=task_group)
+    ...         knock = start_call(gate, "knock")
+    ...         await send(gate, "open")
+    ...         print(await knock)
+    ...         exit(gate)
+    >>> anyio.run(main)
+    come in
+    """
 
     __slots__ = ()
 

@@ -106,7 +106,7 @@ def may_suspend(function):
 @cython.final
 @cython.freelist(64)
 cdef class Cast:
-    """A request without an answer, as it lies in a mailbox.
+    """A request without an answer, as it lies in a mailbox. `request` is what was cast.
 
     >>> Cast("reset")
     Cast('reset')
@@ -134,6 +134,15 @@ cdef class Call:
     Its target takes it up, unless the caller has given up before; and it gets one outcome:
     an answer, an error, or that the caller gave up. All of that may happen in any thread,
     and the first wins.
+
+    `request` is what was asked, `target` the PID that it is for, `caller` the PID that waits,
+    or None if that is no process.
+
+    >>> from fauxtp import PID
+    >>> match Call("push", PID(), None):
+    ...     case Call(request):
+    ...         print(request)
+    push
     """
 
     __match_args__ = ("request",)

@@ -33,6 +33,14 @@ class FauxtpError(Travels, Exception):
 
     It can be copied, and pickled. In another OS process, where a PID means nothing, it carries
     the text of each PID in its place; so it does of all that cannot be pickled.
+
+    >>> import anyio
+    >>> from fauxtp import call
+    >>> try:
+    ...     anyio.run(call, "nobody", "stats")
+    ... except FauxtpError as error:
+    ...     print(error)
+    no living process behind 'nobody'
     """
 
 
@@ -40,6 +48,14 @@ class NoProcess(FauxtpError):
     """There is no living process behind a PID or a name.
 
     `to` is the PID, or the name, that was meant.
+
+    >>> import anyio
+    >>> from fauxtp import call
+    >>> try:
+    ...     anyio.run(call, "nobody", "stats")
+    ... except NoProcess as error:
+    ...     print(error.to)
+    nobody
     """
 
     def __init__(self, to: Any) -> None:

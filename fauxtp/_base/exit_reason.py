@@ -11,7 +11,7 @@ __all__ = ["AT_REST", "CANCELLED", "LOOP_ENDED", "ExitReason"]
 
 
 class ExitReason(str):
-    """Why a process ended: a text, and what happened.
+    """Why a process ended: `text`, and what happened.
 
     `exception` is the error that ended it, or None. `abnormal` tells whether it ended against
     its own will: by an error, by another process, or by being cancelled. It is what happened
@@ -38,7 +38,7 @@ class ExitReason(str):
 
     @classmethod
     def error(cls, exception: BaseException) -> ExitReason:
-        """Return the reason of a process that `exception` ended."""
+        """Return the reason of a process that `exception` ended. It raises nothing."""
         return cls(f"error: {shown(exception)}", exception=exception)
 
     def __reduce__(self) -> Any:

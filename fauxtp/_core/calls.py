@@ -31,7 +31,7 @@ _GIVEN_UP = (None, None)
 
 @final
 class Cast:
-    """A request without an answer, as it lies in a mailbox.
+    """A request without an answer, as it lies in a mailbox. `request` is what was cast.
 
     >>> Cast("reset")
     Cast('reset')
@@ -54,6 +54,15 @@ class Call:
     Its target takes it up, unless the caller has given up before; and it gets one outcome:
     an answer, an error, or that the caller gave up. All of that may happen in any thread,
     and the first wins.
+
+    `request` is what was asked, `target` the PID that it is for, `caller` the PID that waits,
+    or None if that is no process.
+
+    >>> from fauxtp import PID
+    >>> match Call("push", PID(), None):
+    ...     case Call(request):
+    ...         print(request)
+    push
     """
 
     __slots__ = ("_cell", "caller", "deferred", "request", "target", "wake")
@@ -126,7 +135,24 @@ class Call:
 
 @final
 class _NoReply:
-    """What stands in place of an answer that will come by `reply`."""
+    """What stands in place of an answer that will come by `reply`.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, call, exit
+    >>> class Slow(GenServer):
+    ...     async def handle_call(self, request, from_, state):
+    ...         self.start_soon_child(self.answer, from_)
+    ...         return NO_REPLY, state
+    ...     async def answer(self, from_):
+    ...         reply(from_, "at last")
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         slow = await Slow.start(task_group=task_group)
+    ...         print(await call(slow, "how long?"))
+    ...         exit(slow)
+    >>> anyio.run(main)
+    at last
+    """
 
     __slots__ = ()
 
@@ -206,6 +232,25 @@ def reply(from_: Call, value: Any) -> bool:
     With `Raise(error)` for `value`, the caller gets that error.
 
     Raises `TypeError` if `from_` is no call.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, cast, exit, start_call
+    >>> class Oracle(GenServer):
+    ...     async def handle_call(self, request, from_, state):
+    ...         return NO_REPLY, from_
+    ...     async def handle_cast(self, request, asked):
+    ...         print(reply(asked, request), reply(asked, request))
+    ...         return asked
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         oracle = await Oracle.start(task_group=task_group)
+    ...         pending = start_call(oracle, "the question")
+    ...         await cast(oracle, 42)
+    ...         print(await pending)
+    ...         exit(oracle)
+    >>> anyio.run(main)
+    True False
+    42
     """
     if not isinstance(from_, Call):
         raise TypeError(f"expected from_ to be a Call, got {type(from_).__name__}")

@@ -23,7 +23,11 @@ __all__ = ["DeadLetter", "DeadLetters", "dead_letters"]
 class DeadLetter:
     """A message that nobody will read: to whom it went, what it was, and why not.
 
-    `to` is a PID or a name; None for an answer to a caller that is no process.
+    `to` is a PID or a name; None for an answer to a caller that is no process. `message` is what
+    was sent, `reason` one of those that `dead_letters` counts.
+
+    >>> DeadLetter("nobody", "hello", "noproc").reason
+    'noproc'
     """
 
     to: PID | str | None

@@ -11,6 +11,7 @@ from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.queue import Queue, no_process
 from fauxtp._core.receiving import Pattern, receive
 from fauxtp._core.wait_for_room import put, put_blocking
+from fauxtp._loops.current import seconds
 from fauxtp.errors import MailboxFull
 from fauxtp.registry import PID
 
@@ -57,6 +58,13 @@ class Mailbox:
     there, and a test can stand in for a process.
 
     Any thread may put messages in. They are received in one event loop.
+
+    Raises `TypeError` if `max_size` is no int, `ValueError` if it is negative.
+
+    >>> mailbox = Mailbox(max_size=2)
+    >>> mailbox.put_nowait("hello")
+    >>> len(mailbox), mailbox.take_nowait()
+    (1, 'hello')
     """
 
     __slots__ = ("__weakref__", "_queue")
@@ -97,7 +105,8 @@ class Mailbox:
     async def put(self, message: Any) -> None:
         """Put `message` in; wait while there is no room.
 
-        In a closed mailbox it is a dead letter.
+        In a closed mailbox it is a dead letter. Raises `CallCycle` if there would never be room,
+        as it is the mailbox of the caller, or of one that waits for it.
         """
         await put(self._queue, message)
 
@@ -113,18 +122,22 @@ class Mailbox:
     def put_blocking(self, message: Any, timeout: float | None) -> bool:
         """Put `message` in, from a thread without an event loop; return whether in time.
 
-        `timeout` is in seconds; None waits for ever.
+        `timeout` is in seconds; None waits for ever. It blocks the thread: not for one that runs
+        an event loop.
+
+        Raises `TypeError` if `timeout` is no number, and `ValueError` if it is nan.
         """
-        return put_blocking(self._queue, message, timeout)
+        return put_blocking(self._queue, message, seconds(timeout))
 
     # Taking out
 
     async def receive(self, *patterns: Pattern, timeout: float | None = None) -> Any:
         """Take out the first message that a pattern matches, and return what its handler says.
 
-        Each of `patterns` is `(matcher, handler)`. What a matcher may be tells
-        `fauxtp._core.patterns.match_pattern`. The handler gets what was extracted, and may be
-        async. Messages that no pattern matches stay, in order.
+        Each of `patterns` is `(matcher, handler)`. A matcher is `ANY` or `IGNORE`, a type, a
+        tuple of matchers, a function that tells whether it likes a value, or else a value to be
+        equal to. The handler gets what was extracted: each value that met `ANY`, a type or a
+        function, in order. It may be async. Messages that no pattern matches stay, in order.
 
         `timeout` is in seconds. It covers the wait, never the handler.
 
@@ -144,7 +157,10 @@ class Mailbox:
         return await receive(self._queue, patterns, timeout)
 
     def take_nowait(self) -> Any:
-        """Take out the oldest message, whatever it is; raise `IndexError` if there is none."""
+        """Take out the oldest message, whatever it is, and return it.
+
+        Raises `IndexError` if there is none.
+        """
         return self._queue.take()
 
     # Closing
@@ -152,6 +168,7 @@ class Mailbox:
     def close(self) -> None:
         """Let nothing in any more. What lies here becomes dead letters; calls fail.
 
-        Whoever waits for a message gets `MailboxClosed`; whoever waits for room goes on.
+        Whoever waits for a message gets `MailboxClosed`; whoever waits for room goes on. It raises
+        nothing.
         """
         self._queue.shut(no_process)

@@ -9,7 +9,17 @@ __all__ = ["ANY", "IGNORE", "match_pattern"]
 
 @final
 class _Wildcard:
-    """A pattern that matches any value: `ANY` extracts it, `IGNORE` does not."""
+    """A pattern that matches any value: `ANY` extracts it, `IGNORE` does not.
+
+    >>> import anyio
+    >>> from fauxtp import Mailbox
+    >>> async def main():
+    ...     mailbox = Mailbox()
+    ...     await mailbox.put(("set", "colour", "green"))
+    ...     await mailbox.receive((("set", ANY, IGNORE), print))
+    >>> anyio.run(main)
+    colour
+    """
 
     __slots__ = ("_name",)
 

@@ -23,7 +23,13 @@ class Notice:
 class Exit(Notice):
     """The message, to an actor that traps exits, in place of being ended.
 
-    `pid` is the linked process that ended, or None if somebody called `exit`.
+    `pid` is the linked process that ended, or None if somebody called `exit`. `reason` is the
+    exit reason, of that process or as it was given to `exit`.
+
+    >>> match Exit(None, ExitReason("shutdown")):
+    ...     case Exit(None, reason):
+    ...         print("asked to end:", reason)
+    asked to end: shutdown
     """
 
     pid: PID | None
@@ -34,12 +40,27 @@ class Exit(Notice):
 
 
 class Phase(Enum):
-    """The phase of life that a process is in."""
+    """The phase of life that a process is in.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit, process_info
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         server = await GenServer.start(task_group=task_group)
+    ...         print(process_info(server).phase)
+    ...         exit(server)
+    >>> anyio.run(main)
+    Phase.RUNNING
+    """
 
     STARTING = "starting"
+    """Its `init` is not over."""
     RUNNING = "running"
+    """It handles messages, or waits for them."""
     STOPPING = "stopping"
+    """It ends: its children, then its `terminate`."""
     DEAD = "dead"
+    """It has ended."""
 
 
 STARTING, RUNNING, STOPPING, DEAD = Phase  # each look into the class takes long before 3.12

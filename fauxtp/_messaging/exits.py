@@ -25,7 +25,7 @@ def _process_of(to: PID | str) -> Process | None:
 
 
 def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001
-    """End another process, from any thread; return False if there is none.
+    """End the process `pid`, from any thread; return False if there is none.
 
     Its `run` is cancelled and its `terminate` runs with `reason`. If it traps exits, it is
     sent an `Exit` and may do as it likes; unless `reason` is `"kill"`, which cannot be

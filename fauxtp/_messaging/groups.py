@@ -33,7 +33,14 @@ if hasattr(os, "register_at_fork"):
 @final
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The message that `pid` is in `group` now: see `monitor_group`, which returned `ref`."""
+    """The message that `pid` is in `group` now: see `monitor_group`, which returned `ref`.
+
+    >>> from fauxtp import PID, Ref
+    >>> match Joined(Ref(), "room:1", PID()):
+    ...     case Joined(group=group):
+    ...         print("somebody came into", group)
+    somebody came into room:1
+    """
 
     ref: Ref
     group: str
@@ -46,6 +53,12 @@ class Left:
     """The message that `pid` is no longer in `group`: see `monitor_group`, which returned `ref`.
 
     `reason` is the exit reason of the process, if it has ended, and None if it left by `leave`.
+
+    >>> from fauxtp import PID, Ref
+    >>> match Left(Ref(), "room:1", PID(), None):
+    ...     case Left(group=group, reason=None):
+    ...         print("somebody left", group)
+    somebody left room:1
     """
 
     ref: Ref
@@ -142,10 +155,10 @@ def _has_room(mailbox: Queue, message: Any) -> bool:
 def monitor_group(group: str) -> Ref:
     """Let the calling actor be sent a `Joined` for each process that is in `group`, now or later.
 
-    When one leaves, or ends, it is sent a `Left`. The messages come in the order in which that
-    happened, and none is missing, whichever threads it happens in. A bounded mailbox takes
-    them, too, if it is full. It ends by `demonitor`, or with the actor. A second monitor of the
-    same group is a monitor of its own.
+    Return what those messages have as their `ref`. When one leaves, or ends, it is sent a
+    `Left`. The messages come in the order in which that happened, and none is missing, whichever
+    threads it happens in. A bounded mailbox takes them, too, if it is full. It ends by
+    `demonitor`, or with the actor. A second monitor of the same group is a monitor of its own.
 
     Raises `RuntimeError` outside of an actor, `TypeError` if `group` is no str, and `ValueError`
     if it is empty.

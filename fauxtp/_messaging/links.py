@@ -22,6 +22,22 @@ def link(pid: PID | str) -> None:
 
     Raises `RuntimeError` outside of an actor, and `TypeError` if `pid` is neither a PID nor
     a name.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit, wait_exit
+    >>> class Partner(GenServer):
+    ...     def __init__(self, other):
+    ...         self.other = other
+    ...     async def init(self):
+    ...         link(self.other)
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         one = await GenServer.start(task_group=task_group)
+    ...         other = await Partner.start(one, task_group=task_group)
+    ...         exit(one, "an accident")
+    ...         print(await wait_exit(other))
+    >>> anyio.run(main)
+    an accident
     """
     me, found = caller_of("link"), found_or_started(pid)
     other = meet(found)
@@ -38,7 +54,24 @@ def link(pid: PID | str) -> None:
 def unlink(pid: PID | str) -> None:
     """End the link between the calling actor and `pid`, if there is one.
 
-    Raises `RuntimeError` outside of an actor.
+    Raises `RuntimeError` outside of an actor, and `TypeError` if `pid` is neither a PID nor
+    a name.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit, is_alive, wait_exit
+    >>> class Loner(GenServer):
+    ...     async def init(self):
+    ...         link("somebody")
+    ...         unlink("somebody")
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         other = await GenServer.start(task_group=task_group, register_as="somebody")
+    ...         loner = await Loner.start(task_group=task_group)
+    ...         exit(other)
+    ...         await wait_exit(other)
+    ...         print(is_alive(loner), exit(loner))
+    >>> anyio.run(main)
+    True True
     """
     me, other = caller_of("unlink"), meet(find_pid(pid))
     if other is not None:

@@ -32,6 +32,11 @@ class Down(Notice):
     `ref` is what `monitor` returned, `pid` the process, `reason` its exit reason; that of a
     process which was gone already is `"noproc"`. `name` is the name that was monitored, or None
     if it was a PID. A name that meant nobody has a `pid` of its own, which was never alive.
+
+    >>> match Down(Ref(), PID(), ExitReason("logged out")):
+    ...     case Down(reason=why):
+    ...         print(why)
+    logged out
     """
 
     ref: Ref
@@ -46,11 +51,28 @@ class Down(Notice):
 def monitor(pid: PID | str) -> Ref:
     """Let the calling actor be sent one `Down` when the process `pid` ends.
 
-    If it has ended already, the message comes at once, with the reason `"noproc"`. A second
-    monitor of the same process is a monitor of its own.
+    Return what that `Down` has as its `ref`. If the process has ended already, the message comes
+    at once, with the reason `"noproc"`. A second monitor of the same process is a monitor of its
+    own.
 
     Raises `RuntimeError` outside of an actor, and `TypeError` if `pid` is neither a PID nor
     a name.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer
+    >>> class Watcher(GenServer):
+    ...     async def init(self):
+    ...         return monitor("nobody")
+    ...     async def handle_info(self, message, ref):
+    ...         match message:
+    ...             case Down(reason=reason):
+    ...                 print(message.ref is ref, reason)
+    ...                 self.stop()
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Watcher.start(task_group=task_group)
+    >>> anyio.run(main)
+    True noproc
     """
     me, found, ref = caller_of("monitor"), found_or_started(pid), Ref()
     name = None if type(pid) is PID else str(pid)
@@ -82,6 +104,18 @@ def demonitor(ref: Ref) -> bool:
     A `Down` that lies in the mailbox stays there. It ends a monitor of a group as well.
 
     Raises `RuntimeError` outside of an actor, and `TypeError` if `ref` is no Ref.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> class Watcher(GenServer):
+    ...     async def init(self):
+    ...         ref = monitor(self.pid)
+    ...         print(demonitor(ref), demonitor(ref))
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         exit(await Watcher.start(task_group=task_group))
+    >>> anyio.run(main)
+    True False
     """
     me = caller_of("demonitor")
     if type(ref) is not Ref:

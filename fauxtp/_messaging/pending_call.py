@@ -36,6 +36,20 @@ class PendingCall(Generic[A_co]):
     """A call that was sent, and whose answer is there when it is awaited: see `start_call`.
 
     To await it again gives the same again. Who lets go of it without awaiting it has given it up.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> class Square(GenServer):
+    ...     async def handle_call(self, request, from_, state):
+    ...         return request * request, state
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         square = await Square.start(task_group=task_group)
+    ...         pending = start_call(square, 3)
+    ...         print(await pending, pending.done, pending.cancel())
+    ...         exit(square)
+    >>> anyio.run(main)
+    9 True False
     """
 
     __slots__ = (
@@ -79,7 +93,7 @@ class PendingCall(Generic[A_co]):
     def cancel(self) -> bool:
         """Give the call up, and return True; False if there is an outcome already.
 
-        What the server has not taken up is never executed.
+        What the server has not taken up is never executed. It raises nothing.
         """
         return self._give_up("cancelled")
 
@@ -158,7 +172,7 @@ if TYPE_CHECKING:
 
 
 def start_call(to: PID | str, request: Any, timeout: float | None = USUAL) -> PendingCall[Any]:
-    """Send a request to a server's `handle_call`, and return what is awaited for its answer.
+    """Send `request` to the `handle_call` of `to`, and return what is awaited for its answer.
 
     Meanwhile the caller can do other things, and start other calls: the servers work on them side
     by side. It does not wait for room in a full mailbox either; the request does. `timeout` is in
@@ -210,7 +224,7 @@ if TYPE_CHECKING:
 async def call_many(
     to: Iterable[PID | str], request: Any, timeout: float | None = USUAL
 ) -> tuple[dict[PID | str, Any], dict[PID | str, Exception]]:
-    """Call several servers at once with the same request; return their answers, and who failed.
+    """Call several servers at once with one `request`; return their answers, and who failed.
 
     Both are dicts by what was given in `to`, PIDs or names, each of which is called once; in the
     second are the errors that `call` would have raised. All have the same `timeout`, in seconds.

@@ -63,7 +63,9 @@ def send_nowait(to: PID | str, message: Any) -> None:
 def cast_nowait(to: PID | str, request: Any) -> None:
     """Hand `request` to a server's `handle_cast`, from any thread, without waiting.
 
-    As with `send_nowait`: nobody there is no error, no room is.
+    `to` is a PID or a name. As with `send_nowait`: nobody there is no error, no room is.
+
+    Raises `TypeError` if `to` is neither a PID nor a name, `MailboxFull` if there is no room.
 
     >>> cast_nowait("nobody", "reset")
     """
@@ -101,7 +103,10 @@ async def send(to: PID | str, message: Any) -> None:
 async def cast(to: PID | str, request: Any) -> None:
     """Hand `request` to a server's `handle_cast`, and do not wait for what becomes of it.
 
-    As with `send`: nobody there is no error; a full mailbox makes it wait.
+    `to` is a PID or a name. As with `send`: nobody there is no error; a full mailbox makes it
+    wait.
+
+    Raises what `send` raises.
 
     >>> import anyio
     >>> anyio.run(cast, "nobody", "reset")
@@ -290,7 +295,9 @@ if TYPE_CHECKING:
 def call_blocking(
     to: PID | str, request: Any, timeout: float | None = USUAL, wait: float | None = None
 ) -> Any:
-    """Do as `call` does, from a thread that runs no event loop.
+    """Do as `call` does, from a thread that runs no event loop; return the answer.
+
+    `to`, `request`, `timeout` and `wait`, both in seconds, are those of `call`.
 
     Raises what `call` raises, and `RuntimeError` in a thread that runs an event loop, which
     it would block.

@@ -40,7 +40,14 @@ if hasattr(os, "register_at_fork"):
 
 @final
 class Timer:
-    """A message that is to be sent later, once or again and again: see `send_after`."""
+    """A message that is to be sent later, once or again and again: see `send_after`.
+
+    >>> import anyio
+    >>> async def main():
+    ...     print(send_after(60, "nobody", "hello"))
+    >>> anyio.run(main)
+    <Timer to 'nobody'>
+    """
 
     __slots__ = ("_alarm", "_due", "_home", "_interval", "_known_to", "_messages", "_to")
 
@@ -248,7 +255,11 @@ def send_after(seconds: float, to: PID | str, message: Any) -> Timer:
 
 
 def cast_after(seconds: float, to: PID | str, request: Any) -> Timer:
-    """Hand `request` to a server's `handle_cast` in so many seconds: see `send_after`.
+    """Hand `request` to a server's `handle_cast` in so many `seconds`; return what cancels it.
+
+    `to` is a PID or a name. It ends as `send_after` tells.
+
+    Raises what `send_after` raises.
 
     >>> import anyio
     >>> async def main():
@@ -263,12 +274,13 @@ def cast_after(seconds: float, to: PID | str, request: Any) -> Timer:
 def send_every(
     seconds: float, to: PID | str, message: Any, *, first: float | None = None
 ) -> Timer:
-    """Send `message` every so many seconds, and the first time after `first`: see `send_after`.
+    """Send `message` every so many `seconds`, and the first time after `first`.
 
-    Each time lies `seconds` after the last one on the clock of the event loop, however late
-    that was noticed; times that were missed meanwhile are left out. So are those at which the
-    mailbox is full, or at which the last message of this timer, the very object, still lies in
-    it unread. (The same object that somebody else has sent may be taken for it.)
+    Return what cancels it; `to`, and when it ends, are as with `send_after`. Each time lies
+    `seconds` after the last one on the clock of the event loop, however late that was noticed;
+    times that were missed meanwhile are left out. So are those at which the mailbox is full, or
+    at which the last message of this timer, the very object, still lies in it unread. (The same
+    object that somebody else has sent may be taken for it.)
 
     One to a PID ends when nobody has it any more, with a dead letter if it was a mailbox's.
 
@@ -301,6 +313,13 @@ def cancel_timer(timer: Timer) -> float | None:
     with a process or its event loop. Of two who cancel it, one is told the time.
 
     Raises `TypeError` if `timer` is no Timer.
+
+    >>> import anyio
+    >>> async def main():
+    ...     timer = send_after(60, "nobody", "hello")
+    ...     print(cancel_timer(timer) > 59, cancel_timer(timer))
+    >>> anyio.run(main)
+    True None
     """
     if type(timer) is not Timer:
         raise unexpected("timer", "a Timer", timer)

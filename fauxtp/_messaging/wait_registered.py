@@ -21,6 +21,16 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
 
     Raises `ReceiveTimeout` if nobody has done so by then, and for a bad name what `whereis`
     raises.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         store = await GenServer.start(task_group=task_group, register_as="store")
+    ...         print(await wait_registered("store", timeout=1.0) is store)
+    ...         exit(store)
+    >>> anyio.run(main)
+    True
     """
     await give_way()
     limit, pid = seconds(timeout), _holder(name)

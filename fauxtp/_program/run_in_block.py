@@ -38,7 +38,7 @@ def running(
     on_give_up: str = "terminate",
     **kwargs: Any,
 ) -> Running:
-    """Run an application, most often a supervisor, for as long as an `async with` block.
+    """Run `application`, most often a supervisor, for as long as an `async with` block.
 
     It starts before the block, whose target is its PID, and has ended after it. It runs in a task
     of its own, and not in a task group or a cancel scope of this one, so that the block may be

@@ -41,7 +41,7 @@ def in_thread(
     on_give_up: str = "terminate",
     **kwargs: Any,
 ) -> InThread:
-    """Return an application, most often a supervisor, for a program without an event loop.
+    """Return `application`, most often a supervisor, for a program without an event loop.
 
     It is started when it is first used, with an event loop in a thread of its own, and ends in
     order when the program does. A process that was forked has one of its own, started there when

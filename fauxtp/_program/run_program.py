@@ -41,12 +41,13 @@ def run(
     shutdown: float = 30.0,
     **kwargs: Any,
 ) -> None:
-    """Run an application, most often a supervisor, until it ends: all of a program's main.
+    """Run `application`, most often a supervisor, until it ends: all of a program's main.
 
     SIGTERM, or SIGINT, ends it in order, each child in its time; a second one kills every
     process. After `shutdown` seconds those that still run are named in the log, and the program
-    ends at once, with status 1. The arguments go to the constructor. `backend` is `"asyncio"`,
-    with `uvloop` if that is installed and wanted, or `"trio"`.
+    ends at once, with status 1. The arguments go to the constructor; with `register_as`, it has
+    that name. `backend` is `"asyncio"`, with `uvloop` if that is installed and wanted, or
+    `"trio"`.
 
     Return after an orderly end. Raises `SystemExit`, with status 1 and the last crash as text, if
     the application crashes or gives up; and `RuntimeError` anywhere but in the main thread, where

@@ -25,13 +25,14 @@ class AnySupervisor(GenServer[Any, Any]):
     def on_restart(self, child: ChildInfo, reason: ExitReason, count: int, /) -> object:
         """Hear that `child`, which ended by `reason`, is started again: restart number `count`.
 
-        What this raises is logged, and harms nobody; so with `on_give_up`.
+        What this returns is nobody's business. What it raises is logged, and harms nobody.
         """
 
     def on_give_up(self, child: ChildInfo, reason: ExitReason, /) -> object:
         """Hear that `child`, which ended by `reason`, is given up, as it crashes too often.
 
-        If it has no restart intensity of its own, the supervisor ends.
+        If it has no restart intensity of its own, the supervisor ends. What this returns is
+        nobody's business. What it raises is logged, and harms nobody.
         """
 
     async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:

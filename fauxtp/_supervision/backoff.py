@@ -49,7 +49,7 @@ class Backoff:
             raise ValueError(f"expected jitter to be from 0 to 1, got {self.jitter}")
 
     def seconds(self, failures: int) -> float:
-        """Return how long to wait after so many `failures` in a row."""
+        """Return how many seconds to wait after so many `failures` in a row. It raises nothing."""
         try:
             wait = min(self.first * self.factor ** (failures - 1), self.most)
         except OverflowError:

@@ -17,27 +17,51 @@ __all__ = ["AutoShutdown", "ChildInfo", "ChildSpec", "RestartStrategy", "Restart
 
 
 class RestartStrategy(Enum):
-    """Who is started again when one child ends: it alone, all, or it and the later ones."""
+    """Who is started again when one child ends: it alone, all, or it and the later ones.
+
+    >>> from fauxtp import Supervisor
+    >>> class Pipeline(Supervisor):
+    ...     strategy = RestartStrategy.REST_FOR_ONE
+    """
 
     ONE_FOR_ONE = "one_for_one"
+    """The one that has ended."""
     ONE_FOR_ALL = "one_for_all"
+    """All children of the supervisor."""
     REST_FOR_ONE = "rest_for_one"
+    """The one that has ended, and those that were started after it."""
 
 
 class RestartType(Enum):
-    """When a child is started again: always, after an abnormal end, or never."""
+    """When a child is started again: always, after an abnormal end, or never.
+
+    >>> from fauxtp import Actor
+    >>> ChildSpec("import", Actor, restart=RestartType.TRANSIENT).restart
+    <RestartType.TRANSIENT: 'transient'>
+    """
 
     PERMANENT = "permanent"
+    """Always."""
     TRANSIENT = "transient"
+    """After an abnormal end: by an error, by another process, or by being cancelled."""
     TEMPORARY = "temporary"
+    """Never."""
 
 
 class AutoShutdown(Enum):
-    """When a supervisor ends by itself: when one significant child has ended, or all have."""
+    """When a supervisor ends by itself: when one significant child has ended, or all have.
+
+    >>> from fauxtp import Supervisor
+    >>> class Job(Supervisor):
+    ...     auto_shutdown = AutoShutdown.ANY_SIGNIFICANT
+    """
 
     NEVER = "never"
+    """Only when it is told to, or gives up."""
     ANY_SIGNIFICANT = "any_significant"
+    """When one `significant` child has ended, and is not started again."""
     ALL_SIGNIFICANT = "all_significant"
+    """When all `significant` children have."""
 
 
 _FIELDS: tuple[tuple[str, Any, str], ...] = (
@@ -71,7 +95,13 @@ class ChildSpec:
     The end of a `significant` child may be that of the supervisor: see `AutoShutdown`. Who is
     always restarted cannot be.
 
+    `restart` says after which ends it is started again: see `RestartType`.
+
     Raises `ValueError` if `id` or `register_as` is empty, or a field is not what it should be.
+
+    >>> from fauxtp import GenServer
+    >>> ChildSpec("store", GenServer, register_as="store").shutdown
+    5.0
     """
 
     id: str
@@ -136,10 +166,14 @@ class ChildSpec:
 @final
 @dataclass(frozen=True, slots=True)
 class ChildInfo:
-    """What a supervisor tells of a child.
+    """What a supervisor tells of a child: its `id`, `actor_class` and `restart`, as in its spec.
 
     `pid` is None while it does not run. `restarts` is how often its supervisor has started it
     again. `restarts_in` is in how many seconds it will do so, if it waits for that.
+
+    >>> from fauxtp import Actor
+    >>> ChildInfo("worker", None, Actor, RestartType.PERMANENT, restarts=2).restarts
+    2
     """
 
     id: str

@@ -35,8 +35,8 @@ class OnDemand:
     see `GenServer.idle_timeout`. Messages that come too late for one that ends so, or by `stop`,
     go to its successor. One that an error ends is not restarted: the next message starts another.
 
-    Raises `TypeError` if an argument is of another kind, or the class has no constructor, which
-    gets the key; and `ValueError` if `idle_timeout` is not more than 0.
+    Raises `TypeError` if an argument is of another kind, or `actor_class` has no constructor,
+    which gets the key; and `ValueError` if `idle_timeout` is not more than 0.
 
     >>> import anyio
     >>> from fauxtp import DynamicSupervisor, GenServer, call, exit

@@ -55,7 +55,10 @@ class PartitionSupervisor(Supervisor):
     """How many children there are."""
 
     def partition_spec(self, number: int) -> ChildSpec:
-        """Return the spec of the partition `number`, from 0. Its id and name are made for it."""
+        """Return the spec of the partition `number`, from 0. Its id and name are made for it.
+
+        What it raises keeps the supervisor from starting, and is raised by whoever starts it.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no partition_spec")
 
     def child_specs(self) -> list[ChildSpec]:
@@ -88,6 +91,20 @@ def partition(supervisor: str, key: Any) -> str:
 
     Raises `NoProcess` if no `PartitionSupervisor` was started under that name, `TypeError` if
     `key` is of another kind, and `ValueError` if its tuples are more than 8 deep.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> class Limiters(PartitionSupervisor):
+    ...     partitions = 1
+    ...     def partition_spec(self, number):
+    ...         return ChildSpec("limiter", GenServer)
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Limiters.start(task_group=task_group, register_as="limiters")
+    ...         print(partition("limiters", "anna"))
+    ...         exit("limiters")
+    >>> anyio.run(main)
+    limiters:0
     """
     size = _sizes.get(expect_text("supervisor", supervisor))
     if size is None:

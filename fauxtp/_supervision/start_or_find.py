@@ -30,11 +30,17 @@ async def start_or_find(
     """Return the process called `name`, whose `init` has finished; start it if there is none.
 
     Of any number of callers at once, exactly one starts it: in `task_group`, or as a temporary
-    child of `supervisor`, which is not restarted if it crashes. The other arguments go to the
-    constructor.
+    child of `supervisor`. The other arguments go to the constructor.
 
     Raises what `actor_class.start` or `start_child` raises, to the one who started it; and
     `TypeError` unless it is told either a task group or a supervisor.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         exit(await start_or_find("store", GenServer, task_group=task_group))
+    >>> anyio.run(main)
     """
     await give_way()
     expect_actor_class("actor_class", actor_class)

@@ -64,11 +64,17 @@ class Supervisor(AnySupervisor):
     """Whether the end of `significant` children is that of the supervisor."""
 
     def child_specs(self) -> list[ChildSpec]:
-        """Return the specs of the children, in the order in which they start."""
+        """Return the specs of the children, in the order in which they start.
+
+        What it raises keeps the supervisor from starting, and is raised by whoever starts it.
+        """
         return []
 
     def child(self, id: str) -> PID | None:  # noqa: A002
-        """Return the PID of the child `id`, or None if it does not run, or is not known."""
+        """Return the PID of the child `id`, or None if it does not run, or is not known.
+
+        It is for code of the supervisor itself, and raises nothing; others ask `which_children`.
+        """
         process = self._fauxtp_process
         supervision = None if process is None else process.actor
         return supervision.child(id) if isinstance(supervision, Supervision) else None
@@ -111,9 +117,22 @@ async def which_children(supervisor: PID | str, timeout: float | None = USUAL) -
     """Return what there is to tell of each child, in the order in which they start.
 
     The answer waits for changes that are under way, for a second at most: a child that takes
-    longer to start has no PID in it. `timeout` is in seconds; None waits for ever.
+    longer to start has no PID in it. `supervisor` is a PID or a name. `timeout` is in seconds;
+    None waits for ever.
 
-    This and the other questions to a supervisor raise what `call` raises.
+    Raises what `call` raises, as do the other questions to a supervisor.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Supervisor.start(task_group=task_group, register_as="top")
+    ...         await start_child("top", ChildSpec("worker", GenServer))
+    ...         for child in await which_children("top"):
+    ...             print(child.id, child.restarts, child.pid is not None)
+    ...         exit("top")
+    >>> anyio.run(main)
+    worker 0 True
     """
     await give_way()
     children: list[ChildInfo] = await call(supervisor, Question("which"), timeout)
@@ -123,7 +142,18 @@ async def which_children(supervisor: PID | str, timeout: float | None = USUAL) -
 async def count_children(supervisor: PID | str, timeout: float | None = USUAL) -> dict[str, int]:
     """Return how many `"specs"`, `"active"`, `"supervisors"` and `"workers"` there are.
 
-    It waits as `which_children` does.
+    Of `supervisor`, a PID or a name; "active" are those that run. It waits for `timeout` seconds,
+    and raises, as `which_children` does. Raises what `call` raises.
+
+    >>> import anyio
+    >>> from fauxtp import exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Supervisor.start(task_group=task_group, register_as="top")
+    ...         print(await count_children("top"))
+    ...         exit("top")
+    >>> anyio.run(main)
+    {'specs': 0, 'active': 0, 'supervisors': 0, 'workers': 0}
     """
     children = await which_children(supervisor, timeout)
     supervisors = sum(issubclass(child.actor_class, AnySupervisor) for child in children)
@@ -136,12 +166,23 @@ async def count_children(supervisor: PID | str, timeout: float | None = USUAL) -
 
 
 async def start_child(supervisor: PID | str, spec: ChildSpec, timeout: float | None = None) -> PID:
-    """Add a child, after the others, and return its PID when its `init` has finished.
+    """Add a child to `supervisor`, after the others; return its PID when its `init` has finished.
 
     After `timeout` seconds, nobody waits for it any more, and it is started all the same.
 
     Raises `AlreadyStarted`, a `ValueError`, if there is a child of that id, `TypeError` if
-    `spec` is no `ChildSpec`, and what its `init` raises.
+    `spec` is no `ChildSpec`, what its `init` raises, and what `call` raises.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit, whereis
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Supervisor.start(task_group=task_group, register_as="top")
+    ...         spec = ChildSpec("store", GenServer, register_as="store")
+    ...         print(await start_child("top", spec) is whereis("store"))
+    ...         exit("top")
+    >>> anyio.run(main)
+    True
     """
     if not isinstance(spec, ChildSpec):
         await give_way()
@@ -155,11 +196,26 @@ async def terminate_child(
     id: str | PID,  # noqa: A002
     timeout: float | None = None,
 ) -> None:
-    """Stop the child `id`, also while it starts. Its spec stays, unless it is temporary.
+    """Stop the child `id` of `supervisor`, also while it starts.
 
-    It may be known by its PID, too; that of a `DynamicSupervisor`, by its PID only.
+    Its spec stays, unless it is temporary. It may be known by its PID, too; that of a
+    `DynamicSupervisor`, by its PID only. After `timeout` seconds, nobody waits for its end any
+    more.
 
-    Raises `NoChild` if there is none of that id or PID, and `TypeError` if `id` is neither.
+    Raises `NoChild` if there is none of that id or PID, `TypeError` if `id` is neither, and what
+    `call` raises.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit, is_alive
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Supervisor.start(task_group=task_group, register_as="top")
+    ...         worker = await start_child("top", ChildSpec("worker", GenServer))
+    ...         await terminate_child("top", "worker")
+    ...         print(is_alive(worker), [child.pid for child in await which_children("top")])
+    ...         exit("top")
+    >>> anyio.run(main)
+    False [None]
     """
     await give_way()
     child = id if type(id) is PID else expect_text("id", id)
@@ -171,10 +227,24 @@ async def restart_child(
     id: str,  # noqa: A002
     timeout: float | None = None,
 ) -> PID:
-    """Start the child `id`, which does not run, and return its PID.
+    """Start the child `id` of `supervisor`, which does not run, and return its PID.
+
+    After `timeout` seconds, nobody waits for it any more, and it is started all the same.
 
     Raises `NoChild` if there is none of that id, `AlreadyStarted`, a `ValueError`, if it runs,
-    and what its `init` raises.
+    what its `init` raises, and what `call` raises.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit, is_alive
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Supervisor.start(task_group=task_group, register_as="top")
+    ...         await start_child("top", ChildSpec("worker", GenServer))
+    ...         await terminate_child("top", "worker")
+    ...         print(is_alive(await restart_child("top", "worker")))
+    ...         exit("top")
+    >>> anyio.run(main)
+    True
     """
     await give_way()
     question = Question("restart", expect_text("id", id))
@@ -187,10 +257,23 @@ async def delete_child(
     id: str,  # noqa: A002
     timeout: float | None = None,
 ) -> None:
-    """Forget the child `id`, which does not run.
+    """Let `supervisor` forget the child `id`, which does not run, within `timeout` seconds.
 
-    Raises `NoChild` if there is none of that id, and `AlreadyStarted`, a `ValueError`, if it
-    runs.
+    Raises `NoChild` if there is none of that id, `AlreadyStarted`, a `ValueError`, if it runs,
+    and what `call` raises.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await Supervisor.start(task_group=task_group, register_as="top")
+    ...         await start_child("top", ChildSpec("worker", GenServer))
+    ...         await terminate_child("top", "worker")
+    ...         await delete_child("top", "worker")
+    ...         print(await which_children("top"))
+    ...         exit("top")
+    >>> anyio.run(main)
+    []
     """
     await give_way()
     await call(supervisor, Question("delete", expect_text("id", id)), timeout)

@@ -83,7 +83,14 @@ def serve_as_told() -> None:
 
 @final
 class Agent:
-    """What `serve` returns. As a context manager, it is closed at the end of the block."""
+    """What `serve` returns. As a context manager, it is closed at the end of the block.
+
+    `path` is where its socket lies.
+
+    >>> with serve() as agent:
+    ...     print(agent.path.suffix)
+    .sock
+    """
 
     def __init__(self, path: Path, rights: frozenset[str]) -> None:
         self.path: Path = path
@@ -106,7 +113,7 @@ class Agent:
             caller.connect(str(self.path))
 
     def close(self) -> None:
-        """Let nobody look in any more; a second time nothing happens."""
+        """Let nobody look in any more; a second time nothing happens. It raises nothing."""
         global _agent
         with _changing:
             if _agent is not self:

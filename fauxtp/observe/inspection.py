@@ -25,6 +25,10 @@ __all__ = ["ProcessInfo", "process_info", "process_infos", "processes", "tree"]
 class ProcessInfo:
     """What there is to tell of a living process, at one moment.
 
+    `pid` and its `names`, its class as `actor_class`, its `phase`; its `supervisor`, or None, and
+    its `children`; whom it `links` with, and whom it `monitors`, as PIDs; and by how many it is
+    `monitored_by`.
+
     `mailbox_length` is how many messages lie in its mailbox; calls that were given up there do
     not count: how many there have been is `calls_given_up`.
 
@@ -34,6 +38,17 @@ class ProcessInfo:
     `stack` is where its task waits: that which was called last comes last, as in a traceback.
     `traceback.format_list(stack)` is the text. It shows a handler that waits, but not one that
     runs just now; and nothing from other threads in a Python without the GIL.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await GenServer.start(task_group=task_group, register_as="store")
+    ...         info = process_info("store")
+    ...         print(info.names, info.mailbox_length, info.handling)
+    ...         exit("store")
+    >>> anyio.run(main)
+    ['store'] 0 None
     """
 
     pid: PID
@@ -54,7 +69,7 @@ class ProcessInfo:
 
 
 def processes() -> list[PID]:
-    """Return the PIDs of all living processes, the oldest first.
+    """Return the PIDs of all living processes, the oldest first. It raises nothing.
 
     >>> processes()
     []
@@ -81,7 +96,8 @@ def process_info(pid: PID | str) -> ProcessInfo:
 def process_infos() -> list[ProcessInfo]:
     """Return what there is to tell of each living process, the oldest first.
 
-    It takes as long as `process_info` of all of them, and the event loop does nothing else.
+    It takes as long as `process_info` of all of them, and the event loop does nothing else. It
+    raises nothing.
 
     >>> process_infos()
     []
@@ -112,7 +128,7 @@ def _info(process: Process) -> ProcessInfo:
 
 
 def tree() -> str:
-    """Return all living processes as text, each below its supervisor.
+    """Return all living processes as text, each below its supervisor. It raises nothing.
 
     >>> tree()
     ''

@@ -23,12 +23,12 @@ USUAL = 5.0  # seconds, as for a call
 
 
 async def get_state(server: PID | str, timeout: float | None = USUAL) -> Any:
-    """Return the state of a server, or a supervisor, after all messages that lie there before.
+    """Return the state of `server`, or a supervisor, after all messages that lie there before.
 
     It is the very object, and no copy. `timeout` is in seconds; None waits for ever.
 
-    This and the others raise `TypeError` if the process does not serve, and what `call` raises;
-    there is room for what they ask in a full mailbox, too.
+    Raises `TypeError` if the process does not serve, and what `call` raises. There is room for
+    what this asks in a full mailbox, too; so it is with `replace_state`, `suspend` and `resume`.
 
     >>> import anyio
     >>> from fauxtp import GenServer, exit
@@ -47,11 +47,22 @@ async def get_state(server: PID | str, timeout: float | None = USUAL) -> Any:
 async def replace_state(
     server: PID | str, change: Callable[[Any], Any], timeout: float | None = USUAL
 ) -> Any:
-    """Let the state of a server be what `change(state)` returns, and return that.
+    """Let the state of `server` be what `change(state)` returns, and return that.
 
     `change` runs between two messages. What it raises is the caller's, and the state is as before.
+    `timeout` is in seconds; None waits for ever.
 
     Raises `TypeError` if `change` cannot be called, or is async; else as `get_state`.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         server = await GenServer.start(task_group=task_group)
+    ...         print(await replace_state(server, lambda state: {"was": state}))
+    ...         exit(server)
+    >>> anyio.run(main)
+    {'was': {}}
     """
     try:
         expect_callable("change", change)
@@ -64,15 +75,52 @@ async def replace_state(
 
 
 async def suspend(server: PID | str, timeout: float | None = USUAL) -> None:
-    """Let a server handle no message after those that lie there, until somebody resumes it.
+    """Let `server` handle no message after those that lie there, until somebody resumes it.
 
-    It can be asked for its state meanwhile, and to end. Once is enough, also twice.
+    It can be asked for its state meanwhile, and to end. Once is enough, also twice. `timeout` is
+    in seconds; None waits for ever.
+
+    Raises what `get_state` raises.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, ReceiveTimeout, call, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         server = await GenServer.start(task_group=task_group)
+    ...         await suspend(server)
+    ...         try:
+    ...             await call(server, "hello", timeout=0.01)
+    ...         except ReceiveTimeout as error:
+    ...             print(error.taken_up, await get_state(server))
+    ...         exit(server)
+    >>> anyio.run(main)
+    False {}
     """
     await _ask(server, Control("suspend"), timeout)
 
 
 async def resume(server: PID | str, timeout: float | None = USUAL) -> None:
-    """Let a server that is suspended go on. If it is not, nothing happens."""
+    """Let `server`, which is suspended, go on. If it is not, nothing happens.
+
+    `timeout` is in seconds; None waits for ever. Raises what `get_state` raises.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit, send
+    >>> class Printer(GenServer):
+    ...     async def handle_info(self, message, state):
+    ...         print(message)
+    ...         self.stop()
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         printer = await Printer.start(task_group=task_group)
+    ...         await suspend(printer)
+    ...         await send(printer, "second")
+    ...         print("first")
+    ...         await resume(printer)
+    >>> anyio.run(main)
+    first
+    second
+    """
     await _ask(server, Control("resume"), timeout)
 
 

@@ -65,8 +65,8 @@ async def with_timeout(coro: Awaitable[T], timeout: float = 1.0) -> T:
 async def assert_receives(actor: Receiver, *patterns: Pattern, timeout: float = 1.0) -> Any:
     """Let `actor` receive a message that matches, and return what the handler says.
 
-    `actor` is an actor, or a `Mailbox` that stands in for one. `timeout` is in seconds; it
-    covers the wait, not the handler.
+    `actor` is an actor, or a `Mailbox` that stands in for one; `patterns` are those of
+    `Mailbox.receive`. `timeout` is in seconds; it covers the wait, not the handler.
 
     Raises `ReceiveTimeout`, a `TimeoutError`, if none comes in time.
 
@@ -167,9 +167,9 @@ class TestActor(Actor):
         return process.actor
 
     def get_messages(self) -> list[Any]:
-        """Return the messages so far, in order of arrival."""
+        """Return the messages so far, in order of arrival. It raises nothing."""
         return list(self.messages)
 
     def clear_messages(self) -> None:
-        """Forget the messages so far."""
+        """Forget the messages so far. It raises nothing."""
         self.messages.clear()

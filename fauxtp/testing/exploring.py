@@ -19,7 +19,15 @@ __all__ = ["SeedFailed", "explore"]
 class SeedFailed(Travels, AssertionError):
     """A scenario fails under the schedule of a seed. What it raised is `__cause__`.
 
-    `seed` is the number that brings the schedule back.
+    `seed` is the number that brings the schedule back, `what` the text of the error.
+
+    >>> async def always_fails():
+    ...     raise ValueError("x")
+    >>> try:
+    ...     explore(always_fails, seeds=[17])
+    ... except SeedFailed as error:
+    ...     print(error.seed, repr(error.__cause__))
+    17 ValueError('x')
     """
 
     def __init__(self, seed: int, what: str) -> None:
