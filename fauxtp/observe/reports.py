@@ -125,8 +125,8 @@ def add_process(
 ) -> MutableMapping[str, Any]:
     """Let structlog know which process has logged an event: a processor.
 
-    Within a process, `event` gets `fauxtp_pid`, `fauxtp_name` and `fauxtp_class`. Return it; `logger`
-    and `name` are what structlog gives each processor. It raises nothing.
+    Within a process, `event` gets `fauxtp_pid`, `fauxtp_name` and `fauxtp_class`. Return it;
+    `logger` and `name` are what structlog gives each processor. It raises nothing.
 
     >>> add_process(None, "info", {"event": "nobody's"})
     {'event': "nobody's"}
