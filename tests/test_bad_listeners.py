@@ -32,6 +32,7 @@ from fauxtp import (
 )
 from fauxtp._base.stack import TO_WAKE, has_room
 from fauxtp._base.tell_all import tell_all
+from fauxtp._core.death import bury
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
 from fauxtp.registry import PID, Ref, default
@@ -249,7 +250,7 @@ async def test_a_process_is_dead_whatever_an_observer_of_its_messages_raises() -
     process.watch(Ref(), lambda gone, _: told.append(gone))
     send_nowait(process.pid, "unread")
     with dead_letters.observed_by(interrupted), pytest.raises(KeyboardInterrupt):
-        process.bury(ExitReason("gone"))
+        bury(process, ExitReason("gone"))
     assert told == [process.pid]
     assert not is_alive("dying")
     with pytest.raises(NoProcess):

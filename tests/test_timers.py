@@ -48,6 +48,7 @@ from fauxtp import (
     wait_exit,
 )
 from fauxtp._core.bounded_queue import BoundedQueue
+from fauxtp._core.death import bury
 from fauxtp._core.queue import Queue
 from fauxtp._loops import trio_alarms
 from fauxtp._loops.trio_alarms import Alarms
@@ -293,7 +294,7 @@ async def test_who_ends_as_a_timer_is_made_ends_it(monkeypatch: pytest.MonkeyPat
         watch = process.watch
 
         def late(*arguments: Any) -> bool:
-            process.bury(process.exit_request)  # type: ignore[arg-type]
+            bury(process, process.exit_request)  # type: ignore[arg-type]
             return watch(*arguments)
 
         exit(server)
@@ -759,7 +760,7 @@ async def test_who_ends_at_any_line_ends_them_too() -> None:
         for number in itertools.count(1):
             server = await Puppet.start(task_group=group)
             process = process_of(server)
-            line = AtLine(number, partial(process.bury, ExitReason("buried")))
+            line = AtLine(number, partial(bury, process, ExitReason("buried")))
             timer = line.play(partial(send_after, LATER, server, "never"))
             if line.left > 0:
                 break

@@ -18,9 +18,10 @@ from fauxtp._base.errors import Travels
 from fauxtp._base.exit_reason import CANCELLED, LOOP_ENDED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._core.calls import Call
+from fauxtp._core.death import bury, ended
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
-from fauxtp._core.process import Process, ended, find_process
+from fauxtp._core.process import Process, find_process
 from fauxtp._core.reports import crashed, failed_as_it_ended
 from fauxtp._core.running_process import current, current_process, enter
 from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
@@ -114,15 +115,14 @@ def _home_for(actor: Startable, task_group: AnyTaskGroup, on_exit: OnExit | None
 def _abandon(process: Process) -> None:
     """End a process whose starter does not wait for it any more."""
     if process.task is None:  # its task has not begun, and may never do so
-        process.bury(CANCELLED)
+        bury(process, CANCELLED)
     else:
         process.request_exit(CANCELLED)
 
 
 async def _live(process: Process, on_exit: OnExit | None, name: str | None, begins: bool) -> None:
-    # What an idle process awaits is its `_fauxtp_work`, and that is all there is in between:
-    # each further coroutine would take as much memory as its mailbox and its PID. So would each
-    # object that is kept here, in part.
+    # Between here and what an idle process awaits there is only its `_fauxtp_work`: each further
+    # coroutine would take as much memory as its mailbox and its PID, as would an object kept here.
     actor, scope = process.actor, process.scope
     if process.phase is DEAD or scope is None:
         return
@@ -192,10 +192,10 @@ def _end(
         ):
             return _end_in_steps(process, failure, closing, on_exit)
     except BaseException:  # there is no memory for it
-        process.bury(CANCELLED)
+        bury(process, CANCELLED)
         raise
     process.phase = STOPPING
-    process.bury(process.exit_request or CANCELLED)
+    bury(process, process.exit_request or CANCELLED)
     scope.detach()
     process.let_go()
     return None
@@ -227,7 +227,7 @@ async def _end_in_steps(
             await _own_turn()
     finally:  # also if the event loop itself cancels `terminate`, which no shield prevents
         failure = None
-        process.bury(reason or CANCELLED)
+        bury(process, reason or CANCELLED)
     try:
         if on_exit is not None:
             outer = await _tell(process, on_exit, reason or CANCELLED) or outer

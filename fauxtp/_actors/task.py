@@ -12,8 +12,8 @@ from fauxtp._base.arguments import expect_callable
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._base.record import fill, record
 from fauxtp._base.texts import shown
+from fauxtp._core.death import ended
 from fauxtp._core.phase import Notice
-from fauxtp._core.process import ended
 from fauxtp._loops.current import give_way
 from fauxtp._messaging.addresses import find_pid
 from fauxtp._messaging.exits import wait_exit

@@ -206,7 +206,10 @@ cdef class Call:
             return False
         wake = self.wake
         if wake is not None:
-            wake()
+            try:
+                wake()
+            except (MemoryError, SystemError):  # as in the twin
+                wake()
         return True
 
     cpdef bint has_answered(self, object value, object error=None):

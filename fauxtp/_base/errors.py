@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import sys
+from typing import Any, Final, Self
 
-__all__ = ["FauxtpError", "NoProcess", "Travels"]
+__all__ = ["OUT_OF_MEMORY", "FauxtpError", "NoProcess", "Travels"]
+
+OUT_OF_MEMORY: Final = (
+    (MemoryError,)
+    if sys.version_info >= (3, 12)
+    else (MemoryError, SystemError)  # the latter where there is none for the frame of a function
+)
 
 
 class Travels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._base.logs import report
 from fauxtp._base.stack import TO_WAKE, has_room
 
@@ -17,9 +18,10 @@ V = TypeVar("V")
 def tell_all(listeners: Iterable[Callable[..., object]], *facts: object) -> None:
     """Call each of `listeners` with `facts`, whatever the others raise.
 
-    An error of a listener is its own, and logged. What is more than an error, as a
-    `KeyboardInterrupt`, goes to the caller, when all have been told; so does the
-    `RecursionError` of a caller that is at the end of the stack, and the first is raised.
+    An error of a listener is its own, and logged; one that had no memory is told once more. What
+    is more than an error, as a `KeyboardInterrupt`, goes to the caller, when all have been told;
+    so does the `RecursionError` of a caller that is at the end of the stack, and the first is
+    raised.
 
     >>> tell_all([print, print], "hello")
     hello
@@ -28,7 +30,10 @@ def tell_all(listeners: Iterable[Callable[..., object]], *facts: object) -> None
     fatal: BaseException | None = None
     for listener in listeners:
         try:
-            listener(*facts)
+            try:
+                listener(*facts)
+            except OUT_OF_MEMORY:
+                listener(*facts)
         except BaseException as error:
             own = isinstance(error, Exception)
             if own and (has_room(TO_WAKE) or not isinstance(error, RecursionError)):

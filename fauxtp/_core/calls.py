@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import unexpected
+from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import TO_ANSWER, insist_on_room
 from fauxtp._core.dead_letters import dead_letters
@@ -108,7 +109,10 @@ class Call:
         if not self.has_answered(value, error):
             return False
         if self.wake is not None:
-            self.wake()
+            try:
+                self.wake()
+            except OUT_OF_MEMORY:
+                self.wake()
         return True
 
     def has_answered(self, value: Any, error: BaseException | None = None) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fauxtp._base.exit_reason import LOOP_ENDED
 from fauxtp._base.tell_all import tell_all
+from fauxtp._core.death import bury
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process, everybody, find_process
 from fauxtp._core.reports import lost
@@ -48,7 +49,7 @@ def _lose(process: Process) -> None:
         lost(process)
     finally:
         process.mailbox.forget_receivers()
-        process.bury(LOOP_ENDED)
+        bury(process, LOOP_ENDED)
 
 
 def _lose_all_in(home: Home) -> None:

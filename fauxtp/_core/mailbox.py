@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from fauxtp._base.arguments import unexpected
+from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.queue import Queue, no_process
 from fauxtp._core.receiving import Pattern, receive
@@ -15,7 +16,7 @@ from fauxtp._loops.current import seconds
 from fauxtp.errors import MailboxFull
 from fauxtp.registry import PID
 
-__all__ = ["Mailbox", "find_queue", "new_queue"]
+__all__ = ["Mailbox", "find_queue", "new_queue", "put_news"]
 
 _queues: WeakValueDictionary[PID, Queue] = WeakValueDictionary()
 """Those of mailboxes that stand alone."""
@@ -47,6 +48,17 @@ def new_queue(pid: PID, max_size: int) -> Queue:
     if max_size < 0:
         raise ValueError(f"expected max_size to be at least 0, got {max_size}")
     return BoundedQueue(pid, max_size) if max_size else Queue(pid)
+
+
+def put_news(queue: Queue, news: object) -> None:
+    """Put in what is told once, whether or not there is room, and for lack of memory once more."""
+    try:
+        queue.deliver(news)
+    except OUT_OF_MEMORY:
+        if queue.place_of(news, len(queue.kept) + len(queue.inbox)) < 0:
+            queue.deliver(news)
+        else:
+            queue.arrived()  # it lies there, and perhaps nobody was woken
 
 
 class Mailbox:

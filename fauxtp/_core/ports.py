@@ -161,7 +161,7 @@ class Succeeds(Protocol):
     def bury(
         self, process: Any, reason: ExitReason, why: Callable[[Any], BaseException], /
     ) -> None:
-        """Do as `Process.bury`, so that what comes too late goes to the successor."""
+        """Bury it so that what comes too late goes to the successor."""
         ...
 
 

@@ -1,30 +1,24 @@
-"""The process: what the runtime knows of a living actor, and how it dies.
+"""The process: what the runtime knows of a living actor.
 
-Processes are found by their PID in one table. Death is one step, `Process.bury`, in an order
-that others rely on: the mailbox is closed and the names are released first; then callers
-fail, then monitors and links are told. Whoever hears of a death can take the name at once.
+Processes are found by their PID in one table.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextvars import Context
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-
-from anyio import get_cancelled_exc_class
 
 from fauxtp._base.exit_reason import AT_REST, CANCELLED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._base.tell_all import drain, tell_all
 from fauxtp._core.calls import Call, OwedCalls
-from fauxtp._core.mailbox import new_queue
+from fauxtp._core.mailbox import new_queue, put_news
 from fauxtp._core.phase import DEAD, STARTING, Exit, Phase
 from fauxtp._core.queue import Queue
-from fauxtp.errors import ProcessExited
 from fauxtp.registry import PID, Ref, withdraw
 
 if TYPE_CHECKING:
@@ -35,9 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Process",
-    "ended",
     "everybody",
     "find_process",
+    "forget",
 ]
 
 _processes: dict[PID, Process] = {}
@@ -170,9 +164,9 @@ class Process:
     def started(self, phase: Phase) -> None:
         """Note that `init` is over."""
         self.phase = phase
-        starters, self.starters = self.starters, None
-        if starters:
-            _wake_all(starters)
+        if self.starters:
+            _wake_all(self.starters)
+        self.starters = None  # not before: there may be no memory to wake them
 
     # Watching
 
@@ -221,7 +215,7 @@ class Process:
     def linked_exit(self, pid: PID | None, reason: ExitReason) -> None:
         """Hear that a linked process has ended."""
         if self.traps_exits:
-            self.mailbox.deliver(Exit(pid, reason))
+            put_news(self.mailbox, Exit(pid, reason))
         elif reason.abnormal:
             self.request_exit(reason)
 
@@ -286,81 +280,9 @@ class Process:
 
     # Dying
 
-    def bury(
-        self, reason: ExitReason, because: Callable[[Call], BaseException] | None = None
-    ) -> None:
-        """Die: one step, in the order that this module's docstring tells; but once.
-
-        Its mailbox is closed `because` of that, where what comes too late goes to a successor.
-        """
-        if self.phase is DEAD:
-            return
-        self.reason, pid = reason, self.pid
-
-        def why(call: Call, taken_up: bool = False) -> ProcessExited:
-            error = ProcessExited(pid, reason, taken_up=taken_up or call.taken)
-            error.__cause__ = reason.exception
-            return error
-
-        if self.source is not None and because is None:
-            self.source.bury(self, reason, why)
-            return
-        told = withdraw(pid, reason)  # before anybody hears of it, as `shut` fails the callers
-        try:
-            self.mailbox.shut(because or why)
-        finally:  # whatever somebody raises who hears of it
-            if self.phase is STARTING:
-                self.started(DEAD)
-            self.phase = DEAD
-            _processes.pop(pid, None)
-            chief = None if self.supervisor is None else _processes.get(self.supervisor)
-            if chief is not None:
-                chief.children.pop(pid, None)
-            if self.monitors:
-                for ref, watched_pid in drain(self.monitors):
-                    watched = _processes.get(watched_pid)
-                    if watched is not None:
-                        watched.watchers.pop(ref, None)
-            if told or self.calls or self.handling is not None or self.watchers or self.links:
-                tell_all(self._tellings(why, reason, told))
-
-    def _tellings(
-        self, why: Callable[..., ProcessExited], reason: ExitReason, told: Iterable[Any]
-    ) -> Iterator[Callable[[], object]]:
-        """Yield what tells one after the other: callers first, then monitors, links, groups."""
-        pid = self.pid
-        for call in self._unanswered():
-            yield partial(call.fail, why(call, True))
-        for _, tell in drain(self.watchers):
-            yield partial(tell, pid, reason)
-        for _, other in drain(self.links):
-            other.links.pop(pid, None)
-            yield partial(other.linked_exit, pid, reason)
-        yield from told
-
     def let_go(self) -> None:
         """Forget what refers back to this, which then is freed at once and not by a collection."""
         self.actor = self.scope = self.state = None  # type: ignore[assignment]
-
-    def _unanswered(self) -> list[Call]:
-        calls = [] if self.calls is None else list(self.calls)
-        if isinstance(self.handling, Call):
-            calls.append(self.handling)
-        self.handling = self.calls = None
-        return calls
-
-
-def ended(pid: PID, reason: ExitReason) -> BaseException:
-    """Return what to raise at those who wanted something of a process that has ended.
-
-    A cancellation of it must not be taken for one of theirs.
-    """
-    error = reason.exception
-    if error is not None and not isinstance(error, get_cancelled_exc_class()):
-        return error
-    exited = ProcessExited(pid, reason)
-    exited.__cause__ = error
-    return exited
 
 
 def _wake_all(starters: dict[Callable[[], object], None]) -> None:
@@ -369,6 +291,14 @@ def _wake_all(starters: dict[Callable[[], object], None]) -> None:
 
 find_process: Callable[[PID], Process | None] = _processes.get
 """Return the living process of a PID, or None."""
+
+
+def forget(process: Process) -> None:
+    """Let nobody find a process any more, as it is dead."""
+    _processes.pop(process.pid, None)
+    chief = None if process.supervisor is None else _processes.get(process.supervisor)
+    if chief is not None:
+        chief.children.pop(process.pid, None)
 
 
 def everybody() -> list[Process]:

@@ -7,10 +7,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._base.tell_all import tell_all
 from fauxtp._core.calls import Call, OwedCalls
 from fauxtp._core.crowd import Crowd
@@ -331,12 +332,11 @@ class Queue:
 
     def shut(self, because: Callable[[Call], BaseException]) -> None:
         """Close the queue; each call that lies in it fails with what `because` returns."""
-        if self.closed_because is not None:
-            return
-        self.closed_because = because
+        if self.closed_because is None:
+            self.closed_because = because
         try:
-            if self.inbox or self.kept or self.owed:
-                self.clear_away(because)
+            if self.inbox or self.kept or self.owed:  # the second time, what was left
+                self.clear_away(self.closed_because)
         finally:
             if self.waiting:
                 self.wake_receivers()
@@ -348,28 +348,24 @@ class Queue:
             succession.hand_on_all(self)
         tell_all(self._burials(because))
 
-    def take_out(self, is_wanted: Callable[[Any], bool]) -> list[Any]:
-        """Take out, in order, what is wanted of the messages of a closed queue."""
-        if self.kept and not self.receivers:
-            self.put_back()
-        wanted: list[Any] = []
-        with suppress(IndexError):  # another thread was quicker
-            for _ in range(len(self.inbox)):
-                message = self.inbox.popleft()
-                (wanted if is_wanted(message) else self.inbox).append(message)
-        return wanted
-
     def _burials(self, because: Callable[[Call], BaseException]) -> Iterator[Callable[[], object]]:
+        lose_next = partial(self._lose_next, because)
         if self.kept and not self.receivers:
             self.put_back()
         while self.inbox:
-            try:
-                message = self.inbox.popleft()
-            except IndexError:
-                continue  # another thread was quicker
-            yield partial(self.lose, message, because)
+            yield lose_next
         for call in self.owed or ():
             yield partial(call.fail, because(call))
+
+    def _lose_next(self, because: Callable[[Call], BaseException]) -> None:
+        try:
+            message = self.inbox.popleft()
+        except IndexError:
+            return  # another thread was quicker
+        try:
+            self.lose(message, because)
+        except OUT_OF_MEMORY:
+            self.lose(message, because)
 
     def lose(self, message: Any, because: Callable[[Call], BaseException]) -> None:
         succession = _succession(because)

@@ -13,11 +13,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, Self, final
 
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._core.calls import Call
 from fauxtp._core.dead_letters import dead_letters
+from fauxtp._core.death import bury
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.phase import STARTING, Notice
 from fauxtp._core.ports import Succeeds
@@ -27,7 +29,7 @@ from fauxtp._core.wait_for_room import put_later
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID, default, register, whereis
 
-__all__ = ["Address", "Source", "Succession", "bury", "in_line"]
+__all__ = ["Address", "Source", "Succession", "bury_in_line", "in_line"]
 
 _line = threading.RLock()  # as a finaliser may send while this thread has it
 
@@ -159,9 +161,21 @@ def _has_name(process: Process, name: str) -> bool:
     finally:
         if not done:
             process.source = None
-            process.mailbox.take_out(_everything)
-            process.bury(CANCELLED)
+            _taken_out(process.mailbox, _everything)
+            bury(process, CANCELLED)
     return done
+
+
+def _taken_out(queue: Queue, is_wanted: Callable[[Any], bool]) -> list[Any]:
+    """Take out, in order, what is wanted of the messages of a mailbox that nobody reads."""
+    if queue.kept and not queue.receivers:
+        queue.put_back()
+    wanted: list[Any] = []
+    with suppress(IndexError):  # another thread was quicker
+        for _ in range(len(queue.inbox)):
+            message = queue.inbox.popleft()
+            (wanted if is_wanted(message) else queue.inbox).append(message)
+    return wanted
 
 
 def _everything(message: object) -> bool:
@@ -187,7 +201,7 @@ def _lose(address: Address, message: Any, error: Exception) -> None:
         dead_letters.add(address.name, message, "noproc")
 
 
-def bury(
+def bury_in_line(
     process: Process,
     reason: ExitReason,
     why: Callable[[Call], BaseException],
@@ -199,7 +213,7 @@ def bury(
         if names:  # else nobody finds it by one
             has_lived = process.phase is not STARTING
             why = Succession(address_of(names[0]), why, reason, has_lived)
-        process.bury(reason, why)
+        bury(process, reason, why)
 
 
 @final
@@ -243,6 +257,6 @@ class Succession:
     def hand_on_all(self, queue: Queue) -> None:
         """Give the successor what it takes of what lies in a closed mailbox."""
         with in_line():
-            messages = queue.take_out(self.takes)
+            messages = _taken_out(queue, self.takes)
             if messages:
                 self._heir.take_over(messages)

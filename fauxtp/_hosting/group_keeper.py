@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from anyio import CancelScope
 
 from fauxtp._base.exit_reason import CANCELLED
+from fauxtp._core.death import bury
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_plain import PlainScope
@@ -142,7 +143,7 @@ class GroupKeeper:
     def _gone(self, task: asyncio.Future[None]) -> None:
         process = self._tasks.pop(task)
         if process.phase is not DEAD:
-            process.bury(CANCELLED)  # the event loop itself has cancelled it before it began
+            bury(process, CANCELLED)  # the event loop itself has cancelled it before it began
         failure = None if task.cancelled() else task.exception()
         if failure is not None:
             self._failures.append(failure)

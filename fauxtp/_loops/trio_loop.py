@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import current_task, in_trio_task
 
+from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._base.tell_all import tell_all
 from fauxtp._loops.ends import on_end
@@ -165,7 +166,11 @@ class _TrioWaiter:
         self._ended = True
         task, self._task = self._task, None  # in one line: who comes in between finds nobody
         if task is not None:
-            trio.lowlevel.reschedule(task)
+            try:
+                trio.lowlevel.reschedule(task)
+            except OUT_OF_MEMORY:
+                self._task = task  # for who tries again
+                raise
         self.woken = True
 
     def time(self) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Final, final
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.mailbox import find_queue
+from fauxtp._core.mailbox import find_queue, put_news
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
@@ -230,7 +230,7 @@ class _Monitor:
     def _tell(self, message: Joined | Left) -> None:
         process = self._process
         if process is not None:
-            process.mailbox.deliver(message)
+            put_news(process.mailbox, message)
 
     def end(self) -> None:
         self._process = None

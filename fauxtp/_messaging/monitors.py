@@ -9,6 +9,7 @@ from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.record import fill, record
 from fauxtp._core.ended_loops import meet
+from fauxtp._core.mailbox import put_news
 from fauxtp._core.phase import Notice
 from fauxtp._core.process import find_process
 from fauxtp._core.running_process import caller_of
@@ -79,8 +80,9 @@ def monitor(pid: PID | str) -> Ref:
     watched = meet(found)
 
     def tell(gone: PID, reason: ExitReason) -> None:
+        down = Down(ref, gone, reason, name)  # first, as there may be no memory for it
         if me.monitors.pop(ref, None) is not None:
-            me.mailbox.deliver(Down(ref, gone, reason, name))
+            put_news(me.mailbox, down)
 
     if watched is not None:
         me.add_monitor(ref, watched.pid)

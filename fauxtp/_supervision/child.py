@@ -9,6 +9,7 @@ from anyio import CancelScope, current_time, sleep
 
 from fauxtp._actors.actor import Actor
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.death import bury
 from fauxtp._core.process import Process
 from fauxtp._supervision.changes import Line
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec
@@ -51,7 +52,7 @@ class Expected:
         process = self.process
         ends_by = process.reason or process.exit_request
         if ends_by is not None:
-            process.bury(ends_by)
+            bury(process, ends_by)
             raise ProcessExited(process.pid, ends_by)
         actor = self._make()
         process.waiting_for = None  # for that

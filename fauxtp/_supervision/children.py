@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 from fauxtp._actors.actor import Actor
 from fauxtp._actors.lifecycle import OnExit, launch
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.mailbox import put_news
 from fauxtp._core.process import Process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision import reports
@@ -134,7 +135,7 @@ class Children:
         child.started_at = current_time()
 
         def tell(pid: PID, reason: ExitReason) -> None:
-            mailbox.deliver(ChildDown(spec.id, watch, reason))
+            put_news(mailbox, ChildDown(spec.id, watch, reason))
 
         if process.watch(watch, tell):
             reports.started_child(chief, spec, process)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 from fauxtp._actors.actor import Actor
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import DECLINED, GAVE_WAY, Call
+from fauxtp._core.death import bury
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import Process
 from fauxtp._messaging.addresses import find_pid, mailbox_of
@@ -47,7 +48,7 @@ def begin(expected: Expected, on_the_spot: bool) -> None:
     try:
         _Order(expected).give(on_the_spot)
     except BaseException as error:
-        expected.process.bury(ExitReason.error(error))
+        bury(expected.process, ExitReason.error(error))
         raise
 
 
@@ -104,6 +105,6 @@ class _Order:
             if not isinstance(error, (NoProcess, ProcessExited)):  # its supervisor has ended
                 reports.not_started(process, self._expected.name, error)
             if process.actor is None:
-                process.bury(ExitReason.error(error))
+                bury(process, ExitReason.error(error))
 
     wake_at_once = wake  # as it gives no turn

@@ -10,7 +10,7 @@ from fauxtp._actors.actor import Actor
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call
 from fauxtp._core.process import Process
-from fauxtp._core.succession import Address, bury
+from fauxtp._core.succession import Address, bury_in_line
 from fauxtp._supervision.child import Expected
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.expecting import begin, expected_under
@@ -53,4 +53,4 @@ class Supervised:
     def bury(
         self, process: Process, reason: ExitReason, why: Callable[[Call], BaseException], /
     ) -> None:
-        bury(process, reason, why, self.address)
+        bury_in_line(process, reason, why, self.address)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from fauxtp._base import switches
 from fauxtp._base.exit_reason import CANCELLED
 from fauxtp._core import receiving, wait_for_room
+from fauxtp._core.death import bury
 from fauxtp._core.ended_loops import living
 from fauxtp._hosting import handover as handoff
 from fauxtp._loops.asyncio_loop import home_of
@@ -123,7 +124,7 @@ class Simulations:
         loop.close()
         for process in living():
             if process.pid not in self._running:
-                process.bury(CANCELLED)
+                bury(process, CANCELLED)
         free_names(but_for=self._running)
         leave_groups(but_for=self._running)
 

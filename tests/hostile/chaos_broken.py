@@ -22,8 +22,10 @@ from unittest.mock import patch
 from twins_of import form_of
 
 from fauxtp import Cast, Down, registry
+from fauxtp._actors import lifecycle
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core import process
+from fauxtp._core.death import bury
 from fauxtp._core.queue import Queue
 from fauxtp._messaging import sending as messaging
 from fauxtp._supervision.child import ChildDown
@@ -105,13 +107,13 @@ def fails_unheard() -> Patch:
 
 def holds_the_dead() -> Patch:
     """A process that somebody keeps."""
-    bury, kept = process.Process.bury, []
+    kept = []
 
-    def broken(self: process.Process, reason: ExitReason) -> None:
-        kept.append(self)
-        bury(self, reason)
+    def broken(dead: process.Process, reason: ExitReason) -> None:
+        kept.append(dead)
+        bury(dead, reason)
 
-    return patch.object(process.Process, "bury", broken)
+    return patch.object(lifecycle, "bury", broken)
 
 
 PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {

@@ -40,6 +40,7 @@ TESTS = {
     "_core/contents.py": "reports states_from_outside",
     "_core/crash_report.py": "reports",
     "_core/dead_letters.py": "dead_letters bad_listeners fork",
+    "_core/death.py": "exits ending ended_loops bad_listeners",
     "_core/ended_loops.py": "ended_loops losing_loops",
     "_core/given_up.py": "given_up taken_up",
     "_core/request.py": "types",

@@ -43,6 +43,19 @@ def test_when_memory_runs_out_a_server_lives_or_is_dead(compiled: Any) -> None:
     effort.report(f"no memory, the runtime: {done.stdout.strip()}")
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this interpreter crashes by itself then")
+def test_when_memory_runs_out_everybody_hears_of_a_death(backend: str, form: str) -> None:
+    testcapi = pytest.importorskip("_testcapi", reason="this interpreter comes without it")
+    if not hasattr(testcapi, "set_nomemory"):
+        pytest.skip("this interpreter cannot run out of memory on demand")
+    switch = "always" if form == "compiled" else "never"
+    done = programs.run("nomemory_death", backend, FAUXTP_EXTENSIONS=switch)
+    assert (done.returncode, done.hung) == (0, False), done.stderr
+    assert int(done.stdout.split()[0]) > 50, "allocations did fail"
+    effort.report(f"no memory, {backend}, {form}: {done.stdout.strip()}")
+
+
 def test_a_turn_for_which_there_is_no_memory_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_memory(*_: object) -> None:
         raise MemoryError

@@ -1,0 +1,150 @@
+"""Death: one step, in an order that others rely on.
+
+The mailbox is closed and the names are released first; then callers fail, then monitors and links
+are told, then those who follow a group. Whoever hears of a death can take the name at once.
+
+Nobody is left out for lack of memory: what fails for that is done once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sized
+from functools import partial
+from typing import TYPE_CHECKING
+
+from anyio import get_cancelled_exc_class
+
+from fauxtp._base.errors import OUT_OF_MEMORY
+from fauxtp._base.tell_all import drain, tell_all
+from fauxtp._core.calls import Call
+from fauxtp._core.phase import DEAD, STARTING
+from fauxtp._core.process import find_process, forget
+from fauxtp.errors import ProcessExited
+from fauxtp.registry import withdraw
+
+if TYPE_CHECKING:
+    from fauxtp._base.exit_reason import ExitReason
+    from fauxtp._core.process import Process
+    from fauxtp.registry import PID
+
+__all__ = ["bury", "ended"]
+
+Why = Callable[..., BaseException]
+Told = tuple[Callable[[], object], ...]
+
+
+def bury(
+    process: Process, reason: ExitReason, because: Callable[[Call], BaseException] | None = None
+) -> None:
+    """Let a process die, but once.
+
+    Its mailbox is closed `because` of that, where what comes too late goes to a successor.
+    """
+    if process.phase is DEAD:
+        return
+    process.reason = reason
+    why: Why | None = None
+    told: Told | None = None
+    has_failed = False
+    while True:
+        try:
+            why = why or partial(_exited, process.pid, reason)
+            if process.source is not None and because is None:
+                process.source.bury(process, reason, why)
+                return
+            if told is None:  # before anybody hears of it: callers do as the mailbox is closed
+                told = withdraw(process.pid, reason)
+            try:
+                process.mailbox.shut(because or why)
+            finally:  # whatever somebody raises who hears of it
+                _let_die(process, reason, why, told)
+            return
+        except OUT_OF_MEMORY:
+            if has_failed:
+                raise
+            has_failed = True
+
+
+def _let_die(process: Process, reason: ExitReason, why: Why, told: Told) -> None:
+    """Note that a process is dead, and tell whom that concerns; the second time, who is left."""
+    if process.phase is STARTING:
+        process.started(DEAD)
+    process.phase = DEAD
+    forget(process)
+    if process.monitors:
+        _end_monitors(process)
+    if process.calls or process.handling is not None:
+        tell_all(_failures(process, why))
+        process.handling = process.calls = None
+    if process.watchers:
+        tell_all(_while(process.watchers, partial(_tell_one, process, reason)))
+    if process.links:
+        tell_all(_while(process.links, partial(_end_link, process, reason)))
+    if told:
+        tell_all(told)
+
+
+def _exited(pid: PID, reason: ExitReason, call: Call, taken_up: bool = False) -> ProcessExited:
+    error = ProcessExited(pid, reason, taken_up=taken_up or call.taken)
+    error.__cause__ = reason.exception
+    return error
+
+
+def _end_monitors(process: Process) -> None:
+    for ref, pid in drain(process.monitors):
+        watched = find_process(pid)
+        if watched is not None:
+            watched.watchers.pop(ref, None)
+
+
+def _failures(process: Process, why: Why) -> Iterator[Callable[[], object]]:
+    """Yield what fails the calls that it has taken up, and not answered."""
+    for call in process.calls or ():
+        yield partial(_fail, call, why)
+    if isinstance(process.handling, Call):
+        yield partial(_fail, process.handling, why)
+
+
+def _fail(call: Call, why: Why) -> None:
+    call.fail(why(call, True))
+
+
+def _while(some: Sized, tell_one: Callable[[], object]) -> Iterator[Callable[[], object]]:
+    while some:
+        yield tell_one
+
+
+def _tell_one(process: Process, reason: ExitReason) -> None:
+    try:
+        _, tell = process.watchers.popitem()
+    except KeyError:
+        return  # somebody has just stopped watching
+    try:
+        tell(process.pid, reason)
+    except OUT_OF_MEMORY:
+        tell(process.pid, reason)
+
+
+def _end_link(process: Process, reason: ExitReason) -> None:
+    try:
+        _, other = process.links.popitem()
+    except KeyError:
+        return  # somebody has just ended it
+    other.links.pop(process.pid, None)
+    try:
+        other.linked_exit(process.pid, reason)
+    except OUT_OF_MEMORY:
+        other.linked_exit(process.pid, reason)
+
+
+def ended(pid: PID, reason: ExitReason) -> BaseException:
+    """Return what to raise at those who wanted something of a process that has ended.
+
+    A cancellation of it must not be taken for one of theirs.
+    """
+    error = reason.exception
+    if error is not None and not isinstance(error, get_cancelled_exc_class()):
+        return error
+    exited = ProcessExited(pid, reason)
+    exited.__cause__ = error
+    return exited
