@@ -25,7 +25,7 @@ from fauxtp._loops.current import give_way
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Startable
+    from fauxtp._core.protocols import Startable
     from fauxtp._loops.task_groups import AnyTaskGroup
 
 __all__ = ["Actor", "ActorHandle", "children_of", "expect_actor_class", "start_link", "started"]
@@ -231,7 +231,7 @@ class Actor(ABC):
             raise
         return await start_link(actor, children, on_exit=on_exit, register_as=register_as)
 
-    # What the runtime asks: see `fauxtp._core.ports.Behaviour`
+    # What the runtime asks: see `fauxtp._core.protocols.Behaviour`
 
     _fauxtp_serves: bool = False  # whether `serve` does all the work
     _fauxtp_behaviour: Any = None  # of some classes, a method: makes one beside the actor

@@ -152,7 +152,7 @@ class GenServer(Actor, Generic[R, S]):
         handle = await start_task(task, children, notify=process.mailbox.deliver)
         return handle.pid
 
-    # What others ask of any actor: see `fauxtp._core.ports.Behaviour`
+    # What others ask of any actor: see `fauxtp._core.protocols.Behaviour`
 
     async def run(self, state: S, /) -> S:
         """Handle one message."""

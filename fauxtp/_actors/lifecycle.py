@@ -31,7 +31,7 @@ from fauxtp.errors import MaxRestartsExceeded, NameTaken
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Startable
+    from fauxtp._core.protocols import Startable
     from fauxtp._loops.protocols import Home
     from fauxtp._loops.task_groups import AnyTaskGroup
 

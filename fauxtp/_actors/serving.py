@@ -20,7 +20,7 @@ from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Handlers, ProcessScope
+    from fauxtp._core.protocols import Handlers, ProcessScope
     from fauxtp._loops.protocols import Waiter
 
 __all__ = ["Continue", "Stop", "serve"]

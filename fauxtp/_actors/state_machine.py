@@ -18,7 +18,7 @@ __all__ = ["StateMachine"]
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    from fauxtp._core.ports import Behaviour
+    from fauxtp._core.protocols import Behaviour
 
     S = TypeVar("S", default=Any)
     D = TypeVar("D", default=Any)

@@ -26,8 +26,8 @@ from fauxtp._base.described import described
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import NO_REPLY, Call, Cast, reply
 from fauxtp._core.dead_letters import dead_letters
-from fauxtp._core.ports import Startable
 from fauxtp._core.process import Process
+from fauxtp._core.protocols import Startable
 
 __all__ = ["Machine"]
 
@@ -43,7 +43,7 @@ class Owner(Startable, Protocol):
 
 @final
 class Machine:
-    """The `fauxtp._core.ports.Behaviour` of a state machine: `owner` is what its class has made.
+    """The `Behaviour` (`fauxtp._core.protocols`) of a state machine: its class has made `owner`.
 
     The process's state is the pair of the machine's state and its data.
     """

@@ -24,7 +24,7 @@ from fauxtp.registry import PID, Ref, withdraw
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from fauxtp._core.ports import Behaviour, ProcessScope, Startable, Succeeds
+    from fauxtp._core.protocols import Behaviour, ProcessScope, Startable, Succeeds
     from fauxtp._loops.protocols import Home
 
 __all__ = [

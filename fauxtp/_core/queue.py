@@ -21,7 +21,7 @@ from fauxtp.errors import MailboxClosed, NoProcess
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Succession
+    from fauxtp._core.protocols import Succession
     from fauxtp._loops.protocols import Waiter
 
 __all__ = ["NOTHING", "Queue", "no_process"]

@@ -22,8 +22,8 @@ from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.death import bury
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.phase import STARTING, Notice
-from fauxtp._core.ports import Succeeds
 from fauxtp._core.process import Process, find_process
+from fauxtp._core.protocols import Succeeds
 from fauxtp._core.queue import Queue
 from fauxtp._core.wait_for_room import put_later
 from fauxtp.errors import NoProcess

@@ -21,7 +21,7 @@ __all__ = ["PlainScope"]
 
 
 class PlainScope(TrioScope):
-    """The `fauxtp._core.ports.ProcessScope` of a process that nobody steps, on asyncio."""
+    """The `fauxtp._core.protocols.ProcessScope` of a process that nobody steps, on asyncio."""
 
     __slots__ = ("_leave_keeper",)
 

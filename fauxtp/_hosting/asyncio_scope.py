@@ -29,7 +29,7 @@ __all__ = ["AsyncioScope", "Handle"]
 
 
 class AsyncioScope:
-    """The `fauxtp._core.ports.ProcessScope` of a process on asyncio."""
+    """The `fauxtp._core.protocols.ProcessScope` of a process on asyncio."""
 
     __slots__ = ("_cancel_scope", "_children", "_leave_keeper", "_process")
 

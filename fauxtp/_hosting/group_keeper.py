@@ -30,7 +30,7 @@ from fauxtp._loops.current import turn
 from fauxtp._loops.task_groups import AnyTaskGroup, refuse_foreign
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Life
+    from fauxtp._core.protocols import Life
 
 __all__ = ["keeper_of"]
 

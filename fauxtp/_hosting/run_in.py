@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fauxtp._core.process import Process
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Life, ProcessScope
+    from fauxtp._core.protocols import Life, ProcessScope
     from fauxtp._loops.task_groups import AnyTaskGroup, Nursery
 
 __all__ = ["run_in"]

@@ -17,7 +17,7 @@ __all__ = ["TrioScope"]
 
 
 class TrioScope:
-    """The `fauxtp._core.ports.ProcessScope` of a process on trio."""
+    """The `fauxtp._core.protocols.ProcessScope` of a process on trio."""
 
     __slots__ = ("_group", "_process", "_used")
 

@@ -183,7 +183,7 @@ async def call(
     fauxtp.NoProcess: no living process behind 'nobody'
     """
     if wait is not None:
-        from fauxtp._messaging.patience import again  # noqa: PLC0415  (few need it)
+        from fauxtp._messaging.safe_retry import again  # noqa: PLC0415  (few need it)
 
         return await again(partial(call, to, request, timeout), to, wait)
     try:
@@ -310,7 +310,7 @@ def call_blocking(
     if current_home() is not None:
         raise RuntimeError("call_blocking would block the event loop; await call instead")
     if wait is not None:
-        from fauxtp._messaging.patience import again_blocking  # noqa: PLC0415
+        from fauxtp._messaging.safe_retry import again_blocking  # noqa: PLC0415
 
         return again_blocking(partial(_call_blocking, to, request, timeout), to, wait)
     return _call_blocking(to, request, timeout)

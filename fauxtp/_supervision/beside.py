@@ -12,8 +12,8 @@ from fauxtp._actors.actor import children_of, started
 from fauxtp._actors.serving import serve
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import NO_REPLY, Call
-from fauxtp._core.ports import Handlers, Startable
 from fauxtp._core.process import Process
+from fauxtp._core.protocols import Handlers, Startable
 from fauxtp._supervision.changes import Changes, InLine
 from fauxtp._supervision.child import Failed, Question
 from fauxtp._supervision.children import Shelter
@@ -35,7 +35,7 @@ C = TypeVar("C", bound=Chief)
 
 
 class Beside(ABC, Generic[C]):
-    """The `fauxtp._core.ports.Behaviour` of a supervisor: `chief` is what its class has made.
+    """The `fauxtp._core.protocols.Behaviour` of a supervisor: `chief` is what its class has made.
 
     Children are started in a shelter, and changed beside the supervisor's own work.
     """

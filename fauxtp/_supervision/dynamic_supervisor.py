@@ -8,7 +8,7 @@ from fauxtp._supervision.any_supervisor import AnySupervisor
 from fauxtp._supervision.dynamic_supervision import DynamicSupervision
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Behaviour
+    from fauxtp._core.protocols import Behaviour
 
 __all__ = ["DynamicSupervisor"]
 

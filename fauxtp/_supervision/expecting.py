@@ -19,7 +19,7 @@ from fauxtp.errors import NoProcess, ProcessExited
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Succeeds
+    from fauxtp._core.protocols import Succeeds
 
 __all__ = ["begin", "expected_under"]
 

@@ -15,7 +15,7 @@ from fauxtp._supervision.supervision import Supervision
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
-    from fauxtp._core.ports import Behaviour
+    from fauxtp._core.protocols import Behaviour
 
 __all__ = [
     "Supervisor",

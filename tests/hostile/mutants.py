@@ -68,7 +68,7 @@ TESTS = {
     "_messaging/call_circles.py": "calls circles_of_room",
     "_messaging/outcome.py": "calls messaging safe_retry taken_up given_up circles_of_room",
     "_messaging/pending_call.py": "pending_calls states_from_outside",
-    "_messaging/patience.py": "safe_retry",
+    "_messaging/safe_retry.py": "safe_retry",
     "_messaging/sending.py": "messaging calls safe_retry taken_up given_up "
     "bounded_mailboxes deadlines circles_of_room",
     "_messaging/timers.py": "timers",
