@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PATIENCE, with_plugins
+from consoles import agrees, can_be_played, commands_of, console, looks_like
 from pages import ROOT, Program, pages, programs, write
 from site_links import dead_links
 
@@ -18,15 +19,8 @@ SOURCES = re.compile(r"https://github\.com/fizzAI/fauxtp/(blob|tree)/main/(.*)")
 PROGRAMS = programs()
 RUN = [pytest.param(program, id=program.name) for program in PROGRAMS if program.is_run]
 EXCERPTS = [pytest.param(program, id=program.name) for program in PROGRAMS if program.is_excerpt]
+SESSIONS = [page for page, text in pages().items() if "```console\n" in text]
 HAS_DOCS = (ROOT / "docs").is_dir()
-
-
-def looks_like(shown: str) -> str:
-    """Return a pattern of what was printed: `…` is what differs each time, or whole lines."""
-    return "".join(
-        r"(?:[^\n]*\n)*?" if line.strip() == "…" else re.escape(line).replace("…", r"[^\n]*?")
-        for line in shown.splitlines(keepends=True)
-    )
 
 
 @pytest.mark.parametrize("program", RUN)
@@ -60,6 +54,22 @@ def test_a_program_runs_and_prints_what_stands_below_it(program: Program, tmp_pa
         assert re.fullmatch(looks_like(program.output), done.stdout), done.stdout
     else:
         assert done.stdout == program.output
+
+
+@pytest.mark.skipif(not can_be_played, reason="there is no bash")
+@pytest.mark.parametrize("page", SESSIONS)
+def test_a_console_shows_what_commands_print(page: str, tmp_path: Path) -> None:
+    write(tmp_path, [one for one in PROGRAMS if one.page == page])
+    with console(tmp_path) as terminal:
+        for command in commands_of(pages()[page]):
+            printed = terminal.type(command)
+            assert agrees(command.output, printed), f"$ {command.line}\n{printed}"
+
+
+def test_what_a_console_would_not_show_is_found(tmp_path: Path) -> None:
+    assert agrees("PID 12  0.5 s\n…\nend …\n", "PID 345 1.25 s\none\ntwo\nend 7 of it\n")
+    assert not agrees("PID 12\n", "PID twelve\n")
+    assert not agrees("one\n", "one\ntwo\n")
 
 
 @pytest.mark.parametrize("program", EXCERPTS)
