@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from fauxtp._actors.genserver import GenServer
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import label
 from fauxtp._core.calls import NO_REPLY, Call
+from fauxtp._core.phase import DEAD
 from fauxtp._supervision.child_spec import ChildInfo
 
 __all__ = ["AnySupervisor"]
@@ -40,5 +42,14 @@ class AnySupervisor(GenServer[Any, Any]):
         what = f"expected a question for a supervisor, got {label(request)}"
         from_.fail(ValueError(what))
         return NO_REPLY, state
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows: a picture of those below it; None is the usual text."""
+        process = self._fauxtp_process
+        if process is None or process.phase is DEAD:
+            return None
+        # It stands above this, as whoever looks in does; so it is found only when it is wanted.
+        picture: str = import_module("fauxtp.observe.notebook").picture_of(process)
+        return picture
 
     _fauxtp_keeps = ("run", "idle_timeout")

@@ -12,9 +12,9 @@ from typing import Any, Final, Self, final
 
 from fauxtp.errors import FauxtpError
 from fauxtp.observe.answers import PROTOCOL
-from fauxtp.observe.places import reachable
+from fauxtp.observe.places import Place, reachable
 
-__all__ = ["Unreachable", "Viewer", "programs", "viewer_of"]
+__all__ = ["Unreachable", "Viewer", "place_of", "programs", "viewer_at", "viewer_of"]
 
 PATIENCE: Final = 10.0  # seconds that an agent may say nothing
 LONGEST: Final = 64 * 1024 * 1024  # bytes of a piece of an answer
@@ -131,16 +131,26 @@ def viewer_of(pid: int | None) -> Viewer:
 
     Raises `Unreachable` if there is none, or, without a PID, more than one.
     """
+    return viewer_at(place_of(pid))
+
+
+def place_of(pid: int | None) -> Place:
+    """Return where that program has its socket; raise as `viewer_of` does."""
     one = _only_one() if pid is None else pid
     known = [place for place in reachable() if place.pid == one]
-    for place in sorted(known, key=lambda place: not place.is_here):
-        try:
-            return Viewer(place.path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            pass  # it has ended
-        except OSError as error:
-            raise Unreachable(f"program {one} cannot be looked into: {error}") from None
-    raise Unreachable(f"{_NOBODY} (PID {one})")
+    if not known:
+        raise Unreachable(f"{_NOBODY} (PID {one})")
+    return min(known, key=lambda place: not place.is_here)
+
+
+def viewer_at(place: Place) -> Viewer:
+    """Return a viewer of the program that has its socket there; raise as `viewer_of` does."""
+    try:
+        return Viewer(place.path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise Unreachable(f"{_NOBODY} (PID {place.pid})") from None  # it has ended
+    except OSError as error:
+        raise Unreachable(f"program {place.pid} cannot be looked into: {error}") from None
 
 
 def _only_one() -> int:

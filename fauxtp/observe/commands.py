@@ -6,11 +6,12 @@ import shutil
 import sys
 import time
 from argparse import Namespace
+from functools import partial
 from typing import Any
 
 from fauxtp.observe.action_commands import add_action_commands
 from fauxtp.observe.answers import ORDERS
-from fauxtp.observe.client import Unreachable, Viewer, programs, viewer_of
+from fauxtp.observe.client import Unreachable, Viewer, place_of, programs, viewer_at, viewer_of
 from fauxtp.observe.command import add, say, say_json, which
 from fauxtp.observe.shown import FORMS, called, details, in_seconds, plain, stack, table
 
@@ -23,7 +24,7 @@ def add_commands(commands: Any) -> None:
     """Add the commands to those that a parser knows."""
     add(commands, "ps", _ps, "list the programs that can be looked into", has_pid=False)
     shows = add(commands, "tree", _tree, "show all processes, each below its supervisor")
-    shows.add_argument("--as", dest="form", choices=(*FORMS, "json"), default="text")
+    shows.add_argument("--as", dest="form", choices=(*FORMS, "svg", "json"), default="text")
     orders = add(commands, "top", _top, "show the processes with most to do, every second")
     orders.add_argument("--by", choices=tuple(ORDERS), default="mailbox")
     orders.add_argument("--most", type=int, help="how many (as many as fit)")
@@ -31,6 +32,8 @@ def add_commands(commands: Any) -> None:
     add(commands, "stacks", _stacks, "show where each process waits that handles something")
     tells = add(commands, "info", _info, "show all that there is to tell of one process")
     tells.add_argument("process", help="its name, or the number of its PID")
+    serves = add(commands, "web", _web, "show a page of it in a browser", has_json=False)
+    serves.add_argument("--port", type=int, default=0, help="on 127.0.0.1 (any that is free)")
     add(commands, "dump", _dump, "write all there is as JSON, for a ticket", has_json=False)
     add_action_commands(commands)
 
@@ -59,6 +62,10 @@ def _tree(given: Namespace) -> None:
         rows = viewer.processes()
     if given.json or given.form == "json":
         say_json(rows)
+    elif given.form == "svg":
+        from fauxtp.observe.picture import as_svg  # noqa: PLC0415  # who lists needs no pictures
+
+        say(as_svg(rows))
     else:
         say(FORMS[given.form](rows))
 
@@ -119,6 +126,22 @@ def _info(given: Namespace) -> None:
         say_json(row)
     else:
         say(*details(row))
+
+
+def _web(given: Namespace) -> None:
+    from fauxtp.observe.web import PageServer  # noqa: PLC0415  # it takes as long as all the rest
+
+    place = place_of(given.pid)
+    try:
+        server = PageServer(partial(viewer_at, place), given.port)
+    except (OSError, OverflowError) as error:
+        raise Unreachable(f"no page can be served at port {given.port}: {error}") from None
+    with server:
+        say(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say()
 
 
 def _dump(given: Namespace) -> None:

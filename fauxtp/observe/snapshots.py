@@ -1,0 +1,108 @@
+"""Snapshots: what a program did, second by second, as a page in a browser shows it.
+
+They are taken by who looks in, and kept there: at most one in a second, whoever asks, and none
+while nobody does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from heapq import nlargest
+from typing import Any, Final, final
+
+from fauxtp.observe.client import Viewer
+from fauxtp.observe.layout import Node, drawn
+
+__all__ = ["KEPT", "ORDERS", "Snapshots"]
+
+KEPT: Final = 300  # seconds that charts show
+MOST: Final = 100  # rows of the table
+SECONDS: Final = 1.0  # from one to the next
+
+Row = dict[str, Any]
+
+ORDERS: Final[dict[str, Callable[[Row], float]]] = {
+    "mailbox": lambda row: row["mailbox"],
+    "handler": lambda row: row["handling_for"],
+    "children": lambda row: row["children"],
+    "watchers": lambda row: row["watchers"],
+}
+"""What the rows of the table can be ordered by, the greatest first."""
+
+
+@final
+class Snapshots:
+    """The last snapshot that a `viewer` has taken, and figures of those before."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._lock = threading.Lock()  # the viewer asks one thing after the other
+        self._taken_at = float("-inf")
+        self._program: dict[str, Any] = {}
+        self._rows: list[Row] = []
+        self._past: deque[dict[str, float]] = deque(maxlen=KEPT)
+
+    def _take(self) -> tuple[dict[str, Any], list[Row], list[dict[str, float]]]:
+        with self._lock:
+            if time.monotonic() - self._taken_at >= SECONDS:
+                self._program = self._viewer.program()
+                self._rows = self._viewer.processes()
+                self._taken_at = time.monotonic()
+                self._past.append(_figures(self._rows))
+            return self._program, self._rows, list(self._past)
+
+    def frame(self, by: str, find: str, opened: Collection[int | None]) -> dict[str, Any]:
+        """Return what a page shows: the program, charts, a table by an order, and the tree.
+
+        With a text to `find`, the table has those whose names, class or PID it is part of.
+
+        Raises `ValueError` if there is no such order, and `Unreachable` if the program has gone.
+        """
+        if by not in ORDERS:
+            raise ValueError(f"expected by to be one of {', '.join(ORDERS)}, got {by[:40]!r}")
+        program, rows, past = self._take()
+        found = [row for row in rows if _has(row, find.casefold())] if find else rows
+        drawing = drawn(rows, opened)
+        nodes = [_told(node) for node in drawing.nodes]
+        return {
+            "program": program,
+            "past": past,
+            "table": nlargest(MOST, found, key=ORDERS[by]),
+            "found": len(found),
+            "tree": {
+                "nodes": nodes,
+                "edges": drawing.edges,
+                "depth": drawing.depth,
+                "lines": drawing.lines,
+            },
+        }
+
+    def close(self) -> None:
+        """Ask nothing any more."""
+        self._viewer.close()
+
+    def rows(self) -> list[Row]:
+        """Return what the last snapshot tells of each process."""
+        return self._take()[1]
+
+
+def _told(node: Node) -> dict[str, Any]:
+    return {name: getattr(node, name) for name in Node.__slots__ if name != "below"}
+
+
+def _has(row: Row, text: str) -> bool:
+    words = (row["class"], f"<PID {row['pid']}>", str(row["handling"]), *row["names"])
+    return any(text in word.casefold() for word in words)
+
+
+def _figures(rows: list[Row]) -> dict[str, float]:
+    return {
+        "processes": len(rows),
+        "messages waiting": sum(row["mailbox"] for row in rows),
+        "longest mailbox": max((row["mailbox"] for row in rows), default=0),
+        "in a handler": sum(row["handling"] is not None for row in rows),
+        "longest in a handler, s": max((row["handling_for"] for row in rows), default=0.0),
+    }

@@ -1,0 +1,270 @@
+"""The page in a browser: served to one user, by who looks in, and never by the program itself.
+
+Pages of others must not get at it: it is on the loopback address only, knows one name of itself,
+and wants the token that was printed, or the cookie that it gives for that.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from http.cookies import CookieError, SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, final
+from urllib.parse import parse_qs, urlsplit
+
+from fauxtp.observe.client import Unreachable, Viewer
+from fauxtp.observe.picture import as_svg
+from fauxtp.observe.snapshots import SECONDS, Snapshots
+
+__all__ = ["PageServer"]
+
+ADDRESS: Final = "127.0.0.1"
+COOKIE: Final = "fauxtp"
+BITS: Final = 192  # of the token
+LONGEST: Final = 64 * 1024  # bytes of what is posted
+STREAMS: Final = 8  # pages at once
+PATIENCE: Final = 60.0  # seconds that a browser may say nothing
+
+JSON: Final = "application/json"
+
+
+@cache
+def _page() -> tuple[bytes, str]:
+    """Return the page, and what a browser may do with it: run its own script, and no other."""
+    text = Path(__file__).with_name("page.html").read_text("utf-8")
+    hashes = {}
+    for tag in ("script", "style"):
+        found = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        assert found is not None
+        digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
+        hashes[tag] = f"'sha256-{digest}'"
+    policy = (
+        f"default-src 'none'; script-src {hashes['script']}; style-src {hashes['style']};"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return text.encode(), policy
+
+
+class _Refused(Exception):
+    """What is asked for is not given; the status and the text say why."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@final
+class PageServer(ThreadingHTTPServer):
+    """Serves the page about one program; `look` returns a new viewer of it."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, look: Callable[[], Viewer], port: int = 0) -> None:
+        self.look: Callable[[], Viewer] = look
+        self.snapshots: Snapshots = Snapshots(look())
+        self.token: str = secrets.token_urlsafe(BITS // 8)
+        self.streams = threading.BoundedSemaphore(STREAMS)
+        super().__init__((ADDRESS, port), _Request)
+        self.host: str = f"{ADDRESS}:{self.server_address[1]}"
+
+    def server_bind(self) -> None:
+        # Without a look at who else is called so: that may ask the network.
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def server_close(self) -> None:
+        super().server_close()
+        self.snapshots.close()
+
+    @property
+    def url(self) -> str:
+        """The address with the token, which lets a browser in once."""
+        return f"http://{self.host}/?token={self.token}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a browser has gone."""
+
+
+@final
+class _Request(BaseHTTPRequestHandler):
+    server: PageServer  # pyright: ignore[reportIncompatibleVariableOverride]
+    server_version, sys_version = "fauxtp", ""
+    timeout = PATIENCE
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Log nothing: an address may have a token in it."""
+
+    def do_GET(self) -> None:
+        self._answered(_ASKED)
+
+    def do_POST(self) -> None:
+        self._answered(_POSTED)
+
+    def _answered(self, paths: Mapping[str, Callable[[_Request, dict[str, str]], None]]) -> None:
+        try:
+            url = urlsplit(self.path)
+            given = {name: values[-1] for name, values in parse_qs(url.query).items()}
+            self._insist_on_host()
+            if url.path == "/" and "token" in given:
+                self._let_in(given["token"])
+                return
+            self._insist_on_cookie()
+            answer = paths.get(url.path)
+            if answer is None:
+                raise _Refused(404, "there is nothing here")
+            answer(self, given)
+        except _Refused as refused:
+            self._send(refused.status, "text/plain; charset=utf-8", str(refused).encode())
+        except (ValueError, TypeError) as error:
+            self._send_json({"error": str(error)}, 400)
+        except Unreachable as error:
+            self._send_json({"error": str(error)}, 502)
+
+    # Who may
+
+    def _insist_on_host(self) -> None:
+        """Refuse who has found this server by another name, or comes from a page of others."""
+        host, origin = self.headers.get_all("Host", []), self.headers.get("Origin")
+        if host != [self.server.host]:
+            raise _Refused(421, f"expected the host {self.server.host}")
+        if origin not in {None, f"http://{self.server.host}"}:
+            raise _Refused(403, "another origin")
+        if self.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+            raise _Refused(403, "another site")
+
+    def _let_in(self, token: str) -> None:
+        if not self._is_token(token):
+            raise _Refused(403, "expected the token that was printed")
+        cookie = f"{COOKIE}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
+        self._send(303, "text/plain", b"", {"Location": "/", "Set-Cookie": cookie})
+
+    def _insist_on_cookie(self) -> None:
+        try:
+            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
+        except CookieError:
+            cookie = None
+        if cookie is None or not self._is_token(cookie.value):
+            raise _Refused(403, "open the address with the token that was printed")
+
+    def _is_token(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(), self.server.token.encode())
+
+    # What is answered
+
+    def _send(
+        self, status: int, kind: str, body: bytes, more: dict[str, str] | None = None
+    ) -> None:
+        self._begin(status, kind, {"Content-Length": str(len(body)), **(more or {})})
+        self.wfile.write(body)
+
+    def _send_json(self, answer: Any, status: int = 200) -> None:
+        self._send(status, JSON, json.dumps(answer).encode())
+
+    def _begin(self, status: int, kind: str, more: dict[str, str]) -> None:
+        self.send_response(status)
+        headers = {
+            "Content-Type": kind,
+            "Content-Security-Policy": _page()[1],
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Cache-Control": "no-store",
+            **more,
+        }
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def page(self, _: dict[str, str]) -> None:
+        self._send(200, "text/html; charset=utf-8", _page()[0])
+
+    def events(self, given: dict[str, str]) -> None:
+        """Tell a frame each second, until the browser or the program has gone."""
+        frame = partial(
+            self.server.snapshots.frame,
+            given.get("by", "mailbox"),
+            given.get("find", "")[:200],
+            _opened(given.get("opened", "")),
+        )
+        first = frame()
+        if not self.server.streams.acquire(blocking=False):
+            raise _Refused(503, "enough pages are open")
+        try:
+            self._begin(200, "text/event-stream", {})
+            self._tell("frame", first)
+            while True:
+                time.sleep(SECONDS)
+                self._tell("frame", frame())
+        except Unreachable as error:
+            self._tell("gone", {"error": str(error)})
+        except OSError:
+            pass  # the browser has gone
+        finally:
+            self.server.streams.release()
+
+    def _tell(self, kind: str, value: Any) -> None:
+        self.wfile.write(f"event: {kind}\ndata: {json.dumps(value)}\n\n".encode())
+
+    def process(self, given: dict[str, str]) -> None:
+        with self.server.look() as viewer:
+            self._send_json(viewer.answer("process", which=_number(given)))
+
+    def state(self, given: dict[str, str]) -> None:
+        with self.server.look() as viewer:
+            self._send_json(viewer.answer("state", which=_number(given)))
+
+    def picture(self, _: dict[str, str]) -> None:
+        picture = as_svg(self.server.snapshots.rows()).encode()
+        saved = {"Content-Disposition": 'attachment; filename="processes.svg"'}
+        self._send(200, "image/svg+xml", picture, saved)
+
+    def act(self, _: dict[str, str]) -> None:
+        """Do what the program allows; only a script of this page can send what this wants."""
+        wanted = {"Content-Type": JSON, "X-Fauxtp": "1", "Origin": f"http://{self.server.host}"}
+        for name, value in wanted.items():
+            if self.headers.get(name) != value:
+                raise _Refused(403, f"expected {name} to be {value}")
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > LONGEST:
+            raise _Refused(413, f"expected at most {LONGEST} bytes")
+        given = json.loads(self.rfile.read(int(length)))
+        if not isinstance(given, dict) or given.get("action") not in _ACTIONS:
+            raise ValueError(f"expected an action: one of {', '.join(_ACTIONS)}")
+        with self.server.look() as viewer:
+            self._send_json(viewer.answer(given["action"], which=given.get("which")))
+
+
+_ACTIONS: Final = ("exit", "kill", "restart", "suspend", "resume")
+_ASKED: Final = {
+    "/": _Request.page,
+    "/events": _Request.events,
+    "/process": _Request.process,
+    "/state": _Request.state,
+    "/processes.svg": _Request.picture,
+}
+_POSTED: Final = {"/act": _Request.act}
+
+
+def _opened(text: str) -> set[int | None]:
+    """Return whose children are not to be folded; None are those that are below nobody."""
+    words = text.split(",")
+    opened: set[int | None] = {int(word) for word in words if word.isdecimal() and len(word) < 20}
+    return opened | ({None} if "root" in words else set())
+
+
+def _number(given: dict[str, str]) -> int:
+    which = given.get("which", "")
+    if not which.isdecimal() or len(which) > 20:
+        raise ValueError("expected which to be the number of a PID")
+    return int(which)

@@ -1,0 +1,365 @@
+"""The server of the page: whom it answers, and what."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import pytest
+from agents import program, until
+from conftest import PATIENCE
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fauxtp import ChildSpec, GenServer, Supervisor, in_thread, whereis
+from fauxtp import __main__ as commands
+from fauxtp.observe import actions, serve, web
+from fauxtp.observe.client import viewer_of
+from fauxtp.observe.web import PageServer
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
+    pytest.mark.usefixtures("place"),
+]
+
+
+class Store(GenServer[Any, Any]):
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        await anyio.sleep_forever()
+
+
+class Application(Supervisor):
+    def child_specs(self) -> list[ChildSpec]:
+        return [ChildSpec("store", Store, register_as="store", shutdown=0.01)]
+
+
+@contextmanager
+def served(*rights: str) -> Iterator[PageServer]:
+    with (
+        in_thread(Application, register_as="app"),
+        serve(allow={"look", *rights}),
+        PageServer(lambda: viewer_of(os.getpid())) as server,
+    ):
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def asked(
+    server: PageServer,
+    path: str,
+    method: str = "GET",
+    body: bytes | None = None,
+    cookie: str | None = "the right one",
+    **headers: str,
+) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Return what the server answers; a header of None is not sent."""
+    host, port = server.host.split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    given = {"Host": server.host, **{name.replace("_", "-"): it for name, it in headers.items()}}
+    if cookie is not None:
+        given["Cookie"] = f"fauxtp={server.token if cookie == 'the right one' else cookie}"
+    if body is not None:
+        given.setdefault("Content-Length", str(len(body)))
+    for name, value in given.items():
+        for one in value.split("|"):
+            connection.putheader(name, one)
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    told = answer.status, answer.headers, answer.read()
+    connection.close()
+    return told
+
+
+def number() -> int:
+    pid = whereis("store")
+    assert pid is not None
+    return actions.number_of(pid)
+
+
+PATHS = ("/", "/events", "/process?which=1", "/state?which=1", "/processes.svg")
+STRANGE: list[tuple[dict[str, str | None], int]] = [
+    ({"Host": "localhost:{port}"}, 421),  # it knows one name of itself: so no name can be rebound
+    ({"Host": "attacker.example"}, 421),
+    ({"Host": "attacker.example:{port}"}, 421),
+    ({"Host": "127.0.0.1"}, 421),
+    ({"Host": "127.0.0.1:{port}.attacker.example"}, 421),
+    ({"Host": "127.0.0.1:{port}|attacker.example"}, 421),
+    ({"Host": ""}, 421),
+    ({"Origin": "http://attacker.example"}, 403),
+    ({"Origin": "http://localhost:{port}"}, 403),
+    ({"Origin": "null"}, 403),
+    ({"Sec_Fetch_Site": "cross-site"}, 403),
+    ({"Sec_Fetch_Site": "same-site"}, 403),
+    ({"cookie": None}, 403),
+    ({"cookie": ""}, 403),
+    ({"cookie": "a guess"}, 403),
+    ({"cookie": "\xe9"}, 403),
+    ({"cookie": '"', "Cookie": "fauxtp"}, 403),
+]
+
+
+def test_nobody_else_is_answered() -> None:
+    with served("state", "exit") as server:
+        port = server.host.split(":")[1]
+        for path in (*PATHS, f"/?token={server.token}"):
+            for headers, status in STRANGE:
+                if "token" in path and "cookie" in headers:
+                    continue  # who has that needs none
+                given: Any = {
+                    name: value and value.replace("{port}", port)
+                    for name, value in headers.items()
+                }
+                told = asked(server, path, **given)
+                assert told[0] == status, (path, headers)
+                assert server.token.encode() not in told[2]
+                assert "Set-Cookie" not in told[1]
+
+
+def test_the_token_that_was_printed_lets_a_browser_in_once_and_for_all() -> None:
+    with served() as server:
+        path = server.url.removeprefix(f"http://{server.host}")
+        assert len(server.token) == 32
+        status, headers, _ = asked(server, path, cookie=None)
+        assert (status, headers["Location"]) == (303, "/")
+        assert headers["Set-Cookie"] == (
+            f"fauxtp={server.token}; HttpOnly; SameSite=Strict; Path=/"
+        )
+        status, headers, body = asked(server, "/")
+        assert status == 200
+        assert b"<title>fauxtp</title>" in body
+        assert server.token.encode() not in body
+        for wrong in ("", "x" * 32, server.token[:-1], "%E9"):
+            status, headers, _ = asked(server, f"/?token={wrong}", cookie=None)
+            assert (status, headers.get("Set-Cookie")) == (403, None)
+    with served() as other:
+        assert other.token != server.token
+
+
+def test_a_browser_is_told_to_run_nothing_but_the_script_of_the_page() -> None:
+    with served() as server:
+        for path in ("/", "/nothing", "/process?which=0"):
+            _, headers, _ = asked(server, path)
+            policy = headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none'; script-src 'sha256-")
+            assert "unsafe" not in policy
+            assert "frame-ancestors 'none'" in policy
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Referrer-Policy"] == "no-referrer"
+            assert headers["Cache-Control"] == "no-store"
+    page = web._page()[0].decode()
+    assert len(re.findall("<script", page)) == len(re.findall("<style", page)) == 1
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|\son\w+=|://(?!www\.w3\.org/2000/svg)",
+        page,
+    )
+
+
+def test_it_listens_where_only_this_machine_is() -> None:
+    with served() as server:
+        assert server.socket.getsockname()[0] == "127.0.0.1"
+
+
+GOOD = {"Content_Type": "application/json", "X_Fauxtp": "1"}
+
+
+def test_only_a_script_of_the_page_can_do_something() -> None:
+    with served("exit") as server:
+        before = whereis("store")
+        body = json.dumps({"action": "exit", "which": number()}).encode()
+        own = {**GOOD, "Origin": f"http://{server.host}"}
+        for name, value in {
+            **dict.fromkeys(own, ""),
+            "Content_Type": "text/plain",
+            "Origin": "http://attacker.example",
+            "X_Fauxtp": "2",
+        }.items():
+            wrong: Any = {**own, name: value}
+            assert asked(server, "/act", "POST", body, **wrong)[0] == 403, name
+            missing: Any = {each: it for each, it in own.items() if each != name}
+            assert asked(server, "/act", "POST", body, **missing)[0] == 403, name
+        given: Any = own
+        assert asked(server, "/act", "POST", body, None, **given)[0] == 403
+        assert asked(server, "/act")[0] == 404
+        assert asked(server, "/", "POST", body, **given)[0] == 404
+        assert asked(server, "/", "PUT", body, **given)[0] == 501
+        long: Any = {**own, "Content_Length": str(web.LONGEST + 1)}
+        assert asked(server, "/act", "POST", b"", **long)[0] == 413
+        none: Any = {**own, "Content_Length": "-1"}
+        assert asked(server, "/act", "POST", b"", **none)[0] == 413
+        for odd in (
+            b"",
+            b"[",
+            b"[]",
+            b"{}",
+            b'{"action": "eval"}',
+            b'{"action": []}',
+            b'{"action": {}}',
+        ):
+            assert asked(server, "/act", "POST", odd, **given)[0] == 400, odd
+        for which in (None, "store", -1, [number()], True):
+            odd = json.dumps({"action": "exit", "which": which}).encode()
+            assert asked(server, "/act", "POST", odd, **given)[0] == 400, odd
+        assert whereis("store") is before
+        status, _, told = asked(server, "/act", "POST", body, **given)
+        assert (status, json.loads(told)["done"].endswith("asked to end")) == (200, True)
+        until(lambda: whereis("store") not in {None, before})
+
+
+def test_what_the_program_does_not_allow_is_not_done() -> None:
+    with served() as server:
+        given: Any = {**GOOD, "Origin": f"http://{server.host}"}
+        body = json.dumps({"action": "exit", "which": number()}).encode()
+        status, _, told = asked(server, "/act", "POST", body, **given)
+        assert (status, "does not allow 'exit'" in json.loads(told)["error"]) == (400, True)
+        status, _, told = asked(server, f"/state?which={number()}")
+        assert (status, "does not allow 'state'" in json.loads(told)["error"]) == (400, True)
+
+
+def test_processes_states_and_pictures_are_told() -> None:
+    with served("state") as server:
+        told = json.loads(asked(server, f"/process?which={number()}")[2])
+        assert told["process"]["names"] == ["store"]
+        assert json.loads(asked(server, f"/state?which={number()}")[2])["state"] == "{}"
+        status, headers, body = asked(server, "/processes.svg")
+        assert (status, headers["Content-Type"]) == (200, "image/svg+xml")
+        assert headers["Content-Disposition"] == 'attachment; filename="processes.svg"'
+        assert b"Store 'store'" in body.replace(b"&#x27;", b"'")
+        for which in ("", "x", "-1", "9" * 30, "0"):
+            status, _, body = asked(server, f"/process?which={which}")
+            assert status == 400
+            assert json.loads(body)["error"]
+
+
+def test_frames_come_second_by_second_until_the_program_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web, "SECONDS", 0.001)
+    monkeypatch.setattr("fauxtp.observe.snapshots.SECONDS", 0.001)
+    with program() as pid:
+        server = PageServer(lambda: viewer_of(pid))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        host, port = server.host.split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+        connection.request("GET", "/events", headers={"Cookie": f"fauxtp={server.token}"})
+        events = connection.getresponse()
+        assert events.headers["Content-Type"] == "text/event-stream"
+        frames: list[Any] = []
+        while len(frames) < 3:
+            kind, data, end = (events.readline().decode() for _ in range(3))
+            assert (kind, end) == ("event: frame\n", "\n")
+            frames.append(json.loads(data.removeprefix("data: ")))
+        assert [len(frame["past"]) for frame in frames] == [1, 2, 3]
+        assert frames[0]["table"][0]["class"] == "Store"
+        assert frames[0]["program"]["pid"] == pid
+    try:
+        rest = events.read().decode()
+        assert rest.split("event: ")[-1].startswith('gone\ndata: {"error": "the program does not')
+        assert json.loads(asked(server, "/process?which=1")[2])["error"].startswith(
+            "no such program"
+        )
+        assert asked(server, "/process?which=1")[0] == 502
+    finally:
+        connection.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_there_are_only_so_many_pages_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "STREAMS", 1)
+    monkeypatch.setattr(web, "SECONDS", 0.001)
+    with served() as server:
+        host, port = server.host.split(":")
+        with socket.create_connection((host, int(port)), PATIENCE) as page:
+            head = f"Host: {server.host}\r\nCookie: fauxtp={server.token}\r\n\r\n"
+            page.sendall(f"GET /events HTTP/1.0\r\n{head}".encode())
+            assert page.recv(12) == b"HTTP/1.0 200"
+            assert asked(server, "/events")[0] == 503
+        until(lambda: server.streams._value == 1)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+@given(
+    sent=st.binary(max_size=300)
+    | st.builds(
+        lambda method, path, rest: f"{method} {path} HTTP/1.1\r\n{rest}\r\n\r\n".encode(
+            "utf-8", "replace"
+        ),
+        st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "get", ""]),
+        st.text(max_size=50),
+        st.text(max_size=100),
+    )
+)
+def test_whatever_comes_is_no_way_in(sent: bytes, hosting: PageServer) -> None:
+    host, port = hosting.host.split(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as peer:
+        peer.sendall(sent)
+        peer.shutdown(socket.SHUT_WR)
+        told = b""
+        while piece := peer.recv(65536):
+            told += piece
+    assert b" 200 " not in told.partition(b"\r\n")[0]
+    assert hosting.token.encode() not in told
+
+
+@pytest.fixture
+def hosting() -> Iterator[PageServer]:
+    with served() as server:
+        yield server
+
+
+# The command
+
+
+def test_the_command_prints_the_address_and_serves_until_it_is_interrupted() -> None:
+    with (
+        program(),
+        subprocess.Popen(
+            [sys.executable, "-m", "fauxtp", "web"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as command,
+    ):
+        assert command.stdout is not None
+        assert command.stderr is not None
+        url = command.stdout.readline().strip()
+        found = re.fullmatch(r"http://(127\.0\.0\.1):(\d+)(/\?token=[\w-]{32})", url)
+        assert found is not None
+        connection = http.client.HTTPConnection(found[1], int(found[2]), timeout=PATIENCE)
+        connection.request("GET", found[3])
+        assert connection.getresponse().status == 303
+        connection.close()
+        command.send_signal(2)
+        assert command.stderr.read() == ""
+    assert command.returncode == 0
+
+
+@pytest.mark.parametrize("port", ["1", "99999", "-5"])
+def test_a_port_that_cannot_be_had_is_said(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if port == "1" and os.geteuid() == 0:
+        with socket.create_server(("127.0.0.1", 0)) as taken, program():
+            port = str(taken.getsockname()[1])
+            with pytest.raises(SystemExit):
+                commands.main(("web", "--port", port))
+    else:
+        with program(), pytest.raises(SystemExit):
+            commands.main(("web", "--port", port))
+    assert f"no page can be served at port {port}" in capsys.readouterr().err
