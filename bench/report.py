@@ -58,9 +58,17 @@ def table(rows: Sequence[Row]) -> list[Cells]:
 
 
 def markdown(cells: Sequence[Cells]) -> str:
-    """Return a table as Markdown has it, all columns but the first to the right."""
-    header, *rest = ["| " + " | ".join(row) + " |" for row in cells]
+    """Return a table as Markdown has it, all columns but the first to the right.
+
+    A figure stands in one line with its unit, and a ratio in one.
+    """
+    held = [cells[0], *((row[0], *map(_held_together, row[1:])) for row in cells[1:])]
+    header, *rest = ["| " + " | ".join(row) + " |" for row in held]
     return "\n".join([header, "|---|" + "---:|" * (len(cells[0]) - 1), *rest])
+
+
+def _held_together(cell: str) -> str:
+    return cell.replace(" ", "\xa0").replace("\xa0(", " (")
 
 
 def machine() -> str:

@@ -43,6 +43,7 @@ autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 70
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False

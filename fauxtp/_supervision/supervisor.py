@@ -58,10 +58,10 @@ class Supervisor(AnySupervisor):
     """
 
     strategy: RestartStrategy = RestartStrategy.ONE_FOR_ONE
-    """Which children are started again with one that has ended."""
+    """Which children are started again with one that has ended: unless said, it alone."""
 
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
-    """Whether the end of `significant` children is that of the supervisor."""
+    """Whether the end of `significant` children is that of the supervisor: unless said, never."""
 
     def child_specs(self) -> list[ChildSpec]:
         """Return the specs of the children, in the order in which they start.
