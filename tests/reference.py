@@ -13,7 +13,7 @@ import fauxtp
 REFERENCE = ROOT / "docs" / "reference"
 MODULES = (
     *("fauxtp", "fauxtp.errors", "fauxtp.registry", "fauxtp.testing"),
-    *("fauxtp.observe", "fauxtp.observe.reports"),
+    *("fauxtp.observe", "fauxtp.observe.events", "fauxtp.observe.reports"),
 )
 DIRECTIVE = re.compile(
     r"^\.\. (?:currentmodule:: (?P<module>[\w.]+)"

@@ -23,8 +23,9 @@ OF_THE_RUNTIME = {
     "Agent": {"leave", "path"},
     "Call": {
         *("answer", "deferred", "fail", "give_up", "has_answered", "pass_by", "result"),
-        *("settled", "take", "taken", "wake"),
+        *("sent_at", "settled", "take", "taken", "wake"),
     },
+    "Cast": {"sent_at"},
     "ChildSpec": {"intensity", "must_restart", "stands_alone"},
     "GenServer": {"run"},
     "OnDemand": {"key", "source"},
@@ -54,6 +55,7 @@ def members_of(kind: type) -> set[str]:
         for name, value in vars(base).items()
         if not name.startswith("_")
         and not isinstance(value, MemberDescriptorType | GetSetDescriptorType | Enum)
+        and name not in getattr(kind, "_fields", ())  # of a NamedTuple
         and not (hasattr(kind, "__dataclass_fields__") and name in kind.__dataclass_fields__)
     }
 

@@ -22,6 +22,7 @@ __all__ = ["FORMS", "MODULES", "form_of", "names_of"]
 
 MODULES = (
     "_base.coroutines",
+    "_base.events",
     "_base.stack",
     "_core.calls",
     "_hosting.direct",

@@ -17,7 +17,7 @@ from fauxtp._base.texts import label
 from fauxtp._core.calls import NO_REPLY, Call, Cast, Raise, reply
 from fauxtp._core.control import Control
 from fauxtp._core.process import Process
-from fauxtp._core.queue import Queue
+from fauxtp._messaging.delivery import begin
 
 if TYPE_CHECKING:
     from fauxtp._core.protocols import Handlers, ProcessScope
@@ -96,13 +96,12 @@ _ODD: Final = frozenset({type(None), Stop, tuple})
 # In one piece, as each further coroutine would take as much memory as an idle server.
 async def serve(process: Process, once: bool = False) -> None:
     """Handle messages until the process, being idle, is to end; with `once`, only one."""
-    actor: Handlers = process.actor  # type: ignore[assignment]
     scope: ProcessScope = process.scope  # type: ignore[assignment]
     mailbox, left = process.mailbox, 1 if once else ROUNDS
     entered = type(process.state) is tuple and await _begin(process, scope)
     while left:
         if not (mailbox.inbox or mailbox.kept):
-            process.handling = message = result = None  # nor are they kept here
+            process.handling = message = result = handlers = None  # nor are they kept here
             waiter = process.home.new_waiter(process)
             must_wait = _falls_asleep(process, scope, waiter)
             try:
@@ -123,19 +122,19 @@ async def serve(process: Process, once: bool = False) -> None:
             scope.enter()
             entered = True
         message = mailbox.take() if mailbox.kept or mailbox.max_size else mailbox.inbox.popleft()
-        process.handling, process.handled_since = message, monotonic()
+        handlers = begin(process, message)
         try:
             if type(message) is not Call:
                 if type(message) is Cast:
-                    result = await actor.handle_cast(message.request, process.state)
+                    result = await handlers.handle_cast(message.request, process.state)
                 else:
-                    result = await _begun(actor, message, process.state)
+                    result = await _begun(handlers, message, process.state)
                 process.state = _after_odd(process, result) if type(result) in _ODD else result
             elif message.take():
-                result = await actor.handle_call(message.request, message, process.state)
+                result = await handlers.handle_call(message.request, message, process.state)
                 _answer(process, message, result)
             else:
-                process.handling = _passed_by(mailbox, message)
+                process.handling = _passed_by(process, message)
             left -= 1
             if process.handling is not message or not left or process.exit_request is not None:
                 left = await _pause(process, message, left, once)
@@ -177,17 +176,19 @@ def _put_off(process: Process, scope: ProcessScope, error: BaseException) -> Non
         del error  # a circle else: its traceback has this frame
 
 
-def _passed_by(mailbox: Queue, call: Call) -> Control | None:
+def _passed_by(process: Process, call: Call) -> Control | None:
     """Return what is asked of the runtime, if `call` was not taken up for that."""
-    mailbox.forget(call)
+    if process.handled is not None:
+        process.handled.add(-1)
+    process.mailbox.forget(call)
     return call.request if type(call.request) is Control else None
 
 
-def _begun(actor: Handlers, message: Any, state: Any) -> Awaitable[Any]:
+def _begun(handlers: Handlers, message: Any, state: Any) -> Awaitable[Any]:
     """Let the handler begin of what is neither a call nor a cast."""
     if type(message) is TaskEnd:
-        return actor.handle_task_end(message.pid, message.status, message.result, state)
-    return actor.handle_info(message, state)
+        return handlers.handle_task_end(message.pid, message.status, message.result, state)
+    return handlers.handle_info(message, state)
 
 
 async def _pause(process: Process, message: Any, left: int, once: bool) -> int:

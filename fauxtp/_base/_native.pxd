@@ -2,6 +2,7 @@
 # The C side of it, for the other compiled modules of fauxtp.
 
 from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport int64_t
 
 cdef extern from *:
     """
@@ -83,6 +84,24 @@ cdef extern from *:
     #endif
     }
 
+    /* A number that any thread may add to. */
+    #ifdef Py_GIL_DISABLED
+    #define fauxtp_add(place, number) ((void)_Py_atomic_add_int64((place), (number)))
+    #define fauxtp_value(place) _Py_atomic_load_int64_relaxed(place)
+    #else
+    #define fauxtp_add(place, number) ((void)(*(place) += (number)))
+    #define fauxtp_value(place) (*(place))
+    #endif
+
+    #ifdef Py_GIL_DISABLED
+    #define fauxtp_load(those) _Py_atomic_load_int_relaxed(those)
+    #define fauxtp_store(those, kinds) _Py_atomic_store_int_relaxed((those), (kinds))
+    #else
+    #define fauxtp_load(those) (*(those))
+    #define fauxtp_store(those, kinds) (*(those) = (kinds))
+    #endif
+    #define fauxtp_wants(those, kinds) ((fauxtp_load(those) & (kinds)) != 0)
+
     #define fauxtp_get(it, slot) fauxtp_read(it, &(slot))
     #define fauxtp_put(it, slot, value) fauxtp_write(it, &(slot), value)
     """
@@ -103,14 +122,40 @@ cdef extern from *:
 cdef Slot slot_of(type owner, str name) except *
 
 
+# What `fauxtp._base.events` names so.
+cdef enum:
+    CALLS = 1
+    SENT = 2
+    HANDLED = 4
+    LISTENING = 8  # to anything
+
+cdef int listened_to  # by any thread, while another may change it
+
+cdef extern from *:
+    bint wants "fauxtp_wants"(int *those, int kinds) noexcept
+
+
+cdef double now() except? -1
+
+
 cpdef bint has_room(int calls)
 cpdef bint is_free()
+
+
+cdef class Counter:
+    cdef int64_t number
+
+
+cdef extern from *:
+    void add "fauxtp_add"(int64_t *place, int64_t number) noexcept
+    int64_t value_of "fauxtp_value"(int64_t *place) noexcept
 
 
 cdef class Call:
     cdef public object request
     cdef public object target
     cdef public object caller
+    cdef public double sent_at
     cdef public bint deferred
     cdef object _wake
     cdef object _value

@@ -5,21 +5,42 @@
 The attributes in the `__slots__` of a class, for compiled code that is in a hurry: Python code
 finds them as it finds all attributes. How much of the stack is left, which
 `fauxtp._base.stack` finds in another way. Call and Cast: `fauxtp._core.calls` says the same in
-Python. Whether a coroutine function can suspend, as `fauxtp._base.coroutines` tells.
+Python. Whether a coroutine function can suspend, as `fauxtp._base.coroutines` tells. Which events
+somebody listens to, as in `fauxtp._base.events`.
 """
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
+from cpython.time cimport monotonic
 
 from inspect import CO_COROUTINE
 from opcode import opmap
 from types import FunctionType, MemberDescriptorType, MethodType
 from weakref import ref
 
+from fauxtp._base.exit_reason import AT_REST, ExitReason
+
 from fauxtp._base._build cimport fauxtp_build
 
-__all__ = ["Call", "Cast", "has_room", "insist_on_room", "is_free", "may_suspend"]
+__all__ = [
+    "Call",
+    "Cast",
+    "Counter",
+    "counted",
+    "counter_of",
+    "forget",
+    "has_room",
+    "insist_on_room",
+    "is_free",
+    "may_suspend",
+    "note",
+    "note_end",
+    "note_start",
+    "set_hook",
+    "tell",
+    "wanted",
+]
 
 cdef extern from *:
     """
@@ -39,6 +60,7 @@ cdef extern from "Python.h":
     object PyWeakref_NewRef(object it, PyObject *callback)  # or the one that there is
 
 cdef enum:
+    MOST = 4096  # keys of counters, as in `fauxtp._base.events`
     TO_ANSWER = 40  # calls, as in `fauxtp._base.stack`
 
 cdef enum:
@@ -79,6 +101,186 @@ def insist_on_room(int calls):
         raise RecursionError(f"expected room on the stack for {calls} calls")
 
 
+cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <time.h>
+    #endif
+
+    #define fauxtp_name_of(kind) PyType_GetName((PyTypeObject *)(kind))
+
+    /* What `time.monotonic` returns, to the last bit; negative where it has to be asked. */
+    static CYTHON_INLINE double fauxtp_now(void) {
+    #ifdef __linux__
+        struct timespec at;
+        if (clock_gettime(CLOCK_MONOTONIC, &at) == 0)
+            return (double)((long long)at.tv_sec * 1000000000 + at.tv_nsec) / 1e9;
+    #endif
+        return -1.0;
+    }
+    """
+    object fauxtp_name_of(object kind)  # to ask for `kind.__name__` takes ten times as long
+    int load "fauxtp_load"(int *those) noexcept
+    void store "fauxtp_store"(int *those, int kinds) noexcept
+    double fauxtp_now() noexcept
+
+
+cdef double now() except? -1:
+    """Return what `time.monotonic` does, which takes three times as long."""
+    cdef double at = fauxtp_now()
+    return monotonic() if at < 0 else at
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Counter:
+    """A number that any thread may add to, whatever comes in between.
+
+    >>> counter = Counter()
+    >>> counter.add(2)
+    >>> counter.value
+    2
+    """
+
+    def add(self, int64_t number):
+        add(&self.number, number)
+
+    @property
+    def value(self):
+        return value_of(&self.number)
+
+
+# How processes end: with the texts, in order
+cdef enum:
+    NORMAL
+    BY_ERROR
+    KILLED
+    SHUT_DOWN
+    WAYS
+
+cdef tuple _WAYS = ("normal", "error", "killed", "shutdown")
+
+
+@cython.final
+@cython.internal
+cdef class _Lives:
+    """What there was of the processes of one class: a key for each would take twice as long."""
+
+    cdef int64_t started, failed, handled
+    cdef int64_t ended[WAYS]
+
+
+cdef Slot _abnormal = slot_of(ExitReason, "abnormal")
+cdef Slot _exception = slot_of(ExitReason, "exception")
+cdef object at_rest = AT_REST
+
+cdef dict _counters = {}
+cdef dict _lives = {}  # by the name of the class
+cdef dict _hooks = {}  # the only one, by None: a dict can be read while another thread changes it
+
+
+cpdef Counter counter_of(tuple key):
+    """Return the counter of what has that kind and these labels."""
+    found = _counters.get(key)
+    if found is None:
+        if len(_counters) >= MOST:
+            key = (key[0], *["_OTHER"] * (len(key) - 1))
+        found = _counters.setdefault(key, Counter())
+    return <Counter>found
+
+
+cdef _Lives lives_of(object name):
+    found = _lives.get(name)
+    if found is None:
+        if len(_lives) >= MOST:
+            name = "_OTHER"
+        found = _lives.setdefault(name, _Lives())
+    return <_Lives>found
+
+
+cpdef note(tuple key, pid=None, details=None):
+    """Count something that has happened: its kind and its labels. Tell it, if somebody listens."""
+    add(&counter_of(key).number, 1)
+    if load(&listened_to):
+        tell(key, pid, details)
+
+
+def note_start(kind, pid, /):
+    """Note that the `init` of a process is over, whose class is `kind`."""
+    name = fauxtp_name_of(kind)
+    add(&lives_of(name).started, 1)
+    if load(&listened_to):
+        tell(("started", name), pid)
+
+
+def note_end(kind, pid, reason, handled, killed, asked, bint has_lived, /):
+    """Note that a process has ended, whose `init` was over before if it `has_lived`.
+
+    It has `handled` so many messages. `killed` is not None if it was killed, and `asked` is the
+    reason by which it was asked to end, if it was.
+    """
+    cdef int way
+    name = fauxtp_name_of(kind)
+    lives = lives_of(name)
+    if handled is not None:
+        add(&lives.handled, value_of(&(<Counter>handled).number))
+    if not has_lived:
+        add(&lives.failed, 1)
+    else:
+        if get(reason, _exception) is not None:
+            way = BY_ERROR
+        elif killed is not None:
+            way = KILLED
+        elif get(reason, _abnormal) or (reason is asked and reason is not at_rest):
+            way = SHUT_DOWN
+        else:
+            way = NORMAL  # who ends for it is idle, too
+        add(&lives.ended[way], 1)
+    if load(&listened_to):
+        key = ("ended", name, _WAYS[way]) if has_lived else ("init_failed", name)
+        tell(key, pid, {"reason": reason})
+
+
+cpdef tell(key, pid=None, details=None):
+    """Tell of what is not counted here, if somebody listens."""
+    hook = _hooks.get(None)
+    if hook is not None:
+        hook(key, pid, {} if details is None else details)
+
+
+def counted():
+    """Return how often each has happened."""
+    cdef _Lives lives
+    cdef int way
+    found = {}
+    for key, counter in _counters.copy().items():
+        found[key] = value_of(&(<Counter>counter).number)
+    for name, lives in _lives.copy().items():
+        found["started", name] = value_of(&lives.started)
+        found["init_failed", name] = value_of(&lives.failed)
+        found["handled", name] = value_of(&lives.handled)
+        for way in range(WAYS):
+            found["ended", name, _WAYS[way]] = value_of(&lives.ended[way])
+    return {key: number for key, number in found.items() if number}
+
+
+def forget():
+    """Count from nothing."""
+    _counters.clear()
+    _lives.clear()
+
+
+def set_hook(hook, int kinds, /):
+    """Let `hook` be called with whatever happens, and with these kinds; None is nobody."""
+    _hooks[None] = hook
+    store(&listened_to, 0 if hook is None else kinds | LISTENING)
+
+
+def wanted(int kinds, /):
+    """Return which of these kinds are to be told."""
+    return load(&listened_to) & kinds
+
+
 cdef object any_function = FunctionType, any_method = MethodType
 cdef object _SEND = opmap.get("SEND")  # to what is awaited, of whichever kind
 cdef dict _known = {}  # functions, by weak references: whether they may, and the reference
@@ -113,11 +315,14 @@ cdef class Cast:
     """
 
     cdef public object request
+    cdef public double sent_at
 
     __match_args__ = ("request",)
 
     def __cinit__(self, request):
         self.request = request
+        if wants(&listened_to, HANDLED):
+            self.sent_at = now()
 
     def __repr__(self):
         return f"Cast({self.request!r})"
@@ -151,6 +356,8 @@ cdef class Call:
         self.request = request
         self.target = target
         self.caller = caller
+        if wants(&listened_to, HANDLED):
+            self.sent_at = now()
 
     def __repr__(self):
         return f"Call({self.request!r})"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.errors import OUT_OF_MEMORY
+from fauxtp._base.events import HANDLED, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import TO_ANSWER, insist_on_room
 from fauxtp._core.dead_letters import dead_letters
@@ -38,14 +40,18 @@ class Cast:
     Cast('reset')
     """
 
-    __slots__ = ("request",)
+    __slots__ = ("request", "sent_at")
     __match_args__ = ("request",)
 
     def __init__(self, request: Any) -> None:
         self.request: Any = request
+        self.sent_at: float = monotonic() if wanted(HANDLED) else 0.0  # 0 is not known
 
     def __repr__(self) -> str:
         return f"Cast({self.request!r})"
+
+    def __reduce__(self) -> tuple[type[Cast], tuple[Any]]:
+        return Cast, (self.request,)
 
 
 @final
@@ -66,13 +72,14 @@ class Call:
     push
     """
 
-    __slots__ = ("_cell", "caller", "deferred", "request", "target", "wake")
+    __slots__ = ("_cell", "caller", "deferred", "request", "sent_at", "target", "wake")
     __match_args__ = ("request",)
 
     def __init__(self, request: Any, target: PID, caller: PID | None) -> None:
         self.request: Any = request
         self.target: PID = target
         self.caller: PID | None = caller
+        self.sent_at: float = monotonic() if wanted(HANDLED) else 0.0
         self.deferred: bool = False  # the target has promised an answer, and does other things
         self.wake: Callable[[], object] | None = None  # the caller, if it waits
         self._cell: dict[str, Any] = {}  # whoever sets a key first has decided

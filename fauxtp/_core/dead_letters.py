@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fauxtp._base.arguments import expect_callable
+from fauxtp._base.events import note
 from fauxtp._base.record import fill, record
 from fauxtp._base.tell_all import tell_all
 
@@ -72,8 +73,12 @@ class DeadLetters:
             self._counts.setdefault(reason, 0)
             self._counts[reason] += 1  # in one line, as the lock lets a finaliser in
             observers = self._observers
-        if observers:
-            tell_all(observers, DeadLetter(to, message, reason))
+        try:
+            if self is dead_letters:
+                note(("dead_letter", reason), None, {"to": to, "message": message})
+        finally:
+            if observers:
+                tell_all(observers, DeadLetter(to, message, reason))
 
     def counts(self) -> dict[str, int]:
         """Return how many there were, by reason."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from anyio import get_cancelled_exc_class
 
 from fauxtp._base.errors import OUT_OF_MEMORY
+from fauxtp._base.events import note_end
 from fauxtp._base.tell_all import drain, tell_all
 from fauxtp._core.calls import Call
 from fauxtp._core.phase import DEAD, STARTING
@@ -45,7 +46,7 @@ def bury(
     process.reason = reason
     why: Why | None = None
     told: Told | None = None
-    has_failed = False
+    has_lived, has_failed = process.phase is not STARTING, False
     while True:
         try:
             why = why or partial(_exited, process.pid, reason)
@@ -57,7 +58,10 @@ def bury(
             try:
                 process.mailbox.shut(because or why)
             finally:  # whatever somebody raises who hears of it
-                _let_die(process, reason, why, told)
+                try:
+                    _let_die(process, reason, has_lived)
+                finally:
+                    _tell_of_it(process, reason, why, told)
             return
         except OUT_OF_MEMORY:
             if has_failed:
@@ -65,12 +69,19 @@ def bury(
             has_failed = True
 
 
-def _let_die(process: Process, reason: ExitReason, why: Why, told: Told) -> None:
-    """Note that a process is dead, and tell whom that concerns; the second time, who is left."""
+def _let_die(process: Process, reason: ExitReason, has_lived: bool) -> None:
+    """Note that a process is dead, whose `init` was over before if it `has_lived`."""
     if process.phase is STARTING:
         process.started(DEAD)
     process.phase = DEAD
-    forget(process)
+    # Once, whoever comes in between; and none that was never to begin.
+    if forget(process) and (has_lived or process.scope is not None):
+        handled, killed, asked = process.handled, process.killed, process.exit_request
+        note_end(process.kind, process.pid, reason, handled, killed, asked, has_lived)
+
+
+def _tell_of_it(process: Process, reason: ExitReason, why: Why, told: Told) -> None:
+    """Tell whom that concerns; the second time, who is left."""
     if process.monitors:
         _end_monitors(process)
     if process.calls or process.handling is not None:

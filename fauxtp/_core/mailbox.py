@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.errors import OUT_OF_MEMORY
+from fauxtp._base.events import note
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.queue import Queue, no_process
 from fauxtp._core.receiving import Pattern, receive
@@ -129,6 +130,7 @@ class Mailbox:
         mailbox it is a dead letter.
         """
         if not self._queue.admit(message):
+            note(("mailbox_full", "Mailbox"), self.pid, {"message": message})
             raise MailboxFull(self.pid, self.max_size)
 
     def put_blocking(self, message: Any, timeout: float | None) -> bool:

@@ -12,18 +12,20 @@ from contextvars import Context
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from fauxtp._base.events import note_start
 from fauxtp._base.exit_reason import AT_REST, CANCELLED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._base.tell_all import drain, tell_all
 from fauxtp._core.calls import Call, OwedCalls
 from fauxtp._core.mailbox import new_queue, put_news
-from fauxtp._core.phase import DEAD, STARTING, Exit, Phase
+from fauxtp._core.phase import DEAD, RUNNING, STARTING, Exit, Phase
 from fauxtp._core.queue import Queue
 from fauxtp.registry import PID, Ref, withdraw
 
 if TYPE_CHECKING:
     from anyio import CancelScope
 
+    from fauxtp._base.events import Counter
     from fauxtp._core.protocols import Behaviour, ProcessScope, Startable, Succeeds
     from fauxtp._loops.protocols import Home
 
@@ -57,6 +59,7 @@ class Process:
         "exit_request",
         "failure",
         "handed_over",
+        "handled",
         "handled_since",
         "handling",
         "home",
@@ -114,6 +117,7 @@ class Process:
         self.handling: Any = None
         self.started_at: float = monotonic()
         self.handled_since: float = 0.0
+        self.handled: Counter | None = None  # of messages that handlers of a server have begun
         # Of servers that others may step: see handover.py
         self.context: Context | None = None
         self.step: Callable[..., Any] | None = None  # see `fauxtp._hosting.direct`
@@ -164,9 +168,13 @@ class Process:
     def started(self, phase: Phase) -> None:
         """Note that `init` is over."""
         self.phase = phase
-        if self.starters:
-            _wake_all(self.starters)
-        self.starters = None  # not before: there may be no memory to wake them
+        try:
+            if phase is RUNNING:
+                note_start(self.kind, self.pid)
+        finally:
+            if self.starters:
+                _wake_all(self.starters)
+            self.starters = None  # not before: there may be no memory to wake them
 
     # Watching
 
@@ -293,12 +301,13 @@ find_process: Callable[[PID], Process | None] = _processes.get
 """Return the living process of a PID, or None."""
 
 
-def forget(process: Process) -> None:
-    """Let nobody find a process any more, as it is dead."""
-    _processes.pop(process.pid, None)
+def forget(process: Process) -> bool:
+    """Let nobody find a process any more, as it is dead; return False if that was done before."""
+    was_there = _processes.pop(process.pid, None) is not None
     chief = None if process.supervisor is None else _processes.get(process.supervisor)
     if chief is not None:
         chief.children.pop(process.pid, None)
+    return was_there
 
 
 def everybody() -> list[Process]:

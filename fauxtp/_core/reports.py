@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from fauxtp import registry
+from fauxtp._base.events import note
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._base.texts import label
@@ -37,6 +38,8 @@ def crashed(process: Process, reason: ExitReason) -> None:
     from fauxtp._core.crash_report import circumstances, shown_contents  # noqa: PLC0415
     from fauxtp._core.storms import storms  # noqa: PLC0415
 
+    error = reason.exception
+    note(("crashed", process.kind.__name__, type(error).__name__), process.pid, {"error": error})
     told = shown_contents(process)
     # Before `terminate`, which may give up the name.
     if reason.exception is not None:
@@ -63,6 +66,8 @@ def _note(error: BaseException, what: str, text: str) -> None:
 
 def failed_as_it_ended(process: Process, what: str, error: BaseException) -> None:
     """Tell of an error in what comes after the end of a process's work."""
+    if what == "terminate":
+        note(("terminate_failed", process.kind.__name__), process.pid, {"error": error})
     logger().error(
         "%s of %s failed", what, who(process), exc_info=error, extra=facts(process, during=what)
     )

@@ -11,7 +11,6 @@ time than all else that a short handler does. Of the rest, most is to read and w
 cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
-from cpython.time cimport monotonic
 
 import sys
 from asyncio import Task, isfuture
@@ -29,7 +28,22 @@ from fauxtp._loops.asyncio_loop import AsyncioHome
 from fauxtp._loops.asyncio_tasks import made_by_factory
 
 from fauxtp._base._build cimport fauxtp_build
-from fauxtp._base._native cimport Call, Slot, get, is_free, is_made, make, put, slot_of
+from fauxtp._base._native cimport (
+    HANDLED,
+    Call,
+    Counter,
+    Slot,
+    add,
+    get,
+    is_free,
+    is_made,
+    listened_to,
+    make,
+    now,
+    put,
+    slot_of,
+    wants,
+)
 
 __all__ = [
     "Idle",
@@ -93,7 +107,7 @@ cdef enum:
     NESTED = 16  # turns, each given in the one before
     TURNS = 64  # of which one is left to the event loop: others have a turn, too
 
-cdef Slot _handled = slot_of(AsyncioHome, "handled")
+cdef Slot _handled_here = slot_of(AsyncioHome, "handled")
 cdef Slot _known = slot_of(AsyncioHome, "known")
 cdef Slot _loop = slot_of(AsyncioHome, "loop")
 cdef Slot _nested = slot_of(AsyncioHome, "depth")
@@ -106,6 +120,7 @@ cdef Slot _depth = slot_of(Process, "depth")
 cdef Slot _exit_request = slot_of(Process, "exit_request")
 cdef Slot _process_scope = slot_of(Process, "scope")
 cdef Slot _handed_over = slot_of(Process, "handed_over")
+cdef Slot _handled = slot_of(Process, "handled")
 cdef Slot _handled_since = slot_of(Process, "handled_since")
 cdef Slot _handling = slot_of(Process, "handling")
 cdef Slot _home = slot_of(Process, "home")
@@ -256,6 +271,18 @@ cdef class _FirstTurns:
             else:
                 self.call_soon(turn, context=context)
         return first
+
+
+cdef dict _told = {}
+
+
+cdef object told_handlers(process, message):
+    told = _told.get(None)
+    if told is None:  # to import it each time would take longer than what it does
+        from fauxtp._core.told_handlers import told_handlers as told
+
+        _told[None] = told
+    return told(process, message)
 
 
 cpdef give_turn(home, turn):
@@ -413,7 +440,7 @@ def step(process, Call call not None, caller, handler=None, /):
     home = get(process, _home)
     loop = get(home, _loop)
     mailbox = get(process, _mailbox)
-    if running_loop() is not loop or get(mailbox, _inbox) or get(mailbox, _kept):
+    if running_loop() is not loop or get(mailbox, _inbox) or len(<list>get(mailbox, _kept)):
         return declined
     depth = 1 if caller is None else <int>get(caller, _depth) + 1
     if depth > deepest or not switch["hand_off"] or not is_free():
@@ -428,11 +455,17 @@ def step(process, Call call not None, caller, handler=None, /):
         if handler is None:
             put(process, _idle, False)
             put(process, _handling, call)
-            put(process, _handled_since, monotonic())
+            put(process, _handled_since, now())
+            counter = get(process, _handled)
+            if counter is None:
+                counter = Counter()
+                put(process, _handled, counter)
+            add(&(<Counter>counter).number, 1)
             scope = get(process, _process_scope)
             if scope_of(scope) is None:
                 scope.enter()
-            handler = get(process, _actor).handle_call(call.request, call, get(process, _state))
+            actor = told_handlers(process, call) if wants(&listened_to, HANDLED) else get(process, _actor)
+            handler = actor.handle_call(call.request, call, get(process, _state))
             if not PyCoro_CheckExact(handler):
                 handler = awaited(handler)
         else:
@@ -468,9 +501,9 @@ def step(process, Call call not None, caller, handler=None, /):
     if call.has_answered(answer):
         if mine is not None and is_to_end(home, mine):
             return pending  # it may be the handler that has cancelled its caller
-        handled = <int>get(home, _handled)
+        handled = <int>get(home, _handled_here)
         handled = handled + 1 if handled < budget - 1 else 0
-        put(home, _handled, handled)
+        put(home, _handled_here, handled)
         return pending if first and handled == 0 else answer
     reply(call, answer)  # too late, which is noted there
     return pending

@@ -9,6 +9,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base import switches
+from fauxtp._base.events import HANDLED, Counter, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import is_free
 from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, Call, Raise, reply
@@ -81,11 +82,12 @@ def step(process: Process, call: Call, caller: Process | None, handler: Any = No
             process.idle = False
             process.handling = call
             process.handled_since = monotonic()
+            if process.handled is None:
+                process.handled = Counter()
+            process.handled.add(1)
             if not process.scope.entered:  # type: ignore[union-attr]
                 process.scope.enter()  # type: ignore[union-attr]
-            handler = process.actor.handle_call(  # type: ignore[attr-defined]
-                call.request, call, process.state
-            )
+            handler = _handlers(process, call).handle_call(call.request, call, process.state)
             if type(handler) is not CoroutineType:
                 handler = awaited(handler)
         else:
@@ -103,6 +105,15 @@ def step(process: Process, call: Call, caller: Process | None, handler: Any = No
     if type(result) is not tuple or len(result) != 2 or _is_none(result[0]):
         return _handed_over(process, call, handler, result)
     return _answered(process, call, result, first, is_task=mine is not None)
+
+
+def _handlers(process: Process, call: Call) -> Any:
+    """Return what handles the call, or who stands for that while somebody listens."""
+    if not wanted(HANDLED):
+        return process.actor
+    from fauxtp._core.told_handlers import told_handlers  # noqa: PLC0415  (seldom needed)
+
+    return told_handlers(process, call)
 
 
 def _is_none(answer: Any) -> bool:

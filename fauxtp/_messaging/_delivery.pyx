@@ -10,15 +10,33 @@ from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import NOTHING, Queue
 from fauxtp._core.running_process import _current, current_process
-from fauxtp._messaging.addresses import mailbox_of, target_of
+from fauxtp._messaging.addresses import mailbox_of, target_of, told_send
 
 from fauxtp._base._build cimport fauxtp_build
-from fauxtp._base._native cimport Call, Slot, get, slot_of
+from fauxtp._base._native cimport (
+    CALLS,
+    HANDLED,
+    SENT,
+    Call,
+    Counter,
+    Slot,
+    add,
+    get,
+    listened_to,
+    now,
+    put,
+    slot_of,
+    wants,
+)
 from fauxtp._registry cimport PID
 
-__all__ = ["Attempt", "attempt", "post"]
+__all__ = ["Attempt", "attempt", "begin", "post"]
 
+cdef Slot _actor = slot_of(Process, "actor")
 cdef Slot _closed_because = slot_of(Queue, "closed_because")
+cdef Slot _handled = slot_of(Process, "handled")
+cdef Slot _handled_since = slot_of(Process, "handled_since")
+cdef Slot _handling = slot_of(Process, "handling")
 cdef Slot _idle = slot_of(Process, "idle")
 cdef Slot _inbox = slot_of(Queue, "inbox")
 cdef Slot _mailbox = slot_of(Process, "mailbox")
@@ -30,12 +48,27 @@ cdef object find = find_process, nothing = NOTHING, unbounded = Queue, works_for
 cdef object declined = DECLINED, gave_way = GAVE_WAY, pending = PENDING
 
 
+cdef dict _told = {}  # an import takes longer each time than what it is for
+
+
+cdef object told(str name):
+    """Return a function that is needed only while somebody listens to events."""
+    if not _told:
+        from fauxtp._core.told_handlers import told_handlers
+        from fauxtp._messaging.told import told_attempt
+
+        _told.update(told_attempt=told_attempt, told_handlers=told_handlers)
+    return _told[name]
+
+
 def post(to, message, /):
     """Put `message` into the mailbox of `to`; return one that is bounded or closed instead.
 
     If there is none, it is a dead letter. Raises `TypeError` if `to` is neither a PID nor
     a name.
     """
+    if wants(&listened_to, SENT):
+        told_send(to, message)
     process = find(to) if type(to) is PID else None
     mailbox = mailbox_of(to) if process is None else get(process, _mailbox)
     if mailbox is None:
@@ -71,6 +104,7 @@ cdef class Attempt:
 
     cdef readonly Call call
     cdef readonly object outcome, mailbox, process, caller
+    cdef public object told
 
     def __cinit__(self, Call call, outcome, mailbox, process, caller):
         self.call, self.outcome, self.mailbox = call, outcome, mailbox
@@ -84,6 +118,12 @@ def attempt(to, request, /):
 
     Raises `NoProcess` if there is nobody, and `TypeError` as `post` does.
     """
+    if not wants(&listened_to, CALLS):
+        return _attempt(to, request)
+    return told("told_attempt")(_attempt, Attempt, to, request)
+
+
+cpdef object _attempt(to, request):
     cdef Call call
     mailbox = step = caller = None
     pid, process = to, find(to) if type(to) is PID else None
@@ -106,6 +146,23 @@ def attempt(to, request, /):
     if caller is not None:
         caller.waiting_for = None
     return outcome
+
+
+def begin(process, message, /):
+    """Note that a server begins to handle `message`; return its handlers, or who stands for them.
+
+    It is counted here, as a handler that is handed over ends elsewhere.
+    """
+    put(process, _handling, message)
+    put(process, _handled_since, now())
+    handled = get(process, _handled)
+    if handled is None:
+        handled = Counter()
+        put(process, _handled, handled)
+    add(&(<Counter>handled).number, 1)
+    if not wants(&listened_to, HANDLED):
+        return get(process, _actor)
+    return told("told_handlers")(process, message)
 
 
 cpdef object _build():

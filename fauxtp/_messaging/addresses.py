@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fauxtp._base.events import GONE, tell
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
@@ -14,7 +15,15 @@ from fauxtp.registry import PID, whereis
 if TYPE_CHECKING:
     from fauxtp._core.succession import Address
 
-__all__ = ["find_pid", "found_or_started", "mailbox_of", "starting", "target_of"]
+__all__ = [
+    "class_of",
+    "find_pid",
+    "found_or_started",
+    "mailbox_of",
+    "starting",
+    "target_of",
+    "told_send",
+]
 
 
 def find_pid(to: PID | str) -> PID | None:
@@ -52,6 +61,20 @@ def mailbox_of(to: PID | str) -> Queue | None:
     with suppress(NoProcess):
         return address.reach()[2]
     return None
+
+
+def class_of(pid: PID) -> str:
+    """Return the class of who has that PID, for what is counted by classes."""
+    process = find_process(pid)
+    if process is not None:
+        return process.kind.__name__
+    return GONE if find_queue(pid) is None else "Mailbox"
+
+
+def told_send(to: PID | str, message: Any) -> None:
+    """Tell that `message` is being sent, if somebody listens to that."""
+    pid = find_pid(to)
+    tell(("sent", GONE if pid is None else class_of(pid)), pid, {"to": to, "message": message})
 
 
 def target_of(to: PID | str, on_the_spot: bool = False) -> tuple[PID, Process | None, Queue]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fauxtp._base.events import note
 from fauxtp._core.process import Process, find_process
 from fauxtp.errors import CallCycle
 from fauxtp.registry import PID
@@ -17,6 +18,7 @@ def refuse_circle(caller: Process | None, target: PID) -> None:
     pid: PID | None = target
     while pid is not None:
         if pid is caller.pid:
+            note(("call_cycle", caller.kind.__name__), pid, {"circle": [*circle, pid]})
             raise CallCycle([*circle, pid])
         if pid in circle:
             return  # a circle of others, who are told themselves

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
+from fauxtp._base.events import CALLS, HANDLED, SENT, Counter, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current, current_process
-from fauxtp._messaging.addresses import mailbox_of, target_of
+from fauxtp._messaging.addresses import mailbox_of, target_of, told_send
 from fauxtp.registry import PID
 
-__all__ = ["Attempt", "attempt", "post"]
+if TYPE_CHECKING:
+    from fauxtp._core.protocols import Handlers
+
+__all__ = ["Attempt", "attempt", "begin", "post"]
 
 
 def post(to: PID | str, message: Any, /) -> Queue | None:
@@ -22,6 +27,8 @@ def post(to: PID | str, message: Any, /) -> Queue | None:
     If there is none, it is a dead letter. Raises `TypeError` if `to` is neither a PID nor
     a name.
     """
+    if wanted(SENT):
+        told_send(to, message)
     process = find_process(to) if type(to) is PID else None
     mailbox = mailbox_of(to) if process is None else process.mailbox
     if mailbox is None:
@@ -39,7 +46,7 @@ class Attempt:
     `DECLINED`, there may be no process, but a mailbox that stands alone.
     """
 
-    __slots__ = ("call", "caller", "mailbox", "outcome", "process")
+    __slots__ = ("call", "caller", "mailbox", "outcome", "process", "told")
 
     def __init__(
         self,
@@ -54,6 +61,7 @@ class Attempt:
         self.mailbox: Queue = mailbox
         self.process: Process | None = process
         self.caller: Process | None = caller
+        self.told: Any = None  # what is to tell of the end of the call, if somebody listens
 
 
 def attempt(to: PID | str, request: Any, /) -> Any:
@@ -63,6 +71,14 @@ def attempt(to: PID | str, request: Any, /) -> Any:
 
     Raises `NoProcess` if there is nobody, and `TypeError` as `post` does.
     """
+    if not wanted(CALLS):
+        return _attempt(to, request)
+    from fauxtp._messaging.told import told_attempt  # noqa: PLC0415  (seldom needed)
+
+    return told_attempt(_attempt, Attempt, to, request)
+
+
+def _attempt(to: PID | str, request: Any) -> Any:
     process = find_process(to) if type(to) is PID else None
     if process is None:
         pid, process, mailbox = target_of(to, True)
@@ -82,5 +98,22 @@ def attempt(to: PID | str, request: Any, /) -> Any:
     return outcome
 
 
+def begin(process: Process, message: Any, /) -> Handlers:
+    """Note that a server begins to handle `message`; return its handlers, or who stands for them.
+
+    It is counted here, as a handler that is handed over ends elsewhere.
+    """
+    process.handling, process.handled_since = message, monotonic()
+    if process.handled is None:
+        process.handled = Counter()
+    process.handled.add(1)
+    if not wanted(HANDLED):
+        return process.actor  # type: ignore[return-value]
+    from fauxtp._core.told_handlers import told_handlers  # noqa: PLC0415  (seldom needed)
+
+    stand_in: Handlers = told_handlers(process, message)
+    return stand_in
+
+
 if not TYPE_CHECKING and implementation == "cython":
-    from fauxtp._messaging._delivery import Attempt, attempt, post
+    from fauxtp._messaging._delivery import Attempt, attempt, begin, post

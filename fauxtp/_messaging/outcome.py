@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from fauxtp._base.events import note
 from fauxtp._core.calls import Call
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import find_process
+from fauxtp._messaging.addresses import class_of
 from fauxtp.errors import ProcessExited, ReceiveTimeout
 from fauxtp.registry import PID
 
-__all__ = ["outcome_of", "too_late", "withdraw"]
+__all__ = ["outcome_of", "timed_out", "too_late", "withdraw"]
 
 
 def too_late(to: PID | str, timeout: float | None, taken_up: bool) -> ReceiveTimeout:
     text = f"no answer from {to!r} within {timeout:g} s"
     return ReceiveTimeout(text, taken_up=taken_up)
+
+
+def timed_out(
+    pending: Call, to: PID | str, timeout: float | None, taken_up: bool
+) -> ReceiveTimeout:
+    """Return the error of a call whose time is over, and count that."""
+    note(
+        ("call_timed_out", class_of(pending.target)),
+        pending.target,
+        {"request": pending.request, "timeout": timeout, "taken_up": taken_up},
+    )
+    return too_late(to, timeout, taken_up)
 
 
 def outcome_of(pending: Call, to: PID | str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
 
 from fauxtp._base.arguments import unexpected
+from fauxtp._base.events import CALLS, wanted
 from fauxtp._core.calls import Call
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.queue import Queue
@@ -15,13 +16,14 @@ from fauxtp._core.wait_for_room import LeftInLine, put_later
 from fauxtp._loops.current import current_home, give_way, new_waiter, seconds
 from fauxtp._messaging.addresses import find_pid, starting, target_of
 from fauxtp._messaging.call_circles import refuse_circle
-from fauxtp._messaging.outcome import outcome_of, too_late, withdraw
+from fauxtp._messaging.outcome import outcome_of, timed_out, too_late, withdraw
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
     from fauxtp._core.request import Request
     from fauxtp._loops.protocols import Home
+    from fauxtp._messaging.told import ToldCall
 
 __all__ = ["PendingCall", "call_many", "start_call"]
 
@@ -59,6 +61,7 @@ class PendingCall(Generic[A_co]):
         "_place",
         "_timeout",
         "_to",
+        "_told",
         "_until",
     )
 
@@ -70,6 +73,11 @@ class PendingCall(Generic[A_co]):
         self._place: LeftInLine | None = None  # if there was no room for it
         self._timeout = timeout
         self._to = to
+        self._told: ToldCall | None = None  # whose end is to be told, if somebody listens
+        if wanted(CALLS):
+            from fauxtp._messaging.told import ToldCall  # noqa: PLC0415  (seldom needed)
+
+            self._told = ToldCall(to, call.request)
         self._until = None if limit is None else home.time() + limit
 
     def put_into(self, mailbox: Queue) -> None:
@@ -101,6 +109,8 @@ class PendingCall(Generic[A_co]):
         if self._call.settled or not self._call.give_up():
             return False
         self._gave_up = how
+        if how == "cancelled":
+            self._tell_end(RuntimeError("the call was cancelled"))
         if self._place is None or not self._place.leave():
             withdraw(self._call)
         return True
@@ -111,7 +121,21 @@ class PendingCall(Generic[A_co]):
         Raises what `call` raises, and `RuntimeError` if the call was cancelled, if somebody else
         waits for it, or in another event loop.
         """
-        return self._wait().__await__()
+        return (self._wait() if self._told is None else self._wait_told()).__await__()
+
+    async def _wait_told(self) -> Any:
+        try:
+            answer = await self._wait()
+        except BaseException as error:
+            self._tell_end(error)
+            raise
+        self._tell_end()
+        return answer
+
+    def _tell_end(self, error: BaseException | None = None) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            told.end(error)
 
     async def _wait(self) -> Any:
         call = self._call
@@ -124,7 +148,9 @@ class PendingCall(Generic[A_co]):
         except Exception:
             await give_way()
             raise
-        if self._give_up("too late") or self._gave_up:
+        if self._give_up("too late"):
+            raise timed_out(call, self._to, self._timeout, call.taken)
+        if self._gave_up:
             raise too_late(self._to, self._timeout, call.taken)
         return outcome_of(call, self._to)
 
@@ -157,6 +183,7 @@ class PendingCall(Generic[A_co]):
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if not is_finalizing() and hasattr(self, "_until"):  # else it was never sent
             self.cancel()
+            self._tell_end()  # if there was an answer that nobody has awaited
 
 
 if TYPE_CHECKING:

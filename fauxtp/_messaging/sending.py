@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
+from fauxtp._base.events import CALLS, SENT, note, wanted
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
@@ -16,10 +18,10 @@ from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
 from fauxtp._core.wait_for_room import put, put_blocking, put_in_line
 from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
-from fauxtp._messaging.addresses import mailbox_of, starting, target_of
+from fauxtp._messaging.addresses import class_of, mailbox_of, starting, target_of, told_send
 from fauxtp._messaging.call_circles import refuse_circle
 from fauxtp._messaging.delivery import Attempt, attempt, post
-from fauxtp._messaging.outcome import outcome_of, too_late, withdraw
+from fauxtp._messaging.outcome import outcome_of, timed_out, withdraw
 from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited, ReceiveTimeout
 from fauxtp.registry import PID
 
@@ -51,11 +53,14 @@ def send_nowait(to: PID | str, message: Any) -> None:
     >>> len(mailbox)
     1
     """
+    if wanted(SENT):
+        told_send(to, message)
     mailbox = mailbox_of(to)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
     elif not mailbox.admit(message):
         if find_process(mailbox.pid) is None or meet(mailbox.pid) is not None:
+            note(("mailbox_full", class_of(mailbox.pid)), mailbox.pid, {"message": message})
             raise MailboxFull(mailbox.pid, mailbox.max_size)
         mailbox.admit(message)  # which is closed now
 
@@ -191,7 +196,11 @@ async def call(
         begun = attempt(to, request)
         if type(begun) is not Attempt:
             return begun
-        rest = _go_on(begun, to, timeout, limit)
+        rest: Awaitable[Any] = _go_on(begun, to, timeout, limit)
+        if begun.told is not None:
+            from fauxtp._messaging.told import told_rest  # noqa: PLC0415  (seldom needed)
+
+            rest = told_rest(rest, begun.told)
         del begun  # a mailbox that nobody else has would never be read
     except BaseException as error:
         _give_up(None, None, False)
@@ -228,7 +237,7 @@ async def _go_on(begun: Attempt, to: PID | str, timeout: float | None, limit: fl
     if pending.give_up():
         if lies_there:
             withdraw(pending)
-        raise too_late(to, timeout, pending.taken or not lies_there)
+        raise timed_out(pending, to, timeout, pending.taken or not lies_there)
     return outcome_of(pending, to)
 
 
@@ -250,7 +259,7 @@ async def _put_in(
     with move_on_after(limit):
         await put(mailbox, pending)
         return None if limit is None else max(0.0, limit - (current_time() - started))
-    raise too_late(to, timeout, False)
+    raise timed_out(pending, to, timeout, False)
 
 
 def _next_mailbox(to: PID | str, pending: Call, gone: Process | None) -> Queue:
@@ -317,6 +326,14 @@ def call_blocking(
 
 
 def _call_blocking(to: PID | str, request: Any, timeout: float | None) -> Any:
+    if not wanted(CALLS):
+        return _call_untold(to, request, timeout)
+    from fauxtp._messaging.told import told_blocking  # noqa: PLC0415  (seldom needed)
+
+    return told_blocking(_call_untold, to, request, timeout)
+
+
+def _call_untold(to: PID | str, request: Any, timeout: float | None) -> Any:
     limit = seconds(timeout)
     pid, process, mailbox = target_of(to)
     pending = Call(request, pid, None)
@@ -326,6 +343,7 @@ def _call_blocking(to: PID | str, request: Any, timeout: float | None) -> Any:
     pending.wake = waiter.wake
     started = waiter.time()
     if not put_blocking(mailbox, pending, limit):
+        timed_out(pending, to, timeout, False)
         raise ReceiveTimeout(f"no room at {to!r} within {timeout:g} s")
     del mailbox  # one that nobody else has would never be read
     try:
@@ -337,7 +355,7 @@ def _call_blocking(to: PID | str, request: Any, timeout: float | None) -> Any:
         raise
     if pending.give_up():
         withdraw(pending)
-        raise too_late(to, timeout, pending.taken)
+        raise timed_out(pending, to, timeout, pending.taken)
     return outcome_of(pending, to)
 
 

@@ -243,7 +243,8 @@ class DynamicSupervision(Beside[Owner]):
         if self._away.get(pid) is not child:
             return  # as above
         child.end_waiting()
-        if not may_restart(self._process, self._chief, self._intensity, child, reason):
+        intensity, label = self._intensity, child.spec.actor_class.__name__
+        if not may_restart(self._process, self._chief, intensity, child, reason, label):
             del self._away[pid]
             return
         child.restarts += 1

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from fauxtp._base.events import note
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import Process
@@ -32,18 +33,28 @@ class Hooks(Protocol):
 
 
 def may_restart(
-    chief: Process, hooks: Hooks, of_chief: Intensity, child: Child, reason: ExitReason
+    chief: Process,
+    hooks: Hooks,
+    of_chief: Intensity,
+    child: Child,
+    reason: ExitReason,
+    label: str,
 ) -> bool:
     """Count one more restart of `child`, which ended by `reason`; return False to give it up.
+
+    `label` is what it is called where restarts are counted: there are not many of these.
 
     Raises `MaxRestartsExceeded` if its supervisor, `chief`, has to give up.
     """
     spec = child.spec
     intensity = child.intensity if spec.stands_alone else of_chief
     count = child.restarts + 1 if intensity is None else intensity.count()
+    labels = chief.kind.__name__, str.__str__(label)
     if intensity is None or not intensity.is_exceeded:
+        note(("restarted", *labels), chief.pid, {"count": count, "reason": reason})
         hook(chief, hooks.on_restart, child.info, reason, count)
         return True
+    note(("restarts_exceeded", *labels), chief.pid, {"reason": reason})
     hook(chief, hooks.on_give_up, child.info, reason)
     if intensity is of_chief:
         raise MaxRestartsExceeded(

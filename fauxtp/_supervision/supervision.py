@@ -154,7 +154,8 @@ class Supervision(Beside[Planner]):
                 return everyone[everyone.index(child) :]
 
     def _may_restart(self, child: Child, reason: ExitReason) -> bool:
-        if may_restart(self._process, self._chief, self._intensity, child, reason):
+        intensity, label = self._intensity, child.spec.id
+        if may_restart(self._process, self._chief, intensity, child, reason, label):
             return True
         self._is_over(child)
         return False

@@ -14,6 +14,7 @@ from fauxtp.observe.inspection import (
 )
 
 if TYPE_CHECKING:
+    from fauxtp.observe import events as events
     from fauxtp.observe import reports as reports
     from fauxtp.observe.agent import Agent, serve
 
@@ -29,7 +30,7 @@ __all__ = [
 
 
 _LATER = {"Agent": "agent", "serve": "agent"}  # who only prints a tree needs no sockets
-_MODULES = {"reports"}
+_MODULES = {"events", "reports"}
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,7 @@ from typing import Any
 
 from fauxtp import groups, processes, registered, tree
 from hostile.chaos_faults import Injector, end_the_hung
+from hostile.chaos_ledger import Ledger
 from hostile.chaos_load import Caller
 from hostile.chaos_postbox import Postbox
 from hostile.chaos_side import Felling, Side
@@ -85,7 +86,8 @@ class Season:
         threads = set(threading.enumerate())
         world = World(self.seed)
         lay_out(world, *"ab")
-        with world.observed():
+        ledger = Ledger(world)
+        with world.observed(), ledger.kept():
             self._live(world)
             world.let_go()
             gc.collect()  # postboxes that nobody knows any more: what is in them is dead, too

@@ -23,13 +23,15 @@ from twins_of import form_of
 
 from fauxtp import Cast, Down, registry
 from fauxtp._actors import lifecycle
+from fauxtp._base import events as seam
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._core import process
+from fauxtp._core import death, process
 from fauxtp._core.death import bury
 from fauxtp._core.queue import Queue
 from fauxtp._messaging import sending as messaging
 from fauxtp._supervision.child import ChildDown
 from fauxtp._supervision.dynamic_supervision import Down as PoolDown
+from fauxtp.observe import events
 from hostile.chaos import run
 from hostile.chaos_letter import Letter
 from hostile.chaos_world import World
@@ -92,7 +94,7 @@ def leaves_its_name() -> Patch:
             return ()
         return withdraw(pid, reason)
 
-    return patch.object(process, "withdraw", broken)
+    return patch.object(death, "withdraw", broken)
 
 
 def executes_what_was_given_up() -> Patch:
@@ -116,6 +118,28 @@ def holds_the_dead() -> Patch:
     return patch.object(lifecycle, "bury", broken)
 
 
+def counts_one_twice() -> Patch:
+    """An end that is counted twice now and then."""
+    note_end, count = seam.note_end, itertools.count()
+
+    def broken(*facts: Any) -> None:
+        for _ in range(2 if next(count) % ONE_IN == 0 else 1):
+            note_end(*facts)
+
+    return patch.object(death, "note_end", broken)
+
+
+def tells_no_one() -> Patch:
+    """An event that is counted, and not told, now and then."""
+    tell, count = events._tell, itertools.count()
+
+    def broken(*facts: Any) -> None:
+        if next(count) % ONE_IN:
+            tell(*facts)
+
+    return patch.object(events, "_tell", broken)
+
+
 PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
     "drops one": (partial(drops_one, Letter, Cast), "accepted, and it has 0 ends"),
     "doubles one": (partial(doubles_one, Letter, Cast), "begun more than once"),
@@ -136,6 +160,8 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
         "has not heard of the deaths",
     ),
     "hears of a death twice": (partial(doubles_one, Down), "did not wait for"),
+    "counts one twice": (counts_one_twice, "events: ended .* counted"),
+    "tells no one": (tells_no_one, "events: as was told"),
     "holds the dead": (holds_the_dead, "somebody holds the dead"),
 }
 """What is planted, and what has to be said of it: a pattern."""

@@ -59,8 +59,13 @@ class Deeds(Actor):
         self.sender = world.new_sender()
         self.latest: dict[int, int] = {}  # the number of the last letter of each sender
         world.witness(self)
+        self.noted("made")
+
+    def noted(self, what: str) -> None:
+        self.world.count(f"{what}: {type(self).__name__}")
 
     async def init(self) -> Any:
+        self.noted("init begun")
         process = find_process(self.pid)
         assert process is not None
         self.world.witness(process)
@@ -74,6 +79,7 @@ class Deeds(Actor):
         if self.world.mishap(INIT_FAILS):
             self.world.inject("init fails")
             raise Boom("init")
+        self.noted("init done")
 
     async def terminate(self, reason: str, state: Any) -> None:
         if self.world.mishap(TERMINATE_FAILS):
@@ -182,12 +188,14 @@ class Server(Deeds, GenServer[Letter, Any]):
         await super().obey(letter)
 
     async def handle_task_end(self, pid: PID, status: str, result: Any, state: Any) -> Any:
+        self.noted("handlers begun")
         if pid not in self.tasks:
             self.world.fault(f"{self.name} did not wait for the end of {pid!r}")
         self.tasks.discard(pid)
         return state
 
     async def handle_call(self, letter: Letter, from_: Call, state: Any) -> Any:
+        self.noted("handlers begun")
         self.begin(letter)
         if letter.order in {Order.LATER, Order.ELSEWHERE}:
             await self.promise(letter, from_)
@@ -201,10 +209,12 @@ class Server(Deeds, GenServer[Letter, Any]):
         return Answer(letter), state
 
     async def handle_cast(self, letter: Letter, state: Any) -> Any:
+        self.noted("handlers begun")
         self.begin(letter)
         await self.obey(letter)
 
     async def handle_info(self, message: Any, state: Any) -> Any:
+        self.noted("handlers begun")
         assert isinstance(message, Letter)
         self.begin(message)
         await self.obey(message)
@@ -224,6 +234,7 @@ class Trapper(Server):
     async def handle_info(self, message: Any, state: Any) -> Any:
         if not isinstance(message, Exit):
             return await super().handle_info(message, state)
+        self.noted("handlers begun")
         if message.pid is None and self.world.random.random() < 0.7:
             self.stop(message.reason)
         return state

@@ -19,8 +19,10 @@ from fauxtp import (
     Actor,
     AlreadyStarted,
     Backoff,
+    ChildInfo,
     ChildSpec,
     DynamicSupervisor,
+    ExitReason,
     MaxRestartsExceeded,
     RestartStrategy,
     Supervisor,
@@ -56,7 +58,19 @@ def limb(world: World, name: str, kind: type[Branch | Pool]) -> ChildSpec:
     return ChildSpec(name, kind, args=(world, name), shutdown=60.0, register_as=name)
 
 
-class Branch(Supervisor):
+class Noting:
+    """A supervisor that notes what it is told of."""
+
+    world: World
+
+    def on_restart(self, child: ChildInfo, reason: ExitReason, count: int) -> None:
+        self.world.count("on_restart")
+
+    def on_give_up(self, child: ChildInfo, reason: ExitReason) -> None:
+        self.world.count("on_give_up")
+
+
+class Branch(Noting, Supervisor):
     """A supervisor of servers, that does not give up."""
 
     max_restarts = 1_000_000
@@ -95,7 +109,7 @@ class Fragile(Branch):
         return super().child_specs()[:FRAGILE]
 
 
-class Pool(DynamicSupervisor):
+class Pool(Noting, DynamicSupervisor):
     """A supervisor whose servers come when it has started, each by its name, and may go."""
 
     max_restarts = 1_000_000

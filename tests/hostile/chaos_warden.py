@@ -45,6 +45,7 @@ class Warden(Server):
     async def handle_info(self, message: Any, state: Any) -> Any:
         if not isinstance(message, Down):
             return await super().handle_info(message, state)
+        self.noted("handlers begun")
         target = self.watched.pop(message.ref, None)
         if target is None:
             self.world.fault(f"{self.name} did not wait for {message!r}")

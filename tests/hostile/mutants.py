@@ -58,6 +58,8 @@ TESTS = {
     "_core/storms.py": "reports",
     "_core/succession.py": "on_demand idle_timeout",
     "_core/server_state.py": "hostile/server_states genserver handoff",
+    "_core/told_handlers.py": "events",
+    "_messaging/told.py": "events",
     "_messaging/addresses.py": "messaging names calls on_demand",
     "_messaging/delivery.py": "delivery messaging names calls handoff exits",
     "_messaging/exits.py": "exits ending bad_listeners",

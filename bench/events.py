@@ -1,0 +1,115 @@
+"""What it costs to listen to events: each kind, beside the same with nobody listening.
+
+    python -m bench.events [uvloop]
+
+Both take turns in one run. What it costs that one could listen, while nobody does, is counted in
+instructions: `python -m bench.counts`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from time import perf_counter
+from typing import Any
+
+import anyio
+
+from bench.figures import Figure, show
+from fauxtp import GenServer, Mailbox, call, cast, exit, send_nowait, wait_exit
+from fauxtp.observe import events
+from fauxtp.observe.events import Event, Kind
+
+ROUNDS = 15
+TIMES = 4_000
+
+
+class Server(GenServer[Any, None]):
+    """Does nothing, and that at once."""
+
+    async def handle_call(self, request: Any, from_: Any, state: None) -> tuple[None, None]:
+        return None, None
+
+    async def handle_cast(self, request: Any, state: None) -> None:
+        return None
+
+
+def hear(event: Event) -> None:
+    """Listen, and think nothing of it."""
+
+
+async def calls() -> None:
+    for _ in range(TIMES):
+        await call("server", 1)
+
+
+async def casts() -> None:
+    for _ in range(TIMES):
+        await cast("server", 1)
+    await call("server", 1)
+
+
+async def sends() -> None:
+    mailbox = Mailbox()
+    pid = mailbox.pid
+    for number in range(TIMES):
+        send_nowait(pid, number)
+
+
+async def starts() -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(TIMES // 8):
+            pid = await Server.start(task_group=group)
+            exit(pid)
+            await wait_exit(pid)
+
+
+async def dead_letters() -> None:
+    for number in range(TIMES):
+        send_nowait("nobody", number)
+
+
+WORK: dict[str, tuple[Callable[[], Awaitable[None]], Kind, int, int]] = {
+    "a call, begun and ended": (calls, events.CALL_BEGUN | events.CALL_ENDED, TIMES, 2),
+    "a call, handled": (calls, events.HANDLED, TIMES, 1),
+    "a cast, handled": (casts, events.HANDLED, TIMES, 1),
+    "a message, sent": (sends, events.SENT, TIMES, 1),
+    "a dead letter": (dead_letters, events.DEAD_LETTER, TIMES, 1),
+    "a start and an end": (starts, events.STARTED | events.ENDED, TIMES // 8, 2),
+}
+"""What is done, what is listened to, how often it is done, and how many events each of it is."""
+
+
+async def timed(work: Callable[[], Awaitable[None]], kinds: Kind | None) -> float:
+    """Return the seconds that the work takes, with somebody who listens to these kinds."""
+    with nullcontext() if kinds is None else events.listen(hear, kinds):
+        began = perf_counter()
+        await work()
+        return perf_counter() - began
+
+
+async def main() -> None:
+    figures = []
+    async with anyio.create_task_group() as group:
+        await Server.start(task_group=group, register_as="server")
+        for what, (work, kinds, times, number) in WORK.items():
+            pairs = [(await timed(work, None), await timed(work, kinds)) for _ in range(ROUNDS)]
+            alone = statistics.median(without for without, _ in pairs) / times * 1e9
+            more = statistics.median(heard - without for without, heard in pairs)
+            each = more / times / number * 1e9
+            ratio = (alone + more / times * 1e9) / alone
+            figures.append(Figure(what, f"+{each:.0f} ns an event", f"{alone:.0f} ns", ratio))
+        exit("server")
+    show("a function in Python that listens to events", figures)
+
+
+if __name__ == "__main__":
+    if "uvloop" in sys.argv[1:]:
+        import uvloop
+
+        uvloop.run(main())
+    else:
+        asyncio.run(main())

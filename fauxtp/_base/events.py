@@ -1,0 +1,189 @@
+"""Events: what happens is counted here by labels, and told to whoever listens.
+
+What is seldom is counted always. `fauxtp.observe.events` tells what can be listened to, and sets
+the hook while somebody listens: nobody else imports it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, final
+
+from fauxtp._base.exit_reason import AT_REST, ExitReason
+from fauxtp._base.implementation import implementation
+
+__all__ = [
+    "CALLS",
+    "GONE",
+    "HANDLED",
+    "MOST",
+    "OTHER",
+    "SENT",
+    "Counter",
+    "counted",
+    "counter_of",
+    "forget",
+    "note",
+    "note_end",
+    "note_start",
+    "set_hook",
+    "tell",
+    "wanted",
+]
+
+Key = tuple[str, ...]
+Hook = Callable[[Key, Any, dict[str, Any]], object]
+
+MOST: Final = 4096  # keys: who makes classes again and again is not to fill the memory
+OTHER: Final = "_OTHER"  # in place of the labels of what comes when there are so many
+GONE: Final = "_GONE"  # in place of the class of who has ended
+
+# What is done again and again is told only if somebody wants it.
+CALLS: Final = 1
+SENT: Final = 2
+HANDLED: Final = 4
+
+_HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
+_lock = threading.RLock()  # of counters, where there is none; a finaliser may come in between
+
+
+@final
+class Counter:
+    """A number that any thread may add to, whatever comes in between.
+
+    >>> counter = Counter()
+    >>> counter.add(2)
+    >>> counter.value
+    2
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: int = 0
+
+    def add(self, number: int) -> None:
+        if _HAS_GIL:
+            self.value += number  # in one line, between two parts of which nobody comes in
+            return
+        # At the interpreter's end no other thread runs: one that has the lock is frozen.
+        with _lock if not sys.is_finalizing() else threading.RLock():
+            self.value += number
+
+
+_counters: dict[Key, Counter] = {}
+_hook: Hook | None = None
+_wanted = 0
+
+
+def counter_of(key: Key, /) -> Counter:
+    """Return the counter of what has that kind and these labels."""
+    found = _counters.get(key)
+    if found is None:
+        if len(_counters) >= MOST:
+            key = (key[0], *[OTHER] * (len(key) - 1))
+        found = _counters.setdefault(key, Counter())
+    return found
+
+
+def note(key: Key, pid: Any = None, details: dict[str, Any] | None = None, /) -> None:
+    """Count something that has happened: its kind and its labels. Tell it, if somebody listens."""
+    counter_of(key).add(1)
+    if _hook is not None:
+        tell(key, pid, details)
+
+
+def note_start(kind: type, pid: Any, /) -> None:
+    """Note that the `init` of a process is over, whose class is `kind`."""
+    note(("started", kind.__name__), pid)
+
+
+def note_end(
+    kind: type,
+    pid: Any,
+    reason: ExitReason,
+    handled: Counter | None,
+    killed: object,
+    asked: object,
+    has_lived: bool,
+    /,
+) -> None:
+    """Note that a process has ended, whose `init` was over before if it `has_lived`.
+
+    It has `handled` so many messages. `killed` is not None if it was killed, and `asked` is the
+    reason by which it was asked to end, if it was.
+    """
+    name = kind.__name__
+    if handled is not None:
+        counter_of(("handled", name)).add(handled.value)
+    details = {"reason": reason} if _hook is not None else None
+    if not has_lived:
+        note(("init_failed", name), pid, details)
+        return
+    if reason.exception is not None:
+        how = "error"
+    elif killed is not None:
+        how = "killed"
+    elif reason.abnormal or (reason is asked and reason is not AT_REST):
+        how = "shutdown"
+    else:
+        how = "normal"  # who ends for it is idle, too
+    note(("ended", name, how), pid, details)
+
+
+def tell(key: Key, pid: Any = None, details: dict[str, Any] | None = None, /) -> None:
+    """Tell of what is not counted here, if somebody listens."""
+    hook = _hook
+    if hook is not None:
+        hook(key, pid, {} if details is None else details)
+
+
+def counted() -> dict[Key, int]:
+    """Return how often each has happened."""
+    found = {key: counter.value for key, counter in _counters.copy().items()}
+    return {key: number for key, number in found.items() if number}
+
+
+def forget() -> None:
+    """Count from nothing."""
+    _counters.clear()
+
+
+def set_hook(hook: Hook | None, kinds: int, /) -> None:
+    """Let `hook` be called with whatever happens, and with these kinds; None is nobody."""
+    global _hook, _wanted
+    _hook, _wanted = hook, kinds
+
+
+def wanted(kinds: int, /) -> int:
+    """Return which of these kinds are to be told."""
+    return _wanted & kinds
+
+
+def _after_fork_in_child() -> None:
+    # What has happened before is what the parent tells of. Who held the lock is not here.
+    global _lock
+    _lock = threading.RLock()
+    forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+if not TYPE_CHECKING and implementation == "cython":
+    from fauxtp._base._native import (
+        Counter,
+        counted,
+        counter_of,
+        forget,
+        note,
+        note_end,
+        note_start,
+        set_hook,
+        tell,
+        wanted,
+    )

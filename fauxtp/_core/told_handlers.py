@@ -1,0 +1,73 @@
+"""Told handlers: those of a server while somebody listens to what is handled."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, final
+
+from fauxtp._base.events import tell
+from fauxtp._core.calls import Call, Cast
+
+if TYPE_CHECKING:
+    from fauxtp._core.process import Process
+    from fauxtp.registry import PID
+
+__all__ = ["told_handlers"]
+
+
+def told_handlers(process: Process, message: Any) -> Any:
+    """Return what handles `message` as the process does, and tells of it at the end."""
+    return _Told(process, message)
+
+
+@final
+class _Told:
+    """Stands for a server's handlers, for one message."""
+
+    __slots__ = ("_began", "_handlers", "_key", "_message", "_pid", "_waited")
+
+    def __init__(self, process: Process, message: Any) -> None:
+        self._handlers: Any = process.actor
+        self._key = "handled", process.kind.__name__
+        self._pid = process.pid
+        self._message = message
+        self._began = monotonic()
+        sent_at = message.sent_at if type(message) in {Call, Cast} else 0.0
+        self._waited = max(0.0, self._began - sent_at) if sent_at else None
+
+    def handle_call(self, request: Any, from_: Any, state: Any) -> Awaitable[Any]:
+        return self._told(self._handlers.handle_call(request, from_, state))
+
+    def handle_cast(self, request: Any, state: Any) -> Awaitable[Any]:
+        return self._told(self._handlers.handle_cast(request, state))
+
+    def handle_info(self, message: Any, state: Any) -> Awaitable[Any]:
+        return self._told(self._handlers.handle_info(message, state))
+
+    def handle_task_end(self, pid: PID, status: str, result: Any, state: Any) -> Awaitable[Any]:
+        return self._told(self._handlers.handle_task_end(pid, status, result, state))
+
+    async def _told(self, handling: Awaitable[Any]) -> Any:
+        error: BaseException | None = None
+        try:
+            return await handling
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            seconds = monotonic() - self._began
+            message, self._message = self._message, None
+            try:
+                tell(
+                    self._key,
+                    self._pid,
+                    {
+                        "message": message,
+                        "seconds": seconds,
+                        "waited": self._waited,
+                        "error": error,
+                    },
+                )
+            finally:
+                error = None  # a circle else: its traceback has this frame

@@ -1,0 +1,286 @@
+"""Events: what happens in the program is counted, and told to functions that listen.
+
+    from fauxtp.observe import events
+
+    with events.listen(page_me, events.RESTARTED | events.RESTARTS_EXCEEDED):
+        ...
+    events.counts()  # {("ended", "Store", "error"): 3, …}
+
+What is seldom is counted always. What is done again and again is told only to who listens: while
+nobody does, it costs nothing. Which labels and details each kind has, docs/howto/events.md tells.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from enum import Flag, auto
+from threading import get_ident
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self, final
+
+from fauxtp._base.arguments import expect_callable, unexpected
+from fauxtp._base.events import CALLS as _CALLS
+from fauxtp._base.events import HANDLED as _HANDLED
+from fauxtp._base.events import MOST, OTHER, counted, set_hook
+from fauxtp._base.events import SENT as _SENT
+from fauxtp._base.logs import report
+from fauxtp._base.stack import TO_WAKE, has_room
+from fauxtp._core.process import everybody
+from fauxtp.registry import PID
+
+__all__ = ["Event", "Kind", "Listener", "counts", "listen"]
+
+
+class Kind(Flag):
+    """What an event tells of. Each is a name of this module, too; several are one by `|`.
+
+    >>> RESTARTED in RESTARTED | RESTARTS_EXCEEDED
+    True
+    """
+
+    STARTED = auto()
+    ENDED = auto()
+    CRASHED = auto()
+    INIT_FAILED = auto()
+    TERMINATE_FAILED = auto()
+    RESTARTED = auto()
+    RESTARTS_EXCEEDED = auto()
+    CALL_TIMED_OUT = auto()
+    CALL_CYCLE = auto()
+    MAILBOX_FULL = auto()
+    DEAD_LETTER = auto()
+    CALL_BEGUN = auto()
+    CALL_ENDED = auto()
+    SENT = auto()
+    HANDLED = auto()
+
+
+STARTED: Final = Kind.STARTED
+ENDED: Final = Kind.ENDED
+CRASHED: Final = Kind.CRASHED
+INIT_FAILED: Final = Kind.INIT_FAILED
+TERMINATE_FAILED: Final = Kind.TERMINATE_FAILED
+RESTARTED: Final = Kind.RESTARTED
+RESTARTS_EXCEEDED: Final = Kind.RESTARTS_EXCEEDED
+CALL_TIMED_OUT: Final = Kind.CALL_TIMED_OUT
+CALL_CYCLE: Final = Kind.CALL_CYCLE
+MAILBOX_FULL: Final = Kind.MAILBOX_FULL
+DEAD_LETTER: Final = Kind.DEAD_LETTER
+CALL_BEGUN: Final = Kind.CALL_BEGUN
+CALL_ENDED: Final = Kind.CALL_ENDED
+SENT: Final = Kind.SENT
+HANDLED: Final = Kind.HANDLED
+
+_ON_DEMAND: Final = {CALL_BEGUN: _CALLS, CALL_ENDED: _CALLS, SENT: _SENT, HANDLED: _HANDLED}
+
+
+class Event(NamedTuple):
+    """What has happened: its kind, whose PID it is about, its labels, and its details by name.
+
+    `pid` is that of the process, of the supervisor, or of whom a call or a message is for; None if
+    there is nobody.
+
+    >>> Event(Kind.DEAD_LETTER, None, ("noproc",), {"to": "nobody", "message": 1}).labels
+    ('noproc',)
+    """
+
+    kind: Kind
+    pid: PID | None
+    labels: tuple[str, ...]
+    details: dict[str, Any]
+
+
+_new: Final = tuple.__new__  # which takes a third of the time of `Event(…)`
+
+
+@final
+class _Ear:
+    """A function that listens to events of some kinds."""
+
+    __slots__ = ("_function", "_hearing", "kinds")
+
+    def __init__(self, function: Callable[[Event], object], kinds: Kind) -> None:
+        self.kinds = kinds
+        self._function = function
+        self._hearing: set[int] = set()  # threads in which it is being told
+
+    def hear(self, event: Event) -> None:
+        me, hearing = get_ident(), self._hearing
+        if me in hearing:
+            return  # it has caused that itself
+        try:
+            hearing.add(me)
+            self._function(event)
+        except Exception as error:
+            # One that comes at the end of the stack is not to blame for it.
+            is_to_blame = has_room(TO_WAKE) or not isinstance(error, RecursionError)
+            if is_to_blame and _take_out(self):
+                report("a listener to events failed, and is detached: %r", self._function)
+        finally:
+            hearing.discard(me)
+
+    def after_fork_in_child(self) -> None:
+        self._hearing.intersection_update({get_ident()})  # the other threads are not here
+
+
+@final
+class Listener:
+    """What `listen` returns. As a context manager, it is detached at the end of the block.
+
+    >>> listener = listen(print, RESTARTED)
+    >>> listener.kinds, listener.detach(), listener.detach()
+    (<Kind.RESTARTED: 32>, True, False)
+    """
+
+    __slots__ = ("_ear",)
+
+    def __init__(self, ear: Any) -> None:
+        self._ear = ear
+
+    @property
+    def kinds(self) -> Kind:
+        """What it is told of."""
+        kinds: Kind = self._ear.kinds
+        return kinds
+
+    def detach(self) -> bool:
+        """Tell it of nothing more; return False if that was done before, or it has failed.
+
+        It raises nothing.
+        """
+        return _take_out(self._ear)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.detach()
+
+
+_listeners: tuple[_Ear, ...] = ()
+_listening: dict[str, tuple[Kind, tuple[_Ear, ...]]] = {}  # to each kind, by its name
+_changing = threading.RLock()
+_shown: dict[str, int] = {}  # how many messages were told of as handled, by class
+
+
+def _free_lock() -> threading.RLock:
+    # At the interpreter's end no other thread runs: one that has the lock is frozen.
+    return threading.RLock() if sys.is_finalizing() else _changing
+
+
+def listen(function: Callable[[Event], object], kinds: Kind) -> Listener:
+    """Call `function` with each `Event` of these `kinds`; return what detaches it.
+
+    It is called in the thread in which that happens, as it happens: so it should be quick, and
+    wait for nothing. What it causes there itself it is not told of. If it raises an error, that is
+    logged, and it is detached: nobody else is harmed.
+
+    Raises `TypeError` if `function` cannot be called, or `kinds` is no `Kind`, and `ValueError` if
+    that is empty.
+
+    >>> from fauxtp import send_nowait
+    >>> with listen(lambda event: print(event.labels, event.details), DEAD_LETTER):
+    ...     send_nowait("nobody", "hello")
+    ('noproc',) {'to': 'nobody', 'message': 'hello'}
+    """
+    global _listeners
+    expect_callable("function", function)
+    if not isinstance(kinds, Kind):
+        raise unexpected("kinds", "a Kind", kinds)
+    if not kinds:
+        raise ValueError("expected kinds to have at least one, got none")
+    ear = _Ear(function, kinds)
+    with _free_lock():
+        _listeners += (ear,)  # in one line, as the lock lets a finaliser in
+        _settle()
+    return Listener(ear)
+
+
+def _take_out(ear: _Ear) -> bool:
+    global _listeners
+    with _free_lock():
+        while ear in _listeners:
+            before = _listeners
+            after = tuple([one for one in before if one is not ear])
+            # In one line: who comes in between two may have changed them, too.
+            _listeners = after if _listeners is before else _listeners
+            if _listeners is after:
+                _settle()
+                return True
+    return False
+
+
+def _settle() -> None:
+    """Have told what the listeners want to hear, and nothing else."""
+    global _listening
+    listeners: tuple[_Ear, ...] | None = None
+    while listeners is not _listeners:
+        listeners = _listeners
+        _listening = {
+            str(kind.name).lower(): (kind, wanted)
+            for kind in Kind
+            if (wanted := tuple([one for one in listeners if kind in one.kinds]))
+        }
+        bits = [_ON_DEMAND.get(kind, 0) for kind, _ in _listening.values()]
+        set_hook(_tell if listeners else None, sum({*bits}))
+
+
+def _tell(key: tuple[str, ...], pid: PID | None, details: dict[str, Any]) -> None:
+    found = _listening.get(key[0])
+    if found is None:
+        return
+    kind, listeners = found
+    event = _new(Event, (kind, pid, key[1:], details))
+    for ear in listeners:
+        ear.hear(event)
+
+
+def counts() -> dict[tuple[str, ...], int]:
+    """Return how often each has happened so far, by the kind and its labels. It raises nothing.
+
+    Messages are counted as their handlers begin; those of living servers are summed up here. In a
+    forked process, all begins again.
+
+    >>> from fauxtp import send_nowait
+    >>> before = counts().get(("dead_letter", "noproc"), 0)
+    >>> send_nowait("nobody", "hello")
+    >>> counts()["dead_letter", "noproc"] - before
+    1
+    """
+    found = counted()  # first: who ends meanwhile is not counted twice
+    handled: dict[str, int] = {}
+    for process in everybody():
+        if process.handled is not None:
+            name = process.kind.__name__
+            if ("handled", name) not in found and len(found) >= MOST:
+                name = OTHER
+            handled[name] = handled.get(name, 0) + process.handled.value
+    for kind, *labels in found:
+        if kind == "handled":
+            handled[labels[0]] = handled.get(labels[0], 0) + found[kind, labels[0]]
+    with _free_lock():
+        for name, number in handled.items():
+            # Who ends meanwhile may be missing: what was shown once is not taken back.
+            _shown[name] = max(number, _shown.get(name, 0))
+            found["handled", name] = _shown[name]
+    return found
+
+
+def _after_fork_in_child() -> None:
+    global _changing
+    _changing = threading.RLock()  # who held it is not here
+    _shown.clear()
+    for ear in _listeners:
+        ear.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
