@@ -11,6 +11,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
 
 import fauxtp
 import fauxtp.observe
@@ -65,6 +66,12 @@ HOMES = (
 )
 PUBLIC = {name: home for home in HOMES for name in import_module(home).__all__}
 
+WORDS = {  # those that in code mean nothing else
+    name: home
+    for name, home in PUBLIC.items()
+    if name not in {"default", "implementation", "reason"}
+}
+
 
 def say_where_it_is_written(kind: type) -> None:
     """Undo for a class that it tells it is from `fauxtp`: its file has more to be read."""
@@ -90,8 +97,8 @@ def link_names(
     own = own_names(name, thing)
 
     def link(found: re.Match[str]) -> str:
-        home = PUBLIC.get(found[1])
-        if found[1] in own or home is None or not callable(getattr(import_module(home), found[1])):
+        home = WORDS.get(found[1])
+        if found[1] in own or home is None:
             return found[0]
         return f":py:obj:`~{home}.{found[1]}`"
 
@@ -122,6 +129,21 @@ def find_public(
     )
 
 
+def link_words(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Let each public name in the text of a page lead to where it is explained."""
+    domain = app.env.domains.python_domain
+    for literal in list(doctree.findall(nodes.literal)):
+        word = re.fullmatch(r"(?:await )?(\w+)(\(.*\))?", literal.astext())
+        there = word and domain.objects.get(f"{WORDS.get(word[1])}.{word[1]}")
+        within = literal.parent
+        is_docstring = "code" in literal["classes"]  # and has its links already
+        if not there or is_docstring or isinstance(within, nodes.reference | nodes.title):
+            continue
+        link = make_refnode(app.builder, docname, there.docname, there.node_id, literal.copy())
+        link[0].extend(literal.children)
+        within.replace(literal, link)
+
+
 def setup(app: Sphinx) -> None:
     """Tell Sphinx of these functions."""
     for name, home in PUBLIC.items():
@@ -131,3 +153,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", link_names)
     app.connect("autodoc-process-signature", plain_defaults)
     app.connect("missing-reference", find_public)
+    app.connect("doctree-resolved", link_words)

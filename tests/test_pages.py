@@ -96,6 +96,16 @@ def test_a_page_says_that_a_block_is_python() -> None:
         assert [block for block in others if re.search(r"^\s*(import|from) ", block)] == [], page
 
 
+@pytest.mark.skipif(not HAS_DOCS, reason="these are not the sources")
+def test_the_figures_on_performance_are_those_of_the_comparison() -> None:
+    row = re.search(r"^\| fauxtp [^|]*\|(.*)\|$", pages()["comparison.md"], re.MULTILINE)
+    assert row is not None
+    measured = {cell.strip().replace("\xa0", " ") for cell in row[1].split("|")}
+    told = re.findall(r"^\| .* \| (\d.*) \|$", pages()["performance.md"], re.MULTILINE)
+    assert len(told) == 6
+    assert [figure for figure in told if figure not in measured] == []
+
+
 def links_of(text: str) -> list[str]:
     found = re.findall(r"^\[[^]]+\]: (\S+)$|\]\(([^)\s]+)\)", text, re.MULTILINE)
     return [inside or below for below, inside in found]
