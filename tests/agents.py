@@ -56,12 +56,15 @@ anyio.run(main, backend=sys.argv[1])
 
 
 @contextmanager
-def program(backend: str = "asyncio", switch: str = "look") -> Iterator[int]:
+def program(
+    backend: str = "asyncio", switch: str = "look", source: str = PROGRAM
+) -> Iterator[int]:
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, backend],
+        [sys.executable, "-c", source, backend],
         env={**os.environ, "FAUXTP_OBSERVE": switch},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=None if source is PROGRAM else subprocess.DEVNULL,  # which crashes
         text=True,
     ) as running:
         assert running.stdin is not None

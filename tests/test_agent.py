@@ -36,9 +36,10 @@ from fauxtp import (
 )
 from fauxtp.observe import Agent, agent, client, places, serve
 from fauxtp.observe.actions import ACTIONS
-from fauxtp.observe.answers import MOST, PIECE, answers
+from fauxtp.observe.answers import PIECE, answers
 from fauxtp.observe.asker import RIGHTS, Asker
 from fauxtp.observe.client import Unreachable, Viewer, programs, viewer_of
+from fauxtp.observe.look import MOST
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),

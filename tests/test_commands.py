@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from agents import program, shows
+from agents import program, shows, until
+from conftest import PATIENCE
 
 from fauxtp import __main__ as commands
 from fauxtp.observe.shown import circles, plain, table
@@ -121,6 +123,98 @@ def test_the_terminal_is_what_it_was_after_top(place: Path) -> None:
     assert seen.startswith(b"\x1b[?25l")
 
 
+LOOP = """
+import sys, anyio
+from fauxtp import *
+
+class Crashes(GenServer):
+    async def init(self):
+        send_after(0.05, self.pid, "crash")
+    async def handle_info(self, message, state):
+        raise ValueError("again")
+
+class Idle(GenServer):
+    pass
+
+class Application(Supervisor):
+    max_restarts = 100_000
+    def child_specs(self):
+        return [ChildSpec(name, Idle, register_as=name) for name in ("a", "b")] + [
+            ChildSpec("loop", Crashes, register_as="loop"),
+            ChildSpec("crew", DynamicSupervisor, register_as="crew"),
+        ]
+
+async def main():
+    async with anyio.create_task_group() as group:
+        await Application.start(task_group=group, register_as="app")
+        await start_child("crew", ChildSpec("one", Crashes, register_as="one"))
+        print("ready", flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+        group.cancel_scope.cancel()
+
+anyio.run(main)
+"""
+
+
+def test_who_is_restarted_again_and_again_is_on_top(capsys: pytest.CaptureFixture[str]) -> None:
+    with program(source=LOOP):
+        culprits = {"app", "loop", "crew", "one"}
+
+        def on_top() -> bool:
+            rows = json.loads(shows(capsys, "top", "--by", "restarts", "--json", "--most", "4"))
+            many = [row for row in rows if max(row["restarts"], row["restarts_below"]) > 2]
+            return {name for row in many for name in row["names"]} == culprits
+
+        until(on_top)
+        info = until(lambda: info_of(capsys, "loop"))
+        assert re.search(r"  restarted: \d+ times", info)
+        assert re.search(r"has restarted its children: \d+ times", info_of(capsys, "app"))
+        assert "restarts" in shows(capsys, "top", "--once", "--by", "restarts")
+
+
+def info_of(capsys: pytest.CaptureFixture[str], name: str) -> str:
+    """Return what `info` shows; nothing if it is being restarted just now."""
+    try:
+        return shows(capsys, "info", name)
+    except SystemExit:
+        capsys.readouterr()
+        return ""
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux")
+def test_top_in_a_terminal_is_ordered_by_keys(place: Path) -> None:
+    server = ["tmux", "-S", str(place / "tmux")]
+
+    def tmux(*words: str) -> str:
+        return subprocess.run(
+            [*server, *words], check=True, capture_output=True, text=True, timeout=PATIENCE
+        ).stdout
+
+    def lines() -> list[str]:
+        return tmux("capture-pane", "-p", "-t", "top").splitlines()
+
+    def shown_by(order: str, first: str) -> bool:
+        screen = [*lines(), *[""] * 5]
+        return screen[1].endswith(f"by {order}") and first in screen[4]
+
+    command = f"{sys.executable} -m fauxtp top; echo it has ended; read"
+    with program():
+        tmux("-f", "/dev/null", "new-session", "-d", "-s", "top", "-x", "120", "-y", "20", command)
+        try:
+            until(lambda: shown_by("mailbox", "Store 'store·[2J'"))
+            assert lines()[2] == "m mailbox, h handler, r restarts, c children, w monitors; q ends"
+            tmux("send-keys", "-t", "top", "c")
+            until(lambda: shown_by("children", "Application 'app'"))
+            tmux("send-keys", "-t", "top", "Up", "x", "h")
+            until(lambda: shown_by("handler", "Store 'store·[2J'"))
+            tmux("resize-window", "-t", "top", "-x", "50", "-y", "20")
+            until(lambda: any(lines()) and max(map(len, lines())) <= 50)
+            tmux("send-keys", "-t", "top", "q")
+            until(lambda: any("it has ended" in line for line in lines()))
+        finally:
+            tmux("kill-server")
+
+
 def test_who_waits_in_a_circle_is_found() -> None:
     rows = [{"pid": pid, "waiting_for": to} for pid, to in ((1, 2), (2, 3), (3, 2), (4, None))]
     assert circles(rows) == {2, 3}
@@ -140,6 +234,8 @@ def test_what_somebody_has_named_has_no_effect_on_the_terminal() -> None:
         "handling_for": 3.0,
         "waiting_for": None,
         "children": 0,
+        "restarts": 0,
+        "restarts_below": 0,
     }
     assert "\x1b" not in "".join(table([row], 80))
     assert all(len(line) <= 40 for line in table([row], 40))

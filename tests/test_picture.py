@@ -23,6 +23,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def row(pid: int, supervisor: int | None = None, **more: Any) -> dict[str, Any]:
     known = {"names": [], "class": "Store", "mailbox": 0, "handling": None, "waiting_for": None}
     numbers = {"handling_for": 0.0, "children": 0, "watchers": 0, "phase": "running"}
+    numbers |= {"restarts": 0, "restarts_below": 0}
     return {"pid": pid, "supervisor": supervisor, **known, **numbers, **more}
 
 

@@ -15,7 +15,7 @@ from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.process import Process
 from fauxtp._core.protocols import Handlers, Startable
 from fauxtp._supervision.changes import Changes, InLine
-from fauxtp._supervision.child import Failed, Question
+from fauxtp._supervision.child import Child, Failed, Question
 from fauxtp._supervision.children import Shelter
 from fauxtp._supervision.intensity import Intensity, intensity_of
 from fauxtp._supervision.restarts import Hooks
@@ -126,6 +126,20 @@ class Beside(ABC, Generic[C]):
     def _fail(self, error: BaseException) -> None:
         """Let the supervisor end by `error`."""
         self._process.mailbox.deliver(Failed(error))
+
+    def restarts(self) -> dict[PID | None, int]:
+        """Return how often each child was started again, by its PID; None are all without one.
+
+        In any thread, and while there are changes.
+        """
+        found: dict[PID | None, int] = {}
+        for child in self._ever_restarted():
+            found[child.pid] = found.get(child.pid, 0) + child.restarts
+        return found
+
+    @abstractmethod
+    def _ever_restarted(self) -> list[Child]:
+        """Return the children that were started again, and maybe others."""
 
     @abstractmethod
     async def _start_first(self) -> None:

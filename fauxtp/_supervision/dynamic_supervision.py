@@ -64,6 +64,9 @@ class DynamicSupervision(Beside[Owner]):
         self._starting = 0  # with those that are stopped before they have started
         self._on_exit: Any = self._ended  # for all: so none has to keep a method of its own
 
+    def _ever_restarted(self) -> list[Child]:
+        return [*self._failed.values(), *self._away.values()]
+
     async def _start_first(self) -> None:
         _check_most(self._chief.max_children)
 

@@ -56,6 +56,9 @@ class Supervision(Beside[Planner]):
         self._by_id = self._children.by_id
         self._line: Line = {}
 
+    def _ever_restarted(self) -> list[Child]:
+        return list(self._by_id.values())
+
     async def _start_first(self) -> None:
         for spec in self._chief._fauxtp_specs():
             await self._start(self._new_child(spec))

@@ -20,21 +20,20 @@ from typing import Any, Final
 
 from fauxtp import registry
 from fauxtp._base.implementation import __version__
-from fauxtp._base.texts import label
 from fauxtp._core.ended_loops import living
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process
 from fauxtp.observe.actions import ACTIONS, number_of, numbered
 from fauxtp.observe.asker import Asker
 from fauxtp.observe.await_chain import stack_of
+from fauxtp.observe.look import MOST, ORDERS, Look
 from fauxtp.observe.states import state_of
 from fauxtp.registry import default, whereis
 
-__all__ = ["ORDERS", "PROTOCOL", "answers"]
+__all__ = ["PROTOCOL", "answers"]
 
 PROTOCOL: Final = 1
 PIECE: Final = 128  # processes that are told of at once: a few milliseconds
-MOST: Final = 1000  # of whatever may be many for one process
 _BREATH: Final = 0.0005  # seconds between two pieces, in which others run
 
 _began = time.monotonic()
@@ -89,7 +88,7 @@ def _program(asker: Asker) -> Iterator[Answer]:
 
 
 def _processes(_: Asker) -> Iterator[Answer]:
-    yield from _in_pieces(living(), row_of)
+    yield from _in_pieces(living(), Look().row)
 
 
 def _top(_: Asker, by: str = "mailbox", most: int = 50) -> Iterator[Answer]:
@@ -98,22 +97,22 @@ def _top(_: Asker, by: str = "mailbox", most: int = 50) -> Iterator[Answer]:
         raise ValueError(f"expected by to be one of {', '.join(ORDERS)}")
     if type(most) is not int or not 0 < most <= MOST:
         raise ValueError(f"expected most to be from 1 to {MOST}")
-    now, weighed = time.monotonic(), []
+    look, weighed = Look(), []
     for number, process in enumerate(living()):
-        weighed.append((order(process, now), -number, process))
+        weighed.append((order(look, process), -number, process))
         if number % (10 * PIECE) == 0:
             time.sleep(_BREATH)
-    yield from _in_pieces([process for _, _, process in nlargest(most, weighed)], row_of)
+    yield from _in_pieces([process for _, _, process in nlargest(most, weighed)], look.row)
 
 
 def _process(_: Asker, which: int | str) -> Iterator[Answer]:
     process = _found(which)
-    yield {"process": {**row_of(process), **_details_of(process)}}
+    yield {"process": {**Look().row(process), **_details_of(process)}}
 
 
 def _state(_: Asker, which: int | str) -> Iterator[Answer]:
     process = _found(which)
-    yield {"process": row_of(process), **state_of(process)}
+    yield {"process": Look().row(process), **state_of(process)}
 
 
 def _found(which: int | str) -> Process:
@@ -130,7 +129,8 @@ def _found(which: int | str) -> Process:
 
 
 def _stacks(_: Asker) -> Iterator[Answer]:
-    yield from _in_pieces(living(), lambda process: {**row_of(process), "stack": _stack(process)})
+    row = Look().row
+    yield from _in_pieces(living(), lambda process: {**row(process), "stack": _stack(process)})
 
 
 _QUESTIONS: Final[dict[str, tuple[str, Callable[..., Iterator[Answer]]]]] = {
@@ -145,19 +145,6 @@ _QUESTIONS: Final[dict[str, tuple[str, Callable[..., Iterator[Answer]]]]] = {
 """Each question, with what who asks it must be allowed."""
 
 
-def _handling_for(process: Process, now: float) -> float:
-    return 0.0 if process.handling is None else max(0.0, now - process.handled_since)
-
-
-ORDERS: Final[dict[str, Callable[[Process, float], float]]] = {
-    "mailbox": lambda process, now: len(process.mailbox),
-    "handler": _handling_for,
-    "children": lambda process, now: len(process.children),
-    "monitors": lambda process, now: len(process.watchers),
-}
-"""What the processes of `"top"` can be ordered by."""
-
-
 def _in_pieces(everyone: list[Process], tell: Callable[[Process], Answer]) -> Iterator[Answer]:
     for first in range(0, len(everyone), PIECE):
         told = [tell(process) for process in everyone[first : first + PIECE] if _lives(process)]
@@ -168,24 +155,6 @@ def _in_pieces(everyone: list[Process], tell: Callable[[Process], Answer]) -> It
 
 def _lives(process: Process) -> bool:
     return process.phase is not DEAD
-
-
-def row_of(process: Process) -> Answer:
-    """Return what a list of processes tells of one."""
-    handling, call = process.handling, process.waiting_for
-    return {
-        "pid": number_of(process.pid),
-        "names": default.names(process.pid)[:MOST],
-        "class": process.kind.__qualname__,
-        "phase": process.phase.value,
-        "mailbox": len(process.mailbox),
-        "handling": None if handling is None else label(handling),
-        "handling_for": _handling_for(process, time.monotonic()),
-        "waiting_for": None if call is None else number_of(call.target),
-        "supervisor": None if process.supervisor is None else number_of(process.supervisor),
-        "children": len(process.children),
-        "watchers": len(process.watchers),
-    }
 
 
 def _details_of(process: Process) -> Answer:

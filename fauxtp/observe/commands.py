@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from argparse import Namespace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from fauxtp.observe.action_commands import add_action_commands
-from fauxtp.observe.answers import ORDERS
 from fauxtp.observe.client import Unreachable, Viewer, place_of, programs, viewer_at, viewer_of
 from fauxtp.observe.command import add, say, say_json, which
+from fauxtp.observe.look import ORDERS
 from fauxtp.observe.shown import FORMS, called, details, in_seconds, plain, stack, table
+from fauxtp.observe.terminal import key_within, redraw, screen
 
 __all__ = ["add_commands"]
 
-HOME, TO_END, HIDE, SHOW = "\x1b[H", "\x1b[J", "\x1b[?25l", "\x1b[?25h"
+KEYS: Final = {
+    "m": "mailbox",
+    "h": "handler",
+    "r": "restarts",
+    "c": "children",
+    "w": "monitors",
+}
+"""What `top` is ordered by from then on."""
 
 
 def add_commands(commands: Any) -> None:
@@ -81,30 +88,30 @@ def _top(given: Namespace) -> None:
 
 
 def _keep_showing(viewer: Viewer, given: Namespace) -> None:
-    """Show it anew each second, until Ctrl-C, or the program ends."""
+    """Show it anew each second and after each key, until Ctrl-C or q, or the program ends."""
+    key = ""
     try:
-        sys.stdout.write(HIDE + HOME + TO_END)
-        while True:
-            lines = _frame(viewer, given)
-            sys.stdout.write(HOME + "\x1b[K\n".join(lines) + TO_END)
-            sys.stdout.flush()
-            time.sleep(1)
+        with screen():
+            while key != "q":
+                redraw(_frame(viewer, given, _TELLS_KEYS))
+                key = key_within(1)
+                given.by = KEYS.get(key, given.by)
     except KeyboardInterrupt:
         pass
-    finally:
-        sys.stdout.write(SHOW + "\n")
-        sys.stdout.flush()
 
 
-def _frame(viewer: Viewer, given: Namespace) -> list[str]:
+_TELLS_KEYS: Final = f"{', '.join(f'{key} {order}' for key, order in KEYS.items())}; q ends"
+
+
+def _frame(viewer: Viewer, given: Namespace, third: str = "") -> list[str]:
     size = shutil.get_terminal_size()
     program = viewer.program()
     rows = viewer.processes("top", by=given.by, most=given.most or max(1, size.lines - 4))
     command = plain(" ".join(program["command"]))
     counts = f"{program['processes']:,} processes, {program['names']:,} names"
     since = in_seconds(program["seconds"])
-    head = (f"{program['pid']}: {command}", f"{counts}, since {since}; by {given.by}")
-    return [*(line[: size.columns] for line in head), "", *table(rows, size.columns)]
+    head = (f"{program['pid']}: {command}", f"{counts}, since {since}; by {given.by}", third)
+    return [*(line[: size.columns] for line in head), *table(rows, size.columns)]
 
 
 def _stacks(given: Namespace) -> None:

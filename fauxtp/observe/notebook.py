@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process
-from fauxtp.observe.answers import row_of
+from fauxtp.observe.look import Look
 from fauxtp.observe.picture import as_svg
 
 __all__ = ["picture_of"]
@@ -12,10 +12,10 @@ __all__ = ["picture_of"]
 
 def picture_of(process: Process) -> str:
     """Return a picture of a process and its descendants, as SVG."""
-    rows, line = [], [process]
+    look, rows, line = Look(), [], [process]
     while line:
         each = line.pop()
         if each.phase is not DEAD:
-            rows.append(row_of(each))
+            rows.append(look.row(each))
             line += reversed(list(each.children.values()))
     return as_svg(rows)

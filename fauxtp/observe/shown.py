@@ -77,11 +77,14 @@ def doing(row: Row, known: dict[int, Row], within: set[int]) -> str:
 def table(rows: Sequence[Row], width: int) -> list[str]:
     """Return a line for each process, below a line that says what is in each column."""
     known, within = {row["pid"]: row for row in rows}, circles(rows)
-    lines = [f"{'mailbox':>8}{'in handler':>12}{'children':>10}  process; what it does"]
+    lines = [
+        f"{'mailbox':>8}{'in handler':>12}{'restarts':>10}{'children':>10}  process; what it does"
+    ]
     for row in rows:
         busy = in_seconds(row["handling_for"]) if row["handling"] is not None else "-"
+        restarts = f"{row['restarts'] or row['restarts_below']:,}"
         lines.append(
-            f"{row['mailbox']:>8,}{busy:>12}{row['children']:>10,}  {called(row)}"
+            f"{row['mailbox']:>8,}{busy:>12}{restarts:>10}{row['children']:>10,}  {called(row)}"
             f"  {doing(row, known, within)}".rstrip()
         )
     return [line[:width] for line in lines]
@@ -94,6 +97,10 @@ def details(row: Row) -> list[str]:
         "phase": row["phase"],
         "supervisor": _pids([row["supervisor"]]),
         "mailbox": f"{row['mailbox']:,}" + (f", room for {row['room']:,}" if row["room"] else ""),
+        "restarted": f"{row['restarts']:,} times" if row["restarts"] else None,
+        "has restarted its children": (
+            f"{row['restarts_below']:,} times" if row["restarts_below"] else None
+        ),
         "calls that were given up": row["given_up"] or None,
         "handles": doing({**row, "phase": "running"}, {}, set()) or None,
         "links": _pids(row["links"]),

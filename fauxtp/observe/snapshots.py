@@ -27,8 +27,9 @@ Row = dict[str, Any]
 ORDERS: Final[dict[str, Callable[[Row], float]]] = {
     "mailbox": lambda row: row["mailbox"],
     "handler": lambda row: row["handling_for"],
+    "restarts": lambda row: max(row["restarts"], row["restarts_below"]),
     "children": lambda row: row["children"],
-    "watchers": lambda row: row["watchers"],
+    "monitors": lambda row: row["watchers"],
 }
 """What the rows of the table can be ordered by, the greatest first."""
 

@@ -1,0 +1,78 @@
+"""A look at all processes: what is told of each in a list, and what lists are ordered by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, final
+
+from fauxtp._base.texts import label
+from fauxtp._core.process import Process, find_process
+from fauxtp._supervision.beside import Beside
+from fauxtp.observe.actions import number_of
+from fauxtp.registry import PID, default
+
+__all__ = ["MOST", "ORDERS", "Look"]
+
+MOST: Final = 1000  # of whatever may be many for one process
+
+
+@final
+class Look:
+    """One look: the restarts of a supervisor are read once, however many children it has."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._restarts: dict[PID, dict[PID | None, int]] = {}
+
+    def row(self, process: Process) -> dict[str, Any]:
+        """Return what a list of processes tells of one."""
+        handling, call = process.handling, process.waiting_for
+        return {
+            "pid": number_of(process.pid),
+            "names": default.names(process.pid)[:MOST],
+            "class": process.kind.__qualname__,
+            "phase": process.phase.value,
+            "mailbox": len(process.mailbox),
+            "handling": None if handling is None else label(handling),
+            "handling_for": self.handling_for(process),
+            "waiting_for": None if call is None else number_of(call.target),
+            "supervisor": None if process.supervisor is None else number_of(process.supervisor),
+            "children": len(process.children),
+            "watchers": len(process.watchers),
+            "restarts": self.restarts(process),
+            "restarts_below": sum(self._restarts_of(process).values()),
+        }
+
+    def handling_for(self, process: Process) -> float:
+        """Return for how many seconds it has handled what it handles."""
+        if process.handling is None:
+            return 0.0
+        return max(0.0, time.monotonic() - process.handled_since)
+
+    def restarts(self, process: Process) -> int:
+        """Return how often its supervisor has started it again."""
+        chief = None if process.supervisor is None else find_process(process.supervisor)
+        return 0 if chief is None else self._restarts_of(chief).get(process.pid, 0)
+
+    def most_restarts(self, process: Process) -> int:
+        """Return how often it was started again, or has done so with its children."""
+        return max(self.restarts(process), *self._restarts_of(process).values(), 0)
+
+    def _restarts_of(self, chief: Process) -> dict[PID | None, int]:
+        """Return how often each child of `chief` was started again: by its PID, if it runs."""
+        known = self._restarts.get(chief.pid)
+        if known is None:
+            known = chief.actor.restarts() if isinstance(chief.actor, Beside) else {}
+            self._restarts[chief.pid] = known
+        return known
+
+
+ORDERS: Final[dict[str, Callable[[Look, Process], float]]] = {
+    "mailbox": lambda look, process: len(process.mailbox),
+    "handler": Look.handling_for,
+    "restarts": Look.most_restarts,
+    "children": lambda look, process: len(process.children),
+    "monitors": lambda look, process: len(process.watchers),
+}
+"""What the processes of a list can be ordered by, the greatest first."""
