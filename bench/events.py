@@ -1,4 +1,4 @@
-"""What it costs to listen to events: each kind, beside the same with nobody listening.
+"""What it costs to listen to events: each kind, beside the same with nobody listening; and metrics.
 
     python -m bench.events [uvloop]
 
@@ -17,11 +17,13 @@ from time import perf_counter
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from bench.figures import Figure, show
-from fauxtp import GenServer, Mailbox, call, cast, exit, send_nowait, wait_exit
-from fauxtp.observe import events
+from fauxtp import GenServer, Mailbox, call, cast, exit, processes, send_nowait, wait_exit
+from fauxtp.observe import durations, events
 from fauxtp.observe.events import Event, Kind
+from fauxtp.observe.metrics import collect
 
 ROUNDS = 15
 TIMES = 4_000
@@ -91,6 +93,36 @@ async def timed(work: Callable[[], Awaitable[None]], kinds: Kind | None) -> floa
         return perf_counter() - began
 
 
+async def measured() -> Figure:
+    """Return what it costs a call that its handler is measured for a histogram."""
+    pairs = []
+    for _ in range(ROUNDS):
+        alone = await timed(calls, None)
+        durations.measure(True)
+        pairs.append((alone, await timed(calls, None)))
+        durations.measure(False)
+    alone = statistics.median(without for without, _ in pairs) / TIMES * 1e9
+    more = statistics.median(heard - without for without, heard in pairs) / TIMES * 1e9
+    what = "a call, its handler in a histogram"
+    return Figure(what, f"+{more:.0f} ns", f"{alone:.0f} ns", (alone + more) / alone)
+
+
+async def collected(group: TaskGroup) -> list[Figure]:
+    """Return how long it takes to collect all metrics, with few processes and with many."""
+    figures = []
+    for number in (100, 20_000):
+        while len(processes()) < number:
+            await Server.start(task_group=group)
+        times = []
+        for _ in range(ROUNDS):
+            began = perf_counter()
+            collect()
+            times.append(perf_counter() - began)
+        milliseconds = statistics.median(times) * 1e3
+        figures.append(Figure(f"metrics of {number:,} processes", f"{milliseconds:.2f} ms"))
+    return figures
+
+
 async def main() -> None:
     figures = []
     async with anyio.create_task_group() as group:
@@ -102,8 +134,11 @@ async def main() -> None:
             each = more / times / number * 1e9
             ratio = (alone + more / times * 1e9) / alone
             figures.append(Figure(what, f"+{each:.0f} ns an event", f"{alone:.0f} ns", ratio))
+        figures.append(await measured())
         exit("server")
-    show("a function in Python that listens to events", figures)
+        figures += await collected(group)
+        group.cancel_scope.cancel()
+    show("a function in Python that listens to events; metrics", figures)
 
 
 if __name__ == "__main__":

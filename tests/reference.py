@@ -13,7 +13,8 @@ import fauxtp
 REFERENCE = ROOT / "docs" / "reference"
 MODULES = (
     *("fauxtp", "fauxtp.errors", "fauxtp.registry", "fauxtp.testing"),
-    *("fauxtp.observe", "fauxtp.observe.events", "fauxtp.observe.reports"),
+    *("fauxtp.observe", "fauxtp.observe.events", "fauxtp.observe.metrics"),
+    *("fauxtp.observe.prometheus", "fauxtp.observe.reports"),
 )
 DIRECTIVE = re.compile(
     r"^\.\. (?:currentmodule:: (?P<module>[\w.]+)"

@@ -15,6 +15,8 @@ from fauxtp.observe.inspection import (
 
 if TYPE_CHECKING:
     from fauxtp.observe import events as events
+    from fauxtp.observe import metrics as metrics
+    from fauxtp.observe import prometheus as prometheus
     from fauxtp.observe import reports as reports
     from fauxtp.observe.agent import Agent, serve
 
@@ -30,7 +32,7 @@ __all__ = [
 
 
 _LATER = {"Agent": "agent", "serve": "agent"}  # who only prints a tree needs no sockets
-_MODULES = {"events", "reports"}
+_MODULES = {"events", "metrics", "prometheus", "reports"}
 
 
 def __getattr__(name: str) -> Any:
