@@ -133,7 +133,7 @@ def link_words(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Let each public name in the text of a page lead to where it is explained."""
     domain = app.env.domains.python_domain
     for literal in list(doctree.findall(nodes.literal)):
-        word = re.fullmatch(r"(?:await )?(\w+)(\(.*\))?", literal.astext())
+        word = re.fullmatch(r"(?:await )?(?:fauxtp\.(?:\w+\.)*)?(\w+)(\(.*\))?", literal.astext())
         there = word and domain.objects.get(f"{WORDS.get(word[1])}.{word[1]}")
         within = literal.parent
         is_docstring = "code" in literal["classes"]  # and has its links already
