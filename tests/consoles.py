@@ -50,7 +50,8 @@ def looks_like(shown: str) -> str:
 
 def without_figures(text: str) -> str:
     """Return `text` with each number as `#`, and a column's spaces as one: they differ."""
-    return re.sub(r"(?<=\S) +", " ", re.sub(r"\d+(?:\.\d+)?", "#", text)).replace(" \n", "\n")
+    figures = re.sub(r"(^ +)?\d+(?:\.\d+)?", "#", text, flags=re.MULTILINE)
+    return re.sub(r"(?<=\S) +", " ", figures).replace(" \n", "\n")
 
 
 def agrees(shown: str, printed: str) -> bool:

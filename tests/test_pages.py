@@ -68,6 +68,8 @@ def test_a_console_shows_what_commands_print(page: str, tmp_path: Path) -> None:
 
 def test_what_a_console_would_not_show_is_found(tmp_path: Path) -> None:
     assert agrees("PID 12  0.5 s\n…\nend …\n", "PID 345 1.25 s\none\ntwo\nend 7 of it\n")
+    assert agrees("  12 and 3\n", " 123  and  45\n")
+    assert not agrees("  below\n", "below\n")
     assert not agrees("PID 12\n", "PID twelve\n")
     assert not agrees("one\n", "one\ntwo\n")
 
