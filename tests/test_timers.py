@@ -674,6 +674,25 @@ def test_on_trio_those_that_were_cancelled_hold_no_memory() -> None:
     assert len(alarms._heap) <= 65
 
 
+def test_on_trio_one_that_there_is_no_memory_for_keeps_back_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    async def main() -> None:
+        mailbox = Mailbox()
+        with monkeypatch.context() as short:
+            short.setattr(trio_alarms, "spawn_system_task", no_memory)
+            with pytest.raises(MemoryError):
+                send_after(0, mailbox.pid, "not set")
+        send_after(0, mailbox.pid, "set")
+        with trio.fail_after(PATIENCE):
+            assert await mailbox.receive((str, str)) == "set"
+
+    trio.run(main)
+
+
 class AtLine:
     """Lets something come in at one line of what timers are made of."""
 

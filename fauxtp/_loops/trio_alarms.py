@@ -48,13 +48,17 @@ class Alarms:
     def set(self, due: float, function: Callable[[], object]) -> Alarm:
         """Let the loop call `function` when it is `due`."""
         functions = [function]
+        alarm = _Alarm(self, functions)  # first: there may be no memory for it
         heapq.heappush(self._heap, (due, next(self._numbers), functions))
-        if self._sleep is None:
-            self._sleep = trio.CancelScope(deadline=due)
-            self._tell(self._begin)
-        elif due < self._sleep.deadline:
-            self._tell(self._hurry)
-        return _Alarm(self, functions)
+        try:
+            if self._sleep is None:
+                self._start(due)
+            elif due < self._sleep.deadline:
+                self._tell(self._hurry)
+        except BaseException:
+            functions.clear()  # whoever asked for it is told that it is not set
+            raise
+        return alarm
 
     def cancelled(self) -> None:
         """Note that one lies in the heap that was cancelled; throw them out if they are many."""
@@ -63,6 +67,15 @@ class Alarms:
             self._heap[:] = filter(_is_set, self._heap)
             heapq.heapify(self._heap)
             self._cancelled = 0
+
+    def _start(self, due: float) -> None:
+        """Have a task begin that sleeps until the first is `due`."""
+        self._sleep = trio.CancelScope(deadline=due)
+        try:
+            self._tell(self._begin)
+        except BaseException:
+            self._sleep = None  # the next who sets one tries again
+            raise
 
     def _begin(self) -> None:
         spawn_system_task(self._call_in_time, name="timers of fauxtp", context=Context())

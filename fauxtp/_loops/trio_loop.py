@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrioHome", "home_of"]
 
+SUCCEEDED, FAILED = trio.lowlevel.Abort  # to look into the class takes memory
 
 _home: trio.lowlevel.RunVar[TrioHome] = trio.lowlevel.RunVar("fauxtp_home")
 
@@ -194,4 +195,4 @@ class _TrioWaiter:
 
     def _give_up(self, _: object) -> trio.lowlevel.Abort:
         task, self._task = self._task, None
-        return trio.lowlevel.Abort.FAILED if task is None else trio.lowlevel.Abort.SUCCEEDED
+        return FAILED if task is None else SUCCEEDED

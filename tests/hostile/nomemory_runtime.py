@@ -1,12 +1,12 @@
 """Every allocation of what is done to a server fails in turn; and the server lives, or is dead.
 
-A program, as it may hang: `python -m hostile.nomemory_runtime PATIENCE`. What is done
+A program, as it may hang: `python -m hostile.nomemory_runtime BACKEND`. What is done
 raises MemoryError, or is done. Afterwards the server answers; or it has ended, its name is
 free, and who watched it has been told once.
 
-Only what is done in one go is tried, on asyncio: what its loop needs between two turns does not
-fail. It loses a task all the same if it has no memory for what wakes it: nobody can mend that.
-The twins in Python may be stopped halfway where they undo something, for lack of a frame.
+Only what is done in one go is tried: what the event loop needs between two turns does not fail.
+It loses a task all the same if it has no memory for what wakes it: nobody can mend that. And what
+trio or anyio leave half done is left out: see `left_out`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import asyncio
 import faulthandler
 import logging
 import sys
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
 from itertools import product
@@ -23,6 +24,8 @@ from types import coroutine
 from typing import Any
 
 import anyio
+import sniffio
+import trio
 
 from fauxtp import (
     Actor,
@@ -50,9 +53,11 @@ from fauxtp import (
 from fauxtp._core.ended_loops import living
 from fauxtp._core.process import find_process
 from fauxtp._messaging import timers
+from fauxtp.registry import implementation
 from hostile.intruded_servers import Wrong
 
 LIMIT = 2000
+PATIENCE = 30  # seconds for one of them
 # CPython 3.11 raises the latter where there is no memory for the frame of a function.
 OUT_OF_MEMORY = MemoryError, SystemError
 ENOUGH = 12  # failures in a row that did not matter; Python makes up for some
@@ -184,7 +189,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-async def scene(operation: Operation, number: int, asks: bool) -> bool:
+async def play(operation: Operation, number: int, asks: bool) -> bool:
     """Do it with that failure, then call the server if it `asks`; return whether it failed."""
     told: list[Down] = []
     failed = False
@@ -202,10 +207,12 @@ async def scene(operation: Operation, number: int, asks: bool) -> bool:
                 if not isinstance(error.__cause__, OUT_OF_MEMORY):
                     raise
                 failed = True
+            except AssertionError as error:
+                if not is_of_outcome(error):
+                    raise
+                failed = True
             await others()
-            if any(is_lost(process.task) for process in living()):
-                asyncio.get_running_loop().stop()
-                await anyio.sleep_forever()
+            await LOOPS[sniffio.current_async_library()].make_up_for_losses()
             other = whereis("other")
             if other is not None:
                 with suppress(NoProcess, ProcessExited):
@@ -227,21 +234,90 @@ async def scene(operation: Operation, number: int, asks: bool) -> bool:
     return failed
 
 
+def is_of_outcome(error: AssertionError) -> bool:
+    """Return whether it is the one by which trio says that an error has no traceback."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return last.name == "remove_tb_frames"
+
+
 async def others() -> None:
     """Let all others have the turns that they need."""
     for _ in range(10):
         await anyio.sleep(0)
 
 
-def is_lost(task: Any) -> bool:
-    """Return whether asyncio has lost a task: it had no memory for its turn, or for its waiter.
+class Asyncio:
+    """A loop of asyncio, which is ended when it has lost a task."""
 
-    That of a server that still has its turn to come is ours to wake.
-    """
-    if task is None or task.done():
-        return False
-    waiter = task._fut_waiter
-    return waiter is None or (waiter.done() and getattr(waiter, "_turn", None) is None)
+    # For lack of a frame, anyio enters the scope of a task that it starts in another's name.
+    left_out: tuple[str, ...] = () if implementation == "cython" else ("start",)
+
+    def __init__(self) -> None:
+        self.lost = 0
+
+    def run(self, *scene: Any) -> bool:
+        """Return whether what it does has failed."""
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(play(*scene))
+        except RuntimeError as error:
+            if "stopped" not in str(error):
+                raise
+            self.lost += 1
+            return True
+        finally:
+            loop.close()
+
+    async def make_up_for_losses(self) -> None:
+        if any(self.is_lost(process.task) for process in living()):
+            asyncio.get_running_loop().stop()
+            await anyio.sleep_forever()
+
+    def is_lost(self, task: Any) -> bool:
+        """Return whether there was no memory for its turn, or for its waiter.
+
+        That of a server that still has its turn to come is ours to wake.
+        """
+        if task is None or task.done():
+            return False
+        waiter = task._fut_waiter
+        return waiter is None or (waiter.done() and getattr(waiter, "_turn", None) is None)
+
+
+class Trio:
+    """A loop of trio, in which what it has lost is given the turn that it was to have."""
+
+    # A scope is entered by half, a task is started by half, and waited for; and what a task yields
+    # instead of a trap is an error within trio, which ends with it.
+    left_out = (
+        "call",
+        "call without a limit",
+        "call that gives way",
+        "start",
+        "timers",
+        "timers of a process",
+    )
+
+    def __init__(self) -> None:
+        self.lost = 0
+
+    def run(self, *scene: Any) -> bool:
+        return bool(anyio.run(play, *scene, backend="trio"))
+
+    async def make_up_for_losses(self) -> None:
+        for process in living():
+            if self.is_lost(process.task):
+                self.lost += 1
+                trio.lowlevel.reschedule(process.task)
+
+    def is_lost(self, task: Any) -> bool:
+        """Return whether it was woken by half: nobody can end its wait, and it has no turn."""
+        if task is None or task.coro.cr_frame is None or task is trio.lowlevel.current_task():
+            return False
+        return task._abort_func is None and task not in task._runner.runq
+
+
+LOOPS: dict[str, Asyncio | Trio] = {"asyncio": Asyncio(), "trio": Trio()}
 
 
 @contextmanager
@@ -252,41 +328,31 @@ def suppress_memory_errors() -> Generator[None, None, None]:
         pass
 
 
-def fail(operation: Operation, number: int, asks: bool) -> bool:
+def fail(backend: str, operation: Operation, number: int, asks: bool) -> bool:
     """Do it with that failure, and judge; return whether it failed."""
-    global lost
-    loop = asyncio.new_event_loop()
     try:
-        return loop.run_until_complete(scene(operation, number, asks))
-    except RuntimeError as error:
-        if "stopped" not in str(error):
-            raise
-        lost += 1  # all that can be done is to end the loop
-        return True
+        return LOOPS[backend].run(operation, number, asks)
     finally:
-        loop.close()
         if whereis("server") or whereis("witness") or whereis("other") or living():
             raise Wrong("somebody is left")
 
 
-lost = 0  # tasks, by asyncio
-
-
-def main(patience: str, *only: str) -> None:
+def main(backend: str, *only: str) -> None:
     logging.disable()  # of asyncio, too, which tells of what it has lost
     count = 0
-    for title, asks in product(only or OPERATIONS, (True, False)):
+    titles = only or [title for title in OPERATIONS if title not in LOOPS[backend].left_out]
+    for title, asks in product(titles, (True, False)):
         clean = 0
         for number in range(LIMIT):
-            faulthandler.dump_traceback_later(float(patience), exit=True)
+            faulthandler.dump_traceback_later(PATIENCE, exit=True)
             print(f"in {title}, at {number}:", file=sys.stderr, flush=True)  # noqa: T201
-            if fail(OPERATIONS[title], number, asks):
+            if fail(backend, OPERATIONS[title], number, asks):
                 count, clean = count + 1, 0
             else:
                 clean += 1
             if clean == ENOUGH:  # there is no such allocation any more
                 break
-    print(f"{count:,} failed allocations; asyncio has lost {lost} tasks")  # noqa: T201
+    print(f"{count:,} failed allocations; {backend} has lost {LOOPS[backend].lost} tasks")  # noqa: T201
 
 
 if __name__ == "__main__":
