@@ -1,4 +1,4 @@
-"""What it costs to listen to events: each kind, beside the same with nobody listening; and metrics.
+"""What it costs to listen to events, beside the same with nobody there, and to collect metrics.
 
     python -m bench.events [uvloop]
 

@@ -62,7 +62,7 @@ from fauxtp._core.death import bury
 from fauxtp.observe import events
 from fauxtp.observe.events import Event, Kind
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick_collections")]
 
 Keys = Counter[tuple[str, ...]]
 
@@ -87,6 +87,7 @@ EVERY = COUNTED | Kind.CALL_BEGUN | Kind.CALL_ENDED | Kind.SENT | Kind.HANDLED
 def counting() -> Iterator[Counter[tuple[str, ...]]]:
     """Yield what is filled, at the end, with what was counted meanwhile."""
     counted: Counter[tuple[str, ...]] = Counter()
+    gc.collect()  # a mailbox of an earlier test
     before = Counter(events.counts())
     yield counted
     counted += Counter(events.counts()) - before

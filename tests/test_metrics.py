@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import shutil
 import socket
@@ -44,7 +45,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fauxtp.observe import prometheus
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick_collections")]
 
 Value = float | Histogram
 
@@ -86,11 +87,14 @@ async def test_gauges_tell_what_is_now() -> None:
 
 
 async def test_counters_tell_what_was() -> None:
+    gc.collect()  # a mailbox of an earlier test
     before = values()
     child = ChildSpec("kid", Store, register_as="kid")
     async with task_group() as group:
         chief = await supervisor(child).start(task_group=group)
         await crash("kid")
+        await call("kid", lambda: 1)
+        await suspend("kid")
         with pytest.raises(ReceiveTimeout):
             await call("kid", anyio.Event().wait, timeout=0)
         send_nowait("nobody", 1)
