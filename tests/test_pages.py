@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PATIENCE, with_plugins
-from consoles import agrees, can_be_played, commands_of, console, looks_like
+from consoles import looks_like
 from pages import ROOT, Program, pages, programs, write
 from site_links import dead_links
 
@@ -19,7 +19,6 @@ SOURCES = re.compile(r"https://github\.com/fizzAI/fauxtp/(blob|tree)/main/(.*)")
 PROGRAMS = programs()
 RUN = [pytest.param(program, id=program.name) for program in PROGRAMS if program.is_run]
 EXCERPTS = [pytest.param(program, id=program.name) for program in PROGRAMS if program.is_excerpt]
-SESSIONS = [page for page, text in pages().items() if "```console\n" in text]
 HAS_DOCS = (ROOT / "docs").is_dir()
 
 
@@ -56,24 +55,6 @@ def test_a_program_runs_and_prints_what_stands_below_it(program: Program, tmp_pa
         assert done.stdout == program.output
 
 
-@pytest.mark.skipif(not can_be_played, reason="there is no bash")
-@pytest.mark.parametrize("page", SESSIONS)
-def test_a_console_shows_what_commands_print(page: str, tmp_path: Path) -> None:
-    write(tmp_path, [one for one in PROGRAMS if one.page == page])
-    with console(tmp_path) as terminal:
-        for command in commands_of(pages()[page]):
-            printed = terminal.type(command)
-            assert agrees(command.output, printed), f"$ {command.line}\n{printed}"
-
-
-def test_what_a_console_would_not_show_is_found(tmp_path: Path) -> None:
-    assert agrees("PID 12  0.5 s\n…\nend …\n", "PID 345 1.25 s\none\ntwo\nend 7 of it\n")
-    assert agrees("  12 and 3\n", " 123  and  45\n")
-    assert not agrees("  below\n", "below\n")
-    assert not agrees("PID 12\n", "PID twelve\n")
-    assert not agrees("one\n", "one\ntwo\n")
-
-
 @pytest.mark.parametrize("program", EXCERPTS)
 def test_an_excerpt_stands_in_the_file_that_it_names(program: Program) -> None:
     whole = (ROOT / program.file).read_text("utf-8")
@@ -96,6 +77,15 @@ def test_a_page_says_that_a_block_is_python() -> None:
     for page, text in pages().items():
         others = re.findall(r"^```(?!python)\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         assert [block for block in others if re.search(r"^\s*(import|from) ", block)] == [], page
+
+
+def test_a_page_that_leads_to_others_says_what_they_are() -> None:
+    for page, text in pages().items():
+        for found in re.findall(
+            r"^```{toctree}\n:hidden:\n\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+        ):
+            listed = {link.removesuffix(".md") for link in links_of(text)}
+            assert page == "index.md" or {*found.split()} <= listed, page
 
 
 @pytest.mark.skipif(not HAS_DOCS, reason="these are not the sources")
