@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from fauxtp import (
     in_thread,
     send_nowait,
 )
-from fauxtp.observe import Agent, agent, client, places, serve
+from fauxtp.observe import Agent, agent, client, events, happenings, places, serve
 from fauxtp.observe.actions import ACTIONS
 from fauxtp.observe.answers import PIECE, answers
 from fauxtp.observe.asker import RIGHTS, Asker
@@ -45,6 +46,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
     pytest.mark.usefixtures("place"),
 ]
+SECRET = "hunter2"
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="it cannot fork")
 
 
@@ -180,6 +182,87 @@ async def test_who_waits_for_whom_is_told(served: Agent) -> None:
         group.cancel_scope.cancel()
 
 
+# What happens
+
+
+class Happens(GenServer[Any, Any]):
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        raise ValueError(request)
+
+
+class Watched(Supervisor):
+    max_restarts = 100
+
+    def child_specs(self) -> list[ChildSpec]:
+        return [ChildSpec("it", Happens, register_as="it")]
+
+
+def told_until(pieces: Iterator[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Return the events that are told until one of that kind is."""
+    found: list[dict[str, Any]] = []
+    while not any(event["kind"] == kind for event in found):
+        found += next(pieces)["events"]
+    return found
+
+
+def test_what_happens_is_told_as_it_does_and_of_messages_the_label(served: Agent) -> None:
+    with in_thread(Watched, register_as="app"), looking(served) as viewer:
+        pieces = viewer.ask("watch")
+        asks = threading.Thread(target=cast_when, args=(lambda: events._listeners, SECRET))
+        asks.start()
+        told = told_until(pieces, "restarted")
+        asks.join()
+        pid = next(event for event in told if event["kind"] == "crashed")["pid"]
+        while "started" not in {event["kind"] for event in told}:
+            told += told_until(pieces, "started")
+        kinds = [event["kind"] for event in told]
+        assert {"crashed", "ended", "restarted", "started"} <= {*kinds}
+        crash = told[kinds.index("crashed")]
+        assert crash["labels"] == ["Happens", "ValueError"]
+        assert crash["details"] == {"error": "ValueError"}
+        assert abs(crash["at"] - time.time()) < 60
+        assert told[kinds.index("ended")]["pid"] == pid
+        assert told[kinds.index("restarted")]["labels"] == ["Watched", "it"]
+        send_nowait("nobody", ("log in", SECRET))
+        letter = told_until(pieces, "dead_letter")[-1]
+        assert letter["details"] == {"to": "'nobody'", "message": "('log in', …)"}
+        assert SECRET not in json.dumps([told, letter])
+    until(lambda: not events._listeners)  # nobody listens when nobody looks
+
+
+def cast_when(may: Callable[[], Any], request: Any) -> None:
+    until(may)
+    cast_nowait("it", request)
+
+
+def test_only_what_is_asked_for_is_told_and_never_too_much(
+    served: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(happenings, "BEAT", 0.01)
+    monkeypatch.setattr(happenings, "MOST", 10)
+    told: Any = happenings.happenings(["dead_letter"])
+    assert next(told) == {"events": [], "left_out": 0, "more": True}  # a sign of life
+    for number in range(25):
+        send_nowait("nobody", number)
+    piece = next(told)
+    assert [event["details"]["message"] for event in piece["events"]] == ["int"] * 10
+    assert piece["left_out"] == 15
+    told.close()
+    assert not events._listeners
+
+
+def test_counts_are_told(served: Agent) -> None:
+    with looking(served) as viewer:
+
+        def letters() -> int:
+            counts = viewer.answer("counts")["counts"]
+            return sum(number for *key, number in counts if key == ["dead_letter", "noproc"])
+
+        before = letters()
+        send_nowait("nobody", 1)
+        assert letters() == before + 1
+
+
 # Whatever comes in has an answer, and does no harm
 
 HOSTILE = [
@@ -189,7 +272,10 @@ HOSTILE = [
     (b"[]\n", 'expected an object that has "ask"'),
     (b"{}\n", 'expected an object that has "ask"'),
     (b'{"ask": 5}\n', 'expected an object that has "ask"'),
-    (b'{"ask": "eval"}\n', "expected one of program, processes, top, process, stacks, state, "),
+    (
+        b'{"ask": "eval"}\n',
+        "expected one of program, processes, top, process, stacks, counts, watch, ",
+    ),
     (b'{"ask": "__class__"}\n', "expected one of program"),
     (b'{"ask": "program", "more": 1}\n', "unexpected keyword argument"),
     (b'{"ask": "process"}\n', "missing 1 required"),
@@ -198,6 +284,14 @@ HOSTILE = [
     (b'{"ask": "process", "which": ""}\n', "got ''"),
     (b'{"ask": "process", "which": "nobody"}\n', "no living process 'nobody'"),
     (b'{"ask": "process", "which": 99999999999999999999}\n', "no living process 9999"),
+    (
+        b'{"ask": "watch", "kinds": ["ended", "x"]}\n',
+        "each of kinds to be one of started, ended, ",
+    ),
+    (b'{"ask": "watch", "kinds": "ended"}\n', "expected kinds to be a list of names"),
+    (b'{"ask": "watch", "kinds": [5]}\n', "expected kinds to be a list of names"),
+    (b'{"ask": "watch", "kinds": []}\n', "expected kinds to have at least one"),
+    (b'{"ask": "counts", "of": 1}\n', "unexpected keyword argument"),
     (b'{"ask": "top", "by": "name"}\n', "expected by to be one of mailbox, handler, "),
     (b'{"ask": "top", "by": {}}\n', "expected by to be one of mailbox, handler, "),
     (b'{"ask": "top", "most": 0}\n', f"expected most to be from 1 to {MOST}"),
@@ -207,7 +301,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize(("line", "told"), HOSTILE, ids=[str(number) for number in range(21)])
+@pytest.mark.parametrize(("line", "told"), HOSTILE, ids=[str(number) for number in range(26)])
 def test_what_is_no_question_has_an_answer(served: Agent, line: bytes, told: str) -> None:
     with socket.socket(socket.AF_UNIX) as peer:
         peer.settimeout(PATIENCE)
@@ -220,7 +314,7 @@ def test_what_is_no_question_has_an_answer(served: Agent, line: bytes, told: str
 
 
 def test_who_may_look_may_do_nothing_else() -> None:
-    looking = {"program", "processes", "top", "process", "stacks"}
+    looking = {"program", "processes", "top", "process", "stacks", "counts", "watch"}
     [known] = answers(b'{"ask": "?"}', Asker())
     questions = {*known["error"].removeprefix("expected one of ").split(", ")[:-1]}
     assert looking < questions
@@ -401,7 +495,9 @@ def test_containers_that_share_a_folder_have_sockets_of_their_own(
     served: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = places.pid_space()
-    for another in (("SPACE", Path("/proc/self/ns/user")), ("BOOT", Path(__file__))):
+    boot = served.path.with_name("boot")
+    boot.write_text("another")
+    for another in (("SPACE", Path("/proc/self/ns/user")), ("BOOT", boot)):
         monkeypatch.setattr(places, *another)
         assert places.pid_space() != own
         theirs = places.socket_of(os.getpid(), served.path.parent)

@@ -166,8 +166,7 @@ def test_who_is_restarted_again_and_again_is_on_top(capsys: pytest.CaptureFixtur
             return {name for row in many for name in row["names"]} == culprits
 
         until(on_top)
-        info = until(lambda: info_of(capsys, "loop"))
-        assert re.search(r"  restarted: \d+ times", info)
+        until(lambda: re.search(r"  restarted: \d+ times", info_of(capsys, "loop")))
         assert re.search(r"has restarted its children: \d+ times", info_of(capsys, "app"))
         assert "restarts" in shows(capsys, "top", "--once", "--by", "restarts")
 
@@ -179,6 +178,49 @@ def info_of(capsys: pytest.CaptureFixture[str], name: str) -> str:
     except SystemExit:
         capsys.readouterr()
         return ""
+
+
+def test_watch_shows_what_happens_line_by_line() -> None:
+    with program(source=LOOP):
+        for words, first in ((("watch",), 0), (("watch", "--kinds", "restarted", "--json"), 1)):
+            with subprocess.Popen(
+                [sys.executable, "-m", "fauxtp", *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as watch:
+                assert watch.stdout is not None
+                assert watch.stderr is not None
+                lines = [watch.stdout.readline() for _ in range(8)]
+                watch.send_signal(signal.SIGINT)
+                assert watch.stderr.read() == ""
+            assert watch.returncode == 0
+            if first == 0:
+                known = re.compile(
+                    r"\d\d:\d\d:\d\d\.\d{3} (crashed|ended|restarted|started) +\w.*\n"
+                )
+                assert all(known.fullmatch(line) for line in lines), lines
+            else:
+                assert {json.loads(line)["kind"] for line in lines} == {"restarted"}
+
+
+def test_watch_ends_with_the_program_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with program(source=LOOP):
+        with pytest.raises(SystemExit):
+            commands.main(("watch", "--kinds", "started,nothing"))
+        assert "expected some of started, ended, " in capsys.readouterr().err
+        watch = subprocess.Popen(
+            [sys.executable, "-m", "fauxtp", "watch"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert watch.stdout is not None
+        watch.stdout.readline()
+    with watch:
+        _, errors = watch.communicate(timeout=PATIENCE)
+    assert "the program does not answer: it has ended" in errors
+    assert watch.returncode == 1
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux")

@@ -184,6 +184,12 @@ class Told:
     def program(self) -> dict[str, Any]:
         return {"pid": 1}
 
+    def answer(self, ask: str) -> dict[str, Any]:
+        assert ask == "counts"
+        return {
+            "counts": [["handled", "Store", 7], ["handled", "Other", 3], ["ended", "X", "y", 1]]
+        }
+
     def processes(self) -> list[dict[str, Any]]:
         self.times += 1
         return self.rows
@@ -201,12 +207,32 @@ def test_a_program_is_asked_once_a_second_whoever_looks() -> None:
             "longest mailbox": 9,
             "in a handler": 0,
             "longest in a handler, s": 0.0,
+            "handled a second": 0.0,
+            "crashes a second": 0.0,
         }
     ]
     assert (frames[0]["found"], frames[0]["table"][0]["names"]) == (1001, ["the one"])
     assert len(json.dumps(frames[0])) < 100_000
     assert len(snapshots.rows()) == 1001
     assert viewer.times == 1
+
+
+def test_rates_are_those_since_the_last_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fauxtp.observe.snapshots.SECONDS", 0.0)
+    now, total = [100.0], [10]
+
+    class Counts(Told):
+        def answer(self, ask: str) -> dict[str, Any]:
+            now[0] += 2
+            total[0] += 50
+            return {"counts": [["handled", "Store", total[0]], ["crashed", "Store", "E", 1]]}
+
+    monkeypatch.setattr("fauxtp.observe.snapshots.time.monotonic", lambda: now[0])
+    viewer: Any = Counts([])
+    snapshots = Snapshots(viewer)
+    past = [snapshots.frame("mailbox", "", ())["past"][-1] for _ in range(3)]
+    assert [figures["handled a second"] for figures in past] == [0, 25, 25]
+    assert [figures["crashes a second"] for figures in past] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

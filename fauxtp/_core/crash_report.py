@@ -26,6 +26,7 @@ def circumstances(process: Process) -> dict[str, Any]:
     now = monotonic()
     return {
         "ancestors": list(map(_called, _ancestors(process))),
+        "handled": 0 if process.handled is None else process.handled.value,
         "uptime": round(now - process.started_at, 6),
         "handling_for": 0.0 if process.handling is None else round(now - process.handled_since, 6),
         "mailbox": [label(message) for message in islice(_messages(process), FIRST)],

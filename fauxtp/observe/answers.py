@@ -26,6 +26,8 @@ from fauxtp._core.process import Process
 from fauxtp.observe.actions import ACTIONS, number_of, numbered
 from fauxtp.observe.asker import Asker
 from fauxtp.observe.await_chain import stack_of
+from fauxtp.observe.events import counts
+from fauxtp.observe.happenings import SELDOM, happenings
 from fauxtp.observe.look import MOST, ORDERS, Look
 from fauxtp.observe.states import state_of
 from fauxtp.registry import default, whereis
@@ -133,12 +135,22 @@ def _stacks(_: Asker) -> Iterator[Answer]:
     yield from _in_pieces(living(), lambda process: {**row(process), "stack": _stack(process)})
 
 
+def _watch(_: Asker, kinds: object = SELDOM) -> Iterator[Answer]:
+    yield from happenings(kinds)
+
+
+def _counts(_: Asker) -> Iterator[Answer]:
+    yield {"counts": [[*key, number] for key, number in counts().items()]}
+
+
 _QUESTIONS: Final[dict[str, tuple[str, Callable[..., Iterator[Answer]]]]] = {
     "program": ("look", _program),
     "processes": ("look", _processes),
     "top": ("look", _top),
     "process": ("look", _process),
     "stacks": ("look", _stacks),
+    "counts": ("look", _counts),
+    "watch": ("look", _watch),
     "state": ("state", _state),
     **{name: ("exit", act) for name, act in ACTIONS.items()},
 }

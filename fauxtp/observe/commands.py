@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from fauxtp.observe.action_commands import add_action_commands
 from fauxtp.observe.client import Unreachable, Viewer, place_of, programs, viewer_at, viewer_of
 from fauxtp.observe.command import add, say, say_json, which
+from fauxtp.observe.happenings import KINDS, SELDOM
 from fauxtp.observe.look import ORDERS
-from fauxtp.observe.shown import FORMS, called, details, in_seconds, plain, stack, table
+from fauxtp.observe.shown import FORMS, called, details, happening, in_seconds, plain, stack, table
 from fauxtp.observe.terminal import key_within, redraw, screen
 
 __all__ = ["add_commands"]
@@ -39,6 +42,10 @@ def add_commands(commands: Any) -> None:
     add(commands, "stacks", _stacks, "show where each process waits that handles something")
     tells = add(commands, "info", _info, "show all that there is to tell of one process")
     tells.add_argument("process", help="its name, or the number of its PID")
+    watches = add(commands, "watch", _watch, "show what happens, a line for each, as it does")
+    watches.add_argument(
+        "--kinds", type=_kinds, default=SELDOM, help=f"of {','.join(KINDS)} (all that is seldom)"
+    )
     serves = add(commands, "web", _web, "show a page of it in a browser", has_json=False)
     serves.add_argument("--port", type=int, default=0, help="on 127.0.0.1 (any that is free)")
     add(commands, "dump", _dump, "write all there is as JSON, for a ticket", has_json=False)
@@ -135,6 +142,23 @@ def _info(given: Namespace) -> None:
         say(*details(row))
 
 
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    if not set(kinds) <= set(KINDS):
+        raise ArgumentTypeError(f"expected some of {', '.join(KINDS)}, got {text!r}")
+    return kinds
+
+
+def _watch(given: Namespace) -> None:
+    left_out = 0
+    with viewer_of(given.pid) as viewer, suppress(KeyboardInterrupt):
+        for piece in viewer.ask("watch", kinds=given.kinds):
+            say(*(json.dumps(it) if given.json else happening(it) for it in piece["events"]))
+            if piece["left_out"] > left_out:
+                sys.stderr.write(f"… {piece['left_out'] - left_out:,} more\n")
+                left_out = piece["left_out"]
+
+
 def _web(given: Namespace) -> None:
     from fauxtp.observe.web import PageServer  # noqa: PLC0415  # it takes as long as all the rest
 
@@ -154,4 +178,6 @@ def _web(given: Namespace) -> None:
 def _dump(given: Namespace) -> None:
     with viewer_of(given.pid) as viewer:
         program = viewer.program()
-        say_json({"program": program, "processes": viewer.processes("stacks")})
+        counts = viewer.answer("counts")["counts"]
+        rows = viewer.processes("stacks")
+        say_json({"program": program, "counts": counts, "processes": rows})

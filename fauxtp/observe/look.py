@@ -40,6 +40,7 @@ class Look:
             "supervisor": None if process.supervisor is None else number_of(process.supervisor),
             "children": len(process.children),
             "watchers": len(process.watchers),
+            "handled": 0 if process.handled is None else process.handled.value,
             "restarts": self.restarts(process),
             "restarts_below": sum(self._restarts_of(process).values()),
         }

@@ -5,10 +5,21 @@ Names and labels are somebody else's: what is no printable character has no effe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-__all__ = ["FORMS", "called", "circles", "details", "in_seconds", "plain", "stack", "table"]
+__all__ = [
+    "FORMS",
+    "called",
+    "circles",
+    "details",
+    "happening",
+    "in_seconds",
+    "plain",
+    "stack",
+    "table",
+]
 
 Row = dict[str, Any]
 
@@ -97,6 +108,7 @@ def details(row: Row) -> list[str]:
         "phase": row["phase"],
         "supervisor": _pids([row["supervisor"]]),
         "mailbox": f"{row['mailbox']:,}" + (f", room for {row['room']:,}" if row["room"] else ""),
+        "messages handled": f"{row['handled']:,}" if row["handled"] else None,
         "restarted": f"{row['restarts']:,} times" if row["restarts"] else None,
         "has restarted its children": (
             f"{row['restarts_below']:,} times" if row["restarts_below"] else None
@@ -110,6 +122,20 @@ def details(row: Row) -> list[str]:
     }
     told += [f"  {name}: {fact}" for name, fact in facts.items() if fact is not None]
     return [*told, *stack(row)]
+
+
+def happening(event: Row) -> str:
+    """Return an event as a line: when, what, of whom, and how."""
+    at = time.localtime(event["at"])
+    when = f"{time.strftime('%H:%M:%S', at)}.{int(event['at'] * 1000) % 1000:03}"
+    whose = "" if event["pid"] is None else f" <PID {event['pid']}>"
+    labels = " ".join(map(plain, event["labels"]))
+    details = "".join(f" {name}={plain(_short(it))}" for name, it in event["details"].items())
+    return f"{when} {event['kind']:<17} {labels}{whose}{details}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _pids(pids: Sequence[int | None]) -> str | None:

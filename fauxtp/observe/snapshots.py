@@ -24,6 +24,8 @@ SECONDS: Final = 1.0  # from one to the next
 
 Row = dict[str, Any]
 
+_COUNTED: Final = {"handled": "handled a second", "crashed": "crashes a second"}
+
 ORDERS: Final[dict[str, Callable[[Row], float]]] = {
     "mailbox": lambda row: row["mailbox"],
     "handler": lambda row: row["handling_for"],
@@ -44,6 +46,7 @@ class Snapshots:
         self._taken_at = float("-inf")
         self._program: dict[str, Any] = {}
         self._rows: list[Row] = []
+        self._counted: dict[str, int] = {}
         self._past: deque[dict[str, float]] = deque(maxlen=KEPT)
 
     def _take(self) -> tuple[dict[str, Any], list[Row], list[dict[str, float]]]:
@@ -51,9 +54,26 @@ class Snapshots:
             if time.monotonic() - self._taken_at >= SECONDS:
                 self._program = self._viewer.program()
                 self._rows = self._viewer.processes()
-                self._taken_at = time.monotonic()
-                self._past.append(_figures(self._rows))
+                self._note(self._viewer.answer("counts")["counts"])
             return self._program, self._rows, list(self._past)
+
+    def _note(self, counts: list[list[Any]]) -> None:
+        """Note the figures of the last snapshot, and what was counted since the one before."""
+        now, counted = time.monotonic(), dict.fromkeys(_COUNTED, 0)
+        for kind, *_, number in counts:
+            if kind in counted:
+                counted[kind] += number
+        seconds = now - self._taken_at  # for ever, at first
+        self._past.append(
+            {
+                **_figures(self._rows),
+                **{
+                    words: max(0, counted[kind] - self._counted.get(kind, 0)) / seconds
+                    for kind, words in _COUNTED.items()
+                },
+            }
+        )
+        self._taken_at, self._counted = now, counted
 
     def frame(self, by: str, find: str, opened: Collection[int | None]) -> dict[str, Any]:
         """Return what a page shows: the program, charts, a table by an order, and the tree.

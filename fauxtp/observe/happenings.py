@@ -1,0 +1,102 @@
+"""Happenings: events as they are told to who looks in, while they look; without contents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from queue import Empty, SimpleQueue
+from typing import Any, Final, final
+
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.texts import label
+from fauxtp.observe import events
+from fauxtp.observe.actions import number_of
+from fauxtp.observe.events import Event, Kind
+from fauxtp.registry import PID
+
+__all__ = ["KINDS", "SELDOM", "happenings"]
+
+KINDS: Final = {str(kind.name).lower(): kind for kind in Kind}
+OFTEN: Final = events.CALL_BEGUN | events.CALL_ENDED | events.SENT | events.HANDLED
+SELDOM: Final = tuple(name for name, kind in KINDS.items() if kind not in OFTEN)
+"""What is told to who says no kinds."""
+
+BEAT: Final = 1.0  # seconds, after which something is told although nothing happens
+MOST: Final = 1000  # that are yet to be told; of more than that, only the number
+LONGEST: Final = 200  # characters of a text
+
+Answer = dict[str, Any]
+
+
+def happenings(kinds: object = SELDOM) -> Iterator[Answer]:
+    """Yield what happens in this program, by the names of its kinds, for as long as it is wanted.
+
+    Raises `TypeError` if `kinds` is no list of names, and `ValueError` if one of them is none.
+    """
+    told = _Told()
+    with events.listen(told.hear, _kinds(kinds)):
+        while True:
+            yield {"events": told.next(), "left_out": told.left_out, "more": True}
+
+
+def _kinds(names: object) -> Kind:
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError("expected kinds to be a list of names")
+    found = Kind(0)
+    for name in names:
+        if name not in KINDS:
+            raise ValueError(f"expected each of kinds to be one of {', '.join(KINDS)}")
+        found |= KINDS[name]
+    return found
+
+
+@final
+class _Told:
+    """What was heard, and is yet to be told."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Answer] = SimpleQueue()
+        self.left_out: int = 0
+
+    def hear(self, event: Event) -> None:
+        if self._queue.qsize() >= MOST:
+            self.left_out += 1  # as whoever looks does not come after
+        else:
+            self._queue.put(_plain(event))
+
+    def next(self) -> list[Answer]:
+        """Wait for something to happen, or for a beat; return all there is."""
+        found: list[Answer] = []
+        try:
+            found.append(self._queue.get(timeout=BEAT))
+            while len(found) < MOST:
+                found.append(self._queue.get_nowait())
+        except Empty:
+            pass
+        return found
+
+
+def _plain(event: Event) -> Answer:
+    """Return an event without what its messages contain, and without what belongs to others."""
+    return {
+        "at": time.time(),
+        "kind": str(event.kind.name).lower(),
+        "pid": None if event.pid is None else number_of(event.pid),
+        "labels": list(event.labels),
+        "details": {name: _detail(name, value) for name, value in event.details.items()},
+    }
+
+
+def _detail(name: str, value: Any) -> Any:
+    if name in {"message", "request"}:
+        return label(value)
+    if value is None or type(value) in {bool, int, float}:
+        return value
+    if type(value) is ExitReason:
+        error = value.exception  # whose text may be about a message
+        return str(value)[:LONGEST] if error is None else f"error: {type(error).__name__}"
+    if type(value) is PID:
+        return repr(value)
+    if type(value) in {list, tuple} and value and all(type(each) is PID for each in value):
+        return [repr(each) for each in value[:LONGEST]]
+    return label(value)
