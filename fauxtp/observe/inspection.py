@@ -71,8 +71,15 @@ class ProcessInfo:
 def processes() -> list[PID]:
     """Return the PIDs of all living processes, the oldest first. It raises nothing.
 
-    >>> processes()
-    []
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         store = await GenServer.start(task_group=task_group)
+    ...         print(processes() == [store])
+    ...         exit(store)
+    >>> anyio.run(main)
+    True
     """
     return [process.pid for process in living()]
 
@@ -99,8 +106,16 @@ def process_infos() -> list[ProcessInfo]:
     It takes as long as `process_info` of all of them, and the event loop does nothing else. It
     raises nothing.
 
-    >>> process_infos()
-    []
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         for name in ("store", "clock"):
+    ...             await GenServer.start(task_group=task_group, register_as=name)
+    ...         print([info.names for info in process_infos()])
+    ...         exit("store"), exit("clock")
+    >>> anyio.run(main)
+    [['store'], ['clock']]
     """
     infos = (_info(process) for process in living())
     return [info for info in infos if info.phase is not DEAD]
@@ -130,8 +145,15 @@ def _info(process: Process) -> ProcessInfo:
 def tree() -> str:
     """Return all living processes as text, each below its supervisor. It raises nothing.
 
-    >>> tree()
-    ''
+    >>> import anyio
+    >>> from fauxtp import GenServer, exit
+    >>> async def main():
+    ...     async with anyio.create_task_group() as task_group:
+    ...         await GenServer.start(task_group=task_group, register_as="store")
+    ...         print(tree())
+    ...         exit("store")
+    >>> anyio.run(main)  # doctest: +ELLIPSIS
+    GenServer 'store' <PID ...> running
     """
     everyone = living()
     alive = {process.pid for process in everyone}
