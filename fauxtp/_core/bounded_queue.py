@@ -27,7 +27,7 @@ class BoundedQueue(Queue):
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Be as new for who waits: the threads that held the gate or waited are not here."""
+        super().after_fork()
         self.gate = threading.RLock()
         self.senders = Line()
 

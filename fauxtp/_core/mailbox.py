@@ -9,7 +9,6 @@ from weakref import WeakValueDictionary
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._base.events import note
-from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.queue import Queue, no_process
 from fauxtp._core.receiving import Pattern, receive
 from fauxtp._core.wait_for_room import put, put_blocking
@@ -26,9 +25,7 @@ _queues: WeakValueDictionary[PID, Queue] = WeakValueDictionary()
 def _after_fork_in_child() -> None:
     # The threads that wait, or held a gate, are not here.
     for queue in list(_queues.values()):
-        queue.waiting = ()
-        if isinstance(queue, BoundedQueue):
-            queue.after_fork()
+        queue.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
@@ -48,7 +45,11 @@ def new_queue(pid: PID, max_size: int) -> Queue:
         raise unexpected("max_size", "an int", max_size)
     if max_size < 0:
         raise ValueError(f"expected max_size to be at least 0, got {max_size}")
-    return BoundedQueue(pid, max_size) if max_size else Queue(pid)
+    if not max_size:
+        return Queue(pid)
+    from fauxtp._core.bounded_queue import BoundedQueue  # noqa: PLC0415  (many programs have none)
+
+    return BoundedQueue(pid, max_size)
 
 
 def put_news(queue: Queue, news: object) -> None:

@@ -328,6 +328,10 @@ class Queue:
         """Note that nobody receives any more, as the event loop of those who did has ended."""
         self.receivers, self.waiting = 0, ()
 
+    def after_fork(self) -> None:
+        """Be as new for who waits: the threads that did are not here."""
+        self.waiting = ()
+
     # Closing
 
     def shut(self, because: Callable[[Call], BaseException]) -> None:

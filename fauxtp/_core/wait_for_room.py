@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.calls import Call
 from fauxtp._core.queue import Queue
-from fauxtp._core.room_line import AnyWaiter
 from fauxtp._loops.current import ThreadWaiter, give_way, new_waiter
 
 if TYPE_CHECKING:
+    from fauxtp._core.bounded_queue import BoundedQueue
+    from fauxtp._core.room_line import AnyWaiter
     from fauxtp._loops.protocols import Home, Waiter
 
 __all__ = ["LeftInLine", "put", "put_blocking", "put_in_line", "put_later"]
@@ -36,7 +36,7 @@ async def put_in_line(queue: Queue, message: Any, room: Call | None = None) -> N
     `room` stands for the wait, for who looks whom a process waits for: it is settled as soon as
     room is kept.
     """
-    assert isinstance(queue, BoundedQueue)
+    queue = cast("BoundedQueue", queue)
     waiter = new_waiter()
     place: AnyWaiter = waiter if room is None else _Seen(room, waiter)
     queue.senders.join(place)
@@ -67,7 +67,7 @@ def put_blocking(queue: Queue, message: Any, timeout: float | None) -> bool:
     """Do as `Mailbox.put_blocking` does."""
     if queue.admit(message):
         return True
-    assert isinstance(queue, BoundedQueue)
+    queue = cast("BoundedQueue", queue)
     waiter, in_time = ThreadWaiter(), True
     queue.senders.join(waiter)
     try:
@@ -87,7 +87,7 @@ def put_later(queue: Queue, message: Any, home: Home) -> LeftInLine | None:
     """
     if queue.admit(message):
         return None
-    assert isinstance(queue, BoundedQueue)
+    queue = cast("BoundedQueue", queue)
     waiting = LeftInLine(queue, message, home)
     queue.senders.join(waiting)
     queue.made_room()
