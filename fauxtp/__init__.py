@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from fauxtp._messaging.pending_call import PendingCall, call_many, start_call
     from fauxtp._messaging.timers import Timer, cancel_timer, cast_after, send_after, send_every
     from fauxtp._messaging.wait_registered import wait_registered
+    from fauxtp._messaging.watch_names import Overflow, Registered, Unregistered, watch_names
     from fauxtp._program.run_in_block import running
     from fauxtp._program.run_in_thread import in_thread
     from fauxtp._program.run_program import run
@@ -131,6 +132,7 @@ __all__ = [
     "NoChild",
     "NoProcess",
     "OnDemand",
+    "Overflow",
     "PartitionSupervisor",
     "PendingCall",
     "Phase",
@@ -139,6 +141,7 @@ __all__ = [
     "Raise",
     "ReceiveTimeout",
     "Ref",
+    "Registered",
     "Registry",
     "Reply",
     "Request",
@@ -153,6 +156,7 @@ __all__ = [
     "Timer",
     "TooManyChildren",
     "Transition",
+    "Unregistered",
     "call",
     "call_blocking",
     "call_many",
@@ -205,6 +209,7 @@ __all__ = [
     "unregister",
     "wait_exit",
     "wait_registered",
+    "watch_names",
     "whereis",
     "which_children",
 ]
@@ -228,6 +233,7 @@ _LATER = {
     "_messaging.groups": ("Joined", "Left", "join", "leave", "monitor_group", "publish"),
     "_messaging.timers": ("Timer", "cancel_timer", "cast_after", "send_after", "send_every"),
     "_messaging.wait_registered": ("wait_registered",),
+    "_messaging.watch_names": ("Overflow", "Registered", "Unregistered", "watch_names"),
     "_program.run_program": ("run",),
     "_program.run_in_block": ("running",),
     "_program.run_in_thread": ("in_thread",),

@@ -34,4 +34,6 @@ cdef class Registry:
     cdef bint _watched
     cdef list _touched
     cdef object _order
+    cdef object _named
+    cdef bint _noted
     cdef object __weakref__

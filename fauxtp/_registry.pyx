@@ -31,6 +31,10 @@ Whoever asks for the names that begin with some text lets a large table keep the
 `OrderedNames`, which is never changed, and a list of the names that came or went since. When they
 are asked for again, another `OrderedNames` is made of both. Who never asks pays nothing.
 
+Whoever follows the names has their news, a row of links to which each change adds one in its step:
+it is made before, as that takes memory. Each who follows has a place in that row. It is told once
+of what it waits for, and now and then of the rest, so that it does not keep what it has no use for.
+
 A group is read as a tuple that stands in a table of its own until the group changes: so a read
 is a look-up. Under the lock such a tuple is never out of date, so where it is dropped, all that
 it holds is held by the group, or by who takes it out of that.
@@ -185,6 +189,10 @@ cdef extern from "Python.h":
     tuple PyList_AsTuple(list items)
     int PyList_Append(object items, object item) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    Py_ssize_t PyUnicode_Tailmatch(
+        object text, object part, Py_ssize_t start, Py_ssize_t end, int direction
+    ) noexcept
+    Py_ssize_t PY_SSIZE_T_MAX
     void PyErr_Clear() noexcept
 
 
@@ -196,16 +204,20 @@ cdef Py_ssize_t CHUNK = 1 << 15  # names that are copied in one go, in well unde
 cdef Py_ssize_t ALL = -1
 FEW = 1000  # names: it is quicker to look at all than to keep them in order
 cdef Py_ssize_t TOUCHED = 1000  # names that may be touched, beside half of them
+EACH = 1000  # names that come and go, and who follows them is told whichever they are
 _watch_lock = threading.RLock()  # of those who watch and unwatch, who may run Python code
 _registries = weakref.WeakValueDictionary()  # every living Registry, for retire()
 
 
 def _after_fork_in_child():
     global _watch_lock
+    cdef Registry registry
     _watch_lock = threading.RLock()
     # The thread that held the lock is not here. What it left is valid at every moment.
     if _lock.locked():
         _lock.release()
+    for registry in _living():
+        registry._named = None  # who follows the names lives in an event loop, which is not here
 
 
 if hasattr(os, "register_at_fork"):
@@ -334,33 +346,42 @@ cdef _callable(callback, parameter):
         raise _unexpected(parameter, "function", callback)
 
 
-# Groups, and who follows them
+# Names and groups, and who follows them
 
 
 @cython.final
 @cython.trashcan(True)  # who goes on late has a long row of them
 cdef class News:
-    """A change of a group, and what came after it: see `Registry.follow`.
+    """A change of names or of a group, and what came after it.
 
-    `came` says whether `pid` has joined the group called `name`, or left it; `reason` is what
-    `withdraw` was told, or None. `next` is the next change, or None so far.
+    See `Registry.follow_names` and `Registry.follow`. `came` says whether `pid` has got the
+    `names`, or lost them; of a group, whether it has joined or left it, and `names` is how that is
+    called. `reason` is what `withdraw` was told, or None. `number` is how many names have come and
+    gone with it. `next` is the next change, or None so far.
 
     >>> registry, pid = Registry(), PID()
     >>> _, news = registry.follow("workers", list)
     >>> registry.join("workers", pid)
     True
-    >>> news.next.name, news.next.came, news.next.next
-    ('workers', True, None)
+    >>> news.next.names, news.next.came, news.next.next
+    (['workers'], True, None)
     """
 
     cdef readonly bint came
-    cdef readonly str name
     cdef readonly PID pid
     cdef readonly object reason
+    cdef readonly uint64_t number
+    cdef object _names  # as a PID keeps them
     cdef News _next
+    cdef News _before  # until the lock is released, as its reason may be watched
+    cdef bint _is_awaited  # somebody is to be told
 
     def __init__(self):
         raise TypeError("cannot create 'fauxtp.News' instances")
+
+    @property
+    def names(self):
+        return _listed(self._names)
 
     @property
     def next(self):
@@ -371,19 +392,40 @@ cdef class News:
 
 cdef News _news(bint came, str name, PID pid, reason):
     cdef News news = News.__new__(News)
-    news.came, news.name, news.pid, news.reason = came, name, pid, reason
+    news.came, news._names, news.pid, news.reason = came, name, pid, reason
     return news
 
 
 @cython.final
 cdef class _Channel:
-    """The latest news of a group, and who listens for more, by what they are."""
+    """The latest news of a group, or of the names, and who listens for more, by what they are."""
 
     cdef News last
-    cdef dict listeners
+    cdef dict listeners  # or followers of the names
 
     def __cinit__(self, str name):
         self.last, self.listeners = _news(False, name, None, None), {}
+
+
+@cython.final
+cdef class _Follower:
+    """Who is told of names that begin with a text: see `Registry.follow_names`."""
+
+    cdef str prefix
+    cdef object listener
+    cdef bint waits  # it has not been told since it asked
+    cdef uint64_t due, each  # of which news it is told in any case, and of which after these
+
+
+@cython.final
+cdef class _Teller:
+    """Tells who follows the names of a registry what has become of them."""
+
+    cdef Registry registry
+    cdef News news
+
+    def __call__(self):
+        _tell_of(self.registry, self.news)
 
 
 @cython.final
@@ -393,6 +435,7 @@ cdef class _Notice:
     cdef uint64_t moves, followings  # of the registry, as it is made
     cdef list channels, news  # as many of one as of the other
     cdef list listeners
+    cdef News named  # of the names, if somebody follows them
 
     def __cinit__(self, Registry registry):
         self.channels, self.news, self.listeners = [], [], []
@@ -416,8 +459,14 @@ cdef _add_news(_Notice notice, _Channel channel, bint came, str group, PID pid, 
     notice.listeners += PyDict_Values(channel.listeners)
 
 
+cdef _Teller _teller(Registry registry, News news):
+    cdef _Teller teller = _Teller()
+    teller.registry, teller.news = registry, news
+    return teller
+
+
 cdef list _notices(list registries, PID pid, reason):
-    """Prepare to tell that `pid` leaves all its groups: as many as there are registries."""
+    """Prepare to tell that `pid` loses all names and groups: as many as there are registries."""
     cdef list notices = []
     cdef Registry registry
     cdef _Notice notice
@@ -427,6 +476,9 @@ cdef list _notices(list registries, PID pid, reason):
             channel = fauxtp_get(registry._channels, group)
             if channel is not None:
                 _add_news(notice, <_Channel>channel, False, group, pid, reason)
+        notice.named = _news(False, None, pid, reason) if registry._named is not None else None
+        if notice.named is not None:
+            notice.listeners.append(_teller(registry, notice.named))
         notices.append(notice)
     return notices
 
@@ -501,12 +553,14 @@ cdef void _disclaim(Registry registry, str name, PID pid) noexcept:
     pid._home = 0
 
 
-cdef Outcome _enter(Registry registry, str name, PID pid, dict spare) noexcept:
+cdef Outcome _enter(Registry registry, str name, PID pid, dict spare, News news) noexcept:
     cdef Outcome outcome
     if pid._exited:
         return EXITED
     if PyDict_Contains(registry._table, name):
         return REFUSED
+    if registry._noted and registry._named is not None and news is None:
+        return NEEDS_SPARE
     # The claim first: a name that its process does not know would outlive it.
     outcome = _claim(registry, name, pid, spare)
     if outcome is not DONE:
@@ -516,9 +570,60 @@ cdef Outcome _enter(Registry registry, str name, PID pid, dict spare) noexcept:
         _disclaim(registry, name, pid)
         return NO_MEMORY
     registry._changes += 1
+    if registry._noted:
+        _note(registry, name, news)
+    return DONE
+
+
+cdef void _note(Registry registry, str name, News news) noexcept:
+    """Let those know that `name` has come or gone who have asked about names."""
     if registry._touched is not None:
         _touch(registry, name)
-    return DONE
+    if news is not None:
+        _post_names(registry, news, name, 1)
+
+
+cdef void _post_names(Registry registry, News news, names, uint64_t count) noexcept:
+    """Let the news come after those before, if somebody follows the names."""
+    cdef _Channel channel
+    if registry._named is None:
+        return
+    channel = <_Channel>registry._named
+    news._names = names
+    news.number = channel.last.number + count
+    news._is_awaited = _is_awaited(channel, news)
+    news._before = channel.last
+    channel.last._next = news
+    channel.last = news
+
+
+cdef bint _is_awaited(_Channel channel, News news) noexcept:
+    """Whether somebody who follows the names is to hear of these."""
+    cdef PyObject *follower = NULL
+    cdef Py_ssize_t at = 0
+    while PyDict_Next(channel.listeners, &at, NULL, &follower):
+        if _is_for(<_Follower>follower, news):
+            return True
+    return False
+
+
+cdef bint _is_for(_Follower follower, News news) noexcept:
+    cdef PyObject *name = NULL
+    cdef Py_ssize_t at = 0
+    if news.number >= follower.due:
+        return True
+    if not follower.waits:
+        return False
+    if type(news._names) is not dict:
+        return _begins_so(<PyObject *>news._names, follower.prefix)
+    while PyDict_Next(news._names, &at, &name, NULL):
+        if _begins_so(name, follower.prefix):
+            return True
+    return False
+
+
+cdef inline bint _begins_so(PyObject *name, str prefix) noexcept:
+    return PyUnicode_Tailmatch(<object>name, prefix, 0, PY_SSIZE_T_MAX, -1) > 0
 
 
 cdef void _touch(Registry registry, str name) noexcept:
@@ -531,7 +636,7 @@ cdef void _touch(Registry registry, str name) noexcept:
         registry._touched = None
 
 
-cdef PID _leave(Registry registry, str name, PID expected):
+cdef inline PID _leave(Registry registry, str name, PID expected, News news):
     """Take `name` out; return who held it, for the caller to keep until after the lock."""
     cdef PyObject *found = PyDict_GetItemWithError(registry._table, name)
     if found is NULL or (expected is not None and found is not <PyObject *>expected):
@@ -540,12 +645,16 @@ cdef PID _leave(Registry registry, str name, PID expected):
     PyDict_DelItem(registry._table, name)
     _disclaim(registry, name, holder)
     registry._changes += 1
-    if registry._touched is not None:
-        _touch(registry, name)
+    if registry._noted:
+        if news is not None:
+            news.pid = holder
+        _note(registry, name, news)
     return holder
 
 
-cdef Outcome _pass_on(Registry registry, str name, PID holder, PID successor, dict spare) noexcept:
+cdef Outcome _pass_on(
+    Registry registry, str name, PID holder, PID successor, dict spare, News gone, News come
+) noexcept:
     cdef Outcome outcome
     if successor._exited:
         return EXITED
@@ -553,15 +662,20 @@ cdef Outcome _pass_on(Registry registry, str name, PID holder, PID successor, di
         return REFUSED
     if holder is successor:
         return DONE
+    if registry._named is not None and come is None:
+        return NEEDS_SPARE
     outcome = _claim(registry, name, successor, spare)
     if outcome is DONE:
         PyDict_SetItem(registry._table, name, successor)  # the key is there: needs no memory
         _disclaim(registry, name, holder)
         registry._changes += 1  # for whoever has looked at the names of one of them
+        if come is not None:
+            _post_names(registry, gone, name, 1)
+            _post_names(registry, come, name, 1)
     return outcome
 
 
-cdef void _take_all(Registry registry, PID pid) noexcept:
+cdef void _take_all(Registry registry, PID pid, News news) noexcept:
     """Take out all names of `pid`."""
     cdef Py_ssize_t at = 0
     cdef PyObject *name = NULL
@@ -578,6 +692,8 @@ cdef void _take_all(Registry registry, PID pid) noexcept:
         _drop(registry, <str>names)
     if names is not None:
         registry._changes += 1
+        if news is not None:
+            _post_names(registry, news, names, len(<dict>names) if type(names) is dict else 1)
 
 
 cdef void _drop(Registry registry, str name) noexcept:
@@ -750,6 +866,36 @@ cdef Outcome _follow(
     return DONE
 
 
+cdef Outcome _follow_names(
+    Registry registry, number, _Follower follower, _Channel spare
+) noexcept:
+    """Let `follower` be told of the next names, whether it is new or there already."""
+    cdef _Channel channel = spare if registry._named is None else <_Channel>registry._named
+    cdef PyObject *known = PyDict_GetItemWithError(channel.listeners, number)
+    cdef _Follower there = follower if known is NULL else <_Follower>known
+    there.prefix, there.waits = follower.prefix, True
+    there.due = channel.last.number + there.each
+    if known is NULL and PyDict_SetItem(channel.listeners, number, follower) < 0:
+        PyErr_Clear()
+        return NO_MEMORY
+    if registry._named is None:
+        global _followed
+        _followed += 1
+        registry._followings += 1
+        registry._named, registry._noted = channel, True
+    return DONE
+
+
+cdef bint _is_to_hear(_Follower follower, News news) noexcept:
+    """Whether `follower` is to be told; if it is, it does not wait any more."""
+    if not _is_for(follower, news):
+        return False
+    follower.waits = False
+    if news.number >= follower.due:
+        follower.due = news.number + follower.each
+    return True
+
+
 # Around the lock
 
 
@@ -842,7 +988,7 @@ cdef _begin_order(Registry registry):
         begun = registry._touched is None
         if begun:
             before, registry._order = registry._order, None
-            registry._touched = touched
+            registry._touched, registry._noted = touched, True
     if begun:
         from fauxtp._base import ordered_names
 
@@ -896,6 +1042,58 @@ cdef _tell(listeners):
         tell_all(listeners)
     except MemoryError:
         pass
+
+
+cdef Outcome _enter_and_tell(Registry registry, str name, PID pid) except *:
+    """Let `pid` have the name, where that takes another dict, or somebody follows the names."""
+    cdef Outcome outcome = NEEDS_SPARE
+    cdef dict spare = None
+    cdef News news = None
+    while outcome is NEEDS_SPARE:
+        if news is None and registry._named is not None:
+            news = _news(True, None, pid, None)
+        else:
+            spare = {}
+        with _lock:
+            outcome = _enter(registry, name, pid, spare, news)
+    if outcome is DONE and news is not None:
+        _tell_of(registry, news)
+    return outcome
+
+
+cdef bint _leave_and_tell(Registry registry, str name, PID expected) except -1:
+    """Take `name` out where somebody follows the names; return whether it was there."""
+    cdef News news = _news(False, None, None, None)
+    cdef PID holder
+    with _lock:
+        holder = _leave(registry, name, expected, news)
+    _tell_of(registry, news)
+    return holder is not None
+
+
+cdef _tell_of(Registry registry, News news):
+    """Tell who follows the names what has become of them. For lack of memory, as `_tell`."""
+    news._before = None
+    if news._is_awaited:
+        try:
+            tell_all(_who_is_to_hear(registry, news), news.number)
+        except MemoryError:
+            pass
+
+
+cdef list _who_is_to_hear(Registry registry, News news):
+    cdef _Channel channel
+    cdef _Follower follower
+    cdef list told = []
+    cdef bint hears
+    with _lock:
+        channel = <_Channel>registry._named
+    for follower in [] if channel is None else PyDict_Values(channel.listeners):
+        with _lock:
+            hears = _is_to_hear(follower, news)
+        if hears:
+            told.append(follower.listener)
+    return told
 
 
 cdef tuple _view(Registry registry, str group):
@@ -1025,15 +1223,12 @@ cdef class Registry:
         """
         cdef str key = _name(name)
         cdef PID owner = _pid(pid)
-        cdef dict spare = None
         cdef Outcome outcome
         fauxtp_make_shareable(<PyObject *>key, <PyObject *>owner)
         with _lock:
-            outcome = _enter(self, key, owner, spare)
+            outcome = _enter(self, key, owner, None, None)
         if outcome is NEEDS_SPARE:
-            spare = {}
-            with _lock:
-                outcome = _enter(self, key, owner, spare)
+            outcome = _enter_and_tell(self, key, owner)
         if outcome is DONE and self._watched and self._watchers:
             known = _watching(self._watchers, key)
             if known is not None:
@@ -1057,10 +1252,13 @@ cdef class Registry:
         """
         cdef str key = _name(name)
         cdef PID expected = None if pid is None else _pid(pid)
-        cdef PID holder
+        cdef PID holder = None
+        cdef bint followed
         with _lock:
-            holder = _leave(self, key, expected)
-        return holder is not None
+            followed = self._named is not None
+            if not followed:
+                holder = _leave(self, key, expected, None)
+        return _leave_and_tell(self, key, expected) if followed else holder is not None
 
     def whereis(self, name, /):
         """Return the PID that `name` means, or None.
@@ -1138,15 +1336,22 @@ cdef class Registry:
         cdef PID owner = _pid(pid)
         cdef list answer
         cdef uint64_t seen
+        cdef News news = None
+        cdef bint done
         while True:
             with _lock:
                 names = _known(self, owner)
                 seen = self._changes
             answer = _listed(names)  # before anything changes: it takes memory
+            news = _news(False, None, owner, None) if self._named is not None else None
             with _lock:
-                if self._changes == seen:
-                    _take_all(self, owner)
-                    return answer
+                done = self._changes == seen and (self._named is None or news is not None)
+                if done:
+                    _take_all(self, owner, news)
+            if done:
+                if news is not None:
+                    _tell_of(self, news)
+                return answer
 
     def transfer(self, name, /, holder, successor):
         """Let `name`, if it means `holder`, mean `successor`; return whether it did.
@@ -1166,13 +1371,20 @@ cdef class Registry:
         cdef PID old = _pid(holder, "holder")
         cdef PID new = _pid(successor, "successor")
         cdef dict spare = None
+        cdef News gone = None, come = None
         cdef Outcome outcome
         with _lock:
-            outcome = _pass_on(self, key, old, new, spare)
-        if outcome is NEEDS_SPARE:
-            spare = {}
+            outcome = _pass_on(self, key, old, new, spare, gone, come)
+        while outcome is NEEDS_SPARE:
+            if come is None and self._named is not None:
+                gone, come = _news(False, None, old, None), _news(True, None, new, None)
+            else:
+                spare = {}
             with _lock:
-                outcome = _pass_on(self, key, old, new, spare)
+                outcome = _pass_on(self, key, old, new, spare, gone, come)
+        if outcome is DONE and come is not None:
+            _tell_of(self, gone)
+            _tell_of(self, come)
         return _answer(outcome, new)
 
     def watch(self, name, callback, /):
@@ -1221,6 +1433,67 @@ cdef class Registry:
                     if _end_watch(self._watchers, key, known, number, other):
                         return True
         return False
+
+    def follow_names(self, prefix, listener, /):
+        """Call `listener(number)` once, after the next change of names that begin with `prefix`.
+
+        Return the latest news of names: each change that comes stands in the `next` of the one
+        before, whatever its names begin with, in the order in which they came to be, and none is
+        missing, until `unfollow_names`. Who is called may ask again, by the same. The call comes
+        after the fact, in the thread that made the change; `number` is that of the news. After
+        each 1,000 other names it comes, too: so whoever does not take what comes can see how much
+        that is. What a listener raises is treated as with `watch`. In a child after `fork`,
+        nobody follows.
+
+        Raises `TypeError` if `prefix` is no str or `listener` cannot be called.
+
+        >>> registry, pid = Registry(), PID()
+        >>> news = registry.follow_names("shard:", print)
+        >>> registry.register("kvstore", pid), registry.register("shard:1", pid)
+        2
+        (True, True)
+        >>> [one.names for one in (news.next, news.next.next)]
+        [['kvstore'], ['shard:1']]
+        >>> registry.unfollow_names(print)
+        True
+        """
+        cdef _Follower follower = _Follower()
+        cdef _Channel spare = _Channel("")
+        cdef News last = None
+        cdef Outcome outcome
+        follower.prefix = _plain(prefix, "prefix")
+        _callable(listener, "listener")
+        follower.listener, follower.each, number = listener, EACH, id(listener)
+        with _lock:
+            outcome = _follow_names(self, number, follower, spare)
+            if outcome is DONE:
+                last = (<_Channel>self._named).last
+        if outcome is NO_MEMORY:
+            raise MemoryError()
+        return last
+
+    def unfollow_names(self, listener, /):
+        """End what `follow_names` has begun for `listener`; return False if nothing was.
+
+        Raises nothing, whatever `listener` is.
+
+        >>> Registry().unfollow_names(print)
+        False
+        """
+        cdef _Channel channel
+        cdef PyObject *known = NULL
+        number = id(listener)
+        with _lock:
+            channel = <_Channel>self._named
+            if channel is not None:
+                known = PyDict_GetItemWithError(channel.listeners, number)
+            if known is NULL:
+                return False
+            follower = <_Follower>known  # which goes when the lock is released
+            PyDict_DelItem(channel.listeners, number)
+            if not channel.listeners:
+                self._named = None
+        return True
 
     def join(self, group, /, pid):
         """Let `pid` be in `group`, and return True; return False if it is already.
@@ -1421,7 +1694,7 @@ def retire(pid, /):
 
 
 def withdraw(pid, /, reason=None):
-    """Do as `retire`, but leave it to the caller to tell those who follow its groups.
+    """Do as `retire`, but leave it to the caller to tell those who follow its names and groups.
 
     Return them: each is to be called. `reason` is what the news say why it left.
 
@@ -1435,9 +1708,12 @@ def withdraw(pid, /, reason=None):
 
 cdef tuple _withdraw(PID owner, reason):
     cdef Registry registry
+    cdef News named
+    cdef Py_ssize_t at
     cdef uint64_t seen, followed
-    cdef list living, notices = None  # nobody follows any group
+    cdef list living, notices = None  # nobody follows anything
     cdef tuple told = ()
+    cdef bint done
     while True:
         with _lock:
             seen, followed = _created, _followed
@@ -1446,14 +1722,27 @@ cdef tuple _withdraw(PID owner, reason):
             notices = _notices(living, owner, reason)
             told = _who_is_told(notices)
         with _lock:
-            # Else a new registry may have named it meanwhile, or somebody follows its groups.
-            if _created == seen and _followed == followed and _are_right(living, notices):
+            # Else a new registry may have named it meanwhile, or somebody follows what it has.
+            done = _created == seen and _followed == followed and _are_right(living, notices)
+            if done:
                 owner._exited = True
-                for registry in living:
-                    _take_all(registry, owner)
+                for at in range(len(living)):
+                    registry = <Registry>living[at]
+                    named = None if notices is None else (<_Notice>notices[at]).named
+                    _take_all(registry, owner, named)
                     _leave_all(registry, owner)
                 _post_all(notices)
-                return told
+        if done:
+            _let_go_all(notices)
+            return told
+
+
+cdef _let_go_all(list notices):
+    """Let go of the news that came before these."""
+    if notices is not None:
+        for notice in notices:
+            if (<_Notice>notice).named is not None:
+                (<_Notice>notice).named._before = None
 
 
 cdef list _living():

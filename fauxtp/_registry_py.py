@@ -12,6 +12,10 @@ registry, and must neither wait for ever nor see something that is not so. So ea
 prepares first, and then changes both dicts in one critical line: a check and the stores
 that rest on it, with no call between them and no line to trace. CPython runs somebody
 else's code only at calls, at jumps back, and on new lines.
+
+Whoever follows the names has their news, a row of links to which such a line adds one that was
+made before. So there are two such lines: one for where nobody follows, and one that tells. The
+second serves for both, as the last who followed may have gone meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain, compress, repeat
 from types import BuiltinMethodType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, final
@@ -52,6 +57,7 @@ __all__ = [
 PATIENCE = 100  # tries to do in one step what others keep changing
 FEW = 1000  # names: it is quicker to look at all than to keep them in order
 TOUCHED = 1000  # names that may be touched, beside half of them
+EACH = 1000  # names that come and go, and who follows them is told whichever they are
 
 _serials = itertools.count(1)
 _registries: weakref.WeakValueDictionary[int, Registry] = weakref.WeakValueDictionary()
@@ -63,6 +69,8 @@ def _after_fork_in_child() -> None:
     # The thread that held the lock is not here. What it left is valid at every moment.
     global _lock, _watch_lock
     _lock, _watch_lock = threading.RLock(), threading.RLock()
+    for registry in _living():
+        registry._named = None  # who follows the names lives in an event loop, which is not here
 
 
 if hasattr(os, "register_at_fork"):
@@ -213,38 +221,42 @@ def _callable(callback: object, parameter: str) -> None:
         raise _unexpected(parameter, "function", callback)
 
 
-# Groups
+# Names and groups, and who follows them
 
 
 @final
 class News:
-    """A change of a group, and what came after it: see `Registry.follow`.
+    """A change of names or of a group, and what came after it.
 
-    `came` says whether `pid` has joined the group called `name`, or left it; `reason` is what
-    `withdraw` was told, or None. `next` is the next change, or None so far.
+    See `Registry.follow_names` and `Registry.follow`. `came` says whether `pid` has got the
+    `names`, or lost them; of a group, whether it has joined or left it, and `names` is how that is
+    called. `reason` is what `withdraw` was told, or None. `number` is how many names have come and
+    gone with it. `next` is the next change, or None so far.
 
     >>> registry, pid = Registry(), PID()
     >>> _, news = registry.follow("workers", list)
     >>> registry.join("workers", pid)
     True
-    >>> news.next.name, news.next.came, news.next.next
-    ('workers', True, None)
+    >>> news.next.names, news.next.came, news.next.next
+    (['workers'], True, None)
     """
 
-    __slots__ = ("came", "name", "next", "pid", "reason")
+    __slots__ = ("came", "names", "next", "number", "pid", "reason")
     came: bool
-    name: str
+    names: list[str]
     pid: PID
     reason: Any
+    number: int
     next: News | None
 
     def __init__(self) -> None:
         raise TypeError("cannot create 'fauxtp.News' instances")
 
 
-def _news(came: bool, name: str, pid: PID | None, reason: object) -> News:
+def _news(came: bool, names: list[str], pid: PID | None, reason: object) -> News:
     news = object.__new__(News)
-    news.came, news.name, news.pid, news.reason, news.next = came, name, pid, reason, None  # type: ignore[assignment]
+    news.came, news.names, news.pid, news.reason = came, names, pid, reason  # type: ignore[assignment]
+    news.number, news.next = 0, None
     return news
 
 
@@ -254,8 +266,38 @@ class _Channel:
     __slots__ = ("last", "listeners")
 
     def __init__(self, name: str) -> None:
-        self.last: News = _news(False, name, None, None)
+        self.last: News = _news(False, [name], None, None)
         self.listeners: dict[int, Callable[[], object]] = {}
+
+
+class _Follower:
+    """Who is told of names that begin with a text: see `Registry.follow_names`."""
+
+    __slots__ = ("due", "listener", "prefix", "waits")
+
+    def __init__(self, prefix: str, listener: Callable[[int], object]) -> None:
+        self.prefix, self.listener = prefix, listener
+        self.waits = True  # it has not been told since it asked
+        self.due = 0  # the number of the news of which it is told in any case
+
+    def is_to_hear(self, news: News) -> bool:
+        """Whether it is to be told of news; if it is, it does not wait any more."""
+        if news.number >= self.due:
+            self.due = news.number + EACH
+        elif not (self.waits and any(map(str.startswith, news.names, repeat(self.prefix)))):
+            return False
+        self.waits = False
+        return True
+
+
+class _Names:
+    """The latest news of the names, and who follows them, by what they are."""
+
+    __slots__ = ("followers", "last")
+
+    def __init__(self) -> None:
+        self.last: News = _news(False, [], None, None)
+        self.followers: dict[int, _Follower] = {}
 
 
 class _Group:
@@ -288,6 +330,7 @@ class Registry:
         "_groups",
         "_memberships",
         "_moves",
+        "_named",
         "_names",
         "_order",
         "_table",
@@ -298,6 +341,7 @@ class Registry:
     _names: dict[PID, dict[str, None]]  # in order
     _order: OrderedNames | None  # the names, but for those touched since
     _touched: list[str] | None  # the names that have come or gone since, if there is an order
+    _named: _Names | None  # the news of the names, if somebody follows them
     _groups: dict[str, _Group]
     _memberships: dict[PID, dict[str, None]]
     _channels: dict[str, _Channel]  # of the groups that somebody follows
@@ -308,7 +352,7 @@ class Registry:
         self = object.__new__(cls)
         self._table = {}
         self._names = {}
-        self._order, self._touched = None, None
+        self._order, self._touched, self._named = None, None, None
         self._groups = {}
         self._memberships = {}
         self._channels = {}
@@ -338,10 +382,13 @@ class Registry:
         with _left_by_nobody(_lock):
             done = False
             note, none = [name], list[str]()  # for the names that were touched
+            news: News | None = None
             try:
                 while name not in table and not pid._exited:
                     mine = names.setdefault(pid, {})
-                    if name not in table and not pid._exited and pid in names and names[pid] is mine: log = self._touched; to = none if log is None else log; to += note; mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
+                    if self._named is None and name not in table and not pid._exited and pid in names and names[pid] is mine: log = self._touched; to = none if log is None else log; to += note; mine[name] = None; table[name] = pid; done = True; break  # fmt: skip # noqa: E501, E701, E702
+                    news, nobody = _news(True, note, pid, None), _Names()
+                    if name not in table and not pid._exited and pid in names and names[pid] is mine: log = self._touched; to = none if log is None else log; line = nobody if self._named is None else self._named; last = line.last; number = last.number + 1; to += note; mine[name] = None; table[name] = pid; news.number = number; last.next = news; line.last = news; done = True; break  # fmt: skip # noqa: E501, E701, E702
             except MemoryError:
                 if name in names.get(pid, ()) and self._table.get(name) is not pid:
                     del names[pid][name]  # it was to be there first
@@ -349,6 +396,8 @@ class Registry:
             self._forget_order(self._touched)
         if not done and pid._exited:
             raise NoProcess(pid)
+        if done and news is not None:
+            self._tell_of(news)
         if done and name in self._watchers:
             tell_all(list(self._watchers.get(name, {}).values()), pid)
         return done
@@ -374,10 +423,16 @@ class Registry:
         holder = None
         with _left_by_nobody(_lock):
             note, none = [name], list[str]()
-            if name in table and (expected is None or table[name] is expected): log = self._touched; to = none if log is None else log; to += note; holder = table[name]; del table[name], names[holder][name]  # fmt: skip # noqa: E501, E701, E702
+            news: News | None = None
+            if self._named is None and name in table and (expected is None or table[name] is expected): log = self._touched; to = none if log is None else log; to += note; holder = table[name]; del table[name], names[holder][name]  # fmt: skip # noqa: E501, E701, E702
+            if holder is None and name in table:
+                news, nobody = _news(False, note, None, None), _Names()
+                if name in table and (expected is None or table[name] is expected): log = self._touched; to = none if log is None else log; line = nobody if self._named is None else self._named; last = line.last; number = last.number + 1; to += note; holder = table[name]; del table[name], names[holder][name]; news.pid = holder; news.number = number; last.next = news; line.last = news  # fmt: skip # noqa: E501, E701, E702
             if holder is not None:
                 self._tidy(holder)
                 self._forget_order(self._touched)
+        if holder is not None and news is not None:
+            self._tell_of(news)
         return holder is not None
 
     def whereis(self, name: str, /) -> PID | None:
@@ -506,19 +561,28 @@ class Registry:
         >>> registry.release(pid), registry.release(pid)
         (['pipeline:processor:1'], [])
         """
-        owner = _pid(pid)
+        names, news = self._release(_pid(pid), None)
+        if names:
+            self._tell_of(news)
+        return names
+
+    def _release(self, owner: PID, reason: object) -> tuple[list[str], News]:
+        """Free all names of `owner`; return them, and what is to be told of it."""
         names: list[str] = []
         nothing: list[object] = []
         none: list[str] = []
+        news, nobody = _news(False, names, owner, reason), _Names()
+        sizes, size = list[int](), map(len, [names])
         with _left_by_nobody(_lock):
             mine = self._names.get(owner, {})
             # The iterators will see what `names` holds by then; what they drop is not kept.
             drops = chain(map(self._table.pop, names), map(mine.pop, names))
             unseen = compress(drops, repeat(False))
-            names += mine; log = self._touched; to = none if log is None else log; to += names; nothing += unseen  # fmt: skip # noqa: E501, E702
+            # Its first step may let others in, as it makes an iterator, and the others do not.
+            if mine: names += mine; log = self._touched; to = none if log is None else log; line = nobody if self._named is None else self._named; last = line.last; sizes += size; number = last.number + sizes[0]; to += names; nothing += unseen; news.number = number; last.next = news; line.last = news  # fmt: skip # noqa: E501, E701, E702
             self._tidy(owner)
             self._forget_order(self._touched)
-        return names
+        return names[:], news
 
     def transfer(self, name: str, /, holder: PID, successor: PID) -> bool:
         """Let `name`, if it means `holder`, mean `successor`; return whether it did.
@@ -538,13 +602,32 @@ class Registry:
         table, names = self._table, self._names
         passed = old is new and table.get(name) is old and not new._exited
         with _left_by_nobody(_lock):
+            gone = come = _news(False, [], None, None)
             while old is not new and not passed and table.get(name) is old and not new._exited:
                 mine = names.setdefault(new, {})
-                if name in table and table[name] is old and not new._exited and new in names and names[new] is mine: mine[name] = None; table[name] = new; del names[old][name]; passed = True  # fmt: skip # noqa: E501, E701, E702
+                if self._named is None and name in table and table[name] is old and not new._exited and new in names and names[new] is mine: mine[name] = None; table[name] = new; del names[old][name]; passed = True; break  # fmt: skip # noqa: E501, E701, E702
+                gone, nobody = _news(False, [name], old, None), _Names()
+                come = _news(True, [name], new, None)
+                if name in table and table[name] is old and not new._exited and new in names and names[new] is mine: line = nobody if self._named is None else self._named; last = line.last; number = last.number + 1; then = number + 1; mine[name] = None; table[name] = new; del names[old][name]; gone.number = number; come.number = then; last.next = gone; gone.next = come; line.last = come; passed = True  # fmt: skip # noqa: E501, E701, E702
             self._tidy(old)
         if new._exited and not passed:
             raise NoProcess(new)
+        if passed and come.names:
+            self._tell_of(gone)
+            self._tell_of(come)
         return passed
+
+    def _tell_of(self, news: News) -> None:
+        """Tell who follows the names. For lack of memory, they hear of it when more change."""
+        named = self._named
+        told: list[Callable[[int], object]] = []
+        try:
+            for follower in [] if named is None else list(named.followers.values()):
+                if follower.is_to_hear(news):  # no closure, as above
+                    told.append(follower.listener)  # noqa: PERF401
+            tell_all(told, news.number)
+        except MemoryError:
+            pass
 
     def watch(self, name: str, callback: Callable[[PID], object], /) -> None:
         """Call `callback(pid)` each time that `name` is registered, until `unwatch`.
@@ -590,6 +673,50 @@ class Registry:
             if name in watchers and not watchers[name]: del watchers[name]  # fmt: skip # noqa: E701
         return done
 
+    def follow_names(self, prefix: str, listener: Callable[[int], object], /) -> News:
+        """Call `listener(number)` once, after the next change of names that begin with `prefix`.
+
+        Return the latest news of names: each change that comes stands in the `next` of the one
+        before, whatever its names begin with, in the order in which they came to be, and none is
+        missing, until `unfollow_names`. Who is called may ask again, by the same. The call comes
+        after the fact, in the thread that made the change; `number` is that of the news. After
+        each 1,000 other names it comes, too: so whoever does not take what comes can see how much
+        that is. What a listener raises is treated as with `watch`. In a child after `fork`,
+        nobody follows.
+
+        Raises `TypeError` if `prefix` is no str or `listener` cannot be called.
+
+        >>> registry, pid = Registry(), PID()
+        >>> news = registry.follow_names("shard:", print)
+        >>> registry.register("kvstore", pid), registry.register("shard:1", pid)
+        2
+        (True, True)
+        >>> [one.names for one in (news.next, news.next.next)]
+        [['kvstore'], ['shard:1']]
+        >>> registry.unfollow_names(print)
+        True
+        """
+        start = _plain(prefix, "prefix")
+        _callable(listener, "listener")
+        number, fresh, spare = id(listener), _Follower(start, listener), _Names()
+        with _left_by_nobody(_lock):
+            line = spare if self._named is None else self._named; last = line.last; due = last.number + EACH; line.followers[number] = fresh; fresh.due = due; self._named = line  # fmt: skip # noqa: E501, E702
+        return last
+
+    def unfollow_names(self, listener: Callable[[int], object], /) -> bool:
+        """End what `follow_names` has begun for `listener`; return False if nothing was.
+
+        Raises nothing, whatever `listener` is.
+
+        >>> Registry().unfollow_names(print)
+        False
+        """
+        number, done = id(listener), False
+        with _left_by_nobody(_lock):
+            if self._named is not None and number in self._named.followers: del self._named.followers[number]; done = True  # fmt: skip # noqa: E501, E701, E702
+            if self._named is not None and not self._named.followers: self._named = None  # fmt: skip # noqa: E501, E701
+        return done
+
     def _tidy(self, pid: PID) -> None:
         """Drop the dict of the names of `pid`, if it is empty."""
         names = self._names
@@ -620,7 +747,7 @@ class Registry:
                     my = {} if others is None else others
                     if pid in one.members:
                         break
-                    to, news = channel or _Channel(group), _news(True, group, pid, None)
+                    to, news = channel or _Channel(group), _news(True, [group], pid, None)
                     if not pid._exited and pid not in one.members and (groups[group] if group in groups else None) is known and (mine[pid] if pid in mine else None) is others and (channels[group] if group in channels else None) is channel: self._moves += 1; mine[pid] = my; my[group] = None; groups[group] = one; one.members[pid] = None; one.view = None; to.last.next = news; to.last = news; done = True  # fmt: skip # noqa: E501, E701, E702
             except MemoryError:
                 self._forget_half(group, pid)
@@ -764,7 +891,7 @@ class Registry:
                 if one is None or pid not in one.members:
                     break
                 channel, alone = channels.get(group), {pid: None}
-                to, news = channel or _Channel(group), _news(False, group, pid, reason)
+                to, news = channel or _Channel(group), _news(False, [group], pid, reason)
                 if group in groups and groups[group] is one and (channels[group] if group in channels else None) is channel and one.members == alone: self._moves += 1; del groups[group], mine[pid][group]; to.last.next = news; to.last = news; done = True; break  # fmt: skip # noqa: E501, E701, E702
                 if group in groups and groups[group] is one and pid in one.members and (channels[group] if group in channels else None) is channel and one.members != alone: self._moves += 1; del one.members[pid], mine[pid][group]; one.view = None; to.last.next = news; to.last = news; done = True  # fmt: skip # noqa: E501, E701, E702
             self._tidy_group(group, pid)
@@ -794,7 +921,7 @@ class Registry:
                 alone.append(group)
             if channel is not None:
                 channels.append(channel)
-                news.append(_news(False, group, pid, reason))
+                news.append(_news(False, [group], pid, reason))
                 listeners += list(channel.listeners.values())
         steps: Iterator[object] = chain(
             map(dict.pop, members, repeat(pid)),
@@ -871,7 +998,7 @@ def retire(pid: PID, /) -> None:
 
 
 def withdraw(pid: PID, /, reason: object = None) -> tuple[Callable[[], object], ...]:
-    """Do as `retire`, but leave it to the caller to tell those who follow its groups.
+    """Do as `retire`, but leave it to the caller to tell those who follow its names and groups.
 
     Return them: each is to be called. `reason` is what the news say why it left.
 
@@ -885,9 +1012,16 @@ def withdraw(pid: PID, /, reason: object = None) -> tuple[Callable[[], object], 
     _registries.valuerefs()  # if there is no memory for it, then before anything changes
     with _left_by_nobody(_lock):
         object.__setattr__(owner, "_exited", True)
+    for registry in _living():
+        names, news = registry._release(owner, reason)
+        if names and registry._named is not None:
+            told.append(partial(registry._tell_of, news))
+        told += registry._leave_all(owner, reason)
+    return tuple(told)
+
+
+def _living() -> Iterator[Registry]:
     for reference in _registries.valuerefs():
         registry = reference()
         if registry is not None:
-            registry.release(owner)
-            told += registry._leave_all(owner, reason)
-    return tuple(told)
+            yield registry

@@ -188,7 +188,7 @@ def test_who_follows_a_group_misses_nothing(twin: Any, registry: Any) -> None:
     registry.leave("crew", one)
     twin.retire(two)
     assert [*since(news)] == [(True, two, None), (False, one, None), (False, two, None)]
-    assert news.next.name == "crew"
+    assert news.next.names == ["crew"]
     assert len(heard) == 3
 
 

@@ -204,7 +204,7 @@ class _Monitor:
         with self._turn:
             there, self._latest = default.follow(self._group, self)
             for pid in there:
-                self._tell(Joined(self.ref, self._latest.name, pid))
+                self._tell(Joined(self.ref, self._latest.names[0], pid))
         self()
 
     def __call__(self) -> None:
@@ -221,9 +221,9 @@ class _Monitor:
         ref, latest = self.ref, self._latest
         while latest is not None and (news := latest.next) is not None:
             if news.came:
-                message: Joined | Left = Joined(ref, news.name, news.pid)
+                message: Joined | Left = Joined(ref, news.names[0], news.pid)
             else:
-                message = Left(ref, news.name, news.pid, news.reason)
+                message = Left(ref, news.names[0], news.pid, news.reason)
             self._latest = latest = news
             self._tell(message)
 

@@ -124,17 +124,18 @@ class Keeps(Registry):
 
     __slots__ = ("released",)
 
-    def release(self, pid: PID, /) -> list[str]:
+    def _release(self, owner: PID, reason: object) -> tuple[list[str], python.News]:
         if not hasattr(self, "released"):
             self.released: list[PID] = []
-        self.released.append(pid)
-        return super().release(pid)
+        self.released.append(owner)
+        return super()._release(owner, reason)
 
 
 class Broken:
     """The twin in Python, but with such a registry."""
 
-    PID, Ref, retire = python.PID, python.Ref, staticmethod(python.retire)
+    PID, Ref = python.PID, python.Ref
+    retire, withdraw = staticmethod(python.retire), staticmethod(python.withdraw)
 
     def __init__(self, registry: type[Registry]) -> None:
         self.Registry = type("Registry", (registry,), {})  # not to be known by its repr

@@ -69,6 +69,9 @@ def registering(number: int, chance: random.Random) -> None:
     twin.default.join(name, pid)
     twin.default.join(f"own:{number}", pid)
     twin.default.follow(name, bool)
+    twin.default.follow_names("own:", ignore)
+    if chance.random() < 0.1:
+        twin.default.unfollow_names(ignore)
     twin.members(name)
     twin.groups("storm:")
     twin.default.leave(f"own:{number}", pid)
@@ -142,6 +145,12 @@ def work_in_child(number: int, seed: int) -> None:
     walk.walk(twin, twin.Registry(), STEPS, f"{seed} {number}")
     twin.default.watch("child", ignore)
     assert twin.default.unwatch("child", ignore)
+    assert not twin.default.unfollow_names(ignore), "nobody follows in a child"
+    news: Any = twin.default.follow_names("child", ignore)
+    assert twin.default.register("child", twin.PID())
+    assert twin.default.unregister("child")
+    assert [news.next.came, news.next.next.came] == [True, False]
+    assert twin.default.unfollow_names(ignore)
     assert twin.registered("storm:") == [it for it in twin.registered() if it[:6] == "storm:"]
     mortal = twin.PID()
     assert twin.default.join("child", mortal)

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from hostile.operations import told
+from hostile.operations import names_told, table_of, told
 
 TOO_MANY = 5000  # moments in one operation: it does not end
 GROUPS = ("kvstore", "also")
@@ -44,12 +44,27 @@ class Scene:
         for name in names:
             self.registry.join(name, self.old)
         self.followed = [self.registry.follow("kvstore", bool)]
+        self.names_followed: list[tuple[dict[str, Any], Any]] = []
+        if "also" in names:
+            self.follow_names(bool)
         self.registry.watch("kvstore", self.hear)
         for _ in range(crowd):
             self.registry.watch("crowded", self.hear)
 
     def title(self, pid: Any) -> str:
         return "old" if pid is self.old else "new"
+
+    def follow_names(self, listener: Callable[[int], object]) -> None:
+        """Follow the names: what is there is known by what comes, as something came in between."""
+        news = self.registry.follow_names("k", listener)
+        there, since = table_of(self.registry), news
+        while (since := since.next) is not None:
+            for name in since.names:
+                there.pop(name, None)
+                if since.came:
+                    there[name] = since.pid
+            news = since
+        self.names_followed.append((there, news))
 
     def do(self, operation: Callable[[Scene], Any]) -> Any:
         try:
@@ -70,7 +85,9 @@ class Scene:
             registry.groups(),
             [[self.title(pid) for pid in registry.members(name)] for name in GROUPS],
             [told(*since) == registry.members("kvstore") for since in self.followed],
+            [names_told(*since) == table_of(registry) for since in self.names_followed],
             [self.do(probe) for probe in PROBES],
+            [names_told(*since) == table_of(registry) for since in self.names_followed],
             registry.registered(),
             [registry.members(name) for name in registry.groups()],
         ]
@@ -114,6 +131,8 @@ OPERATIONS: dict[str, Callable[[Scene], Any]] = {
     "members": lambda at: [at.title(pid) for pid in at.registry.members("kvstore")],
     "groups": lambda at: at.registry.groups(),
     "follow": lambda at: at.followed.append(at.registry.follow("kvstore", int)),
+    "follow names": lambda at: at.follow_names(int),
+    "unfollow names": lambda at: at.registry.unfollow_names(bool),
     "watch": lambda at: at.registry.watch("kvstore", at.hear_too),
     "unwatch": lambda at: at.registry.unwatch("kvstore", at.hear),
     "watch, crowded": lambda at: at.registry.watch("crowded", at.hear_too),

@@ -132,6 +132,23 @@ class Subject:
         self.registry.leave(group, self.other)
         self.registry.unfollow(group, bool)
 
+    def follow_names(self) -> None:
+        name = f"fresh:{next(self.numbers)}"
+        news = self.registry.follow_names("fresh:", bool)
+        self.registry.register(name, self.one)
+        self.registry.transfer(name, self.one, self.other)
+        self.registry.unregister(name)
+        mortal = self.twin.PID()
+        for number in range(3):
+            self.registry.register(f"{name}:{number}", mortal)
+        self.registry.follow_names("", bool)
+        self.twin.withdraw(mortal, [name])
+        self.registry.register(name, self.other)
+        self.registry.release(self.other)
+        while news is not None:
+            news = news.next
+        self.registry.unfollow_names(bool)
+
     def identities(self) -> None:
         for kind in (self.twin.PID, self.twin.Ref):
             one, two = kind(), kind()
@@ -158,6 +175,8 @@ class Subject:
             lambda: registry.join("new", self.gone),
             lambda: registry.join("", one),
             lambda: registry.follow("new", "one"),
+            lambda: registry.follow_names("new", "one"),
+            lambda: registry.follow_names(7, bool),
             lambda: registry.transfer("held", one, self.gone),
             lambda: registry.register("", one),
             lambda: registry.register(7, one),
@@ -185,6 +204,7 @@ OPERATIONS: list[Callable[[Subject], None]] = [
     Subject.watch,
     Subject.join_and_leave,
     Subject.follow,
+    Subject.follow_names,
     Subject.identities,
     Subject.weak_references,
     Subject.another_registry,

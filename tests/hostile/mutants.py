@@ -67,6 +67,7 @@ TESTS = {
     "_messaging/monitors.py": "exits groups bad_listeners",
     "_messaging/groups.py": "groups",
     "_messaging/wait_registered.py": "names messaging",
+    "_messaging/watch_names.py": "watch_names",
     "_messaging/call_circles.py": "calls circles_of_room",
     "_messaging/outcome.py": "calls messaging safe_retry taken_up given_up circles_of_room",
     "_messaging/pending_call.py": "pending_calls states_from_outside",

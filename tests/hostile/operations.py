@@ -20,6 +20,23 @@ def told(members: Any, news: Any) -> Any:
     return tuple(there)
 
 
+def names_told(there: dict[str, Any], news: Any) -> dict[str, Any]:
+    """Return who has which name, by who had it and what has come since."""
+    there = dict(there)
+    while (news := news.next) is not None:
+        for name in news.names:
+            if news.came:
+                assert name not in there, name
+                there[name] = news.pid
+            else:
+                assert there.pop(name) is news.pid, name
+    return there
+
+
+def table_of(registry: Any) -> dict[str, Any]:
+    return {name: registry.whereis(name) for name in registry}
+
+
 class Place:
     """A registry with PIDs that have many names, one, one as a guest, and none."""
 
@@ -45,6 +62,11 @@ class Place:
             self.elsewhere.registered("else")
             self.registry.register("touched", self.many)
         self.heard: list[Any] = []
+        self.names_followed = []
+        if size % 3 == 0:  # in the others nobody follows the names
+            for one in (self.registry, self.elsewhere):
+                news = one.follow_names("h", bool)
+                self.names_followed.append((one, table_of(one), news))
         for number in range(size):
             self.registry.watch("watched", self.heard.append)
             self.registry.watch(f"watched:{number}", print)
@@ -63,7 +85,10 @@ class Place:
                 ],
             )
             for registry in (self.registry, self.elsewhere)
-        ] + [told(*self.followed) == self.registry.members("group:0")]
+        ] + [
+            told(*self.followed) == self.registry.members("group:0"),
+            *(names_told(*it) == table_of(one) for one, *it in self.names_followed),
+        ]
 
     def retired(self) -> list[Any]:
         """Return the PIDs that get no name any more; the others have one more by now."""
@@ -131,6 +156,9 @@ OPERATIONS: dict[str, Callable[[Place], object]] = {
     "follow": lambda at: at.registry.follow("crowd", at.heard.clear),
     "follow, one more": lambda at: at.registry.follow("group:0", int),
     "unfollow": lambda at: at.registry.unfollow("followed", bool),
+    "follow names": lambda at: at.registry.follow_names("n", int),
+    "follow names, again": lambda at: at.registry.follow_names("n", bool),
+    "unfollow names": lambda at: at.registry.unfollow_names(bool),
     "withdraw": lambda at: at.twin.withdraw(at.many, "a reason"),
     "watch": lambda at: at.registry.watch("watched", at.heard.append),
     "watch, first": lambda at: at.registry.watch("new", at.heard.append),

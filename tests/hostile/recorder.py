@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 
 from fauxtp.errors import NoProcess
 from hostile.linear import Event, NotLinear, explain
+from hostile.operations import names_told
 
 NAMES = ["kvstore", "shard:1", "shard:2"]
 PIDS = 4
@@ -34,6 +36,9 @@ OPERATIONS = [
 ]
 
 
+_recorders = itertools.count()  # every second one follows the names
+
+
 def member(group: str, pid: int) -> str:
     """Return under what it is noted that a PID is in a group."""
     return f"{group} {pid}"
@@ -52,6 +57,7 @@ class Recorder:
         self.seen: dict[str, list[Event]] = {name: [] for name in NAMES}
         self.seen |= {member(name, pid): [] for name in NAMES for pid in range(PIDS)}
         one = self.registry
+        self.news = one.follow_names("shard:", bool) if next(_recorders) % 2 else None
         self.calls: dict[str, Callable[[str, Any, Any], Any]] = {
             "register": lambda name, pid, _: one.register(name, pid),
             "unregister": lambda name, pid, _: one.unregister(name),
@@ -111,6 +117,9 @@ class Recorder:
         known = {name: pid for pid in self.pids for name in self.registry.names(pid)}
         if held != known:
             raise NotLinear(f"the table says {held}, the PIDs say {known}")
+        heard = held if self.news is None else names_told({}, self.news)
+        if held != heard:
+            raise NotLinear(f"the table says {held}, the news say {heard}")
 
     def meetings(self) -> int:
         """Return how many operations on the first name began before another had ended."""

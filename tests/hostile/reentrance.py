@@ -19,7 +19,18 @@ from hostile.recorder import NAMES, OPERATIONS, PIDS, Recorder
 from hostile.twins import find_twin
 from hostile.ways import WAYS
 
-EXTRAS = ["watch", "unwatch", "follow", "retire", "end", "bury", "iterate", "make"]
+EXTRAS = [
+    "watch",
+    "unwatch",
+    "follow",
+    "follow_names",
+    "unfollow_names",
+    "retire",
+    "end",
+    "bury",
+    "iterate",
+    "make",
+]
 ALL = [*dict.fromkeys(OPERATIONS), *EXTRAS]
 ROUND = 20  # steps on one registry
 
@@ -46,12 +57,12 @@ class Listener:
 
 
 class Follower:
-    """What is called at each change of a group."""
+    """What is called at changes of a group, or of names."""
 
     def __init__(self, inside: Reentrance) -> None:
         self.inside = inside
 
-    def __call__(self) -> None:
+    def __call__(self, number: int = 0) -> None:
         self.inside.enter("called")
 
 
@@ -74,6 +85,7 @@ class Reentrance:
         self.recorder.spell = self.spell
         self.watches = self.heard = 0
         self.followed: list[tuple[str, Any]] = []
+        self.followers: list[Follower] = []
 
     def enter(self, by: str = "") -> None:
         """Use the registry, if it is in use. This is what is called in the middle."""
@@ -114,6 +126,14 @@ class Reentrance:
 
     def follow(self, name: str) -> None:
         self.followed.append((name, self.recorder.registry.follow(name, Follower(self))))
+
+    def follow_names(self, name: str) -> None:
+        self.recorder.registry.follow_names(name, follower := Follower(self))
+        self.followers.append(follower)
+
+    def unfollow_names(self, name: str) -> None:
+        if self.followers:
+            assert self.recorder.registry.unfollow_names(self.followers.pop())
 
     def retire(self, name: str) -> None:
         """Register and retire a PID that nobody else knows; its name may be taken, but ends."""

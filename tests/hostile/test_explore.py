@@ -24,13 +24,13 @@ from fauxtp._core.queue import Queue
 from fauxtp._loops.protocols import Waiter
 from fauxtp._messaging import groups as group_monitors
 from fauxtp._messaging import sending as messaging
-from fauxtp._messaging import timers
+from fauxtp._messaging import timers, watch_names
 from fauxtp._supervision import children as supervision
 from fauxtp._supervision.child import Child
 from fauxtp._supervision.dynamic_supervision import DynamicSupervision
 from fauxtp.registry import default, withdraw
 from fauxtp.testing import SeedFailed, explore
-from hostile import clocks, demand, effort, gatherings, guests, lives, talk
+from hostile import clocks, demand, effort, gatherings, guests, lives, talk, watched_names
 from hostile.stand_in import hears_all, putting_in_others
 
 Scenario = Callable[[], Awaitable[object]]
@@ -47,6 +47,7 @@ SCENARIOS: list[Scenario] = [
     guests.guests,
     gatherings.gatherings,
     demand.sessions,
+    watched_names.watched_names,
 ]
 MANY = 2000  # schedules, within which each of the faults below is found
 
@@ -210,6 +211,31 @@ def looks_first_and_follows_later(patch: Patch) -> None:
     patch.setattr(group_monitors._Monitor, "begin", begin)
 
 
+def follows_names_a_little_late(patch: Patch) -> None:
+    begin: Any = watch_names.NamesWatch._begin
+
+    def look_first(watch: Any, place: Any) -> None:
+        def follow() -> None:
+            place.news = default.follow_names(watch._prefix, place)
+
+        begin(watch, place)
+        asyncio.get_running_loop().call_soon(follow)
+
+    patch.setattr(watch_names.NamesWatch, "_begin", look_first)
+
+
+def says_a_little_late_that_it_waits_for_names(patch: Patch) -> None:
+    def follow(prefix: str, place: Any) -> Any:
+        asyncio.get_running_loop().call_soon(default.follow_names, prefix, place)
+        return place.news or default.follow_names(prefix, place)
+
+    class Late:
+        follow_names = staticmethod(follow)
+        unfollow_names = staticmethod(default.unfollow_names)
+
+    patch.setattr(watch_names, "default", Late)
+
+
 def names_nobody_who_is_to_begin(patch: Patch) -> None:
     patch.setattr(succession, "_has_name", lambda *_: True)
 
@@ -261,6 +287,8 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (guests.guests, leaves_no_room_after_a_failure, "TooManyChildren"),
     (gatherings.gatherings, keeps_names_a_little_longer, "member is a corpse|news were lost"),
     (gatherings.gatherings, looks_first_and_follows_later, "news were lost|was not there"),
+    (watched_names.watched_names, follows_names_a_little_late, "lost|was there|not there|left"),
+    (watched_names.watched_names, says_a_little_late_that_it_waits_for_names, "nothing is left"),
     (talk.circles, waits_for_itself, "nothing is left to run"),
     (demand.sessions, names_nobody_who_is_to_begin, "live at once|a call failed|was lost"),
     (demand.sessions, leaves_nothing_to_a_successor, "a message was lost|a call failed"),
