@@ -17,7 +17,7 @@ from agents import program, shows, until
 from conftest import PATIENCE
 
 from fauxtp import __main__ as commands
-from fauxtp.observe.shown import circles, plain, table
+from fauxtp.observe.shown import FORMS, circles, plain, table
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
@@ -262,6 +262,31 @@ def test_who_waits_in_a_circle_is_found() -> None:
     assert circles(rows) == {2, 3}
     assert circles([{"pid": 1, "waiting_for": 1}]) == {1}
     assert circles([{"pid": 1, "waiting_for": 9}]) == set()
+
+
+def test_who_waits_in_a_circle_is_red_in_pictures() -> None:
+    none = {"names": [], "class": "Store", "mailbox": 0, "handling": None, "phase": "running"}
+    bound = ((1, None, None), (2, 1, 3), (3, 1, 2), (4, 1, 2))
+    rows = [
+        {**none, "pid": pid, "supervisor": chief, "waiting_for": to} for pid, chief, to in bound
+    ]
+    dot = FORMS["dot"](rows)
+    assert [line for line in dot.splitlines() if "red" in line] == [
+        "  p2 -> p3 [style=dashed, constraint=false, color=red];",
+        "  p3 -> p2 [style=dashed, constraint=false, color=red];",
+    ]
+    arrows = [
+        line for line in FORMS["mermaid"](rows).splitlines() if "->" in line or "Style" in line
+    ]
+    assert arrows == [
+        "  p1 --> p2",
+        "  p2 -.-> p3",
+        "  p1 --> p3",
+        "  p3 -.-> p2",
+        "  p1 --> p4",
+        "  p4 -.-> p2",
+        "  linkStyle 1,3 stroke:red",
+    ]
 
 
 def test_what_somebody_has_named_has_no_effect_on_the_terminal() -> None:

@@ -17,6 +17,9 @@ __all__ = ["MOST", "ORDERS", "Look"]
 MOST: Final = 1000  # of whatever may be many for one process
 
 
+_NONE: Final[dict[PID | None, int]] = {}
+
+
 @final
 class Look:
     """One look: the restarts of a supervisor are read once, however many children it has."""
@@ -62,10 +65,12 @@ class Look:
 
     def _restarts_of(self, chief: Process) -> dict[PID | None, int]:
         """Return how often each child of `chief` was started again: by its PID, if it runs."""
+        actor = chief.actor  # which another thread may see to its end just now
+        if not isinstance(actor, Beside):
+            return _NONE
         known = self._restarts.get(chief.pid)
         if known is None:
-            known = chief.actor.restarts() if isinstance(chief.actor, Beside) else {}
-            self._restarts[chief.pid] = known
+            known = self._restarts[chief.pid] = actor.restarts()
         return known
 
 

@@ -180,7 +180,7 @@ def _quoted(text: str) -> str:
 
 
 def as_dot(rows: Sequence[Row]) -> str:
-    known = {row["pid"] for row in rows}
+    known, within = {row["pid"] for row in rows}, circles(rows)
     lines = ["digraph processes {", "  rankdir=LR; node [shape=box];"]
     for _, row in _down(rows):
         lines.append(f"  p{row['pid']} [label={_quoted(called(row))}];")
@@ -188,20 +188,26 @@ def as_dot(rows: Sequence[Row]) -> str:
             lines.append(f"  p{row['supervisor']} -> p{row['pid']};")
         if row["waiting_for"] in known:
             waits = f"p{row['pid']} -> p{row['waiting_for']}"
-            lines.append(f"  {waits} [style=dashed, constraint=false];")
+            colour = ", color=red" if row["pid"] in within else ""
+            lines.append(f"  {waits} [style=dashed, constraint=false{colour}];")
     return "\n".join([*lines, "}"])
 
 
 def as_mermaid(rows: Sequence[Row]) -> str:
-    known = {row["pid"] for row in rows}
-    lines = ["graph LR"]
+    known, within = {row["pid"] for row in rows}, circles(rows)
+    lines, arrows, red = ["graph LR"], 0, []
     for _, row in _down(rows):
         text = plain(called(row)).replace('"', "'").replace("<", "#lt;").replace(">", "#gt;")
         lines.append(f'  p{row["pid"]}["{text}"]')
         if row["supervisor"] in known:
             lines.append(f"  p{row['supervisor']} --> p{row['pid']}")
+            arrows += 1
         if row["waiting_for"] in known:
             lines.append(f"  p{row['pid']} -.-> p{row['waiting_for']}")
+            red += [str(arrows)] if row["pid"] in within else []
+            arrows += 1
+    if red:
+        lines.append(f"  linkStyle {','.join(red)} stroke:red")
     return "\n".join(lines)
 
 
