@@ -17,6 +17,7 @@ from agents import program, shows, until
 from conftest import PATIENCE
 
 from fauxtp import __main__ as commands
+from fauxtp.observe.look import ORDERS, ROW_ORDERS
 from fauxtp.observe.shown import FORMS, circles, plain, table
 
 pytestmark = [
@@ -178,6 +179,56 @@ def info_of(capsys: pytest.CaptureFixture[str], name: str) -> str:
     except SystemExit:
         capsys.readouterr()
         return ""
+
+
+def test_a_dump_is_shown_as_the_program_was(
+    capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    file = place / "dump.json"
+    with program() as pid:
+        file.write_text(shows(capsys, "dump"))
+        tree = shows(capsys, "tree")
+        counts = json.loads(file.read_text())["counts"]
+    assert ["started", "Store", 1] in counts
+    assert re.sub(r"\d\.\d\d s", "", shows(capsys, "tree", "--file", str(file))) == re.sub(
+        r"\d\.\d\d s", "", tree
+    )
+    for by, first in (("mailbox", "Store"), ("handler", "Store"), ("children", "Application")):
+        top = shows(capsys, "top", "--file", str(file), "--by", by).splitlines()
+        assert first in top[1]
+    [row] = json.loads(shows(capsys, "top", "--file", str(file), "--json", "--most", "1"))
+    assert (row["class"], pid > 0) == ("Store", True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"processes": 5}',
+        b'{"processes": [5]}',
+        b'{"processes": [{"pid": 1}]}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_dump_is_refused(
+    text: bytes, capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    file = place / "dump.json"
+    file.write_bytes(text)
+    for command in ("tree", "top"):
+        with pytest.raises(SystemExit):
+            commands.main((command, "--file", str(file)))
+        assert "to be what dump has written" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        commands.main(("top", "--file", str(place / "nothing")))
+    assert "cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_orders_of_what_was_told_are_those_of_processes() -> None:
+    assert [*ORDERS] == [*ROW_ORDERS]
 
 
 def test_watch_shows_what_happens_line_by_line() -> None:

@@ -8,13 +8,15 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from contextlib import suppress
 from functools import partial
+from heapq import nlargest
 from typing import Any, Final
 
 from fauxtp.observe.action_commands import add_action_commands
 from fauxtp.observe.client import Unreachable, Viewer, place_of, programs, viewer_at, viewer_of
 from fauxtp.observe.command import add, say, say_json, which
+from fauxtp.observe.dumps import processes_in
 from fauxtp.observe.happenings import KINDS, SELDOM
-from fauxtp.observe.look import ORDERS
+from fauxtp.observe.look import ORDERS, ROW_ORDERS
 from fauxtp.observe.shown import FORMS, called, details, happening, in_seconds, plain, stack, table
 from fauxtp.observe.terminal import key_within, redraw, screen
 
@@ -39,6 +41,8 @@ def add_commands(commands: Any) -> None:
     orders.add_argument("--by", choices=tuple(ORDERS), default="mailbox")
     orders.add_argument("--most", type=int, help="how many (as many as fit)")
     orders.add_argument("--once", action="store_true", help="show them once, and end")
+    for command in (shows, orders):
+        command.add_argument("--file", help="what dump has written, in place of a program")
     add(commands, "stacks", _stacks, "show where each process waits that handles something")
     tells = add(commands, "info", _info, "show all that there is to tell of one process")
     tells.add_argument("process", help="its name, or the number of its PID")
@@ -72,8 +76,11 @@ def _ps(given: Namespace) -> None:
 
 
 def _tree(given: Namespace) -> None:
-    with viewer_of(given.pid) as viewer:
-        rows = viewer.processes()
+    if given.file is not None:
+        rows = processes_in(given.file)
+    else:
+        with viewer_of(given.pid) as viewer:
+            rows = viewer.processes()
     if given.json or given.form == "json":
         say_json(rows)
     elif given.form == "svg":
@@ -84,7 +91,20 @@ def _tree(given: Namespace) -> None:
         say(FORMS[given.form](rows))
 
 
+def _top_of_file(given: Namespace) -> None:
+    size = shutil.get_terminal_size()
+    most = given.most or max(1, size.lines - 4)
+    rows = nlargest(most, processes_in(given.file), key=ROW_ORDERS[given.by])
+    if given.json:
+        say_json(rows)
+    else:
+        say(*table(rows, size.columns))
+
+
 def _top(given: Namespace) -> None:
+    if given.file is not None:
+        _top_of_file(given)
+        return
     with viewer_of(given.pid) as viewer:
         if given.json:
             say_json(viewer.processes("top", by=given.by, most=given.most or 50))

@@ -12,7 +12,7 @@ from fauxtp._supervision.beside import Beside
 from fauxtp.observe.actions import number_of
 from fauxtp.registry import PID, default
 
-__all__ = ["MOST", "ORDERS", "Look"]
+__all__ = ["MOST", "ORDERS", "ROW_ORDERS", "Look"]
 
 MOST: Final = 1000  # of whatever may be many for one process
 
@@ -82,3 +82,12 @@ ORDERS: Final[dict[str, Callable[[Look, Process], float]]] = {
     "monitors": lambda look, process: len(process.watchers),
 }
 """What the processes of a list can be ordered by, the greatest first."""
+
+ROW_ORDERS: Final[dict[str, Callable[[dict[str, Any]], float]]] = {
+    "mailbox": lambda row: row["mailbox"],
+    "handler": lambda row: row["handling_for"],
+    "restarts": lambda row: max(row["restarts"], row["restarts_below"]),
+    "children": lambda row: row["children"],
+    "monitors": lambda row: row["watchers"],
+}
+"""The same, for what has been told of them."""

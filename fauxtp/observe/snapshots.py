@@ -9,14 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from heapq import nlargest
 from typing import Any, Final, final
 
 from fauxtp.observe.client import Viewer
 from fauxtp.observe.layout import Node, drawn
+from fauxtp.observe.look import ROW_ORDERS
 
-__all__ = ["KEPT", "ORDERS", "Snapshots"]
+__all__ = ["KEPT", "Snapshots"]
 
 KEPT: Final = 300  # seconds that charts show
 MOST: Final = 100  # rows of the table
@@ -25,15 +26,6 @@ SECONDS: Final = 1.0  # from one to the next
 Row = dict[str, Any]
 
 _COUNTED: Final = {"handled": "handled a second", "crashed": "crashes a second"}
-
-ORDERS: Final[dict[str, Callable[[Row], float]]] = {
-    "mailbox": lambda row: row["mailbox"],
-    "handler": lambda row: row["handling_for"],
-    "restarts": lambda row: max(row["restarts"], row["restarts_below"]),
-    "children": lambda row: row["children"],
-    "monitors": lambda row: row["watchers"],
-}
-"""What the rows of the table can be ordered by, the greatest first."""
 
 
 @final
@@ -82,8 +74,8 @@ class Snapshots:
 
         Raises `ValueError` if there is no such order, and `Unreachable` if the program has gone.
         """
-        if by not in ORDERS:
-            raise ValueError(f"expected by to be one of {', '.join(ORDERS)}, got {by[:40]!r}")
+        if by not in ROW_ORDERS:
+            raise ValueError(f"expected by to be one of {', '.join(ROW_ORDERS)}, got {by[:40]!r}")
         program, rows, past = self._take()
         found = [row for row in rows if _has(row, find.casefold())] if find else rows
         drawing = drawn(rows, opened)
@@ -91,7 +83,7 @@ class Snapshots:
         return {
             "program": program,
             "past": past,
-            "table": nlargest(MOST, found, key=ORDERS[by]),
+            "table": nlargest(MOST, found, key=ROW_ORDERS[by]),
             "found": len(found),
             "tree": {
                 "nodes": nodes,
