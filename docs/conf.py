@@ -36,7 +36,7 @@ nitpick_ignore_regex = [
         r"(.*\.)?(AnyTaskGroup|CollectorRegistry|Family|InThread|OnExit|Pattern|Receiver|Running|TaskMap)",
     ),  # said in words
 ]
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_typehints_format = "short"
