@@ -20,8 +20,8 @@ class Asker:
     __slots__ = ("rights", "user")
 
     def __init__(self, rights: frozenset[str] = LOOK, user: int | None = None) -> None:
-        self.rights = rights
-        self.user = user
+        self.rights: frozenset[str] = rights
+        self.user: int | None = user
 
     def __str__(self) -> str:
         return "somebody" if self.user is None else f"user {self.user}"

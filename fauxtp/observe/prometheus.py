@@ -19,11 +19,11 @@ try:
         GaugeMetricFamily,
         HistogramMetricFamily,
     )
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "fauxtp.observe.prometheus needs prometheus-client: install fauxtp[prometheus]",
-        name=error.name,
-    ) from error
+        name=_error.name,
+    ) from _error
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -74,14 +74,14 @@ class PageServer(ThreadingHTTPServer):
         self.look: Callable[[], Viewer] = look
         self.snapshots: Snapshots = Snapshots(look())
         self.token: str = secrets.token_urlsafe(BITS // 8)
-        self.streams = threading.BoundedSemaphore(STREAMS)
+        self.streams: threading.BoundedSemaphore = threading.BoundedSemaphore(STREAMS)
         super().__init__((ADDRESS, port), _Request)
         self.host: str = f"{ADDRESS}:{self.server_address[1]}"
 
     def server_bind(self) -> None:
         # Without a look at who else is called so: that may ask the network.
         self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+        self.server_address: Any = self.socket.getsockname()
 
     def server_close(self) -> None:
         super().server_close()
