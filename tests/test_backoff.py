@@ -26,6 +26,7 @@ from fauxtp import (
     restart_child,
     start_child,
     terminate_child,
+    tree,
     wait_exit,
     wait_registered,
     whereis,
@@ -103,6 +104,37 @@ def test_who_waits_to_be_restarted_is_away_and_in_nobodys_way(
             assert await wait_registered("client", timeout=10) != before
             [first, _] = await which_children(chief)
             assert (first.restarts, first.restarts_in) == (1, None)
+            exit(chief)
+
+    simulated(within(scenario))
+
+
+@each_loop
+@pytest.mark.parametrize("kind", [Supervisor, DynamicSupervisor])
+def test_the_tree_tells_in_how_many_seconds_it_is_tried_again(
+    simulated: Any, client: type[Client], kind: type[Supervisor]
+) -> None:
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            made: Any = type("Chief", (kind,), {})
+            chief = await made.start(task_group=group)
+            await start_child(chief, ChildSpec("one", client, backoff=STEADY))
+            [info] = await which_children(chief)
+            await start_child(chief, spec_of(client))
+            for pid in (info.pid, pid_of("client")):
+                assert pid is not None
+                await cast(pid, boom)
+                await wait_exit(pid)
+            known = [one.restarts_in for one in await which_children(chief)]
+            waits = [line.rsplit(" ", 2) for line in tree().splitlines()[1:]]
+            assert [what for what, *_ in waits] == [
+                "  Fresh 'one' restarting in",
+                "  Fresh 'client' restarting in",
+            ]
+            assert known == [pytest.approx(float(seconds), abs=0.3) for _, seconds, _ in waits]
+            while "restarting" in tree():
+                await anyio.sleep(0.5)
+            assert len(tree().splitlines()) == 3
             exit(chief)
 
     simulated(within(scenario))

@@ -16,6 +16,7 @@ from fauxtp._core.process import Process
 from fauxtp._core.protocols import Handlers, Startable
 from fauxtp._supervision.changes import Changes, InLine
 from fauxtp._supervision.child import Child, Failed, Question
+from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.children import Shelter
 from fauxtp._supervision.intensity import Intensity, intensity_of
 from fauxtp._supervision.restarts import Hooks
@@ -136,6 +137,14 @@ class Beside(ABC, Generic[C]):
         for child in self._ever_restarted():
             found[child.pid] = found.get(child.pid, 0) + child.restarts
         return found
+
+    def waiting(self) -> list[tuple[ChildSpec, float]]:
+        """Return whose restart waits, and when it comes, on the clock of the event loop.
+
+        In any thread, and while there are changes.
+        """
+        times = [(child.spec, child.restarts_at) for child in self._ever_restarted()]
+        return [(spec, at) for spec, at in times if at is not None]
 
     @abstractmethod
     def _ever_restarted(self) -> list[Child]:

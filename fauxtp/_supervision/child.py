@@ -87,13 +87,13 @@ class Child:
     __slots__ = (
         "_failures",
         "_is_waiting",
-        "_restarts_at",
         "intensity",
         "is_new",
         "is_over",
         "line",
         "process",
         "restarts",
+        "restarts_at",
         "spec",
         "started_at",
         "watch",
@@ -111,7 +111,7 @@ class Child:
         self.started_at: float | None = None  # if it was, since it last failed
         self._failures = 0  # in a row
         self._is_waiting: CancelScope | None = None
-        self._restarts_at: float | None = None
+        self.restarts_at: float | None = None  # on the clock of the event loop
 
     @property
     def pid(self) -> PID | None:
@@ -119,7 +119,7 @@ class Child:
 
     @property
     def info(self) -> ChildInfo:
-        spec, at = self.spec, self._restarts_at
+        spec, at = self.spec, self.restarts_at
         seconds = None if at is None else max(0.0, at - current_time())
         return ChildInfo(spec.id, self.pid, spec.actor_class, spec.restart, self.restarts, seconds)
 
@@ -132,14 +132,14 @@ class Child:
         self.started_at = None
         self._failures += 1
         seconds = self.spec.backoff.seconds(self._failures)
-        self._restarts_at, self._is_waiting = now + seconds, CancelScope()
+        self.restarts_at, self._is_waiting = now + seconds, CancelScope()
         return seconds, self._is_waiting
 
     def end_waiting(self) -> None:
         """Wait no longer to be started again: it is started, or not to be."""
         if self._is_waiting is not None:
             self._is_waiting.cancel()
-        self._restarts_at = self._is_waiting = None
+        self.restarts_at = self._is_waiting = None
 
     @property
     def has_failed_again(self) -> bool:

@@ -145,6 +145,9 @@ def _info(process: Process) -> ProcessInfo:
 def tree() -> str:
     """Return all living processes as text, each below its supervisor. It raises nothing.
 
+    A child that waits to be started again is there, too, with the seconds that it still waits:
+    `Client 'client' restarting in 1.6 s`.
+
     >>> import anyio
     >>> from fauxtp import GenServer, exit
     >>> async def main():
@@ -162,15 +165,35 @@ def tree() -> str:
         above = process.supervisor if process.supervisor in alive else None
         below.setdefault(above, []).append(process)
     lines = []
+    left: list[tuple[Process | str, str]]
     left = [(process, "") for process in reversed(below.get(None, ()))]
     while left:
-        process, indent = left.pop()
-        lines.append(f"{indent}{_line(process)}")
-        left += [(child, indent + "  ") for child in reversed(below.get(process.pid, ()))]
+        one, indent = left.pop()
+        lines.append(f"{indent}{_line(one)}")
+        if isinstance(one, Process):
+            beneath = [*below.get(one.pid, ()), *_waiting(one)]
+            left += [(each, indent + "  ") for each in reversed(beneath)]
     return "\n".join(lines)
 
 
-def _line(process: Process) -> str:
+def _waiting(process: Process) -> list[str]:
+    """Return the lines of the children of a supervisor that wait to be started again."""
+    from fauxtp._supervision.beside import Beside  # noqa: PLC0415  (who looks in has time)
+
+    chief = process.actor
+    if not isinstance(chief, Beside):
+        return []
+    now = process.home.time()
+    return [
+        f"{spec.actor_class.__name__} {spec.register_as or spec.id!r}"
+        f" restarting in {max(0.0, at - now):.1f} s"
+        for spec, at in chief.waiting()
+    ]
+
+
+def _line(process: Process | str) -> str:
+    if isinstance(process, str):
+        return process  # of one that waits
     names = "".join(f" {name!r}" for name in default.names(process.pid))
     waiting = len(process.mailbox)
     queue = f" ({waiting} waiting)" if waiting else ""
