@@ -38,6 +38,7 @@ OF_THE_RUNTIME = {
     "Task": {"run"},
     "TestActor": {"run"},
     "Timer": {"begin", "end"},
+    "Watch": {"begin"},
 }
 
 pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason="these are not the sources")

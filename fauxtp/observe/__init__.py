@@ -19,19 +19,27 @@ if TYPE_CHECKING:
     from fauxtp.observe import prometheus as prometheus
     from fauxtp.observe import reports as reports
     from fauxtp.observe.agent import Agent, serve
+    from fauxtp.observe.overload import Watch, watch
 
 __all__ = [
     "Agent",
     "ProcessInfo",
+    "Watch",
     "process_info",
     "process_infos",
     "processes",
     "serve",
     "tree",
+    "watch",
 ]
 
 
-_LATER = {"Agent": "agent", "serve": "agent"}  # who only prints a tree needs no sockets
+_LATER = {  # who only prints a tree needs no sockets
+    "Agent": "agent",
+    "Watch": "overload",
+    "serve": "agent",
+    "watch": "overload",
+}
 _MODULES = {"events", "metrics", "prometheus", "reports"}
 
 

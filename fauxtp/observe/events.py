@@ -56,6 +56,9 @@ class Kind(Flag):
     CALL_ENDED = auto()
     SENT = auto()
     HANDLED = auto()
+    SLOW_HANDLER = auto()
+    MAILBOX_HIGH = auto()
+    LOOP_BLOCKED = auto()
 
 
 STARTED: Final = Kind.STARTED
@@ -73,6 +76,9 @@ CALL_BEGUN: Final = Kind.CALL_BEGUN
 CALL_ENDED: Final = Kind.CALL_ENDED
 SENT: Final = Kind.SENT
 HANDLED: Final = Kind.HANDLED
+SLOW_HANDLER: Final = Kind.SLOW_HANDLER
+MAILBOX_HIGH: Final = Kind.MAILBOX_HIGH
+LOOP_BLOCKED: Final = Kind.LOOP_BLOCKED
 
 _ON_DEMAND: Final = {CALL_BEGUN: _CALLS, CALL_ENDED: _CALLS, SENT: _SENT, HANDLED: _HANDLED}
 

@@ -14,6 +14,7 @@ from fauxtp._base.events import MOST, OTHER
 from fauxtp._core.ended_loops import living
 from fauxtp.observe import durations
 from fauxtp.observe.events import counts
+from fauxtp.observe.loop_watch import blocked
 from fauxtp.registry import default
 
 __all__ = ["Histogram", "Metric", "collect"]
@@ -63,6 +64,8 @@ _COUNTED: Final[dict[str, tuple[str, str, Labels]]] = {
     "dead_letter": ("dead_letters", "Messages that nobody will read", ("reason",)),
     "call_timed_out": ("call_timeouts", "Calls without an answer in time", _CLASS),
     "call_cycle": ("call_cycles", "Calls that would have waited for themselves", _CLASS),
+    "slow_handler": ("slow_handlers", "Warnings of slow handlers, while there is a watch", _CLASS),
+    "mailbox_high": ("long_mailboxes", "Warnings of long mailboxes, while there is one", _CLASS),
     "mailbox_full": ("mailbox_full", "Messages refused, as there was no room", _CLASS),
 }
 
@@ -116,6 +119,9 @@ def _counters() -> Iterator[Metric]:
             found[key[0]][key[1:]] = number
     for kind, (name, text, labels) in _COUNTED.items():
         yield Metric(f"fauxtp_{name}", "counter", text, labels, found[kind])
+    text = "For how long event loops stood still, as a watch has seen it"
+    seconds: dict[Labels, float] = {(): blocked.value / 1e9}
+    yield Metric("fauxtp_loop_blocked_seconds", "counter", text, (), seconds)
 
 
 def _histograms() -> Iterator[Metric]:
