@@ -20,7 +20,7 @@ from fauxtp._core.mailbox import Mailbox
 from fauxtp._core.patterns import ANY, IGNORE
 from fauxtp._core.phase import Exit, Phase
 from fauxtp._messaging.exits import exit, is_alive, wait_exit
-from fauxtp._messaging.sending import call, call_blocking, cast, cast_nowait, send, send_nowait
+from fauxtp._messaging.sending import call, cast, cast_nowait, send, send_nowait
 from fauxtp.errors import (
     AlreadyStarted,
     CallCycle,
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         Transition,
     )
     from fauxtp._core.request import Request
+    from fauxtp._messaging.call_blocking import call_blocking
     from fauxtp._messaging.groups import Joined, Left, join, leave, monitor_group, publish
     from fauxtp._messaging.links import link, unlink
     from fauxtp._messaging.monitors import Down, demonitor, monitor
@@ -229,6 +230,7 @@ _LATER = {
     "_core.request": ("Request",),
     "_messaging.links": ("link", "unlink"),
     "_messaging.monitors": ("Down", "demonitor", "monitor"),
+    "_messaging.call_blocking": ("call_blocking",),
     "_messaging.pending_call": ("PendingCall", "call_many", "start_call"),
     "_messaging.groups": ("Joined", "Left", "join", "leave", "monitor_group", "publish"),
     "_messaging.timers": ("Timer", "cancel_timer", "cast_after", "send_after", "send_every"),

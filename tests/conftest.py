@@ -25,7 +25,7 @@ from twins_of import FORMS, form_of
 
 import fauxtp
 from fauxtp._base import ordered_names, switches
-from fauxtp._core.storms import storms
+from fauxtp._core.crash_storms import storms
 from fauxtp.testing.simulation import COUNTS
 
 PATIENCE = 60.0  # seconds until a test's own process counts as hung

@@ -34,7 +34,7 @@ from fauxtp import (
     send_nowait,
 )
 from fauxtp._core.process import find_process
-from fauxtp._loops.current import ThreadWaiter
+from fauxtp._loops.thread_waiter import ThreadWaiter
 from fauxtp.registry import PID
 
 pytestmark = pytest.mark.anyio

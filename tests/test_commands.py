@@ -18,7 +18,7 @@ from conftest import PATIENCE
 
 from fauxtp import __main__ as commands
 from fauxtp.observe.look import ORDERS, ROW_ORDERS
-from fauxtp.observe.shown import FORMS, circles, plain, table
+from fauxtp.observe.terminal_text import FORMS, circles, plain, table
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),

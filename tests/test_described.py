@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fauxtp import NO_REPLY, PID, Call, Cast, ExitReason
-from fauxtp._base.described import HIDDEN, ITEMS, LONGEST, SECRETS, described
+from fauxtp._base.redaction import HIDDEN, ITEMS, LONGEST, SECRETS, described
 
 SECRET = "hunter2"
 LIMIT = 8 * 1024
@@ -172,7 +172,7 @@ def test_what_cannot_be_read_is_told_by_its_type(monkeypatch: pytest.MonkeyPatch
     def changes(*_: Any) -> Any:
         raise RuntimeError("dictionary changed size during iteration")
 
-    monkeypatch.setattr(sys.modules["fauxtp._base.described"], "_of_dict", changes)
+    monkeypatch.setattr(sys.modules["fauxtp._base.redaction"], "_of_dict", changes)
     assert described({"key": SECRET}) == "… dict"
 
 

@@ -40,8 +40,8 @@ from fauxtp import (
     wait_registered,
     which_children,
 )
-from fauxtp._core import storms as storms_module
-from fauxtp._core.storms import FEW, storms
+from fauxtp._core import crash_storms
+from fauxtp._core.crash_storms import FEW, storms
 from fauxtp.observe import reports
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("as_at_first")]
@@ -347,7 +347,7 @@ async def test_each_class_and_each_kind_of_error_has_its_own_storm(
 async def test_a_storm_that_is_over_is_told_by_itself(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storms_module, "SECONDS", 0.01)
+    monkeypatch.setattr(crash_storms, "SECONDS", 0.01)
     monkeypatch.setattr(storms, "few", 0)
     await crash_times(1)
     with anyio.fail_after(60):

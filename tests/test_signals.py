@@ -195,7 +195,7 @@ def test_what_interrupts_a_thread_that_waits_may_wake_it(run: Run) -> None:
     ended = run(
         """
 import faulthandler, sys
-from fauxtp._loops.current import ThreadWaiter
+from fauxtp._loops.thread_waiter import ThreadWaiter
 faulthandler.dump_traceback_later(20, exit=True)
 
 def come(*_):

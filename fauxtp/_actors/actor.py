@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
+from fauxtp._actors.answer_by_task import answer_by
 from fauxtp._actors.classes import check_class
-from fauxtp._actors.late_answer import answer_by
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.coroutines import without_effect

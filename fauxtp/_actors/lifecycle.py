@@ -18,11 +18,11 @@ from fauxtp._base.errors import Travels
 from fauxtp._base.exit_reason import CANCELLED, LOOP_ENDED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._core.calls import Call
+from fauxtp._core.crash_log import crashed, failed_as_it_ended
 from fauxtp._core.death import bury, ended
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
 from fauxtp._core.process import Process, find_process
-from fauxtp._core.reports import crashed, failed_as_it_ended
 from fauxtp._core.running_process import current, current_process, enter
 from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
 from fauxtp._hosting.run_in import run_in

@@ -11,7 +11,7 @@ from fauxtp._actors.actor import Actor
 from fauxtp._actors.state_machine_events import Machine
 from fauxtp._actors.transition import Transition, taken_apart
 from fauxtp._base.arguments import unexpected
-from fauxtp._base.described import described
+from fauxtp._base.redaction import described
 
 __all__ = ["StateMachine"]
 

@@ -22,8 +22,8 @@ from fauxtp._actors.transition import (
     StateTimeout,
     taken_apart,
 )
-from fauxtp._base.described import described
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.redaction import described
 from fauxtp._core.calls import NO_REPLY, Call, Cast, reply
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, TypeVar, final
 
 from fauxtp._actors.serving import Stop
 from fauxtp._base.arguments import expect_seconds, unexpected
-from fauxtp._base.described import described
+from fauxtp._base.redaction import described
 from fauxtp._core.calls import Call
 
 __all__ = [

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from fauxtp._base.exit_reason import LOOP_ENDED
 from fauxtp._base.tell_all import tell_all
+from fauxtp._core.crash_log import lost
 from fauxtp._core.death import bury
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process, everybody, find_process
-from fauxtp._core.reports import lost
 from fauxtp._loops.ends import on_end
 from fauxtp.registry import PID
 

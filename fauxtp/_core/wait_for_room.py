@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from fauxtp._core.calls import Call
 from fauxtp._core.queue import Queue
-from fauxtp._loops.current import ThreadWaiter, give_way, new_waiter
+from fauxtp._loops.current import give_way, new_waiter
 
 if TYPE_CHECKING:
     from fauxtp._core.bounded_queue import BoundedQueue
@@ -67,6 +67,8 @@ def put_blocking(queue: Queue, message: Any, timeout: float | None) -> bool:
     """Do as `Mailbox.put_blocking` does."""
     if queue.admit(message):
         return True
+    from fauxtp._loops.thread_waiter import ThreadWaiter  # noqa: PLC0415  (seldom needed)
+
     queue = cast("BoundedQueue", queue)
     waiter, in_time = ThreadWaiter(), True
     queue.senders.join(waiter)

@@ -8,7 +8,6 @@ runs an event loop of that kind: the waiters of each are in a module of their ow
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator
 from types import coroutine
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from fauxtp._loops.running import innermost, running_asyncio_loop, running_trio_
 if TYPE_CHECKING:
     from fauxtp._loops.protocols import Home, Waiter
 
-__all__ = ["ThreadWaiter", "current_home", "give_way", "new_waiter", "seconds", "turn"]
+__all__ = ["current_home", "give_way", "new_waiter", "seconds", "turn"]
 
 
 def seconds(timeout: float | None) -> float | None:
@@ -40,32 +39,6 @@ def seconds(timeout: float | None) -> float | None:
     if timeout < 0:
         return 0.0
     raise ValueError("expected timeout to be a number of seconds, got nan")
-
-
-class ThreadWaiter:
-    """The waiter of a thread that runs no event loop."""
-
-    __slots__ = ("_asleep", "_sleeper")
-
-    def __init__(self) -> None:
-        # Not an Event, in which a signal handler of the thread that waits would find it locked.
-        self._asleep = threading.Lock()
-        self._asleep.acquire()
-        self._sleeper = [True]  # for who wakes it, the first time
-
-    def wake(self) -> bool:
-        try:
-            self._sleeper.pop()
-        except IndexError:
-            return True
-        self._asleep.release()
-        return True
-
-    def time(self) -> float:
-        return time.monotonic()
-
-    def wait_blocking(self, timeout: float | None) -> bool:
-        return self._asleep.acquire(timeout=-1 if timeout is None else timeout)
 
 
 _running_loop: Callable[[], Any] = running_asyncio_loop  # until asyncio has been imported

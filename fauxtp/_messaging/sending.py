@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
-from fauxtp._base.events import CALLS, SENT, note, wanted
+from fauxtp._base.events import SENT, note, wanted
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
-from fauxtp._core.wait_for_room import put, put_blocking, put_in_line
-from fauxtp._loops.current import ThreadWaiter, current_home, give_way, new_waiter, seconds, turn
+from fauxtp._core.wait_for_room import put, put_in_line
+from fauxtp._loops.current import give_way, new_waiter, seconds, turn
 from fauxtp._messaging.addresses import class_of, mailbox_of, starting, target_of, told_send
 from fauxtp._messaging.call_circles import refuse_circle
 from fauxtp._messaging.delivery import Attempt, attempt, post
 from fauxtp._messaging.outcome import outcome_of, timed_out, withdraw
-from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited, ReceiveTimeout
+from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     A = TypeVar("A")
 
-__all__ = ["call", "call_blocking", "cast", "cast_nowait", "send", "send_nowait"]
+__all__ = ["call", "cast", "cast_nowait", "send", "send_nowait"]
 
 USUAL: Final = 5.0  # seconds until a call times out of which nothing else was said
 BUDGET: Final = 128  # messages sent, before the event loop has a turn
@@ -247,11 +247,11 @@ async def _put_in(
     """Put the call into the mailbox of whom it is for; return how much of `limit` is left."""
     pending, mailbox = begun.call, begun.mailbox
     if begun.process is not None and meet(pending.target) is None:
-        mailbox = _next_mailbox(to, pending, begun.process)
+        mailbox = next_mailbox(to, pending, begun.process)
     refuse_circle(begun.caller, pending.target)
     if not mailbox.max_size:
         while not mailbox.deliver(pending):
-            mailbox = _next_mailbox(to, pending, begun.process)
+            mailbox = next_mailbox(to, pending, begun.process)
         return limit
     if mailbox.admit(pending):
         return limit
@@ -262,7 +262,7 @@ async def _put_in(
     raise timed_out(pending, to, timeout, False)
 
 
-def _next_mailbox(to: PID | str, pending: Call, gone: Process | None) -> Queue:
+def next_mailbox(to: PID | str, pending: Call, gone: Process | None) -> Queue:
     """Return the mailbox of whom `to` means now, as `gone` has just ended."""
     if starting(to) is None:
         raise NoProcess(to)
@@ -284,79 +284,6 @@ async def _wait(pending: Call, home: Home | None, limit: float | None, common: b
         await turn()
     else:
         await give_way()
-
-
-if TYPE_CHECKING:
-
-    @overload
-    def call_blocking(
-        to: PID | str,
-        request: Request[A],
-        timeout: float | None = 5.0,
-        wait: float | None = None,
-    ) -> A: ...
-    @overload
-    def call_blocking(
-        to: PID | str, request: object, timeout: float | None = 5.0, wait: float | None = None
-    ) -> Any: ...
-
-
-def call_blocking(
-    to: PID | str, request: Any, timeout: float | None = USUAL, wait: float | None = None
-) -> Any:
-    """Do as `call` does, from a thread that runs no event loop; return the answer.
-
-    `to`, `request`, `timeout` and `wait`, both in seconds, are those of `call`.
-
-    Raises what `call` raises, and `RuntimeError` in a thread that runs an event loop, which
-    it would block.
-
-    >>> call_blocking("nobody", "stats")
-    Traceback (most recent call last):
-        ...
-    fauxtp.NoProcess: no living process behind 'nobody'
-    """
-    if current_home() is not None:
-        raise RuntimeError("call_blocking would block the event loop; await call instead")
-    if wait is not None:
-        from fauxtp._messaging.safe_retry import again_blocking  # noqa: PLC0415
-
-        return again_blocking(partial(_call_blocking, to, request, timeout), to, wait)
-    return _call_blocking(to, request, timeout)
-
-
-def _call_blocking(to: PID | str, request: Any, timeout: float | None) -> Any:
-    if not wanted(CALLS):
-        return _call_untold(to, request, timeout)
-    from fauxtp._messaging.told import told_blocking  # noqa: PLC0415  (seldom needed)
-
-    return told_blocking(_call_untold, to, request, timeout)
-
-
-def _call_untold(to: PID | str, request: Any, timeout: float | None) -> Any:
-    limit = seconds(timeout)
-    pid, process, mailbox = target_of(to)
-    pending = Call(request, pid, None)
-    if process is not None and meet(pid) is None:
-        mailbox = _next_mailbox(to, pending, process)
-    waiter = ThreadWaiter()
-    pending.wake = waiter.wake
-    started = waiter.time()
-    if not put_blocking(mailbox, pending, limit):
-        timed_out(pending, to, timeout, False)
-        raise ReceiveTimeout(f"no room at {to!r} within {timeout:g} s")
-    del mailbox  # one that nobody else has would never be read
-    try:
-        left = None if limit is None else max(0.0, limit - (waiter.time() - started))
-        waiter.wait_blocking(left)
-    except BaseException:
-        if pending.give_up():
-            withdraw(pending)
-        raise
-    if pending.give_up():
-        withdraw(pending)
-        raise timed_out(pending, to, timeout, pending.taken)
-    return outcome_of(pending, to)
 
 
 def _give_up(pending: Call | None, caller: Process | None, lies_there: bool) -> None:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import find_process
-from fauxtp._loops.current import ThreadWaiter, give_way, new_waiter, seconds
+from fauxtp._loops.current import give_way, new_waiter, seconds
+from fauxtp._loops.thread_waiter import ThreadWaiter
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID, default, whereis
 

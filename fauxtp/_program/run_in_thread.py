@@ -16,8 +16,9 @@ import anyio
 from fauxtp._actors.actor import Actor
 from fauxtp._base.logs import logger
 from fauxtp._loops.current import current_home
+from fauxtp._messaging.call_blocking import call_blocking
 from fauxtp._messaging.exits import is_alive
-from fauxtp._messaging.sending import call_blocking, cast_nowait
+from fauxtp._messaging.sending import cast_nowait
 from fauxtp._program.options import check_backend, check_shutdown, options_of
 from fauxtp._program.run_in_block import Running, running
 from fauxtp.observe.inspection import tree

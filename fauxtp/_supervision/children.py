@@ -21,7 +21,7 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.mailbox import put_news
 from fauxtp._core.process import Process
 from fauxtp._messaging.exits import wait_exit
-from fauxtp._supervision import reports
+from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.child import Child, ChildDown, Expected
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp.errors import ReceiveTimeout
@@ -105,7 +105,7 @@ async def _launched(
 
 def kill(chief: Process, spec: ChildSpec, process: Process) -> None:
     """End a child that has not ended in the time that it had for that."""
-    reports.cut_off(chief, spec, process)
+    supervisor_log.cut_off(chief, spec, process)
     process.kill(SHUTDOWN, _KILLED)
 
 
@@ -138,7 +138,7 @@ class Children:
             put_news(mailbox, ChildDown(spec.id, watch, reason))
 
         if process.watch(watch, tell):
-            reports.started_child(chief, spec, process)
+            supervisor_log.started_child(chief, spec, process)
         else:
             assert process.reason is not None
             tell(process.pid, process.reason)

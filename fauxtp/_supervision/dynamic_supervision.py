@@ -21,7 +21,7 @@ from fauxtp._base.texts import shown
 from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.exits import wait_exit
-from fauxtp._supervision import reports
+from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.beside import Beside, Chief
 from fauxtp._supervision.child import Child, Expected, Question, after
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartType
@@ -183,7 +183,7 @@ class DynamicSupervision(Beside[Owner]):
         if again is not None:
             again.process, again.started_at = process, current_time()
             self._failed[pid] = again
-        reports.started_child(chief, spec, process)
+        supervisor_log.started_child(chief, spec, process)
         if process.reason is not None:
             self._is_over(pid, process.reason)  # it has ended already
         return pid
@@ -235,11 +235,11 @@ class DynamicSupervision(Beside[Owner]):
         if child.spec.backoff is not None:
             seconds, waiting = child.begin_to_wait()
             told = None if child.has_failed_again else error
-            reports.waits(chief, child.spec, reason, seconds, told)
+            supervisor_log.waits(chief, child.spec, reason, seconds, told)
             children_of(self._chief).start_soon(after, seconds, waiting, again)
             return
         if error is not None:
-            reports.not_restarted(chief, child.spec, error)
+            supervisor_log.not_restarted(chief, child.spec, error)
         again()
 
     async def _restart(self, pid: PID, child: Child, reason: ExitReason) -> None:

@@ -12,7 +12,7 @@ from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import Process
 from fauxtp._messaging.addresses import find_pid, mailbox_of
 from fauxtp._messaging.delivery import Attempt, attempt
-from fauxtp._supervision import reports
+from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.child import Expected, Question
 from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
 from fauxtp.errors import NoProcess, ProcessExited
@@ -103,7 +103,7 @@ class _Order:
             call.result()
         except BaseException as error:
             if not isinstance(error, (NoProcess, ProcessExited)):  # its supervisor has ended
-                reports.not_started(process, self._expected.name, error)
+                supervisor_log.not_started(process, self._expected.name, error)
             if process.actor is None:
                 bury(process, ExitReason.error(error))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from inspect import iscoroutine
 
 from fauxtp._core.process import Process
-from fauxtp._supervision import reports
+from fauxtp._supervision import supervisor_log
 
 __all__ = ["hook"]
 
@@ -20,4 +20,4 @@ def hook(chief: Process, tell: Callable[..., object], *arguments: object) -> Non
             came.close()
             raise TypeError(f"expected {name} to be a plain function, got one that is async")
     except Exception as error:
-        reports.hook_failed(chief, name, error)
+        supervisor_log.hook_failed(chief, name, error)

@@ -10,7 +10,7 @@ from fauxtp._actors.idleness import expect_idle_timeout
 from fauxtp._base.arguments import expect_text, unexpected
 from fauxtp._messaging.addresses import find_pid
 from fauxtp._supervision.child_spec import ChildSpec, RestartType
-from fauxtp._supervision.source import Supervised
+from fauxtp._supervision.on_demand_source import Supervised
 from fauxtp.registry import PID
 
 __all__ = ["OnDemand"]

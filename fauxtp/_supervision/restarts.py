@@ -8,11 +8,11 @@ from typing import Final, Protocol
 
 from fauxtp._base.events import note
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.crash_log import who
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import Process
-from fauxtp._core.reports import who
 from fauxtp._messaging.exits import wait_exit
-from fauxtp._supervision import reports
+from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.child import Child
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec
 from fauxtp._supervision.hooks import hook
@@ -60,7 +60,7 @@ def may_restart(
         raise MaxRestartsExceeded(
             spec.id, intensity.max_restarts, intensity.max_seconds, supervisor=who(chief)
         ) from reason.exception
-    reports.gave_up(chief, spec, intensity)
+    supervisor_log.gave_up(chief, spec, intensity)
     return False
 
 
@@ -68,7 +68,7 @@ def tell_restarted(chief: Process, of_chief: Intensity, child: Child, reason: Ex
     """Tell that `child` was started again, after an end by `reason` that was counted."""
     intensity = child.intensity if child.spec.stands_alone else of_chief
     count = child.restarts if intensity is None else intensity.counted
-    reports.restarted(chief, child, reason, count, intensity)
+    supervisor_log.restarted(chief, child, reason, count, intensity)
 
 
 async def start_when_free(
@@ -88,7 +88,7 @@ async def start_when_free(
             if process is None and whereis(name) is holder is not None:
                 raise  # it means what never ends
         if process is not None and whereis(name) is holder:
-            reports.waits_for_name(chief, spec, name, process)
+            supervisor_log.waits_for_name(chief, spec, name, process)
         while process is not None and whereis(name) is process.pid:
             with suppress(ReceiveTimeout):
                 await wait_exit(process.pid, SECONDS)

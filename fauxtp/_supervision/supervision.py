@@ -15,7 +15,7 @@ from fauxtp._actors.actor import children_of
 from fauxtp._actors.serving import Stop
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import NO_REPLY, Call, reply
-from fauxtp._supervision import reports
+from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.beside import Beside, Chief
 from fauxtp._supervision.changes import Line
 from fauxtp._supervision.child import Child, ChildDown, Question, after
@@ -108,7 +108,7 @@ class Supervision(Beside[Planner]):
             again()
             return
         seconds, waiting = child.begin_to_wait()
-        reports.waits(
+        supervisor_log.waits(
             self._process,
             child.spec,
             message.reason,
@@ -132,7 +132,7 @@ class Supervision(Beside[Planner]):
                 if child.spec.backoff is not None:
                     self._plan_restart(child, ChildDown(child.spec.id, child.watch, reason), error)
                     return
-                reports.not_restarted(self._process, child.spec, error)
+                supervisor_log.not_restarted(self._process, child.spec, error)
             else:
                 tell_restarted(self._process, self._intensity, child, reason)
                 return

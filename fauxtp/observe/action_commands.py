@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fauxtp.observe.client import viewer_of
 from fauxtp.observe.command import add, say, say_json, which
-from fauxtp.observe.shown import called, in_seconds, plain
+from fauxtp.observe.terminal_text import called, in_seconds, plain
 
 __all__ = ["add_action_commands"]
 

@@ -10,11 +10,11 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._core.calls import Call
 from fauxtp._core.control import Control
+from fauxtp._core.crash_log import facts, who
 from fauxtp._core.ended_loops import living
 from fauxtp._core.process import Process
-from fauxtp._core.reports import facts, who
+from fauxtp._messaging.call_blocking import call_blocking
 from fauxtp._messaging.exits import exit
-from fauxtp._messaging.sending import call_blocking
 from fauxtp._supervision.child import Question
 from fauxtp._supervision.child_spec import ChildInfo, RestartType
 from fauxtp.errors import FauxtpError

@@ -17,8 +17,17 @@ from fauxtp.observe.command import add, say, say_json, which
 from fauxtp.observe.dumps import processes_in
 from fauxtp.observe.happenings import KINDS, SELDOM
 from fauxtp.observe.look import ORDERS, ROW_ORDERS
-from fauxtp.observe.shown import FORMS, called, details, happening, in_seconds, plain, stack, table
 from fauxtp.observe.terminal import key_within, redraw, screen
+from fauxtp.observe.terminal_text import (
+    FORMS,
+    called,
+    details,
+    happening,
+    in_seconds,
+    plain,
+    stack,
+    table,
+)
 
 __all__ = ["add_commands"]
 

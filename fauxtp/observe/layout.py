@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from fauxtp.observe.shown import circles, plain
+from fauxtp.observe.terminal_text import circles, plain
 
 __all__ = ["FEW", "MOST", "Drawing", "Node", "drawn"]
 

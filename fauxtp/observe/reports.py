@@ -16,10 +16,10 @@ from typing import Any, Final, final
 
 from fauxtp import registry
 from fauxtp._base.arguments import unexpected
-from fauxtp._base.described import SECRETS, plain_word
-from fauxtp._core.contents import LIMIT
-from fauxtp._core.contents import contents as _contents
+from fauxtp._base.redaction import SECRETS, plain_word
 from fauxtp._core.running_process import current_process
+from fauxtp._core.shown_contents import LIMIT
+from fauxtp._core.shown_contents import contents as _contents
 
 __all__ = ["ProcessFilter", "add_process", "configure"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
-from fauxtp._core.contents import state_text
 from fauxtp._core.process import Process
+from fauxtp._core.shown_contents import state_text
 
 __all__ = ["state_of"]
 

@@ -17,7 +17,7 @@ from weakref import ref
 from anyio import sleep
 
 from fauxtp import PID, Cast, DeadLetter, dead_letters
-from fauxtp._core.storms import storms
+from fauxtp._core.crash_storms import storms
 from hostile.chaos_letter import Answer, Event, Fate, How, Letter, Order, judge, now
 
 __all__ = ["AFTERWARDS", "World"]

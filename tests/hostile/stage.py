@@ -28,7 +28,7 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
-from fauxtp._core.storms import storms
+from fauxtp._core.crash_storms import storms
 from hostile.actions import act, will_end
 from hostile.plays import Play
 from hostile.stage_faults import FAULTS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from fauxtp._base.coroutines import has_effect
-from fauxtp._base.described import SECRETS, described
+from fauxtp._base.redaction import SECRETS, described
 
 if TYPE_CHECKING:
     from fauxtp._core.process import Process

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
+from fauxtp._core.crash_log import facts, who
 from fauxtp._core.process import Process
-from fauxtp._core.reports import facts, who
 from fauxtp._supervision.child import Child
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.intensity import Intensity

@@ -2,7 +2,7 @@
 
 Each record carries its facts for programs as well: `record.fauxtp` is a dict, and as Sentry keeps
 ten keys of one, no dict in it has more. What a message contains may be nobody's business, so a
-record has its label only: see `fauxtp._core.contents`.
+record has its label only: see `fauxtp._core.shown_contents`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def who(process: Process) -> str:
 def crashed(process: Process, reason: ExitReason) -> None:
     """Tell that an error has ended a process, with its traceback.
 
-    If others of its kind have crashed just now, it is only counted: see `fauxtp._core.storms`.
+    If others of its kind have crashed just now, it is only counted: see `crash_storms`.
     """
     # Imported here, as most programs never need it.
-    from fauxtp._core.crash_report import circumstances, shown_contents  # noqa: PLC0415
-    from fauxtp._core.storms import storms  # noqa: PLC0415
+    from fauxtp._core.crash_circumstances import circumstances, shown_contents  # noqa: PLC0415
+    from fauxtp._core.crash_storms import storms  # noqa: PLC0415
 
     error = reason.exception
     note(("crashed", process.kind.__name__, type(error).__name__), process.pid, {"error": error})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fauxtp._base.texts import label
 from fauxtp._core.calls import Call
-from fauxtp._core.contents import contents, message_text, state_text
 from fauxtp._core.process import Process, find_process
+from fauxtp._core.shown_contents import contents, message_text, state_text
 
 if TYPE_CHECKING:
     from fauxtp.registry import PID
