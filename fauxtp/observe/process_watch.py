@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 from fauxtp._base.events import note
 from fauxtp._base.logs import logger
 from fauxtp._base.texts import label
-from fauxtp._core.reports import facts, who
+from fauxtp._core.crash_log import facts, who
 from fauxtp.observe.levels import Level
 
 if TYPE_CHECKING:
