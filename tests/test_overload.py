@@ -367,7 +367,8 @@ with watch():
         os._exit([thread.name for thread in threading.enumerate()].count("fauxtp.watch"))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 """
-    assert run(program).stderr == ""
+    quiet = ("-W", "ignore::DeprecationWarning")  # of a fork where there are threads
+    assert run(program, options=quiet).stderr == ""
 
 
 def test_a_program_ends_though_it_is_watched(run: Run) -> None:
