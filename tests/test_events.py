@@ -25,6 +25,7 @@ from twins_of import form_of
 from fauxtp import (
     PID,
     Actor,
+    Call,
     CallCycle,
     Cast,
     ChildSpec,
@@ -59,6 +60,8 @@ from fauxtp import (
 from fauxtp._base import events as seam
 from fauxtp._base.exit_reason import AT_REST
 from fauxtp._core.death import bury
+from fauxtp._core.process import Process
+from fauxtp._loops.current import current_home
 from fauxtp.observe import events
 from fauxtp.observe.events import Event, Kind
 
@@ -633,6 +636,29 @@ async def test_a_death_is_complete_whatever_a_listener_does(error: type[BaseExce
         assert (down.pid, down.reason) == (pid, "buried")
 
 
+async def test_a_death_is_counted_once_whoever_comes_in_between() -> None:
+    async with task_group() as group:
+        pid = await Puppet.start(task_group=group)
+        process = process_of(pid)
+        await suspend(pid)
+        call_of_one = Call("anything", pid, None)
+        call_of_one.wake = lambda: bury(process, ExitReason("again"))
+        process.mailbox.deliver(call_of_one)
+        with counting() as counted, logged(Kind.ENDED) as log:
+            bury(process, ExitReason("buried"))
+    ends = {key: number for key, number in counted.items() if key[0] == "ended"}
+    assert ends == {("ended", "Puppet", "normal"): 1}
+    assert len(log.told) == 1
+
+
+async def test_who_never_began_is_not_counted() -> None:
+    home = current_home()
+    assert home is not None
+    with counting() as counted, logged(EVERY) as log:
+        bury(Process(Puppet(), home, None), ExitReason("another was quicker"))
+    assert (dict(counted), log.told) == ({}, [])
+
+
 async def test_nobody_is_kept_by_what_was_told() -> None:
     last: list[Any] = []
 
@@ -875,3 +901,14 @@ def test_counts_never_go_back() -> None:
     thread.join()
     seen.append(events.counts().get(("handled", "Brief"), 0))
     assert seen == sorted(seen)
+
+
+async def test_who_ends_while_it_is_counted_is_not_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with task_group() as group:
+        await call(await Puppet.start(task_group=group), lambda: 1)
+        before = events.counts()["handled", "Puppet"]
+        with monkeypatch.context() as patched:
+            patched.setattr(events, "everybody", list)  # as if it had just ended
+            assert events.counts()["handled", "Puppet"] == before
