@@ -46,6 +46,7 @@ HOOKS = {  # what users define
         "handle_cast",
         "handle_info",
         "handle_continue",
+        "handle_timeout",
         "handle_task_end",
         "handle_event",
         "handle_enter",

@@ -15,9 +15,11 @@ from in_simulated_time import each_loop
 from fauxtp import (
     NO_REPLY,
     Call,
+    Continue,
     DynamicSupervisor,
     GenServer,
     OnDemand,
+    Stop,
     Supervisor,
     call,
     call_blocking,
@@ -74,6 +76,107 @@ def test_it_ends_when_it_has_been_idle_for_so_long(simulated: Any, timeout: floa
             assert timeout <= took + 1e-6 <= timeout * (1 + 1.1 / idleness.SLOTS) + 1e-5
 
     simulated(scenario)
+
+
+class Asked(Server):
+    """Notes when it is asked, and ends the third time."""
+
+    async def handle_timeout(self, state: Any) -> Any:
+        await anyio.sleep(0)
+        return Stop("enough") if len(state) == 2 else [*state, anyio.current_time()]
+
+
+@each_loop
+def test_who_says_what_to_do_when_it_is_idle_is_asked_each_time(simulated: Any) -> None:
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            began = anyio.current_time()
+            server = await Asked.start(task_group=group)
+            await anyio.sleep(0.5)
+            assert await call(server, "still there?") == "still there?"
+            assert await wait_exit(server) == "enough"
+            assert 3.4 <= anyio.current_time() - began <= 8
+
+    simulated(scenario)
+
+
+async def test_what_it_answers_when_it_is_idle_is_its_state() -> None:
+    asked = anyio.Event()
+
+    class Quick(Server):
+        idle_timeout = 0.01
+
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            return state, state
+
+        async def handle_timeout(self, state: Any) -> Any:
+            asked.set()
+            return [*state, "idle"], Continue("more")
+
+        async def handle_continue(self, request: Any, state: Any) -> Any:
+            return [*state, request]
+
+    async with task_group() as group:
+        server = await Quick.start(task_group=group)
+        await asked.wait()
+        state = await call(server, None)
+        assert state[:2] == ["idle", "more"]
+        assert is_alive(server)
+        exit(server)
+        assert await wait_exit(server) == "shutdown"
+
+
+async def test_what_comes_while_it_is_asked_is_handled_by_the_same() -> None:
+    asked, told = anyio.Event(), anyio.Event()
+
+    class Session(Server):
+        idle_timeout = 0.01
+
+        async def handle_timeout(self, state: Any) -> Any:
+            asked.set()
+            await told.wait()
+            return [*state, "idle"]
+
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            return (self.pid, state[:1]), state
+
+    async with task_group() as group:
+        server = await Session.start(task_group=group)
+        await asked.wait()
+        send_nowait(server, "too late?")
+        told.set()
+        assert await call(server, None) == (server, ["idle"])
+        exit(server)
+
+
+async def test_who_forgets_its_state_when_it_is_idle_is_told() -> None:
+    class Forgetful(Server):
+        idle_timeout = 0.01
+
+        async def handle_timeout(self, state: Any) -> None:
+            pass
+
+    async with task_group() as group:
+        server = await Forgetful.start(task_group=group)
+        reason = await wait_exit(server)
+        assert "expected Forgetful.handle_timeout to return the state" in str(reason.exception)
+
+
+async def test_who_is_to_end_while_it_is_asked_ends() -> None:
+    begun = anyio.Event()
+
+    class Slow(Server):
+        idle_timeout = 0.01
+
+        async def handle_timeout(self, state: Any) -> Any:
+            begun.set()
+            await anyio.sleep_forever()
+
+    async with task_group() as group:
+        server = await Slow.start(task_group=group)
+        await begun.wait()
+        exit(server, "its time has come")
+        assert await wait_exit(server) == "its time has come"
 
 
 @each_loop

@@ -56,6 +56,7 @@ HANDLERS = {
     *("init", "run", "terminate", "handle_call", "handle_cast", "handle_info"),
     *(
         "handle_continue",
+        "handle_timeout",
         "handle_enter",
         "handle_event",
         "handle_task_end",

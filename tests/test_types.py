@@ -38,6 +38,7 @@ HOOKS = (
     "handle_event",
     "handle_enter",
     "handle_continue",
+    "handle_timeout",
     "handle_task_end",
 )
 

@@ -20,6 +20,7 @@ _HANDLERS: Final = (
     "handle_call",
     "handle_cast",
     "handle_continue",
+    "handle_timeout",
     "handle_enter",
     "handle_event",
     "handle_info",

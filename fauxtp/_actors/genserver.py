@@ -63,7 +63,8 @@ class GenServer(Actor, Generic[R, S]):
     Its exit reason is "normal". The time counts from when it took up the last message. It does not
     end while it handles one, or owes an answer; nor if a message comes just as it is to end. It
     ends later than that by a sixteenth at most, and one that has handled a message for longer
-    than the timeout, or whose event loop is a simulated one, by a whole timeout.
+    than the timeout, or whose event loop is a simulated one, by a whole timeout. One that defines
+    `handle_timeout` is asked by that, and does not end by itself.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -121,6 +122,15 @@ class GenServer(Actor, Generic[R, S]):
         what = f"no handle_continue for {label(request)}"
         raise NotImplementedError(f"{type(self).__name__} has {what}")
 
+    async def handle_timeout(self, state: S, /) -> Any:
+        """Do what is to be done after `idle_timeout` seconds without a message.
+
+        It returns the next `state`, `(state, Continue(…))`, or `Stop()`, by which the server ends.
+        If it goes on, it is asked again after as long a time. What it raises ends the server.
+        Where this is not defined, the server ends.
+        """
+        return Stop()
+
     async def handle_task_end(self, pid: PID, status: str, result: Any, state: S, /) -> S:
         """Handle the end of the task `pid`, which `spawn_task` started; return the next `state`.
 
@@ -168,6 +178,11 @@ class GenServer(Actor, Generic[R, S]):
         if self.idle_timeout is not None:
             _end_when_idle(process, self)
         return serve(process) if type(self).run is GenServer.run else None
+
+    @property
+    def _fauxtp_times_out(self) -> bool:
+        """Whether it says itself what it does when it has been idle for its time."""
+        return type(self).handle_timeout is not GenServer.handle_timeout
 
     @property
     def _fauxtp_can_be_stepped(self) -> bool:

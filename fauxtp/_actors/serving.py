@@ -88,7 +88,22 @@ class Continue:
         return f"Continue({self.request!r})"
 
 
-_HANDLERS: Final = {Cast: "handle_cast", Continue: "handle_continue", TaskEnd: "handle_task_end"}
+@final
+class IdleTime:
+    """What a server handles that has been idle for its `idle_timeout`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "IdleTime()"
+
+
+_HANDLERS: Final = {
+    Cast: "handle_cast",
+    Continue: "handle_continue",
+    TaskEnd: "handle_task_end",
+    IdleTime: "handle_timeout",
+}
 _ODD: Final = frozenset({type(None), Stop, tuple})
 """The types of results of handlers that may be more than the next state, or less."""
 
@@ -114,7 +129,11 @@ async def serve(process: Process, once: bool = False) -> None:
                 mailbox.stop_listening(waiter)
             if process.handed_over is not None:
                 await _finish(process)
-            if process.exit_request is not None and _ends(process):
+            if (
+                process.exit_request is not None
+                and _ends(process)
+                and (process.exit_request is not AT_REST or not await _goes_on(process, scope))
+            ):
                 return
             process.interrupted, process.depth = False, 0
             continue
@@ -163,6 +182,26 @@ def _ends(process: Process) -> bool:
     # In one line: a signal handler that wants the end may come in between two.
     process.exit_request = None if process.exit_request is AT_REST else process.exit_request
     return process.exit_request is not None
+
+
+async def _goes_on(process: Process, scope: ProcessScope) -> bool:
+    """Let a server that has been idle for its time say what to do, if it can; else it ends."""
+    server: Any = process.actor
+    if not server._fauxtp_times_out:
+        return False
+    # In one line, as above; the time counts from now on.
+    process.exit_request = None if process.exit_request is AT_REST else process.exit_request
+    if process.exit_request is not None:
+        return False
+    scope.enter()
+    process.handling, process.handled_since = IdleTime(), monotonic()
+    try:
+        result = await server.handle_timeout(process.state)
+        process.state = _after_odd(process, result) if type(result) in _ODD else result
+        await _pause(process, None, 1, False)
+    except (Stop, BaseExceptionGroup) as end:
+        _end(process, end)
+    return True
 
 
 def _put_off(process: Process, scope: ProcessScope, error: BaseException) -> None:
