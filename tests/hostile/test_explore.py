@@ -17,7 +17,7 @@ from fauxtp import PID, Joined, members
 from fauxtp._actors import actor, idleness
 from fauxtp._base import switches
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._core import mailbox, process, receiving, succession
+from fauxtp._core import death, mailbox, receiving, succession
 from fauxtp._core.phase import Phase
 from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
@@ -77,7 +77,7 @@ def executes_what_was_given_up(patch: Patch) -> None:
 
 
 def forgets_the_callers_at_its_death(patch: Patch) -> None:
-    patch.setattr(Process, "_unanswered", lambda process: [])
+    patch.setattr(death, "_failures", lambda *_: iter(()))
 
 
 def listens_a_little_late(patch: Patch) -> None:
@@ -127,7 +127,7 @@ def keeps_names_a_little_longer(patch: Patch) -> None:
         asyncio.get_running_loop().call_soon(withdraw, pid, reason)
         return ()
 
-    patch.setattr(process, "withdraw", soon)
+    patch.setattr(death, "withdraw", soon)
 
 
 def tells_nobody_who_asks_while_it_stops(patch: Patch) -> None:
