@@ -73,7 +73,9 @@ def asked(
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     given = {"Host": server.host, **{name.replace("_", "-"): it for name, it in headers.items()}}
     if cookie is not None:
-        given["Cookie"] = f"fauxtp={server.token if cookie == 'the right one' else cookie}"
+        given["Cookie"] = (
+            f"{server.cookie}={server.token if cookie == 'the right one' else cookie}"
+        )
     if body is not None:
         given.setdefault("Content-Length", str(len(body)))
     for name, value in given.items():
@@ -138,7 +140,7 @@ def test_the_token_that_was_printed_lets_a_browser_in_once_and_for_all() -> None
         status, headers, _ = asked(server, path, cookie=None)
         assert (status, headers["Location"]) == (303, "/")
         assert headers["Set-Cookie"] == (
-            f"fauxtp={server.token}; HttpOnly; SameSite=Strict; Path=/"
+            f"{server.cookie}={server.token}; HttpOnly; SameSite=Strict; Path=/"
         )
         status, headers, body = asked(server, "/")
         assert status == 200
@@ -147,8 +149,9 @@ def test_the_token_that_was_printed_lets_a_browser_in_once_and_for_all() -> None
         for wrong in ("", "x" * 32, server.token[:-1], "%E9"):
             status, headers, _ = asked(server, f"/?token={wrong}", cookie=None)
             assert (status, headers.get("Set-Cookie")) == (403, None)
-    with served() as other:
-        assert other.token != server.token
+        with PageServer(lambda: viewer_of(os.getpid())) as other:
+            assert other.token != server.token
+            assert other.cookie != server.cookie
 
 
 def test_a_browser_is_told_to_run_nothing_but_the_script_of_the_page() -> None:
@@ -257,7 +260,7 @@ def test_frames_come_second_by_second_until_the_program_has_gone(
         thread.start()
         host, port = server.host.split(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
-        connection.request("GET", "/events", headers={"Cookie": f"fauxtp={server.token}"})
+        connection.request("GET", "/events", headers={"Cookie": f"{server.cookie}={server.token}"})
         events = connection.getresponse()
         assert events.headers["Content-Type"] == "text/event-stream"
         frames: list[Any] = []
@@ -288,7 +291,7 @@ def test_there_are_only_so_many_pages_at_once(monkeypatch: pytest.MonkeyPatch) -
     with served() as server:
         host, port = server.host.split(":")
         with socket.create_connection((host, int(port)), PATIENCE) as page:
-            head = f"Host: {server.host}\r\nCookie: fauxtp={server.token}\r\n\r\n"
+            head = f"Host: {server.host}\r\nCookie: {server.cookie}={server.token}\r\n\r\n"
             page.sendall(f"GET /events HTTP/1.0\r\n{head}".encode())
             assert page.recv(12) == b"HTTP/1.0 200"
             assert asked(server, "/events")[0] == 503

@@ -29,7 +29,6 @@ from fauxtp.observe.snapshots import SECONDS, Snapshots
 __all__ = ["PageServer"]
 
 ADDRESS: Final = "127.0.0.1"
-COOKIE: Final = "fauxtp"
 BITS: Final = 192  # of the token
 LONGEST: Final = 64 * 1024  # bytes of what is posted
 STREAMS: Final = 8  # pages at once
@@ -77,6 +76,8 @@ class PageServer(ThreadingHTTPServer):
         self.streams: threading.BoundedSemaphore = threading.BoundedSemaphore(STREAMS)
         super().__init__((ADDRESS, port), _Request)
         self.host: str = f"{ADDRESS}:{self.server_address[1]}"
+        # By the port, as browsers send cookies to all ports: two pages would take each other's.
+        self.cookie: str = f"fauxtp-{self.server_address[1]}"
 
     def server_bind(self) -> None:
         # Without a look at who else is called so: that may ask the network.
@@ -146,12 +147,12 @@ class _Request(BaseHTTPRequestHandler):
     def _let_in(self, token: str) -> None:
         if not self._is_token(token):
             raise _Refused(403, "expected the token that was printed")
-        cookie = f"{COOKIE}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{self.server.cookie}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
         self._send(303, "text/plain", b"", {"Location": "/", "Set-Cookie": cookie})
 
     def _insist_on_cookie(self) -> None:
         try:
-            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
+            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
         except CookieError:
             cookie = None
         if cookie is None or not self._is_token(cookie.value):
