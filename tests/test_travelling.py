@@ -38,6 +38,7 @@ from fauxtp import (
     errors,
 )
 from fauxtp._actors.lifecycle import ActorExit
+from fauxtp.observe import web
 from fauxtp.observe.client import Unreachable
 from fauxtp.testing import SeedFailed
 from fauxtp.testing.simulated_loop import Stuck
@@ -97,6 +98,7 @@ EXAMPLES: dict[str, list[BaseException]] = {
     "Stop": [Stop("done"), Stop("done", reply=42)],
     "Stuck": [Stuck("it is")],
     "Unreachable": [Unreachable("no such program")],
+    "_Refused": [web._Refused(404, "there is nothing here")],
 }
 ALL = [
     pytest.param(error, id=f"{name}-{error!r}") for name in EXAMPLES for error in EXAMPLES[name]

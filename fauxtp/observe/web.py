@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, final
 from urllib.parse import parse_qs, urlsplit
 
+from fauxtp._base.errors import Travels
 from fauxtp.observe.client import Unreachable, Viewer
 from fauxtp.observe.picture import as_svg
 from fauxtp.observe.snapshots import SECONDS, Snapshots
@@ -54,12 +55,12 @@ def _page() -> tuple[bytes, str]:
     return text.encode(), policy
 
 
-class _Refused(Exception):
+class _Refused(Travels, Exception):
     """What is asked for is not given; the status and the text say why."""
 
     def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
+        super().__init__(status, text)
+        self.status, self.text = status, text
 
 
 @final
@@ -126,7 +127,7 @@ class _Request(BaseHTTPRequestHandler):
                 raise _Refused(404, "there is nothing here")
             answer(self, given)
         except _Refused as refused:
-            self._send(refused.status, "text/plain; charset=utf-8", str(refused).encode())
+            self._send(refused.status, "text/plain; charset=utf-8", refused.text.encode())
         except (ValueError, TypeError) as error:
             self._send_json({"error": str(error)}, 400)
         except Unreachable as error:
