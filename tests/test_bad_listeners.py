@@ -12,6 +12,7 @@ from crew import Boom, Idle, Puppet, boom, end_of, process_of, running
 
 from fauxtp import (
     ANY,
+    Call,
     DeadLetter,
     ExitReason,
     Mailbox,
@@ -35,6 +36,7 @@ from fauxtp._base.tell_all import tell_all
 from fauxtp._core.death import bury
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
+from fauxtp.observe import events
 from fauxtp.registry import PID, Ref, default
 
 Listener = Callable[..., None]
@@ -255,6 +257,54 @@ async def test_a_process_is_dead_whatever_an_observer_of_its_messages_raises() -
     assert not is_alive("dying")
     with pytest.raises(NoProcess):
         await call(process.pid, 1)
+
+
+ROLES = ("starter", "listener", "letter", "caller", "watcher", "link", "group")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("role", ROLES)
+async def test_all_hear_of_a_death_whoever_of_them_interrupts(role: str) -> None:
+    heard: list[str] = []
+
+    def hear(who: str) -> None:
+        heard.append(who)
+        if who == role:
+            raise KeyboardInterrupt
+
+    class Linked(Process):
+        def linked_exit(self, pid: PID | None, reason: ExitReason) -> None:
+            hear("link")
+
+    def follower() -> None:
+        hear("group")
+
+    home = current_home()
+    assert home is not None
+    dying, other = Process(Idle(), home, None), Linked(Idle(), home, None)
+    try:
+        dying.on_started(lambda: hear("starter"))
+        dying.watch(Ref(), lambda *_: hear("watcher"))
+        dying.bind(other)
+        owed = Call("owed", dying.pid, None)
+        owed.wake = lambda: hear("caller")
+        dying.defer(owed)
+        default.join("dying", dying.pid)
+        default.follow("dying", follower)
+        send_nowait(dying.pid, "unread")
+        dying.scope = object()  # type: ignore[assignment]  # as one that has begun
+        with (
+            dead_letters.observed_by(lambda _: hear("letter")),
+            events.listen(lambda _: hear("listener"), events.Kind.INIT_FAILED),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            bury(dying, ExitReason("gone"))
+        assert sorted(heard) == sorted(ROLES)
+        assert not is_alive(dying.pid)
+        assert not other.links
+    finally:
+        default.unfollow("dying", follower)
+        bury(other, ExitReason("over"))
 
 
 def test_a_name_is_given_though_a_listener_in_the_way_fails() -> None:

@@ -71,8 +71,6 @@ def bury(
 
 def _let_die(process: Process, reason: ExitReason, has_lived: bool) -> None:
     """Note that a process is dead, whose `init` was over before if it `has_lived`."""
-    if process.phase is STARTING:
-        process.started(DEAD)
     process.phase = DEAD
     # Once, whoever comes in between; and none that was never to begin.
     if forget(process) and (has_lived or process.scope is not None):
@@ -84,15 +82,28 @@ def _tell_of_it(process: Process, reason: ExitReason, why: Why, told: Told) -> N
     """Tell whom that concerns; the second time, who is left."""
     if process.monitors:
         _end_monitors(process)
-    if process.calls or process.handling is not None:
-        tell_all(_failures(process, why))
-        process.handling = process.calls = None
-    if process.watchers:
-        tell_all(_while(process.watchers, partial(_tell_one, process, reason)))
-    if process.links:
-        tell_all(_while(process.links, partial(_end_link, process, reason)))
-    if told:
-        tell_all(told)
+    if (
+        process.starters is not None
+        or process.handling is not None
+        or process.calls
+        or process.watchers
+        or process.links
+        or told
+    ):
+        tell_all(_tellings(process, reason, why, told))
+
+
+def _tellings(
+    process: Process, reason: ExitReason, why: Why, told: Told
+) -> Iterator[Callable[[], object]]:
+    """Yield them in one row: what one of them raises keeps nobody after it from being told."""
+    if process.starters is not None:
+        yield partial(process.started, DEAD)
+    yield from _failures(process, why)
+    process.handling = process.calls = None
+    yield from _while(process.watchers, partial(_tell_one, process, reason))
+    yield from _while(process.links, partial(_end_link, process, reason))
+    yield from told
 
 
 def _exited(pid: PID, reason: ExitReason, call: Call, taken_up: bool = False) -> ProcessExited:
