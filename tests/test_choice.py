@@ -227,7 +227,7 @@ OF_THE_REGISTRY = (
 def test_the_registry_alone_imports_little() -> None:
     """What the implementations, and what they rest on, name in their imports is a handful."""
     allowed = set(sys.builtin_module_names) | {
-        *("__future__", "collections.abc", "importlib.machinery", "itertools", "os"),
+        *("__future__", "collections.abc", "functools", "importlib.machinery", "itertools", "os"),
         *("threading", "types", "typing", "weakref"),
         *(f"fauxtp.{name}" for name in OF_THE_REGISTRY),
     }

@@ -336,13 +336,14 @@ class Queue:
 
     def shut(self, because: Callable[[Call], BaseException]) -> None:
         """Close the queue; each call that lies in it fails with what `because` returns."""
-        if self.closed_because is None:
+        is_first = self.closed_because is None
+        if is_first:
             self.closed_because = because
         try:
             if self.inbox or self.kept or self.owed:  # the second time, what was left
                 self.clear_away(self.closed_because)
         finally:
-            if self.waiting:
+            if is_first and self.waiting:
                 self.wake_receivers()
             self.no_more_room()
 
