@@ -455,6 +455,60 @@ def test_there_is_one_until_it_is_closed() -> None:
     assert all(thread.name != "fauxtp.observe" for thread in threading.enumerate())
 
 
+def test_who_looks_while_a_program_starts_does_it_no_harm(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = agent._Server.server_activate
+    seen: list[Any] = []
+
+    def looked_for(server: Any) -> None:
+        with monkeypatch.context() as another:
+            another.setattr(os, "getpid", lambda: 1)
+            seen.extend(programs())
+        listen(server)
+
+    monkeypatch.setattr(agent._Server, "server_activate", looked_for)
+    with serve() as one:
+        assert seen == []
+        with looking(one) as viewer:
+            assert viewer.program()
+        assert list(one.path.parent.iterdir()) == [one.path]
+
+
+@pytest.mark.parametrize("fails", ["listen", "chmod", "rename", "begin"])
+def test_an_agent_that_cannot_be_had_leaves_nothing_behind(
+    fails: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("not here")
+
+    where: dict[str, tuple[Any, str]] = {
+        "listen": (agent._Server, "server_activate"),
+        "chmod": (Path, "chmod"),
+        "rename": (Path, "rename"),
+        "begin": (threading.Thread, "start"),
+    }
+    with monkeypatch.context() as broken:
+        broken.setattr(*where[fails], fail)
+        with pytest.raises(OSError, match="not here"):
+            serve()
+    assert list(places.made_folder().iterdir()) == []
+    with serve() as one, looking(one) as viewer:
+        assert viewer.program()
+
+
+def test_it_ends_at_once_though_its_socket_was_cleared_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(agent, "sleep", pauses.append)
+    one = serve()
+    one.path.unlink()
+    one.close()
+    assert not one._thread.is_alive()
+    assert pauses == []
+
+
 def test_who_still_looks_as_it_is_closed_is_told() -> None:
     with serve() as one:
         viewer = Viewer(one.path)

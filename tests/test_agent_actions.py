@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,7 +33,7 @@ from fauxtp import (
     whereis,
 )
 from fauxtp import __main__ as commands
-from fauxtp.observe import actions, client, reports, serve, states
+from fauxtp.observe import actions, answers, client, reports, serve, states
 from fauxtp.observe.client import Viewer
 
 pytestmark = [
@@ -308,6 +309,37 @@ def test_a_command_acts_if_the_name_is_typed(
         told = shows(capsys, "suspend", *HERE, str(number("silent")), "--yes", "--json")
         assert "suspended" in json.loads(told)["done"]
         shows(capsys, "resume", *HERE, "silent", "--yes")
+
+
+@pytest.mark.usefixtures("application")
+@pytest.mark.parametrize("is_another", [False, True])
+def test_who_thinks_longer_than_an_agent_waits_is_let_in_again(
+    is_another: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, agents = whereis("store"), [serve(allow={"exit"})]
+
+    class Slow(Terminal):
+        """Types the name when the connection has been closed, and perhaps the program ended."""
+
+        def readline(self, *_: Any) -> str:  # type: ignore[override]
+            agents.pop().close()
+            agents.append(serve(allow={"exit"}))
+            if is_another:
+                monkeypatch.setattr(answers, "_began", time.monotonic())
+            return "store\n"
+
+    monkeypatch.setattr(sys, "stdin", Slow())
+    try:
+        if is_another:
+            with pytest.raises(SystemExit):
+                commands.main(("exit", *HERE, "store"))
+            assert "has ended, and another has its PID" in capsys.readouterr().err
+            assert whereis("store") is before
+        else:
+            commands.main(("exit", *HERE, "store"))
+            until(lambda: whereis("store") not in {None, before})
+    finally:
+        agents.pop().close()
 
 
 @pytest.mark.usefixtures("application")

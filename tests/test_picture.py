@@ -197,7 +197,7 @@ class Told:
 
 def test_a_program_is_asked_once_a_second_whoever_looks() -> None:
     viewer: Any = Told(crowd(1000, mailbox=9, names=["the one"]))
-    snapshots = Snapshots(viewer)
+    snapshots = Snapshots(lambda: viewer)
     frames = [snapshots.frame("mailbox", "", ()) for _ in range(20)]
     assert viewer.times == 1
     assert frames[0]["past"] == [
@@ -229,7 +229,7 @@ def test_rates_are_those_since_the_last_snapshot(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("fauxtp.observe.snapshots.time.monotonic", lambda: now[0])
     viewer: Any = Counts([])
-    snapshots = Snapshots(viewer)
+    snapshots = Snapshots(lambda: viewer)
     past = [snapshots.frame("mailbox", "", ())["past"][-1] for _ in range(3)]
     assert [figures["handled a second"] for figures in past] == [0, 25, 25]
     assert [figures["crashes a second"] for figures in past] == [0, 0, 0]
@@ -240,9 +240,9 @@ def test_rates_are_those_since_the_last_snapshot(monkeypatch: pytest.MonkeyPatch
 )
 def test_what_is_looked_for_is_found(find: str, found: int) -> None:
     viewer: Any = Told(crowd(1000, names=["the one"]))
-    assert Snapshots(viewer).frame("mailbox", find, ())["found"] == found
+    assert Snapshots(lambda: viewer).frame("mailbox", find, ())["found"] == found
 
 
 def test_an_order_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"by to be one of mailbox, handler, .* got 'name'"):
-        Snapshots(Told([])).frame("name", "", ())  # type: ignore[arg-type]
+        Snapshots(lambda: Told([])).frame("name", "", ())  # type: ignore[arg-type,return-value]

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from fauxtp import ChildSpec, GenServer, Supervisor, in_thread, whereis
 from fauxtp import __main__ as commands
 from fauxtp.observe import actions, serve, web
-from fauxtp.observe.client import viewer_of
+from fauxtp.observe.client import Unreachable, viewer_of
+from fauxtp.observe.snapshots import Snapshots
 from fauxtp.observe.web import PageServer
 
 pytestmark = [
@@ -283,6 +284,61 @@ def test_frames_come_second_by_second_until_the_program_has_gone(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_an_agent_that_had_enough_of_a_page_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fauxtp.observe.snapshots.SECONDS", 0.0)
+    with serve():
+        snapshots = Snapshots(lambda: viewer_of(os.getpid()))
+        snapshots.frame("mailbox", "", ())
+    with serve():  # the connection that it had is closed
+        snapshots.frame("mailbox", "", ())
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            snapshots.frame("mailbox", "", ())
+    with serve():
+        assert len(snapshots.frame("mailbox", "", ())["past"]) == 3
+        snapshots.close()
+
+
+@pytest.mark.parametrize("gives_up", ["at first", "again"])
+def test_an_answer_that_came_too_late_is_not_taken_for_the_next(
+    gives_up: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fauxtp.observe.snapshots.SECONDS", 0.0)
+
+    class Late:
+        """Stands in for a viewer; one that was late once is not to be asked any more."""
+
+        def __init__(self) -> None:
+            viewers.append(self)
+            self.was_late = self.is_closed = False
+
+        def program(self) -> dict[str, Any]:
+            assert not self.was_late
+            if lates.pop():
+                self.was_late = True
+                raise Unreachable("timed out")
+            return {"pid": 1}
+
+        def processes(self) -> list[dict[str, Any]]:
+            return []
+
+        def answer(self, _: str) -> dict[str, Any]:
+            return {"counts": []}
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    viewers: list[Late] = []
+    look: Any = Late
+    lates = [False, gives_up == "again", True]
+    snapshots = Snapshots(look)
+    if gives_up == "again":
+        with pytest.raises(Unreachable, match="timed out"):
+            snapshots.rows()
+    assert snapshots.rows() == []
+    assert [viewer.is_closed for viewer in viewers] == [viewer.was_late for viewer in viewers]
 
 
 def test_there_are_only_so_many_pages_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from functools import partial
 from typing import Any, Final
 
-from fauxtp.observe.client import viewer_of
+from fauxtp.observe.client import Unreachable, Viewer, place_of, viewer_at, viewer_of
 from fauxtp.observe.command import add, say, say_json, which
 from fauxtp.observe.terminal_text import called, in_seconds, plain
 
@@ -47,16 +47,25 @@ def _state(given: Namespace) -> None:
 
 
 def _act(name: str, given: Namespace) -> None:
-    with viewer_of(given.pid) as viewer:
+    place = place_of(given.pid)
+    with viewer_at(place) as viewer:
         program = viewer.program()
         row = viewer.answer("process", which=which(given.process))["process"]
-        if not given.yes:
-            _confirm(name, row, program)
+    if not given.yes:
+        _confirm(name, row, program)  # which may take longer than an agent waits
+    with viewer_at(place) as viewer:
+        _insist_on(program, viewer)
         told = viewer.answer(name, which=row["pid"])  # that one, whoever has the name by now
     if given.json:
         say_json(told)
     else:
         say(plain(told["done"]))
+
+
+def _insist_on(program: dict[str, Any], viewer: Viewer) -> None:
+    """Raise `Unreachable` if another program has the PID by now: its processes are others."""
+    if viewer.program()["seconds"] < program["seconds"]:
+        raise Unreachable(f"program {program['pid']} has ended, and another has its PID")
 
 
 def _confirm(action: str, row: dict[str, Any], program: dict[str, Any]) -> None:

@@ -95,11 +95,14 @@ class Agent:
     def __init__(self, path: Path, rights: frozenset[str]) -> None:
         self.path: Path = path
         """Where the socket is."""
-        path.unlink(missing_ok=True)  # of a program that had this PID before
-        self._server = _Server(str(path), _Client, rights)
-        path.chmod(0o600)
+        self._server = _served(path, rights)
         self._thread = threading.Thread(target=self._serve, name="fauxtp.observe", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # there are too many, or the interpreter ends
+            self._server.server_close()
+            path.unlink(missing_ok=True)
+            raise
         atexit.register(self.close)
 
     def _serve(self) -> None:
@@ -108,6 +111,8 @@ class Agent:
             self._server.handle_request()
 
     def _wake(self) -> None:
+        with suppress(OSError):  # which not every system can do to who listens
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         with socket.socket(socket.AF_UNIX) as caller, suppress(OSError):
             caller.settimeout(1)
             caller.connect(str(self.path))
@@ -163,7 +168,8 @@ class _Server(socketserver.ThreadingMixIn, _Sockets):  # type: ignore[misc]
         try:
             return super().get_request()
         except OSError:
-            sleep(BREATH)  # else a program that has no file to spare would try all the time
+            if not self.is_closing:
+                sleep(BREATH)  # else a program that has no file to spare would try all the time
             raise
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
@@ -179,6 +185,27 @@ class _Server(socketserver.ThreadingMixIn, _Sockets):  # type: ignore[misc]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         logger().exception("somebody who looked in could not be answered")
+
+
+def _served(path: Path, rights: frozenset[str]) -> _Server:
+    """Return a server, whose socket is at `path` when it listens, and is this user's alone.
+
+    Who looks for programs takes a socket where nobody listens for one that was left over.
+    """
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)  # of a program that had this PID before
+    try:
+        server = _Server(str(new), _Client, rights)
+        try:
+            new.chmod(0o600)
+            new.rename(path)
+        except BaseException:
+            server.server_close()
+            raise
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    return server
 
 
 def _may_look(client: socket.socket) -> bool:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from heapq import nlargest
 from typing import Any, Final, final
 
-from fauxtp.observe.client import Viewer
+from fauxtp.observe.client import Unreachable, Viewer
 from fauxtp.observe.layout import Node, drawn
 from fauxtp.observe.look import ROW_ORDERS
 
@@ -30,10 +30,11 @@ _COUNTED: Final = {"handled": "handled a second", "crashed": "crashes a second"}
 
 @final
 class Snapshots:
-    """The last snapshot that a `viewer` has taken, and figures of those before."""
+    """The last snapshot, and figures of those before; `look` returns a viewer that takes them."""
 
-    def __init__(self, viewer: Viewer) -> None:
-        self._viewer = viewer
+    def __init__(self, look: Callable[[], Viewer]) -> None:
+        self._look = look
+        self._viewer: Viewer | None = look()
         self._lock = threading.Lock()  # the viewer asks one thing after the other
         self._taken_at = float("-inf")
         self._program: dict[str, Any] = {}
@@ -44,13 +45,31 @@ class Snapshots:
     def _take(self) -> tuple[dict[str, Any], list[Row], list[dict[str, float]]]:
         with self._lock:
             if time.monotonic() - self._taken_at >= SECONDS:
-                self._program = self._viewer.program()
-                self._rows = self._viewer.processes()
-                self._note(self._viewer.answer("counts")["counts"])
+                self._note(*self._asked())
             return self._program, self._rows, list(self._past)
 
-    def _note(self, counts: list[list[Any]]) -> None:
-        """Note the figures of the last snapshot, and what was counted since the one before."""
+    def _asked(self) -> tuple[dict[str, Any], list[Row], list[list[Any]]]:
+        """Return what a viewer is told; by another if the agent had enough of the one before."""
+        if self._viewer is not None:
+            try:
+                return _asked(self._viewer)
+            except Unreachable as error:
+                self.close()
+                told = error
+            try:
+                self._viewer = self._look()
+            except Unreachable:
+                raise told from None
+        try:
+            self._viewer = self._viewer or self._look()
+            return _asked(self._viewer)
+        except Unreachable:
+            self.close()  # it may be in the middle of an answer
+            raise
+
+    def _note(self, program: dict[str, Any], rows: list[Row], counts: list[list[Any]]) -> None:
+        """Note a snapshot, its figures, and what was counted since the one before."""
+        self._program, self._rows = program, rows
         now, counted = time.monotonic(), dict.fromkeys(_COUNTED, 0)
         for kind, *_, number in counts:
             if kind in counted:
@@ -94,12 +113,18 @@ class Snapshots:
         }
 
     def close(self) -> None:
-        """Ask nothing any more."""
-        self._viewer.close()
+        """Close the connection; a later snapshot opens another."""
+        viewer, self._viewer = self._viewer, None
+        if viewer is not None:
+            viewer.close()
 
     def rows(self) -> list[Row]:
         """Return what the last snapshot tells of each process."""
         return self._take()[1]
+
+
+def _asked(viewer: Viewer) -> tuple[dict[str, Any], list[Row], list[list[Any]]]:
+    return viewer.program(), viewer.processes(), viewer.answer("counts")["counts"]
 
 
 def _told(node: Node) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class PageServer(ThreadingHTTPServer):
 
     def __init__(self, look: Callable[[], Viewer], port: int = 0) -> None:
         self.look: Callable[[], Viewer] = look
-        self.snapshots: Snapshots = Snapshots(look())
+        self.snapshots: Snapshots = Snapshots(look)
         self.token: str = secrets.token_urlsafe(BITS // 8)
         self.streams: threading.BoundedSemaphore = threading.BoundedSemaphore(STREAMS)
         super().__init__((ADDRESS, port), _Request)
