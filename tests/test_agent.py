@@ -36,6 +36,7 @@ from fauxtp import (
     send_nowait,
 )
 from fauxtp.observe import Agent, agent, client, events, happenings, places, serve
+from fauxtp.observe import answers as answers_module
 from fauxtp.observe.actions import ACTIONS
 from fauxtp.observe.answers import PIECE, answers
 from fauxtp.observe.asker import RIGHTS, Asker
@@ -311,6 +312,51 @@ def test_what_is_no_question_has_an_answer(served: Agent, line: bytes, told: str
     assert told in json.loads(answer)["error"]
     with looking(served) as viewer:  # it goes on
         assert viewer.program()["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "question"),
+    [
+        ("stack_of", RuntimeError("it changed"), {"ask": "stacks"}),
+        ("Look", AttributeError("__class__"), {"ask": "top"}),
+        ("counts", KeyError("x"), {"ask": "counts"}),
+        ("whereis", RecursionError(), {"ask": "process", "which": "a"}),
+    ],
+)
+@pytest.mark.usefixtures("application")
+def test_what_cannot_be_told_is_an_answer_and_logged(
+    where: str,
+    what: Exception,
+    question: dict[str, Any],
+    served: Agent,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise what
+
+    with looking(served) as viewer:
+        with monkeypatch.context() as odd:
+            odd.setattr(answers_module, where, fail)
+            with pytest.raises(ValueError, match="could not be told: the program has logged why"):
+                list(viewer.ask(**question))
+        assert list(viewer.ask(**question))  # in the same connection
+    [record] = caplog.records
+    assert record.getMessage().endswith(f"told what was asked: {question['ask']}")
+    assert record.exc_info is not None
+    assert record.exc_info[1] is what
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [([], []), ([Path("/srv/run.py"), "secret"], ["/srv/run.py"]), (["run", "secret"], ["run"])],
+)
+def test_a_command_is_told_without_arguments(
+    argv: list[Any], command: list[str], served: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", argv)
+    with looking(served) as viewer:
+        assert viewer.program()["command"] == [sys.executable, *command]
 
 
 def test_who_may_look_may_do_nothing_else() -> None:

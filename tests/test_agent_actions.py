@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from agents import shows, until
 from conftest import PATIENCE
@@ -33,6 +34,7 @@ from fauxtp import (
     whereis,
 )
 from fauxtp import __main__ as commands
+from fauxtp._supervision.child import Question
 from fauxtp.observe import actions, answers, client, reports, serve, states
 from fauxtp.observe.client import Viewer
 
@@ -273,6 +275,122 @@ def test_what_cannot_be_done_is_said_and_not_done(monkeypatch: pytest.MonkeyPatc
             with pytest.raises(ValueError, match="which to be the number of a PID"):
                 viewer.answer("exit", which=which)
     assert all(whereis(name) for name in ("store", "waits", "app", "once"))
+
+
+class Slow(GenServer[Any, Any]):
+    """Ends, and begins, when `MAY` says so; fails in `init` if that says something else."""
+
+    async def init(self) -> None:
+        while MAY["begin"] == "wait":
+            await anyio.lowlevel.checkpoint()
+        if MAY["begin"] != "yes":
+            raise LookupError(SECRET)
+
+    async def terminate(self, reason: Any, state: Any) -> None:
+        ENDS.set()
+        with anyio.CancelScope(shield=True):
+            while MAY["end"] == "wait":
+                await anyio.lowlevel.checkpoint()
+
+
+MAY: dict[str, str] = {}
+ENDS = threading.Event()
+
+
+class Floor(Supervisor):
+    def child_specs(self) -> list[ChildSpec]:
+        return [
+            ChildSpec("slow", Slow, register_as="slow", shutdown=PATIENCE),
+            ChildSpec("crew", DynamicSupervisor, register_as="crew"),
+        ]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def floor(request: pytest.FixtureRequest) -> Iterator[None]:
+    MAY.update(begin="yes", end="yes")
+    ENDS.clear()
+    with in_thread(Floor, register_as="floor", backend=request.param):
+        try:
+            yield
+        finally:
+            MAY.update(begin="yes", end="yes")
+
+
+@pytest.mark.usefixtures("floor")
+@pytest.mark.parametrize("what", ["end", "begin"])
+def test_who_is_slow_to_end_or_to_start_is_restarted_even_so(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "PATIENCE", 0.2)
+    before = whereis("slow")
+    MAY[what] = "wait"
+    with viewing("exit") as viewer:
+        told = viewer.answer("restart", which=number("slow"))["done"]
+    assert "has yet to end, or to start: its supervisor starts it again" in told
+    assert ENDS.is_set()
+    MAY[what] = "yes"
+    until(lambda: whereis("slow") not in {None, before})
+
+
+@pytest.mark.usefixtures("floor")
+def test_who_fails_to_start_again_is_told_of_without_secrets() -> None:
+    MAY["begin"] = "no"
+    with viewing("exit") as viewer:
+        with pytest.raises(
+            ValueError, match=r"was ended, but could not be restarted: LookupError$"
+        ):
+            viewer.answer("restart", which=number("slow"))
+        assert viewer.program()  # in the same connection
+    assert whereis("slow") is None
+
+
+@pytest.mark.usefixtures("floor")
+@pytest.mark.parametrize("restart", [RestartType.PERMANENT, RestartType.TRANSIENT])
+def test_a_child_that_came_and_may_go_is_restarted_too(restart: RestartType) -> None:
+    spec = ChildSpec("session", Slow, register_as="session", restart=restart)
+    call_blocking("crew", Question("start", spec))
+    before = whereis("session")
+    with viewing("exit") as viewer:
+        told = viewer.answer("restart", which=number("session"))["done"]
+    assert told.endswith(": asked to end, after which its supervisor starts another")
+    until(lambda: whereis("session") not in {None, before})
+
+
+@pytest.mark.usefixtures("floor")
+def test_a_child_that_came_and_is_not_started_again_is_left_alone() -> None:
+    spec = ChildSpec("session", Slow, register_as="session", restart=RestartType.TEMPORARY)
+    call_blocking("crew", Question("start", spec))
+    before = whereis("session")
+    with viewing("exit") as viewer, pytest.raises(ValueError, match="no child that its superv"):
+        viewer.answer("restart", which=number("session"))
+    assert before is not None
+    assert is_alive(before)
+
+
+@pytest.mark.usefixtures("application")
+def test_who_crashes_before_it_is_suspended_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, may_go_on = threading.Event(), threading.Event()
+
+    def crash() -> None:
+        began.set()
+        may_go_on.wait(PATIENCE)
+        raise LookupError(SECRET)
+
+    deliver = actions._posted
+
+    def delivered(*given: Any) -> Any:
+        done = deliver(*given)
+        may_go_on.set()
+        return done
+
+    monkeypatch.setattr(actions, "_posted", delivered)
+    cast_nowait("store", crash)
+    assert began.wait(PATIENCE)
+    with viewing("exit") as viewer:
+        with pytest.raises(ValueError, match=r"it has ended before: ProcessExited$") as told:
+            viewer.answer("suspend", which=number("store"))
+        assert SECRET not in str(told.value)
+        assert viewer.program()
 
 
 # Commands that act

@@ -12,17 +12,20 @@ from fauxtp._core.calls import Call
 from fauxtp._core.control import Control
 from fauxtp._core.crash_log import facts, who
 from fauxtp._core.ended_loops import living
-from fauxtp._core.process import Process
+from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.call_blocking import call_blocking
 from fauxtp._messaging.exits import exit
 from fauxtp._supervision.child import Question
 from fauxtp._supervision.child_spec import ChildInfo, RestartType
-from fauxtp.errors import FauxtpError
+from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
+from fauxtp.errors import AlreadyStarted
 from fauxtp.observe.asker import Asker
 
 __all__ = ["ACTIONS", "number_of", "numbered"]
 
 PATIENCE: Final = 5.0  # seconds that a server, or a supervisor, has to do it
+
+_BY_HAND: Final = ExitReason("exit by who looked in", abnormal=True)
 
 Answer = dict[str, Any]
 
@@ -43,7 +46,7 @@ def numbered(which: int) -> Process:
 
 
 def _exit(process: Process) -> str:
-    exit(process.pid, ExitReason("exit by who looked in", abnormal=True))
+    exit(process.pid, _BY_HAND)
     return "asked to end"
 
 
@@ -68,30 +71,57 @@ def _control(process: Process, what: str) -> None:
         raise ValueError(f"expected a server, got {process.kind.__name__}, which has its own run")
     call = Call(Control(what), process.pid, None)
     call.pass_by()
+    done = _posted(call, process)
+    if not done.wait(PATIENCE) and call.give_up():
+        raise ValueError(f"it has not come to it within {PATIENCE:g} s, and will not {what}")
+    try:
+        call.result()  # of errors the type is told: a text may have secrets in it
+    except Exception as error:
+        raise ValueError(f"it has ended before: {type(error).__name__}") from None
+
+
+def _posted(call: Call, process: Process) -> threading.Event:
+    """Put a call into the mailbox of a process; return what is set when it has its outcome."""
     done = threading.Event()
     call.wake = done.set
     if not process.mailbox.deliver(call):
         raise ValueError(f"no living process {number_of(process.pid)}")
-    if not done.wait(PATIENCE) and call.give_up():
-        raise ValueError(f"it has not come to it within {PATIENCE:g} s, and will not {what}")
-    call.result()  # raises if it has ended before
+    return done
 
 
 def _restart(process: Process) -> str:
-    chief = process.supervisor
+    chief = None if process.supervisor is None else find_process(process.supervisor)
     if chief is None:
         raise ValueError(f"{who(process)} has no supervisor, which would restart it")
+    id_ = _id_of(process, chief)
+    if issubclass(chief.kind, DynamicSupervisor):
+        exit(process.pid, _BY_HAND)  # it starts nobody again who is terminated
+        return "asked to end, after which its supervisor starts another"
+    # Both are asked for at once: who needs long to end is started again even so.
+    _posted(Call(Question("terminate", process.pid), chief.pid, None), chief)
+    call = Call(Question("restart", id_), chief.pid, None)
+    if not _posted(call, chief).wait(PATIENCE):
+        return "has yet to end, or to start: its supervisor starts it again when it has ended"
     try:
-        children: list[ChildInfo] = call_blocking(chief, Question("which"), PATIENCE)
-        found = [child for child in children if child.pid is process.pid]
-        if not found or found[0].restart is RestartType.TEMPORARY:
-            raise ValueError(f"{who(process)} is no child that its supervisor starts again")
-        id_ = found[0].id
-        call_blocking(chief, Question("terminate", process.pid), PATIENCE)
-        pid = call_blocking(chief, Question("restart", id_), PATIENCE)
-    except FauxtpError as error:
-        raise ValueError(f"it could not be restarted: {error}") from None
-    return f"restarted as {pid!r}"
+        return f"restarted as {call.result()!r}"
+    except AlreadyStarted as error:  # it has crashed just before
+        return f"has ended before, and was restarted as {error.pid!r}"
+    except Exception as error:
+        raise ValueError(
+            f"it was ended, but could not be restarted: {type(error).__name__}"
+        ) from None
+
+
+def _id_of(process: Process, chief: Process) -> str:
+    """Return the id of a child that its supervisor would start again, or raise `ValueError`."""
+    try:
+        children: list[ChildInfo] = call_blocking(chief.pid, Question("which"), PATIENCE / 2)
+    except Exception as error:
+        raise ValueError(f"its supervisor could not be asked: {type(error).__name__}") from None
+    for child in children:
+        if child.pid is process.pid and child.restart is not RestartType.TEMPORARY:
+            return child.id
+    raise ValueError(f"{who(process)} is no child that its supervisor starts again")
 
 
 _DONE: Final[dict[str, Callable[[Process], str]]] = {

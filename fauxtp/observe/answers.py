@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from fauxtp import registry
 from fauxtp._base.implementation import __version__
+from fauxtp._base.logs import logger
 from fauxtp._core.ended_loops import living
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process
@@ -67,6 +68,9 @@ def answers(line: bytes, asker: Asker) -> Iterator[Answer]:
             yield from answer(asker, **question)
         except (TypeError, ValueError) as error:
             yield {"error": str(error)}
+        except Exception:  # what is looked at is somebody else's, and may be odd
+            logger().exception("somebody who looked in could not be told what was asked: %s", ask)
+            yield {"error": "it could not be told: the program has logged why"}
 
 
 _ALLOWS: Final = "one does that calls fauxtp.observe.serve(allow={{'look', '{}'}})"
@@ -80,7 +84,7 @@ def _program(asker: Asker) -> Iterator[Answer]:
             "registry": registry.implementation,
             "python": platform.python_version(),
             "pid": os.getpid(),
-            "command": [sys.executable, sys.argv[0]],  # arguments may be secrets
+            "command": [*map(str, (sys.executable, *sys.argv[:1]))],  # arguments may be secrets
             "seconds": time.monotonic() - _began,
             "processes": len(living()),
             "names": len(default),
