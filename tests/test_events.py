@@ -611,6 +611,19 @@ async def test_what_is_more_than_an_error_goes_to_who_caused_it() -> None:
     assert len(log.told) == 1
 
 
+async def test_what_is_more_than_an_error_keeps_no_listener_from_being_told() -> None:
+    def fail(event: Event) -> None:
+        raise Enough
+
+    with (
+        events.listen(fail, Kind.DEAD_LETTER),
+        logged(Kind.DEAD_LETTER) as log,
+        pytest.raises(Enough),
+    ):
+        send_nowait("nobody", 1)
+    assert len(log.told) == 1
+
+
 @pytest.mark.parametrize("error", [Boom, Enough])
 async def test_a_death_is_complete_whatever_a_listener_does(error: type[BaseException]) -> None:
     def meddle(event: Event) -> None:
@@ -775,17 +788,68 @@ sys.path.insert(0, {str(TESTS)!r})
 from twins_of import form_of
 from fauxtp._base.events import MOST
 events = form_of("_base.events", {form!r})
-for number in range(MOST + 10):
+from fauxtp._base.exit_reason import ExitReason
+kinds = [type(str(number), (), {{}}) for number in range(MOST + 10)]
+for number, kind in enumerate(kinds):
     events.note(("test", str(number), "x"))
-    kind = type(str(number), (), {{}})
     events.note_start(kind, None)
+for kind in reversed(kinds):
+    events.note_end(kind, None, ExitReason("normal"), None, None, None, True)
+    events.note_end(kind, None, ExitReason("normal"), None, None, None, False)
+events.note(("another", "x"))
 counted = events.counted()
-assert len(counted) <= 2 * (MOST + 1), len(counted)
-assert counted["test", "_OTHER", "_OTHER"] >= 10, counted
-assert counted["started", "_OTHER"] >= 10
-assert sum(counted.values()) == 2 * (MOST + 10)
+assert counted.pop(("another", "x")) == 1  # one kind takes no room of another
+assert len(counted) == 4 * (MOST + 1), len(counted)
+assert counted["test", "_OTHER", "_OTHER"] == 10, counted
+for key in ("started", "_OTHER"), ("init_failed", "_OTHER"), ("ended", "_OTHER", "normal"):
+    assert counted[key] == 10, key
+assert sum(counted.values()) == 4 * (MOST + 10)
+assert [events.label_of(kind) for kind in kinds] == [
+    *map(str, range(MOST)), *["_OTHER"] * 10
+]
 """
     assert run(program).stderr == ""
+
+
+def test_counts_are_true_at_each_look_with_more_classes_than_there_is_room_for(
+    form: str, run: Run
+) -> None:
+    program = """
+import anyio
+from fauxtp import GenServer, call, exit, wait_exit
+from fauxtp._base.events import MOST, note
+from fauxtp.observe import events
+
+class Base(GenServer):
+    async def handle_call(self, request, from_, state):
+        return 1, state
+
+def look(handled):
+    counted = {key[1]: number for key, number in events.counts().items() if key[0] == "handled"}
+    assert sum(counted.values()) == handled, (sum(counted.values()), handled)
+    assert counted.get("_OTHER", 0) == max(0, handled - MOST), (counted.get("_OTHER"), handled)
+    assert all(counted[name] >= before for name, before in shown.items())
+    shown.update(counted)
+
+async def main():
+    for handled in range(1, MOST + 105):
+        async with anyio.create_task_group() as group:
+            server = await type(f"Class{handled}", (Base,), {}).start(task_group=group)
+            await call(server, 1)
+            if handled % 500 == 0 or handled > MOST - 3:
+                look(handled)
+            exit(server)
+            await wait_exit(server)
+            if handled % 500 == 0 or handled > MOST - 3:
+                look(handled)
+
+shown = {}
+for number in range(MOST + 10):
+    note(("restarted", "Sup", f"user {number}"))  # which no class loses its name to
+anyio.run(main)
+"""
+    extensions = "never" if form == "python" else "always"
+    assert run(program, FAUXTP_EXTENSIONS=extensions).stderr == ""
 
 
 def test_the_hook_is_called_with_what_happens(two: Any) -> None:

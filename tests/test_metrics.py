@@ -179,6 +179,15 @@ def test_what_is_told_can_be_parsed() -> None:
     ]
 
 
+def test_a_label_that_utf_8_does_not_have_harms_no_other() -> None:
+    registry = CollectorRegistry()
+    prometheus.register(registry)
+    seam.note(("restarted", "Chief", "kid \udcff"))
+    text = generate_latest(registry).decode()
+    assert r"kid \\udcff" in text
+    assert "fauxtp_names" in text
+
+
 def test_no_label_is_a_pid() -> None:
     labels = {label for metric in metrics.collect() for label in metric.labels}
     assert labels <= {"class", "how", "reason", "supervisor", "child", "error_type"}

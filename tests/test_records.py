@@ -80,6 +80,18 @@ def test_it_does_what_a_frozen_one_does(cls: Any, values: tuple[Any, ...]) -> No
         one.other = 1
 
 
+def test_one_that_holds_itself_is_shown() -> None:
+    held: list[object] = []
+    letter = DeadLetter("nobody", held, "noproc")
+    held.append(letter)
+    assert repr(letter) == "DeadLetter(to='nobody', message=[...], reason='noproc')"
+
+
+@CASES
+def test_nobody_derives_from_it(cls: Any, values: tuple[Any, ...]) -> None:
+    assert vars(cls)["__final__"]  # as a frozen dataclass could not
+
+
 @CASES
 def test_it_equals_its_like_alone(cls: Any, values: tuple[Any, ...]) -> None:
     one = cls(*values)

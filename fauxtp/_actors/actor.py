@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from anyio import CancelScope
 from anyio.abc import TaskGroup
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Actor", "ActorHandle", "children_of", "expect_actor_class", "start_link", "started"]
 
 
+@final
 @record
 class ActorHandle:
     """A started actor: `pid`, and the `cancel_scope` that ends it.

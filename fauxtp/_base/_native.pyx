@@ -60,7 +60,7 @@ cdef extern from "Python.h":
     object PyWeakref_NewRef(object it, PyObject *callback)  # or the one that there is
 
 cdef enum:
-    MOST = 4096  # keys of counters, as in `fauxtp._base.events`
+    MOST = 4096  # keys of a kind, and classes, as in `fauxtp._base.events`
     TO_ANSWER = 40  # calls, as in `fauxtp._base.stack`
 
 cdef enum:
@@ -174,18 +174,23 @@ cdef Slot _abnormal = slot_of(ExitReason, "abnormal")
 cdef Slot _exception = slot_of(ExitReason, "exception")
 cdef object at_rest = AT_REST
 
-cdef dict _counters = {}
+cdef dict _counters = {}  # by the kind, and by the whole key
 cdef dict _lives = {}  # by the name of the class
 cdef dict _hooks = {}  # the only one, by None: a dict can be read while another thread changes it
 
 
 cpdef Counter counter_of(tuple key):
     """Return the counter of what has that kind and these labels."""
-    found = _counters.get(key)
+    cdef dict those
+    found = _counters.get(key[0])
     if found is None:
-        if len(_counters) >= MOST:
+        found = _counters.setdefault(key[0], {})
+    those = found
+    found = those.get(key)
+    if found is None:
+        if len(those) >= MOST:
             key = (key[0], *["_OTHER"] * (len(key) - 1))
-        found = _counters.setdefault(key, Counter())
+        found = those.setdefault(key, Counter())
     return <Counter>found
 
 
@@ -196,6 +201,13 @@ cdef _Lives lives_of(object name):
             name = "_OTHER"
         found = _lives.setdefault(name, _Lives())
     return <_Lives>found
+
+
+def label_of(kind, /):
+    """Return by which name the processes of the class `kind` are counted, from now on."""
+    name = fauxtp_name_of(kind)
+    lives_of(name)
+    return name if name in _lives else "_OTHER"
 
 
 cpdef note(tuple key, pid=None, details=None):
@@ -253,8 +265,9 @@ def counted():
     cdef _Lives lives
     cdef int way
     found = {}
-    for key, counter in _counters.copy().items():
-        found[key] = value_of(&(<Counter>counter).number)
+    for those in _counters.copy().values():
+        for key, counter in those.copy().items():
+            found[key] = value_of(&(<Counter>counter).number)
     for name, lives in _lives.copy().items():
         found["started", name] = value_of(&lives.started)
         found["init_failed", name] = value_of(&lives.failed)

@@ -26,6 +26,7 @@ __all__ = [
     "counted",
     "counter_of",
     "forget",
+    "label_of",
     "note",
     "note_end",
     "note_start",
@@ -37,7 +38,8 @@ __all__ = [
 Key = tuple[str, ...]
 Hook = Callable[[Key, Any, dict[str, Any]], object]
 
-MOST: Final = 4096  # keys: who makes classes again and again is not to fill the memory
+# Keys of a kind, and classes: who makes classes again and again is not to fill the memory.
+MOST: Final = 4096
 OTHER: Final = "_OTHER"  # in place of the labels of what comes when there are so many
 GONE: Final = "_GONE"  # in place of the class of who has ended
 
@@ -74,19 +76,58 @@ class Counter:
             self.value += number
 
 
-_counters: dict[Key, Counter] = {}
+@final
+class _Lives:
+    """What there was of the processes of one class."""
+
+    __slots__ = ("ended", "failed", "handled", "started")
+
+    def __init__(self) -> None:
+        self.started, self.failed, self.handled = Counter(), Counter(), Counter()
+        self.ended = {how: Counter() for how in ("error", "killed", "shutdown", "normal")}
+
+    def by_key(self, name: str) -> dict[Key, Counter]:
+        found: dict[Key, Counter] = {
+            ("started", name): self.started,
+            ("init_failed", name): self.failed,
+            ("handled", name): self.handled,
+        }
+        return found | {("ended", name, how): counter for how, counter in self.ended.items()}
+
+
+_counters: dict[str, dict[Key, Counter]] = {}  # by the kind, and by the whole key
+_lives: dict[str, _Lives] = {}  # by the name of the class
 _hook: Hook | None = None
 _wanted = 0
 
 
 def counter_of(key: Key, /) -> Counter:
     """Return the counter of what has that kind and these labels."""
-    found = _counters.get(key)
+    those = _counters.get(key[0])
+    if those is None:
+        those = _counters.setdefault(key[0], {})
+    found = those.get(key)
     if found is None:
-        if len(_counters) >= MOST:
+        if len(those) >= MOST:
             key = (key[0], *[OTHER] * (len(key) - 1))
-        found = _counters.setdefault(key, Counter())
+        found = those.setdefault(key, Counter())
     return found
+
+
+def _lives_of(name: str) -> _Lives:
+    found = _lives.get(name)
+    if found is None:
+        if len(_lives) >= MOST:
+            name = OTHER
+        found = _lives.setdefault(name, _Lives())
+    return found
+
+
+def label_of(kind: type, /) -> str:
+    """Return by which name the processes of the class `kind` are counted, from now on."""
+    name = kind.__name__
+    _lives_of(name)
+    return name if name in _lives else OTHER
 
 
 def note(key: Key, pid: Any = None, details: dict[str, Any] | None = None, /) -> None:
@@ -98,7 +139,9 @@ def note(key: Key, pid: Any = None, details: dict[str, Any] | None = None, /) ->
 
 def note_start(kind: type, pid: Any, /) -> None:
     """Note that the `init` of a process is over, whose class is `kind`."""
-    note(("started", kind.__name__), pid)
+    name = kind.__name__
+    _lives_of(name).started.add(1)
+    tell(("started", name), pid)
 
 
 def note_end(
@@ -117,11 +160,13 @@ def note_end(
     reason by which it was asked to end, if it was.
     """
     name = kind.__name__
+    lives = _lives_of(name)
     if handled is not None:
-        counter_of(("handled", name)).add(handled.value)
+        lives.handled.add(handled.value)
     details = {"reason": reason} if _hook is not None else None
     if not has_lived:
-        note(("init_failed", name), pid, details)
+        lives.failed.add(1)
+        tell(("init_failed", name), pid, details)
         return
     if reason.exception is not None:
         how = "error"
@@ -131,7 +176,8 @@ def note_end(
         how = "shutdown"
     else:
         how = "normal"  # who ends for it is idle, too
-    note(("ended", name, how), pid, details)
+    lives.ended[how].add(1)
+    tell(("ended", name, how), pid, details)
 
 
 def tell(key: Key, pid: Any = None, details: dict[str, Any] | None = None, /) -> None:
@@ -143,13 +189,19 @@ def tell(key: Key, pid: Any = None, details: dict[str, Any] | None = None, /) ->
 
 def counted() -> dict[Key, int]:
     """Return how often each has happened."""
-    found = {key: counter.value for key, counter in _counters.copy().items()}
+    counters: dict[Key, Counter] = {}
+    for those in _counters.copy().values():
+        counters |= those.copy()
+    for name, lives in _lives.copy().items():
+        counters |= lives.by_key(name)
+    found = {key: counter.value for key, counter in counters.items()}
     return {key: number for key, number in found.items() if number}
 
 
 def forget() -> None:
     """Count from nothing."""
     _counters.clear()
+    _lives.clear()
 
 
 def set_hook(hook: Hook | None, kinds: int, /) -> None:
@@ -180,6 +232,7 @@ if not TYPE_CHECKING and implementation == "cython":
         counted,
         counter_of,
         forget,
+        label_of,
         note,
         note_end,
         note_start,

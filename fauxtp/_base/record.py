@@ -7,6 +7,7 @@ of `import fauxtp` each. Here they are written once, for the few classes that ev
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, dataclass
+from reprlib import recursive_repr
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 __all__ = ["fill", "record"]
@@ -38,6 +39,7 @@ def _values(self: Any) -> tuple[Any, ...]:
 
 
 class _Methods:
+    @recursive_repr()
     def __repr__(self: Any) -> str:
         pairs = zip(self.__match_args__, _values(self), strict=True)
         shown = ", ".join(f"{name}={value!r}" for name, value in pairs)

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.events import note
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DeadLetter", "DeadLetters", "dead_letters"]
 
 
+@final
 @record
 class DeadLetter:
     """A message that nobody will read: to whom it went, what it was, and why not.

@@ -24,10 +24,11 @@ from typing import Any, Final, NamedTuple, Self, final
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.events import CALLS as _CALLS
 from fauxtp._base.events import HANDLED as _HANDLED
-from fauxtp._base.events import MOST, OTHER, counted, set_hook
 from fauxtp._base.events import SENT as _SENT
+from fauxtp._base.events import counted, label_of, set_hook
 from fauxtp._base.logs import report
 from fauxtp._base.stack import TO_WAKE, has_room
+from fauxtp._base.tell_all import tell_all
 from fauxtp._core.process import everybody
 from fauxtp.registry import PID
 
@@ -245,8 +246,10 @@ def _tell(key: tuple[str, ...], pid: PID | None, details: dict[str, Any]) -> Non
         return
     kind, listeners = found
     event = _new(Event, (kind, pid, key[1:], details))
-    for ear in listeners:
-        ear.hear(event)
+    if len(listeners) == 1:
+        listeners[0].hear(event)
+    else:
+        tell_all([ear.hear for ear in listeners], event)
 
 
 def counts() -> dict[tuple[str, ...], int]:
@@ -265,9 +268,7 @@ def counts() -> dict[tuple[str, ...], int]:
     handled: dict[str, int] = {}
     for process in everybody():
         if process.handled is not None:
-            name = process.kind.__name__
-            if ("handled", name) not in found and len(found) >= MOST:
-                name = OTHER
+            name = label_of(process.kind)  # as it will be counted at its end
             handled[name] = handled.get(name, 0) + process.handled.value
     for kind, *labels in found:
         if kind == "handled":

@@ -101,10 +101,15 @@ def _family_of(metric: Metric) -> Family:
         for labels, value in metric.values.items():
             assert isinstance(value, Histogram)
             buckets = [(repr(bound), number) for bound, number in value.buckets.items()]
-            family.add_metric(labels, [*buckets, ("+Inf", value.total)], value.seconds)
+            family.add_metric(_encodable(labels), [*buckets, ("+Inf", value.total)], value.seconds)
     else:
         family = _FAMILIES[metric.kind](metric.name, metric.text, labels=metric.labels)
         for labels, value in metric.values.items():
-            family.add_metric(labels, value)
+            family.add_metric(_encodable(labels), value)
     found: Family = family
     return found
+
+
+def _encodable(labels: tuple[str, ...]) -> list[str]:
+    """Return labels that UTF-8 has: with one lone surrogate, nothing at all would be told."""
+    return [label.encode(errors="backslashreplace").decode() for label in labels]
