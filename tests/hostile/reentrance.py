@@ -132,8 +132,11 @@ class Reentrance:
         self.followers.append(follower)
 
     def unfollow_names(self, name: str) -> None:
-        if self.followers:
-            assert self.recorder.registry.unfollow_names(self.followers.pop())
+        try:
+            follower = self.followers.pop()
+        except IndexError:
+            return
+        assert self.recorder.registry.unfollow_names(follower)
 
     def retire(self, name: str) -> None:
         """Register and retire a PID that nobody else knows; its name may be taken, but ends."""
