@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from fauxtp import NO_REPLY, PID, Call, Cast, ExitReason
 from fauxtp._base.redaction import HIDDEN, ITEMS, LONGEST, SECRETS, described
+from fauxtp._base.texts import label
 
 SECRET = "hunter2"
 LIMIT = 8 * 1024
@@ -149,6 +150,14 @@ def test_hostile_values_are_told_of_too(value: Any) -> None:
         told = described(within, LIMIT)
         assert 0 < len(told) <= LIMIT + 100
     assert described(Hostile(), LIMIT).startswith("Hostile(")
+
+
+def test_the_label_of_a_request_within_many_is_short() -> None:
+    message = Cast("deep")
+    for _ in range(2_000):
+        message = Cast(message)
+    assert label(message) == "Cast Cast Cast Cast"
+    assert label(Cast(Cast(("put", SECRET)))) == "Cast Cast ('put', …)"
 
 
 def test_what_refers_to_itself_ends() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import itertools
 import json
 import logging
 import logging.config
@@ -40,7 +42,8 @@ from fauxtp import (
     wait_registered,
     which_children,
 )
-from fauxtp._core import crash_storms
+from fauxtp._core import crash_circumstances, crash_storms
+from fauxtp._core.crash_log import facts
 from fauxtp._core.crash_storms import FEW, storms
 from fauxtp.observe import reports
 
@@ -259,6 +262,168 @@ async def test_errors_of_fauxtp_tell_nothing_of_messages(
             assert SECRET not in str(reason) + str(reason.exception)
     assert caplog.records
     assert SECRET not in caplog.text
+
+
+# Reports that cannot be made as others are
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """Takes no notes."""
+
+    number: int = 1
+
+
+class Noted(Exception):
+    """Has the notes that it is told to have."""
+
+    def __init__(self, notes: Any) -> None:
+        super().__init__()
+        self.__notes__ = notes
+
+
+class Unread(Exception):
+    @property
+    def __notes__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("no notes")
+
+
+class Nameless(type):
+    """A metaclass whose classes tell of nothing."""
+
+    @property
+    def __name__(cls) -> Any:  # type: ignore[override]
+        raise RuntimeError("no name")
+
+    def __hash__(cls) -> int:
+        raise RuntimeError("no hash")
+
+
+class NamelessError(Exception, metaclass=Nameless):
+    pass
+
+
+class Proxy:
+    """Is of no class, outside of a request."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise RuntimeError("outside of a request")
+
+
+class NamelessMessage(metaclass=Nameless):
+    pass
+
+
+class Row(tuple[Any, ...]):
+    def __len__(self) -> int:
+        raise RuntimeError("no length")
+
+    __getitem__ = __iter__ = __bool__ = __len__  # type: ignore[assignment]
+
+
+class Raises(GenServer[Any, Any]):
+    """Crashes by the error that it is told, whatever comes."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        raise self.error
+
+
+async def restarted_after(error: Exception, message: Any, caplog: pytest.LogCaptureFixture) -> Any:
+    """Let a child crash; return the record of that, after it has been restarted."""
+    spec = ChildSpec("raises", Raises, args=(error,), register_as="raises")
+    async with task_group() as group:
+        chief = await supervisor(spec).start(task_group=group)
+        before = pid_of("raises")
+        await send(before, message)
+        await wait_exit(before)
+        with anyio.fail_after(10):
+            await wait_registered("raises")
+        await which_children(chief)
+        exit(chief)
+    [record] = [record for record in caplog.records if record.msg == "%s crashed"]
+    return record
+
+
+BAD_ERRORS: list[Exception] = [
+    Frozen(),
+    Noted(["a", 5]),
+    Noted(7),
+    Noted("a text"),
+    Noted(itertools.count()),
+    Unread(),
+    NamelessError(),
+]
+BAD_MESSAGES = [
+    (NamelessMessage(), "NamelessMessage"),
+    (Row(("put", SECRET)), "('put', …)"),
+    (type("two\nlines", (), {})(), "'two\\nlines'"),
+]
+
+
+@pytest.mark.parametrize("contents", [False, True])
+@pytest.mark.parametrize("error", BAD_ERRORS, ids=[str(i) for i in range(len(BAD_ERRORS))])
+async def test_no_error_keeps_a_crash_from_being_told(
+    error: Exception, contents: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    reports.configure(contents=contents)
+    record = await restarted_after(error, "crash", caplog)
+    assert record.fauxtp["class"] == "Raises"
+    assert record.fauxtp["reason"].startswith("error: ")
+    assert "raise self.error" in caplog.text  # the traceback
+
+
+@pytest.mark.parametrize("contents", [False, True])
+@pytest.mark.parametrize(("message", "text"), BAD_MESSAGES, ids=["a", "b", "c"])
+async def test_no_message_keeps_a_crash_from_being_told(
+    message: Any, text: str, contents: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    reports.configure(contents=contents)
+    record = await restarted_after(Boom(), message, caplog)
+    assert record.fauxtp["handling"] == text
+    assert "circumstances" in record.fauxtp
+
+
+async def test_no_message_is_asked_of_what_class_it_says_it_is() -> None:
+    async with task_group() as group:
+        puppet = await Puppet.start(task_group=group)
+        process = process_of(puppet)
+        process.handling = Proxy()
+        told = facts(process)["fauxtp"], crash_circumstances.circumstances(process)
+        process.handling = None
+        exit(puppet)
+    assert (told[0]["handling"], told[1]["callers"]) == ("Proxy", [])
+
+
+async def test_notes_that_an_error_has_stay(caplog: pytest.LogCaptureFixture) -> None:
+    error: Any = Noted(["a", 5])
+    await restarted_after(error, "crash", caplog)
+    assert error.__notes__ == ["a", 5, "the message that was handled: 'crash'"]
+    for notes in (7, "a text"):
+        error = Noted(notes)
+        caplog.clear()
+        await restarted_after(error, "crash", caplog)
+        assert error.__notes__ == notes
+
+
+async def test_a_crash_whose_report_fails_is_told_in_few_words(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Any) -> Any:
+        raise KeyError("planted")
+
+    monkeypatch.setattr(crash_circumstances, "circumstances", fails)
+    record = await restarted_after(Boom(), "crash", caplog)
+    assert record.fauxtp == {
+        "pid": record.args[0],
+        "reason": "error: Boom()",
+        "report_failed": "KeyError",
+    }
+    assert record.getMessage() == f"{record.args[0]} crashed"
+    assert record.exc_info[0] is Boom
 
 
 # Restarts

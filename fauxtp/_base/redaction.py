@@ -13,7 +13,7 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-from fauxtp._base.texts import local_types
+from fauxtp._base.texts import local_types, module_of, type_name
 
 __all__ = ["HIDDEN", "SECRETS", "described", "plain_word"]
 
@@ -74,7 +74,7 @@ def described(value: Any, limit: int = LIMIT, secrets: Iterable[str] = SECRETS) 
                 pieces.append(_MORE)
                 break
     except Exception:  # another thread changes it meanwhile
-        pieces.append(f"{_MORE} {type(value).__name__}")
+        pieces.append(f"{_MORE} {type_name(type(value))}")
     return "".join(pieces)
 
 
@@ -117,11 +117,11 @@ def _pieces(value: Any, depth: int, secrets: tuple[str, ...]) -> Iterator[str]:
 
 def _plain(value: Any, kind: type) -> str | None:
     """Return what is told of a value that has no others in it; else None."""
-    if value is None or kind in {bool, float, complex} or kind in local_types:
+    if any(kind is known for known in (type(None), bool, float, complex, *local_types)):
         return repr(value)
     own = _own(value)
     if "_name_" in own:
-        return f"{kind.__name__}.{own['_name_']}"  # of an Enum
+        return f"{type_name(kind)}.{own['_name_']}"  # of an Enum
     if issubclass(kind, int):
         bits = int.bit_length(value)
         return int.__repr__(value) if bits <= BITS else f"<int of {bits:,} bits>"
@@ -133,7 +133,7 @@ def _plain_text(value: Any, kind: type) -> str | None:
         return _cut(str.__getitem__(value, _START), str.__len__(value))
     if issubclass(kind, bytes | bytearray):
         return _cut(bytes(memoryview(value)[:LONGEST]), len(memoryview(value)))
-    return repr(value)[:LONGEST] if kind.__module__ in _TOLD else None
+    return repr(value)[:LONGEST] if module_of(kind) in _TOLD else None
 
 
 def _plain_name(value: Any, kind: type) -> str | None:
@@ -141,11 +141,11 @@ def _plain_name(value: Any, kind: type) -> str | None:
         return f"<module {ModuleType.__getattribute__(value, '__name__')}>"
     if not issubclass(kind, _NAMED):
         return None
-    return f"<{'class' if issubclass(kind, type) else kind.__name__} {value.__qualname__}>"
+    return f"<{'class' if issubclass(kind, type) else type_name(kind)} {value.__qualname__}>"
 
 
 def _is_ours(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "fauxtp"
+    return module_of(kind).partition(".")[0] == "fauxtp"
 
 
 def _own(value: Any) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _of_dict(value: dict[Any, Any], depth: int, secrets: tuple[str, ...]) -> Ite
 
 
 def _of_fields(kind: type, fields: Fields, depth: int, secrets: tuple[str, ...]) -> Iterator[str]:
-    yield f"{kind.__name__}("
+    yield f"{type_name(kind)}("
     if depth == 0:
         yield _MORE if fields else ""
     else:
@@ -225,7 +225,7 @@ def _of_items(value: Any, kind: type, depth: int, secrets: tuple[str, ...]) -> I
     base = next((base for base in _BRACKETS if issubclass(kind, base)), list)
     opening, closing = _BRACKETS[base] if kind is not set or value else ("set(", ")")
     items = list(islice(base.__iter__(value), ITEMS + 1))
-    yield opening if kind is base else f"{kind.__name__}({opening}"
+    yield opening if kind is base else f"{type_name(kind)}({opening}"
     if depth == 0:
         yield _MORE if items else ""
     else:

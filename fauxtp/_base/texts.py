@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["label", "local_types", "shown"]
+__all__ = ["full_name", "label", "local_types", "module_of", "shown", "type_name"]
 
 local_types: list[type] = []
 """Types whose values mean nothing in another OS process: they go there as texts."""
 
 LONGEST: Final = 400  # characters: enough to know it again, and a log of it stays readable
+
+# A metaclass may say anything of these, or fail.
+_NAME: Final = type.__dict__["__name__"]
+_QUALNAME: Final = type.__dict__["__qualname__"]
+_MODULE: Final = type.__dict__["__module__"]
+
+_REQUESTS: Final = frozenset({"Call", "Cast", "Continue"})
+_DEPTH: Final = 3  # requests within requests
 
 
 def shown(value: object) -> str:
@@ -25,25 +33,63 @@ def shown(value: object) -> str:
     try:
         text = repr(value)
     except Exception:
-        return type(value).__name__
+        return type_name(type(value))
     if len(text) <= LONGEST:
         return text
     half = LONGEST // 2
     return f"{text[:half]} … {len(text) - LONGEST:,} characters more … {text[-half:]}"
 
 
+def type_name(kind: type) -> str:
+    """Return how a class is called, on one line, and without asking its metaclass.
+
+    >>> type_name(int), type_name(type("two\\nlines", (), {}))
+    ('int', "'two\\\\nlines'")
+    """
+    name = str.__str__(_NAME.__get__(kind))[:LONGEST]
+    return name if name.isprintable() else repr(name)
+
+
+def module_of(kind: type) -> str:
+    """Return the name of the module of a class, without asking its metaclass."""
+    try:
+        name = _MODULE.__get__(kind)
+    except AttributeError:
+        return ""
+    return name if type(name) is str else ""
+
+
+def full_name(kind: type) -> str:
+    """Return what sets a class apart from others of its name, without asking its metaclass."""
+    return f"{module_of(kind)}.{str.__str__(_QUALNAME.__get__(kind))}"
+
+
 def label(message: object) -> str:
     """Return what kind of message it is, and nothing of what else it contains.
+
+    Nothing that the message's class says is asked: it is somebody else's.
 
     >>> label(("put", "password", "secret")), label("stats"), label(5)
     ("('put', …)", "'stats'", 'int')
     """
+    before = ""
+    for _ in range(_DEPTH):
+        kind = type(message)
+        name = type_name(kind)
+        if name not in _REQUESTS or module_of(kind).partition(".")[0] != "fauxtp":
+            break
+        before += f"{name} "
+        message = message.request  # type: ignore[attr-defined]
+    return before + _plain_label(message)
+
+
+def _plain_label(message: Any) -> str:
     kind = type(message)
-    if kind.__name__ in ("Call", "Cast", "Continue") and kind.__module__.split(".")[0] == "fauxtp":
-        return f"{kind.__name__} {label(message.request)}"  # type: ignore[attr-defined]
-    if isinstance(message, tuple) and message and _is_word(message[0]):
-        return f"({message[0]!r}{', …' if len(message) > 1 else ','})"
-    return repr(message) if _is_word(message) else kind.__name__
+    if issubclass(kind, tuple) and (length := tuple.__len__(message)):
+        first = tuple.__getitem__(message, 0)
+        if _is_word(first):
+            return f"({first!r}{', …' if length > 1 else ','})"
+    return repr(message) if _is_word(message) else type_name(kind)
 
 
 def _is_word(part: object) -> bool:

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from fauxtp._base.texts import label
+from fauxtp._base.texts import label, type_name
 from fauxtp._core.calls import Call
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.shown_contents import contents, message_text, state_text
@@ -61,7 +61,7 @@ def _ancestors(process: Process) -> Iterator[PID]:
 
 def _called(pid: PID) -> str:
     process = find_process(pid)
-    return repr(pid) if process is None else f"{process.kind.__name__} {pid!r}"
+    return repr(pid) if process is None else f"{type_name(process.kind)} {pid!r}"
 
 
 def _messages(process: Process) -> Iterator[Any]:
@@ -79,7 +79,7 @@ def _calls(process: Process) -> Iterator[Call]:
     """Yield the calls whose callers wait, for an answer or for their turn."""
     owed = () if process.calls is None else process.calls
     for message in chain([process.handling], owed, islice(_messages(process), 1000)):
-        if isinstance(message, Call) and not message.settled:
+        if issubclass(type(message), Call) and not message.settled:
             yield message
 
 

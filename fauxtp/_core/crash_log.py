@@ -7,13 +7,14 @@ record has its label only: see `fauxtp._core.shown_contents`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from fauxtp import registry
 from fauxtp._base.events import note
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
-from fauxtp._base.texts import label
+from fauxtp._base.texts import label, type_name
 from fauxtp._core.process import Process
 
 __all__ = ["crashed", "facts", "failed_as_it_ended", "lost", "who"]
@@ -26,20 +27,36 @@ def who(process: Process) -> str:
     """Return how a process is called in a log: by its class, its names and its PID."""
     names = registry.default.names(process.pid)
     called = f" {', '.join(map(repr, names))}" if names else ""
-    return f"{process.kind.__name__}{called} {process.pid!r}"
+    return f"{type_name(process.kind)}{called} {process.pid!r}"
 
 
 def crashed(process: Process, reason: ExitReason) -> None:
     """Tell that an error has ended a process, with its traceback.
 
-    If others of its kind have crashed just now, it is only counted: see `crash_storms`.
+    If others of its kind have crashed just now, it is only counted: see `crash_storms`. Whatever
+    its report cannot be made for, it is told that it crashed, and its end goes on.
     """
     # Imported here, as most programs never need it.
-    from fauxtp._core.crash_circumstances import circumstances, shown_contents  # noqa: PLC0415
     from fauxtp._core.crash_storms import storms  # noqa: PLC0415
 
     error = reason.exception
-    note(("crashed", process.kind.__name__, type(error).__name__), process.pid, {"error": error})
+    kind = type_name(type(error))
+    note(("crashed", process.kind.__name__, kind), process.pid, {"error": error})
+    is_told = storms.lets_through(process.kind, reason)
+    try:
+        called, known = who(process), _report(process, reason, is_told)
+    except Exception as failure:  # of somebody's class, that others go on without
+        called, known = repr(process.pid), _bare(process, reason, failure)
+    if is_told:
+        showable = None if error is None else _showable(error, reason)
+        logger().error("%s crashed", called, exc_info=showable, extra={"fauxtp": known})
+
+
+def _report(process: Process, reason: ExitReason, is_told: bool) -> dict[str, Any]:
+    """Write the notes of the error; return what is known of the crash if it `is_told`."""
+    # Imported here, as most programs never need it.
+    from fauxtp._core.crash_circumstances import circumstances, shown_contents  # noqa: PLC0415
+
     told = shown_contents(process)
     # Before `terminate`, which may give up the name.
     if reason.exception is not None:
@@ -48,9 +65,30 @@ def crashed(process: Process, reason: ExitReason) -> None:
             _note(reason.exception, _HANDLED, handled)
         if "state" in told:
             _note(reason.exception, _STATE, told["state"])
-    if storms.lets_through(process.kind, reason):
-        known = facts(process, reason=str(reason), **told, circumstances=circumstances(process))
-        logger().error("%s crashed", who(process), exc_info=reason.exception, extra=known)
+    if not is_told:
+        return {}
+    around = circumstances(process)
+    return facts(process, reason=str(reason), **told, circumstances=around)["fauxtp"]
+
+
+def _bare(process: Process, reason: ExitReason, failure: Exception) -> dict[str, Any]:
+    """Return what can be said of a crash whose report has failed."""
+    failed = type_name(type(failure))
+    return {"pid": repr(process.pid), "reason": str(reason), "report_failed": failed}
+
+
+def _showable(error: BaseException, reason: ExitReason) -> BaseException:
+    """Return the error, or what a traceback of it may be printed of.
+
+    Before Python 3.13 none can be of an error whose notes cannot be read.
+    """
+    try:
+        error.__notes__  # noqa: B018
+    except AttributeError:
+        return error
+    except Exception:
+        return Exception(str(reason)).with_traceback(error.__traceback__)
+    return error
 
 
 def lost(process: Process) -> None:
@@ -59,9 +97,15 @@ def lost(process: Process) -> None:
 
 
 def _note(error: BaseException, what: str, text: str) -> None:
-    """Let whoever reads the traceback know of which message it is, and of which state."""
-    others = [note for note in getattr(error, "__notes__", ()) if not note.startswith(what)]
-    error.__notes__ = [*others, what + text]
+    """Let whoever reads the traceback know of which message it is, and of which state.
+
+    An error that takes no notes goes without.
+    """
+    with suppress(Exception):
+        notes = getattr(error, "__notes__", ())
+        if type(notes) in {list, tuple}:
+            others = [each for each in notes if type(each) is not str or not each.startswith(what)]
+            error.__notes__ = [*others, what + text]
 
 
 def failed_as_it_ended(process: Process, what: str, error: BaseException) -> None:
@@ -78,7 +122,7 @@ def facts(process: Process, **more: Any) -> dict[str, dict[str, Any]]:
     known = {
         "pid": repr(process.pid),
         "names": registry.default.names(process.pid),
-        "class": process.kind.__name__,
+        "class": type_name(process.kind),
         "supervisor": None if process.supervisor is None else repr(process.supervisor),
         "handling": None if process.handling is None else label(process.handling),
         "mailbox_length": len(process.mailbox),

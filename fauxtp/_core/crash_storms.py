@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp._base.logs import logger
+from fauxtp._base.texts import full_name, type_name
 
 if TYPE_CHECKING:
     from fauxtp._base.exit_reason import ExitReason
@@ -44,18 +45,18 @@ class Storms:
     def __init__(self) -> None:
         self.few: int = FEW
         self._lock = threading.RLock()  # a finaliser may end a process while this is held
-        self._kinds: dict[tuple[str, type], _Kind] = {}
+        self._kinds: dict[tuple[str, str], _Kind] = {}
         self._timer: threading.Timer | None = None
 
     def lets_through(self, kind: type, reason: ExitReason) -> bool:
         """Return whether a crash is to be told whole; if not, it is counted."""
-        now, key = monotonic(), (f"{kind.__module__}.{kind.__qualname__}", type(reason.exception))
+        now, key = monotonic(), (full_name(kind), full_name(type(reason.exception)))
         with self._lock:
             known = self._kinds.get(key)
             if known is None or (not known.left_out and now - known.began >= SECONDS):
                 if len(self._kinds) >= KINDS:
                     self._forget_old(now)
-                known = self._kinds[key] = _Kind(kind.__name__, now, 0)
+                known = self._kinds[key] = _Kind(type_name(kind), now, 0)
             if known.told < self.few:
                 known.told += 1
                 return True
