@@ -51,6 +51,18 @@ SECRET = "hunter2"
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="it cannot fork")
 
 
+ROW: dict[str, Any] = {
+    **dict.fromkeys(("pid", "mailbox", "children", "watchers", "restarts", "restarts_below"), 1),
+    "names": [],
+    "class": "Store",
+    "phase": "running",
+    "handling": None,
+    "handling_for": 0.0,
+    "waiting_for": None,
+    "supervisor": None,
+}
+
+
 @pytest.fixture
 def served() -> Iterator[Agent]:
     with serve() as one:
@@ -619,11 +631,11 @@ def test_containers_that_share_a_folder_have_sockets_of_their_own(
 
 
 @contextmanager
-def impostor(place: Path, *answers: bytes) -> Iterator[int]:
+def impostor(place: Path, *answers: bytes, pid: int = 1) -> Iterator[int]:
     """Answer in place of an agent."""
     folder = places.made_folder()
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(places.socket_of(1, folder)))
+        listener.bind(str(places.socket_of(pid, folder)))
         listener.listen()
 
         def serve_one() -> None:
@@ -635,7 +647,7 @@ def impostor(place: Path, *answers: bytes) -> Iterator[int]:
 
         thread = threading.Thread(target=serve_one)
         thread.start()
-        yield 1
+        yield pid
         thread.join()
 
 
@@ -659,6 +671,118 @@ def test_an_agent_that_is_not_as_ours_is_told_of(place: Path, answer: bytes, tol
         pytest.raises((Unreachable, ValueError), match=told),
     ):
         viewer.program()
+
+
+PROGRAM = {
+    "fauxtp": "0.4.0",
+    "protocol": 1,
+    "pid": 1,
+    "command": ["python", "run"],
+    "seconds": 1.0,
+    "processes": 2,
+    "names": 2,
+    "allows": ["look"],
+}
+ODD: list[dict[str, Any]] = [
+    {"pid": "\x1b]0;pwned\x07"},
+    {"pid": None},
+    {"pid": True},
+    {"processes": "5"},
+    {"names": [1]},
+    {"seconds": "1"},
+    {"seconds": float("nan")},
+    {"seconds": float("inf")},
+    {"command": "run"},
+    {"command": [5]},
+    {"protocol": "\x1b]0;pwned\x07"},
+    {"protocol": {}},
+]
+
+
+def encoded(answer: Any) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(encoded({"program": {**PROGRAM, **odd}}) for odd in ODD),
+        *(
+            encoded({"program": {it: told for it, told in PROGRAM.items() if it != left_out}})
+            for left_out in ("protocol", "pid", "command", "seconds", "processes", "names")
+        ),
+        encoded({"program": 5}),
+        encoded({}),
+        encoded({"error": "\x1b]0;pwned\x07"}),
+        encoded({"error": {}}),
+        encoded([]),
+        b"[" * 100_000 + b"\n",
+        b"",
+    ],
+)
+def test_an_odd_program_does_not_hide_the_others(answer: bytes, place: Path) -> None:
+    good = encoded({"program": {**PROGRAM, "pid": 2}})
+    with impostor(place, good, pid=2), impostor(place, answer):
+        assert [program["pid"] for program in programs()] == [2]
+
+
+def test_what_is_no_socket_does_not_hide_the_others(place: Path) -> None:
+    folder = places.made_folder()
+    places.socket_of(8, folder).mkdir()
+    places.socket_of(9, folder).symlink_to("nowhere")
+    places.socket_of(10, folder).write_text("notes")
+    with impostor(place, encoded({"program": PROGRAM}), pid=999_999):
+        assert [program["pid"] for program in programs()] == [999_999]
+
+
+def test_a_program_has_the_number_of_its_socket(place: Path) -> None:
+    with impostor(place, encoded({"program": {**PROGRAM, "pid": 77}})):
+        [program] = programs()
+    assert (program["pid"], program["is_here"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [5, None, [5], [{}], [{**ROW, "pid": "\x1b]0;pwned\x07"}], [{**ROW, "mailbox": "\x1b[2J"}]],
+)
+def test_processes_that_are_none_are_not_shown(rows: Any, place: Path) -> None:
+    with (
+        impostor(place, encoded({"processes": rows})) as pid,
+        viewer_of(pid) as viewer,
+        pytest.raises(Unreachable, match="answers what is not understood here"),
+    ):
+        viewer.processes()
+
+
+@pytest.mark.skipif(places.pid_space() == "0", reason="nobody knows whose PIDs they are")
+@pytest.mark.parametrize("first", ["0", "f"])
+def test_a_socket_that_was_left_over_does_not_hide_a_living_one(
+    first: str, served: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers one after the other have the same PID, and sockets of theirs are left over."""
+    pid, _, boot = places.pid_space().partition(".")
+    dead = served.path.with_name(f"{os.getpid()}-{first}00.{boot}.sock")
+    far = served.path.with_name(f"{os.getpid()}-{first}00.another.sock")
+    theirs = served.path.with_name(f"{os.getpid()}-a{pid}.{boot}.sock")
+    served.path.rename(theirs)  # it listens there, as one in another container would
+    try:
+        for left_over in (dead, far):
+            with socket.socket(socket.AF_UNIX) as gone:
+                gone.bind(str(left_over))
+        with viewer_of(os.getpid()) as viewer:
+            assert viewer.program()["pid"] == os.getpid()
+        with viewer_of(theirs.name.removesuffix(".sock")) as viewer:
+            assert viewer.program()["pid"] == os.getpid()
+        [program] = programs()
+        assert program["socket"] == theirs.name.removesuffix(".sock")
+        assert not dead.exists()  # no kernel but this one has had it
+        assert far.exists()
+        with viewer_of(None) as viewer:  # it is the only one
+            assert viewer.program()["pid"] == os.getpid()
+        with pytest.raises(Unreachable, match="no such program"):
+            viewer_of(far.name.removesuffix(".sock"))
+    finally:
+        theirs.rename(served.path)
 
 
 def test_an_agent_that_says_nothing_is_not_waited_for(

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agents import program, shows, until
@@ -18,7 +19,7 @@ from conftest import PATIENCE
 
 from fauxtp import __main__ as commands
 from fauxtp.observe.look import ORDERS, ROW_ORDERS
-from fauxtp.observe.terminal_text import FORMS, circles, plain, table
+from fauxtp.observe.terminal_text import FORMS, called, circles, details, happening, plain, table
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
@@ -357,3 +358,76 @@ def test_what_somebody_has_named_has_no_effect_on_the_terminal() -> None:
     }
     assert "\x1b" not in "".join(table([row], 80))
     assert all(len(line) <= 40 for line in table([row], 40))
+
+
+ESCAPE = "\x1b]0;pwned\x07"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"pid": ESCAPE},
+        {"phase": ESCAPE},
+        {"waiting_for": ESCAPE},
+        {"supervisor": ESCAPE},
+        {"links": [ESCAPE]},
+        {"watchers": ESCAPE},
+        {"given_up": ESCAPE},
+        {"module": ESCAPE},
+        {"stack": [[ESCAPE, ESCAPE, ESCAPE]]},
+    ],
+)
+def test_what_an_agent_tells_of_a_process_has_no_effect_either(odd: dict[str, Any]) -> None:
+    row = {
+        "pid": 1,
+        "names": [],
+        "class": "Store",
+        "phase": "running",
+        "mailbox": 0,
+        "handling": None,
+        "handling_for": 0.0,
+        "waiting_for": None,
+        "supervisor": None,
+        "children": 0,
+        "watchers": 0,
+        "restarts": 0,
+        "restarts_below": 0,
+        "handled": 0,
+        "module": "m",
+        "given_up": 0,
+        "room": None,
+        "links": [],
+        "monitors": [],
+        "child_pids": [],
+        "stack": [],
+        **odd,
+    }
+    shown = "\n".join([*table([row], 200), *details(row), called(row)])
+    assert shown.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("odd", [{"kind": ESCAPE}, {"pid": ESCAPE}, {"details": {ESCAPE: 1}}])
+def test_an_event_that_an_agent_tells_has_no_effect_either(odd: dict[str, Any]) -> None:
+    event = {"at": 1.0, "kind": "ended", "pid": 1, "labels": ["Store"], "details": {"count": 1}}
+    assert happening({**event, **odd}).isprintable()
+
+
+@pytest.mark.parametrize("pid", ["x", "-x", "8-", "1.5", ""])
+def test_what_is_no_pid_is_refused(pid: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        commands.main(("tree", f"--pid={pid}"))
+    assert "expected a PID, or what ps shows in its place" in capsys.readouterr().err
+
+
+def test_a_program_in_another_container_is_shown_with_what_to_call_it_by(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with program() as pid:
+        [path] = place.glob("fauxtp-*/*.sock")
+        theirs = path.with_name(f"{pid}-another.container.sock")
+        path.rename(theirs)
+        try:
+            assert f"(in another container: --pid {pid}-another.container)" in shows(capsys, "ps")
+            assert "Application" in shows(capsys, "tree", "--pid", f"{pid}-another.container")
+        finally:
+            theirs.rename(path)

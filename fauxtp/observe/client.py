@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, final
 
 from fauxtp.errors import FauxtpError
 from fauxtp.observe.answers import PROTOCOL
+from fauxtp.observe.dumps import is_row
 from fauxtp.observe.places import Place, reachable
 
 __all__ = ["Unreachable", "Viewer", "place_of", "programs", "viewer_at", "viewer_of"]
@@ -67,7 +70,7 @@ class Viewer:
         except (ValueError, RecursionError):
             piece = None
         if not isinstance(piece, dict):
-            raise Unreachable("the program answers what is not understood here")
+            raise Unreachable(_STRANGE)
         return piece
 
     def answer(self, ask: str, **details: Any) -> dict[str, Any]:
@@ -79,17 +82,27 @@ class Viewer:
 
         Raises `Unreachable` if it speaks another protocol than this.
         """
-        program: dict[str, Any] = self.answer("program")["program"]
-        if program["protocol"] != PROTOCOL:
+        program = self.answer("program").get("program")
+        if not isinstance(program, dict):
+            raise Unreachable(_STRANGE)
+        if program.get("protocol") != PROTOCOL:
             raise Unreachable(
-                f"expected protocol {PROTOCOL}, got {program['protocol']}: the program has"
-                f" fauxtp {program['fauxtp']}"
+                f"expected protocol {PROTOCOL}, got {program.get('protocol')}: the program has"
+                f" fauxtp {program.get('fauxtp')}"
             )
+        if not _is_program(program):
+            raise Unreachable(_STRANGE)
         return program
 
     def processes(self, ask: str = "processes", **details: Any) -> list[dict[str, Any]]:
         """Return all processes of an answer."""
-        return [row for piece in self.ask(ask, **details) for row in piece["processes"]]
+        found: list[dict[str, Any]] = []
+        for piece in self.ask(ask, **details):
+            rows = piece.get("processes")
+            if not isinstance(rows, list) or not all(map(is_row, rows)):
+                raise Unreachable(_STRANGE)
+            found += rows
+        return found
 
     def close(self) -> None:
         self._file.close()
@@ -107,40 +120,79 @@ class Viewer:
         self.close()
 
 
+def _is_program(program: dict[str, Any]) -> bool:
+    """Return whether all is there that is shown of a program: others may write what they like."""
+    command, seconds = program.get("command"), program.get("seconds")
+    return (
+        all(type(program.get(name)) is int for name in ("pid", "processes", "names"))
+        and isinstance(command, list)
+        and all(isinstance(word, str) for word in command)
+        and isinstance(seconds, int | float)
+        and math.isfinite(seconds)
+    )
+
+
 def programs() -> Iterator[dict[str, Any]]:
     """Yield what each other program says of itself that can be looked into.
 
-    `"is_here"` tells whether its PID is one of this container. The sockets of programs that have
-    ended are cleared away.
+    `"pid"` is that of its socket, and `"is_here"` tells whether it is one of this container; if
+    not, `"socket"` is what it is called by. The sockets of programs that have ended are cleared
+    away.
     """
-    for pid, path, is_here in reachable():
-        if is_here and pid == os.getpid():
+    for place in reachable():
+        if place.is_here and place.pid == os.getpid():
             continue  # who looks is not what is looked for
         try:
-            with Viewer(path) as viewer:
-                yield {**viewer.program(), "is_here": is_here}
+            with Viewer(place.path) as viewer:
+                told = viewer.program()
         except ConnectionRefusedError:
-            if is_here:  # of another machine that shares the folder, nobody knows whether it lives
-                path.unlink(missing_ok=True)
-        except (OSError, Unreachable):
+            _clear_away(place)
+        except (OSError, ValueError, Unreachable):
             pass
+        else:
+            yield {**told, "pid": place.pid, "is_here": place.is_here, "socket": place.name}
 
 
-def viewer_of(pid: int | None) -> Viewer:
+def _clear_away(place: Place) -> None:
+    """Unlink a socket that nobody listens at; where that cannot be, it stays."""
+    if place.is_near:  # of another machine that shares the folder, nobody knows whether it lives
+        with suppress(OSError):
+            place.path.unlink()
+
+
+def viewer_of(pid: int | str | None) -> Viewer:
     """Return a viewer of the program with that PID, or of the only one if that is None.
+
+    What its socket is called by does in place of a PID, which programs of containers may share.
 
     Raises `Unreachable` if there is none, or, without a PID, more than one.
     """
     return viewer_at(place_of(pid))
 
 
-def place_of(pid: int | None) -> Place:
+def place_of(pid: int | str | None) -> Place:
     """Return where that program has its socket; raise as `viewer_of` does."""
     one = _only_one() if pid is None else pid
-    known = [place for place in reachable() if place.pid == one]
+    known = [place for place in reachable() if one in {place.pid, place.name}]
     if not known:
         raise Unreachable(f"{_NOBODY} (PID {one})")
-    return min(known, key=lambda place: not place.is_here)
+    known.sort(key=lambda place: not place.is_here)
+    if len(known) == 1:
+        return known[0]
+    return next(filter(_accepts, known), known[0])
+
+
+def _accepts(place: Place) -> bool:
+    """Return whether somebody listens there."""
+    try:
+        Viewer(place.path).close()
+    except ConnectionRefusedError:
+        _clear_away(place)
+    except OSError:
+        pass
+    else:
+        return True
+    return False
 
 
 def viewer_at(place: Place) -> Viewer:
@@ -153,18 +205,19 @@ def viewer_at(place: Place) -> Viewer:
         raise Unreachable(f"program {place.pid} cannot be looked into: {error}") from None
 
 
-def _only_one() -> int:
-    """Return the PID of the only program that can be looked into."""
-    alive = [program["pid"] for program in programs()]
+def _only_one() -> str:
+    """Return what the only program is called by that can be looked into."""
+    alive = list(programs())
     if not alive:
         raise Unreachable(_NOBODY)
     if len(alive) > 1:
-        known = ", ".join(map(str, alive))
+        known = ", ".join(str(it["pid"]) if it["is_here"] else it["socket"] for it in alive)
         raise Unreachable(f"expected the PID of a program: one of {known}")
-    pid: int = alive[0]
-    return pid
+    name: str = alive[0]["socket"]
+    return name
 
 
+_STRANGE: Final = "the program answers what is not understood here"
 _GONE: Final = "the program does not answer: it has ended, or enough others look in"
 _NOBODY: Final = (
     "no such program lets itself be looked into: one does that calls fauxtp.observe.serve(),"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +27,7 @@ def add(
     parser: ArgumentParser = commands.add_parser(name, help=words, description=words)
     if has_pid:
         parser.add_argument(
-            "--pid", type=int, help="of the program; not needed if there is only one"
+            "--pid", type=_pid, help="of the program; not needed if there is only one"
         )
     if has_json:
         parser.add_argument("--json", action="store_true", help="for programs to read")
@@ -42,6 +42,14 @@ def add(
 
     parser.set_defaults(carried_out=carried_out)
     return parser
+
+
+def _pid(text: str) -> int | str:
+    """Return a PID, or what the socket of a program in another container is called by."""
+    pid, dash, space = text.partition("-")
+    if not pid.isdecimal() or (dash and not space):
+        raise ArgumentTypeError(f"expected a PID, or what ps shows in its place, got {text!r}")
+    return text if dash else int(pid)
 
 
 def say(*lines: str) -> None:

@@ -79,7 +79,7 @@ def _ps(given: Namespace) -> None:
     for program in found:
         command = plain(" ".join(program["command"]))
         if not program["is_here"]:
-            command += "  (in another container)"
+            command += f"  (in another container: --pid {plain(program['socket'])})"
         since = in_seconds(program["seconds"])
         say(f"{program['pid']:>8}{program['processes']:>11,}{since:>14}  {command}")
 

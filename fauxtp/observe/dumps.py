@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["processes_in"]
+__all__ = ["is_row", "processes_in"]
 
 _TYPES: Final[dict[str, Any]] = {
     "pid": int,
@@ -37,12 +37,13 @@ def processes_in(path: str) -> list[dict[str, Any]]:
     except (ValueError, RecursionError):
         dump = None
     rows = dump.get("processes") if isinstance(dump, dict) else None
-    if not isinstance(rows, list) or not all(map(_is_row, rows)):
+    if not isinstance(rows, list) or not all(map(is_row, rows)):
         raise ValueError(f"expected {path} to be what dump has written")
     return rows
 
 
-def _is_row(row: Any) -> bool:
+def is_row(row: Any) -> bool:
+    """Return whether all is there, of its type, that is shown of a process in a list."""
     return isinstance(row, dict) and all(
         name in row and isinstance(row[name], kind) for name, kind in _TYPES.items()
     )

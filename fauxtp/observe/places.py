@@ -22,11 +22,17 @@ SPACE: Final = Path("/proc/self/ns/pid")
 
 
 class Place(NamedTuple):
-    """Where a program has its socket. Whether its PID is one of `here` tells the last."""
+    """Where a program has its socket; is its PID one of here, is it on this machine?"""
 
     pid: int
     path: Path
     is_here: bool
+    is_near: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called by where another has the same PID."""
+        return self.path.name.removesuffix(SUFFIX)
 
 
 def pid_space() -> str:
@@ -78,7 +84,9 @@ def reachable() -> Iterator[Place]:
         for path in sorted(folder.iterdir()):
             pid, dash, space = path.name.removesuffix(SUFFIX).partition("-")
             if path.suffix == SUFFIX and pid.isdecimal() and dash:
-                yield Place(int(pid), path, space == here)
+                boot = space.partition(".")[2]
+                is_near = space == here or boot == here.partition(".")[2] != ""
+                yield Place(int(pid), path, space == here, is_near)
 
 
 def _folders() -> Iterator[tuple[Path, int]]:

@@ -53,7 +53,7 @@ def in_seconds(seconds: float) -> str:
 def called(row: Row) -> str:
     """Return how a process is called: by its class, its names and its PID."""
     names = "".join(f" {plain(name)!r}" for name in row["names"])
-    return f"{plain(row['class'])}{names} <PID {row['pid']}>"
+    return f"{plain(row['class'])}{names} <PID {plain(row['pid'])}>"
 
 
 def circles(rows: Iterable[Row]) -> set[int]:
@@ -75,12 +75,12 @@ def doing(row: Row, known: dict[int, Row], within: set[int]) -> str:
     """Return what a process does now, if that is anything."""
     told = []
     if row["phase"] != "running":
-        told.append(row["phase"])
+        told.append(plain(row["phase"]))
     if row["handling"] is not None:
         told.append(f"{plain(row['handling'])} for {in_seconds(row['handling_for'])}")
     if row["waiting_for"] is not None:
         whom = known.get(row["waiting_for"])
-        name = f"<PID {row['waiting_for']}>" if whom is None else called(whom)
+        name = f"<PID {plain(row['waiting_for'])}>" if whom is None else called(whom)
         told.append(f"waits for {name}{', in a circle' if row['pid'] in within else ''}")
     return "; ".join(told)
 
@@ -105,7 +105,7 @@ def details(row: Row) -> list[str]:
     """Return all that is told of one process, a fact a line."""
     told = [called(row), f"  of the class {plain(row['module'])}.{plain(row['class'])}"]
     facts: dict[str, object] = {
-        "phase": row["phase"],
+        "phase": plain(row["phase"]),
         "supervisor": _pids([row["supervisor"]]),
         "mailbox": f"{row['mailbox']:,}" + (f", room for {row['room']:,}" if row["room"] else ""),
         "messages handled": f"{row['handled']:,}" if row["handled"] else None,
@@ -113,11 +113,11 @@ def details(row: Row) -> list[str]:
         "has restarted its children": (
             f"{row['restarts_below']:,} times" if row["restarts_below"] else None
         ),
-        "calls that were given up": row["given_up"] or None,
+        "calls that were given up": plain(row["given_up"] or "") or None,
         "handles": doing({**row, "phase": "running"}, {}, set()) or None,
         "links": _pids(row["links"]),
         "monitors": _pids(row["monitors"]),
-        "monitored, or watched, by": row["watchers"] or None,
+        "monitored, or watched, by": plain(row["watchers"] or "") or None,
         "children": _pids(row["child_pids"]),
     }
     told += [f"  {name}: {fact}" for name, fact in facts.items() if fact is not None]
@@ -128,10 +128,12 @@ def happening(event: Row) -> str:
     """Return an event as a line: when, what, of whom, and how."""
     at = time.localtime(event["at"])
     when = f"{time.strftime('%H:%M:%S', at)}.{int(event['at'] * 1000) % 1000:03}"
-    whose = "" if event["pid"] is None else f" <PID {event['pid']}>"
+    whose = "" if event["pid"] is None else f" <PID {plain(event['pid'])}>"
     labels = " ".join(map(plain, event["labels"]))
-    details = "".join(f" {name}={plain(_short(it))}" for name, it in event["details"].items())
-    return f"{when} {event['kind']:<17} {labels}{whose}{details}"
+    details = "".join(
+        f" {plain(name)}={plain(_short(it))}" for name, it in event["details"].items()
+    )
+    return f"{when} {plain(event['kind']):<17} {labels}{whose}{details}"
 
 
 def _short(value: object) -> str:
@@ -139,13 +141,15 @@ def _short(value: object) -> str:
 
 
 def _pids(pids: Sequence[int | None]) -> str | None:
-    shown = ", ".join(f"<PID {pid}>" for pid in pids if pid is not None)
+    shown = ", ".join(f"<PID {plain(pid)}>" for pid in pids if pid is not None)
     return shown or None
 
 
 def stack(row: Row) -> list[str]:
     """Return where the task of a process waits, what was called last at the end."""
-    return [f"    {plain(file)}:{line} in {plain(name)}" for file, line, name in row["stack"]]
+    return [
+        f"    {plain(file)}:{plain(line)} in {plain(name)}" for file, line, name in row["stack"]
+    ]
 
 
 # Trees
