@@ -7,7 +7,7 @@ import sys
 from collections import OrderedDict, deque, namedtuple
 from dataclasses import dataclass
 from datetime import date
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,7 +63,37 @@ class Colour(enum.Enum):
     RED = 1
 
 
+class Key(enum.Enum):
+    PASSWORD = 1
+
+
+class IntKey(enum.IntEnum):
+    PASSWORD = 1
+
+
+class StrKey(enum.StrEnum):
+    HEADER = "authorization"
+
+
+Header = namedtuple("Header", ["name", "value"])  # noqa: PYI024
+
+
+@dataclass
+class Pair:
+    name: str
+    value: str
+
+
 HIDES = [
+    (Header("Authorization", SECRET), "Header(name='Authorization', value=<hidden>)"),
+    (Pair("password", SECRET), "Pair(name='password', value=<hidden>)"),
+    (ValueError("password", SECRET), "ValueError('password', <hidden>)"),
+    ({Key.PASSWORD: SECRET}, "{Key.PASSWORD: <hidden>}"),
+    ({IntKey.PASSWORD: SECRET}, "{IntKey.PASSWORD: <hidden>}"),
+    ({StrKey.HEADER: SECRET}, "{StrKey.HEADER: <hidden>}"),
+    ({frozenset({"password"}): SECRET}, "{frozenset({'password'}): <hidden>}"),
+    ({Header("password", 1): SECRET}, None),
+    (deque(["password", SECRET]), "deque(['password', <hidden>])"),
     ({"password": SECRET}, "{'password': <hidden>}"),
     ({"user": "anna", "DB_PASSWORD": SECRET}, "{'user': 'anna', 'DB_PASSWORD': <hidden>}"),
     ({"apiKey": SECRET, "api-key": SECRET}, "{'apiKey': <hidden>, 'api-key': <hidden>}"),
@@ -158,6 +188,75 @@ def test_the_label_of_a_request_within_many_is_short() -> None:
         message = Cast(message)
     assert label(message) == "Cast Cast Cast Cast"
     assert label(Cast(Cast(("put", SECRET)))) == "Cast Cast ('put', …)"
+
+
+def ends(*_: Any) -> Any:
+    raise SystemExit("somebody's code has run")
+
+
+class Sly(type):
+    """Ends the program that asks one of its classes anything."""
+
+    __name__ = __module__ = __mro__ = _fields = property(ends)
+    __hash__ = __eq__ = ends
+
+
+class SlyObject(metaclass=Sly):
+    __slots__ = ("field",)
+
+
+class SlyTuple(tuple[Any, ...], metaclass=Sly):
+    __slots__ = ()
+    _fields = ("a",)
+    __len__ = __getitem__ = __iter__ = ends
+
+
+class SlyDict(dict[Any, Any]):
+    __len__ = __bool__ = __iter__ = ends
+
+
+class SlyError(Exception):
+    args = property(ends)
+
+
+class SlyText(str):
+    __slots__ = ()
+    __str__ = __repr__ = __format__ = __len__ = __bool__ = ends
+
+
+class SlyCallable:
+    __call__ = __getattr__ = ends
+
+
+def sly_function() -> None:
+    """Have another name."""
+
+
+sly_function.__qualname__ = SlyText("sly")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (SlyObject(), "SlyObject()"),
+        (SlyObject, "<class SlyObject>"),
+        (SlyTuple((1,)), "SlyTuple(a=1)"),
+        ([[[SlyDict(a=1)]]], "[[[{…}]]]"),
+        (SlyError(1), "SlyError(1)"),
+        (Open(_name_={"password": SECRET}), "Open(_name_={'password': <hidden>})"),
+        (Open(_name_=SlyText("a")), "Open(_name_='a')"),
+        (sly_function, "<function sly>"),
+        (MethodType(SlyCallable(), 1), "<method ''>"),
+        ([].append, "<builtin_function_or_method list.append>"),
+        (SimpleNamespace(**{"a\n\x1b[31m": 1}), "SimpleNamespace('a\\n\\x1b[31m'=1)"),
+        (Open(**{SlyText("a b"): 1}), "Open('a b'=1)"),
+        (type("A\nB", (), {})(), "'A\\nB'()"),
+        (type("A\nB", (), {}), "<class 'A\\nB'>"),
+    ],
+    ids=[str(i) for i in range(14)],
+)
+def test_no_code_of_a_value_runs_and_no_name_breaks_a_line(value: Any, text: str) -> None:
+    assert described(value, LIMIT) == text
 
 
 def test_what_refers_to_itself_ends() -> None:

@@ -201,6 +201,19 @@ async def test_what_a_class_says_of_its_state_has_no_secrets_either(
         assert SECRET not in caplog.text
 
 
+@pytest.mark.parametrize("error", [SystemExit("no"), GeneratorExit(), ValueError("no")])
+async def test_a_state_that_cannot_be_told_ends_nobody(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Ends(Login):
+        def format_state(self, state: Any) -> Any:
+            raise error
+
+    async with task_group() as group:
+        record = await crash_of(await Ends.start(task_group=group), "crash", caplog)
+    assert record.fauxtp["state"].startswith(f"format_state failed: {type(error).__name__}(")
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from itertools import islice
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, Final
 
-from fauxtp._base.texts import local_types, module_of, type_name
+from fauxtp._base.texts import full_name, local_types, module_of, type_name
 
 __all__ = ["HIDDEN", "SECRETS", "described", "plain_word"]
 
@@ -37,6 +44,12 @@ SECRETS: Final = (
 """What a key contains whose value is hidden, as `plain_word` says it."""
 
 _NAMED = FunctionType, BuiltinFunctionType, MethodType, type
+
+# A class, or a metaclass, may say anything of these, or fail.
+_MRO: Final = type.__dict__["__mro__"]
+_DICT: Final = type.__dict__["__dict__"]
+_ARGUMENTS: Final = BaseException.__dict__["args"]
+
 _BRACKETS: Final[dict[Any, tuple[str, str]]] = {
     list: ("[", "]"),
     tuple: ("(", ")"),
@@ -50,7 +63,7 @@ _TOLD = frozenset({"datetime", "decimal", "fractions", "pathlib", "uuid"})
 _MORE = "…"
 _START = slice(LONGEST)
 
-Fields = list[tuple[str, Any]]
+Fields = list[tuple[Any, Any]]  # by name, which is "" of what has none
 
 
 def described(value: Any, limit: int = LIMIT, secrets: Iterable[str] = SECRETS) -> str:
@@ -89,9 +102,13 @@ def plain_word(key: str) -> str:
 
 def _hides(key: Any, secrets: tuple[str, ...]) -> bool:
     """Return whether what stands at `key` is nobody's business."""
-    if type(key) is tuple:
-        return any(_hides(part, secrets) for part in key[:ITEMS])
-    if issubclass(type(key), bytes):
+    kind = type(key)
+    if issubclass(kind, tuple | frozenset):
+        base: Any = tuple if issubclass(kind, tuple) else frozenset
+        return any(_hides(part, secrets) for part in islice(base.__iter__(key), ITEMS))
+    if issubclass(kind, Enum) and _hides(_enum_name(key), secrets):
+        return True
+    if issubclass(kind, bytes):
         key = bytes.decode(key, "latin-1")
     if not issubclass(type(key), str):
         return False
@@ -119,9 +136,8 @@ def _plain(value: Any, kind: type) -> str | None:
     """Return what is told of a value that has no others in it; else None."""
     if any(kind is known for known in (type(None), bool, float, complex, *local_types)):
         return repr(value)
-    own = _own(value)
-    if "_name_" in own:
-        return f"{type_name(kind)}.{own['_name_']}"  # of an Enum
+    if issubclass(kind, Enum) and (name := _enum_name(value)):
+        return f"{type_name(kind)}.{name}"
     if issubclass(kind, int):
         bits = int.bit_length(value)
         return int.__repr__(value) if bits <= BITS else f"<int of {bits:,} bits>"
@@ -138,10 +154,29 @@ def _plain_text(value: Any, kind: type) -> str | None:
 
 def _plain_name(value: Any, kind: type) -> str | None:
     if issubclass(kind, ModuleType):
-        return f"<module {ModuleType.__getattribute__(value, '__name__')}>"
+        return f"<module {_name_text(_own(value).get('__name__', ''))}>"
+    if issubclass(kind, type):
+        return f"<class {_name_text(full_name(value)[len(module_of(value)) + 1 :])}>"
     if not issubclass(kind, _NAMED):
         return None
-    return f"<{'class' if issubclass(kind, type) else type_name(kind)} {value.__qualname__}>"
+    named = value.__func__ if kind is MethodType else value
+    known = type(named) in {FunctionType, BuiltinFunctionType}
+    return f"<{type_name(kind)} {_name_text(named.__qualname__ if known else '')}>"
+
+
+def _enum_name(value: Any) -> str:
+    """Return the name of a member of an Enum; "" if it is of several, or of none."""
+    name = _own(value).get("_name_")
+    return name if type(name) is str else ""
+
+
+def _name_text(name: Any) -> str:
+    """Return a name as it is written, if it is one that can be; else what it consists of."""
+    if not issubclass(type(name), str):
+        return "".join(_pieces(name, 1, SECRETS))
+    plain = str.__getitem__(name, _START)
+    is_plain = all(part.isidentifier() or part == "<locals>" for part in plain.split("."))
+    return plain if is_plain else repr(plain)
 
 
 def _is_ours(kind: type) -> bool:
@@ -164,23 +199,30 @@ def _cut(start: str | bytes, length: int, most: int = LONGEST) -> str:
 def _fields(value: Any, kind: type) -> Fields | None:
     """Return the fields of an object, by name; None of a container that has none."""
     if issubclass(kind, tuple):
-        names: Any = getattr(kind, "_fields", ())
-        named = type(names) is tuple and len(names) == len(value)
+        names = next((own["_fields"] for own in _dicts(kind) if "_fields" in own), ())
+        named = type(names) is tuple and len(names) == tuple.__len__(value)
         return list(zip(names, tuple.__iter__(value), strict=False)) if named and names else None
     if issubclass(kind, tuple(_BRACKETS)):
         return None
     if _is_ours(kind) and hasattr(kind, "request"):
         return [("", value.request)]  # of a Call or Cast, compiled or not
     if issubclass(kind, BaseException):
-        return [("", argument) for argument in value.args]
+        return [("", argument) for argument in _ARGUMENTS.__get__(value)]
     found: Fields = []
-    for base in kind.__mro__:
-        slots = base.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else tuple(slots)[:ITEMS]:
-            field = base.__dict__.get(name)
-            if type(field).__name__ == "member_descriptor":
+    for own in _dicts(kind):
+        slots = own.get("__slots__", ())
+        names = (slots,) if type(slots) is str else slots
+        for name in islice(names, ITEMS) if type(names) in {tuple, list, dict} else ():
+            field = own.get(name) if type(name) is str else None
+            if type(field) is MemberDescriptorType:
                 found += _read(field, name, value)
     return found + list(islice(_own(value).items(), ITEMS + 1))
+
+
+def _dicts(kind: type) -> Iterator[Any]:
+    """Yield what a class has, and what those that it is made of have."""
+    for base in _MRO.__get__(kind):
+        yield _DICT.__get__(base)
 
 
 def _read(field: Any, name: str, value: Any) -> Fields:
@@ -193,7 +235,7 @@ def _read(field: Any, name: str, value: Any) -> Fields:
 def _of_dict(value: dict[Any, Any], depth: int, secrets: tuple[str, ...]) -> Iterator[str]:
     yield "{"
     if depth == 0:
-        yield _MORE if value else ""
+        yield _MORE if dict.__len__(value) else ""
     else:
         for number, (key, item) in enumerate(list(islice(dict.items(value), ITEMS + 1))):
             yield ", " if number else ""
@@ -211,13 +253,15 @@ def _of_fields(kind: type, fields: Fields, depth: int, secrets: tuple[str, ...])
     if depth == 0:
         yield _MORE if fields else ""
     else:
+        hides = bool(fields) and _hides(fields[0][1], secrets)  # as the first of a row does
         for number, (name, item) in enumerate(fields):
             yield ", " if number else ""
             if number == ITEMS:
                 yield _MORE
                 break
-            yield f"{name}=" if name else ""
-            yield from _item(item, _hides(name, secrets), depth, secrets)
+            yield "" if type(name) is str and not name else f"{_name_text(name)}="
+            hidden = (hides and number > 0) or _hides(name, secrets)
+            yield from _item(item, hidden, depth, secrets)
     yield ")"
 
 
@@ -229,7 +273,7 @@ def _of_items(value: Any, kind: type, depth: int, secrets: tuple[str, ...]) -> I
     if depth == 0:
         yield _MORE if items else ""
     else:
-        is_row = base in {list, tuple}
+        is_row = base in {list, tuple, deque}
         hides = is_row and bool(items) and _hides(items[0], secrets)
         for number, item in enumerate(items):
             yield ", " if number else ""

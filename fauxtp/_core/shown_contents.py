@@ -48,7 +48,9 @@ def state_text(process: Process, limit: int, *, by_default: bool) -> str | None:
     if says:
         try:
             state = process.actor.format_state(state)
-        except Exception as error:
+        except KeyboardInterrupt:  # of whoever is at the keyboard
+            raise
+        except BaseException as error:  # a look at a process ends nobody
             return f"format_state failed: {described(error, limit, contents.secrets)}"
         if state is None:
             return None
