@@ -216,7 +216,8 @@ def follows_names_a_little_late(patch: Patch) -> None:
 
     def look_first(watch: Any, place: Any) -> None:
         def follow() -> None:
-            place.news = default.follow_names(watch._prefix, place)
+            if watch._place is place:  # else it would be followed for ever
+                place.news = default.follow_names(watch._prefix, place)
 
         begin(watch, place)
         asyncio.get_running_loop().call_soon(follow)
@@ -226,7 +227,11 @@ def follows_names_a_little_late(patch: Patch) -> None:
 
 def says_a_little_late_that_it_waits_for_names(patch: Patch) -> None:
     def follow(prefix: str, place: Any) -> Any:
-        asyncio.get_running_loop().call_soon(default.follow_names, prefix, place)
+        def follow_late() -> None:
+            if place.waiter is not None:
+                default.follow_names(prefix, place)
+
+        asyncio.get_running_loop().call_soon(follow_late)
         return place.news or default.follow_names(prefix, place)
 
     class Late:
