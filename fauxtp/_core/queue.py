@@ -336,14 +336,13 @@ class Queue:
 
     def shut(self, because: Callable[[Call], BaseException]) -> None:
         """Close the queue; each call that lies in it fails with what `because` returns."""
-        is_first = self.closed_because is None
-        if is_first:
-            self.closed_because = because
+        known = self.closed_because
+        self.closed_because = because = known or because
         try:
             if self.inbox or self.kept or self.owed:  # the second time, what was left
-                self.clear_away(self.closed_because)
+                self.clear_away(because)
         finally:
-            if is_first and self.waiting:
+            if known is None and self.waiting:
                 self.wake_receivers()
             self.no_more_room()
 
