@@ -249,7 +249,8 @@ def test_watch_shows_what_happens_line_by_line() -> None:
             assert watch.returncode == 0
             if first == 0:
                 known = re.compile(
-                    r"\d\d:\d\d:\d\d\.\d{3} (crashed|ended|restarted|restarts_exceeded|started) +\w.*\n"
+                    r"\d\d:\d\d:\d\d\.\d{3} "
+                    r"(crashed|ended|restarted|restarts_exceeded|started) +\w.*\n"
                 )
                 assert not [line for line in lines if not known.fullmatch(line)]
             else:

@@ -252,11 +252,22 @@ def test_what_is_compiled_is_used_by_the_one_decision_only() -> None:
 
 
 @pytest.mark.parametrize("name", ["FAUXTP_EXTENSIONS", "FAUXTP_HANDOFF"])
-@pytest.mark.parametrize("word", ["", "off", "Never", "0", "auto "])
+@pytest.mark.parametrize("word", ["off", "Never", "0", "auto ", " "])
 def test_a_switch_is_set_to_what_it_knows(name: str, word: str, run: Run) -> None:
     done = run("import fauxtp", **{name: word})
     words = "auto, never or always" if name == "FAUXTP_EXTENSIONS" else "auto or never"
     assert f"ImportError: expected {name} to be {words}, got {word!r}\n" in done.stderr
+
+
+SWITCHES = {"FAUXTP_EXTENSIONS": "auto", "FAUXTP_HANDOFF": "auto", "FAUXTP_OBSERVE": "never"}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_that_is_empty_is_not_set(name: str, run: Run) -> None:
+    it = "import fauxtp._base.implementation as it; print(it.reason, it.hands_off, it.is_observed)"
+    empty, unset = run(it, **{name: ""}), run(it, **{name: SWITCHES[name]})
+    assert (empty.stdout, empty.stderr) == (unset.stdout, "")
+    assert empty.stdout
 
 
 def test_every_switch_is_read_in_one_place() -> None:

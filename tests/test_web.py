@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -107,6 +108,9 @@ STRANGE: list[tuple[dict[str, str | None], int]] = [
     ({"Origin": "http://attacker.example"}, 403),
     ({"Origin": "http://localhost:{port}"}, 403),
     ({"Origin": "null"}, 403),
+    ({"Origin": "http://127.0.0.1:{port}|http://attacker.example"}, 403),
+    ({"Origin": "http://attacker.example|http://127.0.0.1:{port}"}, 403),
+    ({"Sec_Fetch_Site": "same-origin|cross-site"}, 403),
     ({"Sec_Fetch_Site": "cross-site"}, 403),
     ({"Sec_Fetch_Site": "same-site"}, 403),
     ({"cookie": None}, 403),
@@ -284,6 +288,39 @@ def test_frames_come_second_by_second_until_the_program_has_gone(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_who_comes_when_there_are_enough_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "CONNECTIONS", 2)
+    with served() as server:
+        host, port = server.host.split(":")
+        idle = [socket.create_connection((host, int(port)), PATIENCE) for _ in range(2)]
+        try:
+            until(lambda: len(server._connections) == 2)
+            with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+                asked(server, "/")
+        finally:
+            for one in idle:
+                one.close()
+        until(lambda: not server._connections)
+        assert asked(server, "/")[0] == 200
+
+
+def test_a_page_without_a_file_to_spare_is_not_kept_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    accept = socketserver.TCPServer.get_request
+
+    def fails_at_first(server: Any) -> Any:
+        if len(pauses) < 3:
+            raise OSError("too many open files")
+        return accept(server)
+
+    with served() as server:
+        monkeypatch.setattr("fauxtp.observe.web.time.sleep", pauses.append)
+        monkeypatch.setattr(socketserver.TCPServer, "get_request", fails_at_first)
+        assert asked(server, "/")[0] == 200
+        monkeypatch.undo()
+    assert pauses[:3] == [web.BREATH] * 3
 
 
 def test_an_agent_that_had_enough_of_a_page_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:

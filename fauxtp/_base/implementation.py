@@ -58,8 +58,8 @@ is_observed: bool
 
 
 def _switch(name: str, *words: str) -> str:
-    """Return what an environment variable says; the first of `words` is the default."""
-    word = os.environ.get(name, words[0])
+    """Return what an environment variable says; if it is not set, or empty, the first word."""
+    word = os.environ.get(name) or words[0]
     if word not in words:
         known = f"{', '.join(words[:-1])} or {words[-1]}"
         raise ImportError(f"expected {name} to be {known}, got {word!r}")

@@ -33,6 +33,8 @@ ADDRESS: Final = "127.0.0.1"
 BITS: Final = 192  # of the token
 LONGEST: Final = 64 * 1024  # bytes of what is posted
 STREAMS: Final = 8  # pages at once
+CONNECTIONS: Final = 64  # at once: a browser has 6, and each takes a thread
+BREATH: Final = 0.1  # seconds until it is tried again to let somebody in
 PATIENCE: Final = 60.0  # seconds that a browser may say nothing
 
 JSON: Final = "application/json"
@@ -73,6 +75,7 @@ class PageServer(ThreadingHTTPServer):
     def __init__(self, look: Callable[[], Viewer], port: int = 0) -> None:
         self.look: Callable[[], Viewer] = look
         self.snapshots: Snapshots = Snapshots(look)
+        self._connections: set[Any] = set()
         self.token: str = secrets.token_urlsafe(BITS // 8)
         self.streams: threading.BoundedSemaphore = threading.BoundedSemaphore(STREAMS)
         super().__init__((ADDRESS, port), _Request)
@@ -89,9 +92,27 @@ class PageServer(ThreadingHTTPServer):
         super().server_close()
         self.snapshots.close()
 
+    def get_request(self) -> Any:
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(BREATH)  # without a file to spare, it would be tried all the time
+            raise
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Let in whoever comes, if there are not too many already."""
+        if len(self._connections) >= CONNECTIONS:
+            return False
+        self._connections.add(request)
+        return True
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
     @property
     def url(self) -> str:
-        """The address with the token, which lets a browser in once."""
+        """The address with the token: it lets in each browser that opens it."""
         return f"http://{self.host}/?token={self.token}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -137,12 +158,12 @@ class _Request(BaseHTTPRequestHandler):
 
     def _insist_on_host(self) -> None:
         """Refuse who has found this server by another name, or comes from a page of others."""
-        host, origin = self.headers.get_all("Host", []), self.headers.get("Origin")
-        if host != [self.server.host]:
+        headers = self.headers
+        if headers.get_all("Host", []) != [self.server.host]:
             raise _Refused(421, f"expected the host {self.server.host}")
-        if origin not in {None, f"http://{self.server.host}"}:
+        if not {*headers.get_all("Origin", [])} <= {f"http://{self.server.host}"}:
             raise _Refused(403, "another origin")
-        if self.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+        if not {*headers.get_all("Sec-Fetch-Site", [])} <= {"none", "same-origin"}:
             raise _Refused(403, "another site")
 
     def _let_in(self, token: str) -> None:
