@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
 import itertools
 import json
 import logging
 import logging.config
-from collections.abc import Iterator
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -26,6 +30,7 @@ from fauxtp import (
     Call,
     ChildSpec,
     DynamicSupervisor,
+    ExitReason,
     GenServer,
     Mailbox,
     ProcessExited,
@@ -520,6 +525,87 @@ async def test_each_class_and_each_kind_of_error_has_its_own_storm(
             await cast(server, request)
             await wait_exit(server)
     assert [record.msg for record in caplog.records] == ["%s crashed"] * 2
+
+
+def crash_by(name: str) -> ExitReason:
+    return ExitReason.error(type(name, (Exception,), {})())
+
+
+@pytest.fixture
+def a_storm() -> Iterator[crash_storms.Storms]:
+    a_storm = crash_storms.Storms()
+    yield a_storm
+    a_storm.forget()
+
+
+def told_of(a_storm: crash_storms.Storms, reasons: Iterable[ExitReason]) -> int:
+    return sum(a_storm.lets_through(Login, reason) for reason in reasons)
+
+
+def test_kinds_without_end_are_told_as_few(
+    a_storm: crash_storms.Storms,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[float] = []
+    forget_old = a_storm._forget_old
+
+    def look(now: float) -> None:
+        looks.append(now)
+        forget_old(now)
+
+    monkeypatch.setattr(a_storm, "_forget_old", look)
+    reasons = [crash_by(f"E{number}") for number in range(1_000)]
+    assert told_of(a_storm, reasons) == crash_storms.KINDS + FEW
+    assert len(looks) <= 1  # for an interval, and not for each crash
+    a_storm.tell()
+    [line] = caplog.records
+    count = 1_000 - crash_storms.KINDS - FEW
+    start = f"One of many other kinds crashed {count} times more within "
+    assert line.getMessage().startswith(start)
+    assert line.getMessage().endswith("at last by error: E999()")
+
+    now = monotonic() + 2 * crash_storms.SECONDS
+    monkeypatch.setattr(crash_storms, "monotonic", lambda: now)
+    assert told_of(a_storm, reasons[:1]) == 1  # those that are over make room
+
+
+def test_a_storm_keeps_no_error(a_storm: crash_storms.Storms) -> None:
+    reasons = [crash_by("E") for _ in range(FEW + 5)]
+    assert told_of(a_storm, reasons) == FEW
+    errors: list[Any] = [
+        weakref.ref(reason.exception) for reason in reasons if reason.exception is not None
+    ]
+    kinds: list[Any] = [weakref.ref(type(reason.exception)) for reason in reasons]
+    reasons.clear()
+    gc.collect()
+    assert len(errors) == FEW + 5
+    assert not [each for each in (*errors, *kinds) if each() is not None]
+
+
+def test_a_storm_without_a_thread_is_told_as_soon_as_there_is_one(
+    a_storm: crash_storms.Storms,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as none:
+        none.setattr(threading.Timer, "start", fails)
+        assert told_of(a_storm, [crash_by("E") for _ in range(FEW + 2)]) == FEW
+    monkeypatch.setattr(crash_storms, "SECONDS", 0.0)
+    told = threading.Event()
+    tell = a_storm.tell
+
+    def tell_and_say_so() -> None:
+        tell()
+        told.set()
+
+    monkeypatch.setattr(a_storm, "tell", tell_and_say_so)
+    assert told_of(a_storm, [crash_by("E")]) == 0
+    assert told.wait(60)
+    assert "Login crashed 3 times more" in caplog.text
 
 
 async def test_a_storm_that_is_over_is_told_by_itself(

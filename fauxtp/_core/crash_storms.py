@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -23,7 +22,8 @@ __all__ = ["FEW", "Storms", "storms"]
 
 FEW: Final = 10  # crashes of one kind that are told whole
 SECONDS: Final = 10.0  # of an interval
-KINDS: Final = 100  # that are known, before it is looked whose interval is over
+KINDS: Final = 100  # that are known; those beyond are one
+_OTHERS: Final = "One of many other kinds"
 
 
 @final
@@ -35,7 +35,7 @@ class _Kind:
     def __init__(self, name: str, began: float, told: int) -> None:
         self.name, self.began, self.told = name, began, told
         self.left_out = 0
-        self.last: ExitReason | None = None
+        self.last = ""
 
 
 @final
@@ -47,24 +47,34 @@ class Storms:
         self._lock = threading.RLock()  # a finaliser may end a process while this is held
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._timer: threading.Timer | None = None
+        self._looked_at = 0.0  # for those whose interval is over
 
     def lets_through(self, kind: type, reason: ExitReason) -> bool:
         """Return whether a crash is to be told whole; if not, it is counted."""
         now, key = monotonic(), (full_name(kind), full_name(type(reason.exception)))
         with self._lock:
-            known = self._kinds.get(key)
-            if known is None or (not known.left_out and now - known.began >= SECONDS):
-                if len(self._kinds) >= KINDS:
-                    self._forget_old(now)
-                known = self._kinds[key] = _Kind(type_name(kind), now, 0)
+            known = self._known(key, type_name(kind), now)
             if known.told < self.few:
                 known.told += 1
                 return True
-            known.left_out, known.last = known.left_out + 1, reason
+            known.left_out, known.last = known.left_out + 1, str(reason)
             begins = self._timer is None
         if begins:
             self._begin_to_wait()
         return False
+
+    def _known(self, key: tuple[str, str], name: str, now: float) -> _Kind:
+        known = self._kinds.get(key)
+        if known is None and len(self._kinds) >= KINDS:
+            if now - self._looked_at >= SECONDS:
+                self._looked_at = now
+                self._forget_old(now)
+            if len(self._kinds) >= KINDS:
+                key, name = (_OTHERS, ""), _OTHERS
+                known = self._kinds.get(key)
+        if known is None or (not known.left_out and now - known.began >= SECONDS):
+            known = self._kinds[key] = _Kind(name, now, 0)
+        return known
 
     def _forget_old(self, now: float) -> None:
         for key, known in list(self._kinds.items()):
@@ -78,9 +88,16 @@ class Storms:
             if self._timer is not None:
                 return
             self._timer = timer
+        atexit.unregister(self.tell)
         atexit.register(self.tell)
-        with suppress(RuntimeError):  # the interpreter ends, and tells it then
+        try:
             timer.start()
+        except (
+            RuntimeError
+        ):  # no thread is to be had: the next crash tries again, or the end tells
+            with self._lock:
+                if self._timer is timer:
+                    self._timer = None
 
     def tell(self) -> None:
         """Tell how many crashes were not told one by one, and begin an interval anew."""
@@ -111,7 +128,7 @@ def _tell(known: _Kind, seconds: float) -> None:
         "class": known.name,
         "crashes": known.left_out,
         "seconds": round(seconds, 3),
-        "reason": str(known.last),
+        "reason": known.last,
     }
     logger().error(
         "%s crashed %d times more within %.3g s, at last by %s",
