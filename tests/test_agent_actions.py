@@ -396,6 +396,20 @@ def test_who_crashes_before_it_is_suspended_is_told_of(monkeypatch: pytest.Monke
 # Commands that act
 
 
+@pytest.mark.usefixtures("application")
+@pytest.mark.parametrize("words", [(), ("--yes",)])
+def test_what_is_not_allowed_is_said_before_anything_is_asked(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with serve(allow={"look"}):
+        for action in ("exit", "kill", "restart", "suspend", "resume"):
+            with pytest.raises(SystemExit):
+                commands.main((action, *HERE, "store", *words))
+            told = capsys.readouterr().err
+            assert f"the program does not allow '{action}': one does that calls" in told
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

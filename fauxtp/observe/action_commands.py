@@ -51,6 +51,11 @@ def _act(name: str, given: Namespace) -> None:
     with viewer_at(place) as viewer:
         program = viewer.program()
         row = viewer.answer("process", which=which(given.process))["process"]
+    if "exit" not in program["allows"]:  # which is said before anything is asked
+        raise ValueError(
+            f"the program does not allow {name!r}: one does that calls"
+            " fauxtp.observe.serve(allow={'look', 'exit'})"
+        )
     if not given.yes:
         _confirm(name, row, program)  # which may take longer than an agent waits
     with viewer_at(place) as viewer:

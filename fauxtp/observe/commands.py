@@ -101,13 +101,12 @@ def _tree(given: Namespace) -> None:
 
 
 def _top_of_file(given: Namespace) -> None:
-    size = shutil.get_terminal_size()
-    most = given.most or max(1, size.lines - 4)
+    most = given.most or max(1, shutil.get_terminal_size().lines - 4)
     rows = nlargest(most, processes_in(given.file), key=ROW_ORDERS[given.by])
     if given.json:
         say_json(rows)
     else:
-        say(*table(rows, size.columns))
+        say(*table(rows))
 
 
 def _top(given: Namespace) -> None:
@@ -129,7 +128,8 @@ def _keep_showing(viewer: Viewer, given: Namespace) -> None:
     try:
         with screen():
             while key != "q":
-                redraw(_frame(viewer, given, _TELLS_KEYS))
+                width = shutil.get_terminal_size().columns
+                redraw([line[:width] for line in _frame(viewer, given, _TELLS_KEYS)])
                 key = key_within(1)
                 given.by = KEYS.get(key, given.by)
     except KeyboardInterrupt:
@@ -140,14 +140,14 @@ _TELLS_KEYS: Final = f"{', '.join(f'{key} {order}' for key, order in KEYS.items(
 
 
 def _frame(viewer: Viewer, given: Namespace, third: str = "") -> list[str]:
-    size = shutil.get_terminal_size()
+    most = given.most or max(1, shutil.get_terminal_size().lines - 4)
     program = viewer.program()
-    rows = viewer.processes("top", by=given.by, most=given.most or max(1, size.lines - 4))
+    rows = viewer.processes("top", by=given.by, most=most)
     command = plain(" ".join(program["command"]))
     counts = f"{program['processes']:,} processes, {program['names']:,} names"
     since = in_seconds(program["seconds"])
-    head = (f"{program['pid']}: {command}", f"{counts}, since {since}; by {given.by}", third)
-    return [*(line[: size.columns] for line in head), *table(rows, size.columns)]
+    head = [f"{program['pid']}: {command}", f"{counts}, since {since}; by {given.by}", third]
+    return [*head, *table(rows)]
 
 
 def _stacks(given: Namespace) -> None:

@@ -59,9 +59,13 @@ class Look:
         chief = None if process.supervisor is None else find_process(process.supervisor)
         return 0 if chief is None else self._restarts_of(chief).get(process.pid, 0)
 
-    def most_restarts(self, process: Process) -> int:
-        """Return how often it was started again, or has done so with its children."""
-        return max(self.restarts(process), *self._restarts_of(process).values(), 0)
+    def most_restarts(self, process: Process) -> tuple[int, int]:
+        """Return how often it, or one of its children, was started again; and how often it was.
+
+        So a child stands before its supervisor, which stands for who is not there just now.
+        """
+        own = self.restarts(process)
+        return max(own, *self._restarts_of(process).values(), 0), own
 
     def _restarts_of(self, chief: Process) -> dict[PID | None, int]:
         """Return how often each child of `chief` was started again: by its PID, if it runs."""
@@ -74,7 +78,9 @@ class Look:
         return known
 
 
-ORDERS: Final[dict[str, Callable[[Look, Process], float]]] = {
+Weight = float | tuple[int, int]
+
+ORDERS: Final[dict[str, Callable[[Look, Process], Weight]]] = {
     "mailbox": lambda look, process: len(process.mailbox),
     "handler": Look.handling_for,
     "restarts": Look.most_restarts,
@@ -83,10 +89,10 @@ ORDERS: Final[dict[str, Callable[[Look, Process], float]]] = {
 }
 """What the processes of a list can be ordered by, the greatest first."""
 
-ROW_ORDERS: Final[dict[str, Callable[[dict[str, Any]], float]]] = {
+ROW_ORDERS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
     "mailbox": lambda row: row["mailbox"],
     "handler": lambda row: row["handling_for"],
-    "restarts": lambda row: max(row["restarts"], row["restarts_below"]),
+    "restarts": lambda row: (max(row["restarts"], row["restarts_below"]), row["restarts"]),
     "children": lambda row: row["children"],
     "monitors": lambda row: row["watchers"],
 }

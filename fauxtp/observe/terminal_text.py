@@ -85,7 +85,7 @@ def doing(row: Row, known: dict[int, Row], within: set[int]) -> str:
     return "; ".join(told)
 
 
-def table(rows: Sequence[Row], width: int) -> list[str]:
+def table(rows: Sequence[Row]) -> list[str]:
     """Return a line for each process, below a line that says what is in each column."""
     known, within = {row["pid"]: row for row in rows}, circles(rows)
     lines = [
@@ -93,12 +93,13 @@ def table(rows: Sequence[Row], width: int) -> list[str]:
     ]
     for row in rows:
         busy = in_seconds(row["handling_for"]) if row["handling"] is not None else "-"
-        restarts = f"{row['restarts'] or row['restarts_below']:,}"
+        below = f"has restarted its children {row['restarts_below']:,} times"
+        told = [doing(row, known, within), below if row["restarts_below"] else ""]
         lines.append(
-            f"{row['mailbox']:>8,}{busy:>12}{restarts:>10}{row['children']:>10,}  {called(row)}"
-            f"  {doing(row, known, within)}".rstrip()
+            f"{row['mailbox']:>8,}{busy:>12}{row['restarts']:>10,}{row['children']:>10,}"
+            f"  {called(row)}  {'; '.join(filter(None, told))}".rstrip()
         )
-    return [line[:width] for line in lines]
+    return lines
 
 
 def details(row: Row) -> list[str]:
