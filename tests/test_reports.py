@@ -376,6 +376,7 @@ BAD_ERRORS: list[Exception] = [
     NamelessError(),
 ]
 BAD_MESSAGES = [
+    (Proxy(), "Proxy"),
     (NamelessMessage(), "NamelessMessage"),
     (Row(("put", SECRET)), "('put', …)"),
     (type("two\nlines", (), {})(), "'two\\nlines'"),
@@ -395,7 +396,7 @@ async def test_no_error_keeps_a_crash_from_being_told(
 
 
 @pytest.mark.parametrize("contents", [False, True])
-@pytest.mark.parametrize(("message", "text"), BAD_MESSAGES, ids=["a", "b", "c"])
+@pytest.mark.parametrize(("message", "text"), BAD_MESSAGES, ids=range(len(BAD_MESSAGES)))
 async def test_no_message_keeps_a_crash_from_being_told(
     message: Any, text: str, contents: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -362,7 +362,7 @@ def _end(process: Process, end: Stop | BaseExceptionGroup) -> NoReturn:
 def _reply(process: Process, end: Stop | BaseExceptionGroup) -> None:
     """Answer the call that is being handled as `end` says, or the first in it that does."""
     handling, first = process.handling, _first_answer(end)
-    if isinstance(handling, Call) and first is not NO_REPLY:
+    if type(handling) is Call and first is not NO_REPLY:
         reply(handling, first)
 
 

@@ -123,7 +123,7 @@ def _failures(process: Process, why: Why) -> Iterator[Callable[[], object]]:
     """Yield what fails the calls that it has taken up, and not answered."""
     for call in process.calls or ():
         yield partial(_fail, call, why)
-    if isinstance(process.handling, Call):
+    if type(process.handling) is Call:
         yield partial(_fail, process.handling, why)
 
 

@@ -129,7 +129,7 @@ class Queue:
         succession = _succession(self.closed_because)
         if succession is not None and succession.takes_late(message):
             succession.hand_on(message)
-        elif isinstance(message, Call):
+        elif type(message) is Call:
             message.fail(NoProcess(self.pid))
         else:
             dead_letters.add(self.pid, message, "noproc")
@@ -375,7 +375,7 @@ class Queue:
         succession = _succession(because)
         if succession is not None and succession.takes(message):
             succession.hand_on(message)
-        elif isinstance(message, Call):
+        elif type(message) is Call:
             self.forget(message)
             message.fail(because(message))
         else:

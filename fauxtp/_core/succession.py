@@ -184,7 +184,7 @@ def _everything(message: object) -> bool:
 
 def _put_into(to: Found, message: Any) -> None:
     pid, process, mailbox = to
-    if isinstance(message, Call):
+    if type(message) is Call:
         message.target = pid
     if mailbox.max_size and process is not None:
         put_later(mailbox, message, process.home)
@@ -193,7 +193,7 @@ def _put_into(to: Found, message: Any) -> None:
 
 
 def _lose(address: Address, message: Any, error: Exception) -> None:
-    if isinstance(message, Call):
+    if type(message) is Call:
         failure = NoProcess(address.name)
         failure.__cause__ = error
         message.fail(failure)
