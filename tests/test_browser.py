@@ -298,8 +298,8 @@ def test_it_fits_into_any_window_and_is_dark_where_that_is_wanted(
 
 def test_the_end_of_the_program_is_said(browser: Any) -> None:
     with served() as server, opened(browser, server) as page:
-        server.snapshots.close()
-        server.snapshots.frame = gone  # type: ignore[assignment,method-assign]
+        server.snapshots._look = gone
+        server.snapshots._drop()
         api.expect(page.locator("#said")).to_contain_text("does not answer", timeout=10_000)
 
 

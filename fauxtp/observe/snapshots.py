@@ -35,6 +35,7 @@ class Snapshots:
     def __init__(self, look: Callable[[], Viewer]) -> None:
         self._look = look
         self._viewer: Viewer | None = look()
+        self._is_closed = False
         self._lock = threading.Lock()  # the viewer asks one thing after the other
         self._taken_at = float("-inf")
         self._program: dict[str, Any] = {}
@@ -54,18 +55,29 @@ class Snapshots:
             try:
                 return _asked(self._viewer)
             except Unreachable as error:
-                self.close()
+                self._drop()
                 told = error
             try:
-                self._viewer = self._look()
+                self._connect()
             except Unreachable:
                 raise told from None
         try:
-            self._viewer = self._viewer or self._look()
-            return _asked(self._viewer)
+            return _asked(self._viewer or self._connect())
         except Unreachable:
-            self.close()  # it may be in the middle of an answer
+            self._drop()  # it may be in the middle of an answer
             raise
+
+    def _connect(self) -> Viewer:
+        self._viewer = viewer = self._look()
+        if self._is_closed:  # by now, perhaps
+            self._drop()
+            raise Unreachable("nobody looks in any more")
+        return viewer
+
+    def _drop(self) -> None:
+        viewer, self._viewer = self._viewer, None
+        if viewer is not None:
+            viewer.close()
 
     def _note(self, program: dict[str, Any], rows: list[Row], counts: list[list[Any]]) -> None:
         """Note a snapshot, its figures, and what was counted since the one before."""
@@ -113,10 +125,9 @@ class Snapshots:
         }
 
     def close(self) -> None:
-        """Close the connection; a later snapshot opens another."""
-        viewer, self._viewer = self._viewer, None
-        if viewer is not None:
-            viewer.close()
+        """Close the connection, and open none any more."""
+        self._is_closed = True
+        self._drop()
 
     def rows(self) -> list[Row]:
         """Return what the last snapshot tells of each process."""
