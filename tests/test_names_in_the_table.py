@@ -13,7 +13,7 @@ from weakref import ref
 import pytest
 from conftest import PATIENCE
 from hostile.operations import names_told, table_of
-from twins_of import form_of
+from twins_of import FORMS, form_of
 
 
 def since(news: Any) -> Iterator[tuple[bool, list[str], Any, Any]]:
@@ -114,7 +114,7 @@ def test_an_end_is_told_by_who_asked_for_it(twin: Any, registry: Any) -> None:
 def test_now_and_then_everybody_is_told_of_all(
     twin: Any, registry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for form in ("compiled", "python"):
+    for form in FORMS:
         monkeypatch.setattr(form_of("registry", form), "EACH", 4)
     pid, heard = twin.PID(), list[int]()
     registry.follow_names("nobody", heard.append)

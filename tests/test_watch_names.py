@@ -15,6 +15,7 @@ import anyio.to_thread
 import pytest
 from conftest import ASYNCIO, PATIENCE, Run
 from crew import Boom, Idle, Puppet, boom, running
+from twins_of import FORMS, form_of
 
 from fauxtp import (
     PID,
@@ -216,8 +217,8 @@ async def test_what_comes_and_goes_while_it_begins_is_told_once(
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let few names that nobody has taken be too many."""
     monkeypatch.setattr(module, "MOST", 20)
-    for table in ("fauxtp._registry", "fauxtp._registry_py"):
-        monkeypatch.setattr(f"{table}.EACH", 10)
+    for form in FORMS:
+        monkeypatch.setattr(form_of("registry", form), "EACH", 10)
 
 
 @pytest.mark.usefixtures("narrow")
