@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import anyio
@@ -145,6 +145,14 @@ def process_of(pid: PID) -> Process:
     process = find_process(pid)
     assert process is not None
     return process
+
+
+async def begun_and_left(function: Callable[..., Awaitable[object]], *arguments: object) -> None:
+    """Await the function until everybody waits for something, and leave it then: cancelled."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(function, *arguments)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
 
 
 async def end_of(process: Process) -> ExitReason:

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from crew import running
+from crew import begun_and_left, running
 
 from fauxtp import (
     NO_REPLY,
@@ -111,8 +111,7 @@ async def test_a_refusal_that_comes_too_late_is_a_dead_letter() -> None:
         users = await Users.start(task_group=group)
         with dead_letters.observed_by(lambda letter: letters.append(letter.message)):
             letters: list[Any] = []
-            with anyio.move_on_after(0.001):
-                await call(users, "later")
+            await begun_and_left(call, users, "later")
             assert await call(users, "held") is False
         [letter] = letters
         assert isinstance(letter, Raise)

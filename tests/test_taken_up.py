@@ -165,7 +165,7 @@ async def test_who_is_handled_as_the_time_is_over_was_taken_up() -> None:
     async with running() as group:
         await Worker.start(task_group=group, register_as="worker")
         with pytest.raises(ReceiveTimeout) as caught:
-            await call("worker", "wait", timeout=0.01)
+            await call("worker", "wait", timeout=0.1)
         assert caught.value.taken_up
         exit("worker")
 
