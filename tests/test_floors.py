@@ -27,6 +27,7 @@ FLOORS = [  # from the ground up; those on one floor do not know each other
     {"_supervision"},
     {"observe"},
     {"_program"},
+    {"cluster"},
     {"testing"},
     {"__init__"},
     {"__main__"},

@@ -1,0 +1,1 @@
+"""Names and calls across machines, over NATS with JetStream: `pip install fauxtp[cluster]`."""
