@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fauxtp import Actor, __version__, registry, run
 from fauxtp._loops.asyncio_examination import broken, examine
-from fauxtp.observe.commands import add_commands
+from fauxtp.observe.look_commands import add_commands
 
 NAMES = 1_000
 LOOPS = 50_000

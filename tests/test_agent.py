@@ -35,13 +35,12 @@ from fauxtp import (
     in_thread,
     send_nowait,
 )
-from fauxtp.observe import Agent, agent, client, events, happenings, places, serve
-from fauxtp.observe import answers as answers_module
+from fauxtp.observe import Agent, agent, agent_answers, client, events, happenings, places, serve
 from fauxtp.observe.actions import ACTIONS
-from fauxtp.observe.answers import PIECE, answers
+from fauxtp.observe.agent_answers import PIECE, answers
 from fauxtp.observe.asker import RIGHTS, Asker
 from fauxtp.observe.client import Unreachable, Viewer, programs, viewer_of
-from fauxtp.observe.look import MOST
+from fauxtp.observe.process_rows import MOST
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
@@ -330,7 +329,7 @@ def test_what_is_no_question_has_an_answer(served: Agent, line: bytes, told: str
     ("where", "what", "question"),
     [
         ("stack_of", RuntimeError("it changed"), {"ask": "stacks"}),
-        ("Look", AttributeError("__class__"), {"ask": "top"}),
+        ("ProcessRows", AttributeError("__class__"), {"ask": "top"}),
         ("counts", KeyError("x"), {"ask": "counts"}),
         ("whereis", RecursionError(), {"ask": "process", "which": "a"}),
     ],
@@ -349,7 +348,7 @@ def test_what_cannot_be_told_is_an_answer_and_logged(
 
     with looking(served) as viewer:
         with monkeypatch.context() as odd:
-            odd.setattr(answers_module, where, fail)
+            odd.setattr(agent_answers, where, fail)
             with pytest.raises(ValueError, match="could not be told: the program has logged why"):
                 list(viewer.ask(**question))
         assert list(viewer.ask(**question))  # in the same connection

@@ -35,7 +35,7 @@ from fauxtp import (
 )
 from fauxtp import __main__ as commands
 from fauxtp._supervision.child import Question
-from fauxtp.observe import actions, answers, client, reports, serve, states
+from fauxtp.observe import actions, agent_answers, client, reports, serve, states
 from fauxtp.observe.client import Viewer
 
 pytestmark = [
@@ -457,7 +457,7 @@ def test_who_thinks_longer_than_an_agent_waits_is_let_in_again(
             agents.pop().close()
             agents.append(serve(allow={"exit"}))
             if is_another:
-                monkeypatch.setattr(answers, "_began", time.monotonic())
+                monkeypatch.setattr(agent_answers, "_began", time.monotonic())
             return "store\n"
 
     monkeypatch.setattr(sys, "stdin", Slow())

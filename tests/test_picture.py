@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fauxtp import ChildSpec, Supervisor
-from fauxtp.observe.layout import FEW, MOST, OPENED, drawn
 from fauxtp.observe.picture import as_svg
+from fauxtp.observe.picture_layout import FEW, MOST, OPENED, drawn
 from fauxtp.observe.snapshots import Snapshots
 
 SVG = "{http://www.w3.org/2000/svg}"

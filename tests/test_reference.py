@@ -14,7 +14,7 @@ from reference import REFERENCE, public, shown
 
 import fauxtp
 from fauxtp._supervision.any_supervisor import AnySupervisor
-from fauxtp.observe.commands import add_commands
+from fauxtp.observe.look_commands import add_commands
 from fauxtp.testing import pytest_plugin
 
 # What is public only for fauxtp itself: users get such an object, and leave these alone.

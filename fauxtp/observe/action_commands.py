@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, Final
 
 from fauxtp.observe.client import Unreachable, Viewer, place_of, viewer_at, viewer_of
-from fauxtp.observe.command import add, say, say_json, which
-from fauxtp.observe.terminal_text import called, in_seconds, plain
+from fauxtp.observe.command_line import add, say, say_json, which
+from fauxtp.observe.plain_text import in_seconds, plain
+from fauxtp.observe.process_text import called
 
 __all__ = ["add_action_commands"]
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Final, Self, final
 
 from fauxtp._base.logs import logger
-from fauxtp.observe.answers import answers
+from fauxtp.observe.agent_answers import answers
 from fauxtp.observe.asker import LOOK, Asker, expect_rights
 from fauxtp.observe.places import made_folder, socket_of
 

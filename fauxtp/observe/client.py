@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self, final
 
 from fauxtp.errors import FauxtpError
-from fauxtp.observe.answers import PROTOCOL
+from fauxtp.observe.agent_answers import PROTOCOL
 from fauxtp.observe.dumps import is_row
 from fauxtp.observe.places import Place, reachable
 

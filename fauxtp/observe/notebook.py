@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process
-from fauxtp.observe.look import Look
 from fauxtp.observe.picture import as_svg
+from fauxtp.observe.process_rows import ProcessRows
 
 __all__ = ["picture_of"]
 
 
 def picture_of(process: Process) -> str:
     """Return a picture of a process and its descendants, as SVG."""
-    look, rows, line = Look(), [], [process]
+    rows, told, line = ProcessRows(), [], [process]
     while line:
         each = line.pop()
         if each.phase is not DEAD:
-            rows.append(look.row(each))
+            told.append(rows.row(each))
             line += reversed(list(each.children.values()))
-    return as_svg(rows)
+    return as_svg(told)

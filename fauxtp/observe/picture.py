@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
-from fauxtp.observe.layout import Node, drawn
+from fauxtp.observe.picture_layout import Node, drawn
 
 __all__ = ["as_svg"]
 

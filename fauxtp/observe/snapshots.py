@@ -14,8 +14,8 @@ from heapq import nlargest
 from typing import Any, Final, final
 
 from fauxtp.observe.client import Unreachable, Viewer
-from fauxtp.observe.layout import Node, drawn
-from fauxtp.observe.look import ROW_ORDERS
+from fauxtp.observe.picture_layout import Node, drawn
+from fauxtp.observe.process_orders import ROW_ORDERS
 
 __all__ = ["KEPT", "Snapshots"]
 

@@ -1,4 +1,4 @@
-"""Layout: where each process stands in a picture of all, and which of many are folded away."""
+"""The layout of a picture: where each process stands, and which of many are folded away."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from fauxtp.observe.terminal_text import circles, plain
+from fauxtp.observe.plain_text import plain
+from fauxtp.observe.process_text import circles
 
 __all__ = ["FEW", "MOST", "Drawing", "Node", "drawn"]
 

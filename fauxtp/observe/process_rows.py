@@ -1,9 +1,8 @@
-"""A look at all processes: what is told of each in a list, and what lists are ordered by."""
+"""The rows of lists of processes, as `top` shows them: what an agent tells of each."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, Final, final
 
 from fauxtp._base.texts import label
@@ -12,20 +11,18 @@ from fauxtp._supervision.beside import Beside
 from fauxtp.observe.actions import number_of
 from fauxtp.registry import PID, default
 
-__all__ = ["MOST", "ORDERS", "ROW_ORDERS", "Look"]
+__all__ = ["MOST", "ProcessRows"]
 
 MOST: Final = 1000  # of whatever may be many for one process
-
 
 _NONE: Final[dict[PID | None, int]] = {}
 
 
 @final
-class Look:
-    """One look: the restarts of a supervisor are read once, however many children it has."""
+class ProcessRows:
+    """The rows of one list: what a supervisor has restarted is read once for all its children."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
         self._restarts: dict[PID, dict[PID | None, int]] = {}
 
     def row(self, process: Process) -> dict[str, Any]:
@@ -76,24 +73,3 @@ class Look:
         if known is None:
             known = self._restarts[chief.pid] = actor.restarts()
         return known
-
-
-Weight = float | tuple[int, int]
-
-ORDERS: Final[dict[str, Callable[[Look, Process], Weight]]] = {
-    "mailbox": lambda look, process: len(process.mailbox),
-    "handler": Look.handling_for,
-    "restarts": Look.most_restarts,
-    "children": lambda look, process: len(process.children),
-    "monitors": lambda look, process: len(process.watchers),
-}
-"""What the processes of a list can be ordered by, the greatest first."""
-
-ROW_ORDERS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
-    "mailbox": lambda row: row["mailbox"],
-    "handler": lambda row: row["handling_for"],
-    "restarts": lambda row: (max(row["restarts"], row["restarts_below"]), row["restarts"]),
-    "children": lambda row: row["children"],
-    "monitors": lambda row: row["watchers"],
-}
-"""The same, for what has been told of them."""

@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from argparse import ArgumentTypeError, Namespace
 from contextlib import suppress
 from functools import partial
-from heapq import nlargest
-from typing import Any, Final
+from typing import Any
 
 from fauxtp.observe.action_commands import add_action_commands
-from fauxtp.observe.client import Unreachable, Viewer, place_of, programs, viewer_at, viewer_of
-from fauxtp.observe.command import add, say, say_json, which
+from fauxtp.observe.client import Unreachable, place_of, programs, viewer_at, viewer_of
+from fauxtp.observe.command_line import add, say, say_json, which
 from fauxtp.observe.dumps import processes_in
+from fauxtp.observe.event_line import happening
 from fauxtp.observe.happenings import KINDS, SELDOM
-from fauxtp.observe.look import ORDERS, ROW_ORDERS
-from fauxtp.observe.terminal import key_within, redraw, screen
-from fauxtp.observe.terminal_text import (
-    FORMS,
-    called,
-    details,
-    happening,
-    in_seconds,
-    plain,
-    stack,
-    table,
-)
+from fauxtp.observe.plain_text import in_seconds, plain
+from fauxtp.observe.process_details import details
+from fauxtp.observe.process_text import called, stack
+from fauxtp.observe.process_tree import FORMS
+from fauxtp.observe.top_command import add_top_command
 
 __all__ = ["add_commands"]
-
-KEYS: Final = {
-    "m": "mailbox",
-    "h": "handler",
-    "r": "restarts",
-    "c": "children",
-    "w": "monitors",
-}
-"""What `top` is ordered by from then on."""
 
 
 def add_commands(commands: Any) -> None:
@@ -46,12 +29,8 @@ def add_commands(commands: Any) -> None:
     add(commands, "ps", _ps, "list the programs that can be looked into", has_pid=False)
     shows = add(commands, "tree", _tree, "show all processes, each below its supervisor")
     shows.add_argument("--as", dest="form", choices=(*FORMS, "svg", "json"), default="text")
-    orders = add(commands, "top", _top, "show the processes with most to do, every second")
-    orders.add_argument("--by", choices=tuple(ORDERS), default="mailbox")
-    orders.add_argument("--most", type=int, help="how many (as many as fit)")
-    orders.add_argument("--once", action="store_true", help="show them once, and end")
-    for command in (shows, orders):
-        command.add_argument("--file", help="what dump has written, in place of a program")
+    shows.add_argument("--file", help="what dump has written, in place of a program")
+    add_top_command(commands)
     add(commands, "stacks", _stacks, "show where each process waits that handles something")
     tells = add(commands, "info", _info, "show all that there is to tell of one process")
     tells.add_argument("process", help="its name, or the number of its PID")
@@ -98,56 +77,6 @@ def _tree(given: Namespace) -> None:
         say(as_svg(rows))
     else:
         say(FORMS[given.form](rows))
-
-
-def _top_of_file(given: Namespace) -> None:
-    most = given.most or max(1, shutil.get_terminal_size().lines - 4)
-    rows = nlargest(most, processes_in(given.file), key=ROW_ORDERS[given.by])
-    if given.json:
-        say_json(rows)
-    else:
-        say(*table(rows))
-
-
-def _top(given: Namespace) -> None:
-    if given.file is not None:
-        _top_of_file(given)
-        return
-    with viewer_of(given.pid) as viewer:
-        if given.json:
-            say_json(viewer.processes("top", by=given.by, most=given.most or 50))
-        elif given.once or not sys.stdout.isatty():
-            say(*_frame(viewer, given))
-        else:
-            _keep_showing(viewer, given)
-
-
-def _keep_showing(viewer: Viewer, given: Namespace) -> None:
-    """Show it anew each second and after each key, until Ctrl-C or q, or the program ends."""
-    key = ""
-    try:
-        with screen():
-            while key != "q":
-                width = shutil.get_terminal_size().columns
-                redraw([line[:width] for line in _frame(viewer, given, _TELLS_KEYS)])
-                key = key_within(1)
-                given.by = KEYS.get(key, given.by)
-    except KeyboardInterrupt:
-        pass
-
-
-_TELLS_KEYS: Final = f"{', '.join(f'{key} {order}' for key, order in KEYS.items())}; q ends"
-
-
-def _frame(viewer: Viewer, given: Namespace, third: str = "") -> list[str]:
-    most = given.most or max(1, shutil.get_terminal_size().lines - 4)
-    program = viewer.program()
-    rows = viewer.processes("top", by=given.by, most=most)
-    command = plain(" ".join(program["command"]))
-    counts = f"{program['processes']:,} processes, {program['names']:,} names"
-    since = in_seconds(program["seconds"])
-    head = [f"{program['pid']}: {command}", f"{counts}, since {since}; by {given.by}", third]
-    return [*head, *table(rows)]
 
 
 def _stacks(given: Namespace) -> None:

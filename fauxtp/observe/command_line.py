@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fauxtp.observe.client import Unreachable
-from fauxtp.observe.terminal_text import plain
+from fauxtp.observe.plain_text import plain
 
 __all__ = ["add", "say", "say_json", "which"]
 

@@ -29,7 +29,8 @@ from fauxtp.observe.asker import Asker
 from fauxtp.observe.await_chain import stack_of
 from fauxtp.observe.events import counts
 from fauxtp.observe.happenings import SELDOM, happenings
-from fauxtp.observe.look import MOST, ORDERS, Look
+from fauxtp.observe.process_orders import ORDERS
+from fauxtp.observe.process_rows import MOST, ProcessRows
 from fauxtp.observe.states import state_of
 from fauxtp.registry import default, whereis
 
@@ -94,7 +95,7 @@ def _program(asker: Asker) -> Iterator[Answer]:
 
 
 def _processes(_: Asker) -> Iterator[Answer]:
-    yield from _in_pieces(living(), Look().row)
+    yield from _in_pieces(living(), ProcessRows().row)
 
 
 def _top(_: Asker, by: str = "mailbox", most: int = 50) -> Iterator[Answer]:
@@ -103,22 +104,22 @@ def _top(_: Asker, by: str = "mailbox", most: int = 50) -> Iterator[Answer]:
         raise ValueError(f"expected by to be one of {', '.join(ORDERS)}")
     if type(most) is not int or not 0 < most <= MOST:
         raise ValueError(f"expected most to be from 1 to {MOST}")
-    look, weighed = Look(), []
+    rows, weighed = ProcessRows(), []
     for number, process in enumerate(living()):
-        weighed.append((order(look, process), -number, process))
+        weighed.append((order(rows, process), -number, process))
         if number % (10 * PIECE) == 0:
             time.sleep(_BREATH)
-    yield from _in_pieces([process for _, _, process in nlargest(most, weighed)], look.row)
+    yield from _in_pieces([process for _, _, process in nlargest(most, weighed)], rows.row)
 
 
 def _process(_: Asker, which: int | str) -> Iterator[Answer]:
     process = _found(which)
-    yield {"process": {**Look().row(process), **_details_of(process)}}
+    yield {"process": {**ProcessRows().row(process), **_details_of(process)}}
 
 
 def _state(_: Asker, which: int | str) -> Iterator[Answer]:
     process = _found(which)
-    yield {"process": Look().row(process), **state_of(process)}
+    yield {"process": ProcessRows().row(process), **state_of(process)}
 
 
 def _found(which: int | str) -> Process:
@@ -135,7 +136,7 @@ def _found(which: int | str) -> Process:
 
 
 def _stacks(_: Asker) -> Iterator[Answer]:
-    row = Look().row
+    row = ProcessRows().row
     yield from _in_pieces(living(), lambda process: {**row(process), "stack": _stack(process)})
 
 
