@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 import anyio
@@ -147,7 +147,9 @@ def process_of(pid: PID) -> Process:
     return process
 
 
-async def begun_and_left(function: Callable[..., Awaitable[object]], *arguments: object) -> None:
+async def begun_and_left(
+    function: Callable[..., Coroutine[Any, Any, object]], *arguments: object
+) -> None:
     """Await the function until everybody waits for something, and leave it then: cancelled."""
     async with anyio.create_task_group() as group:
         group.start_soon(function, *arguments)

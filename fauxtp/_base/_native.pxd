@@ -24,13 +24,13 @@ cdef extern from *:
     } fauxtp_slot;
 
     /* Without the GIL, the interpreter's own functions are safe beside other threads. */
-    static CYTHON_UNUSED PyObject *fauxtp_read_slowly(PyObject *it, fauxtp_slot *slot) {
+    CYTHON_UNUSED static PyObject *fauxtp_read_slowly(PyObject *it, fauxtp_slot *slot) {
         if (Py_TYPE(it) == slot->owner)
             return PyMember_GetOne((const char *)it, slot->member);
         return PyObject_GetAttr(it, slot->name);
     }
 
-    static CYTHON_UNUSED int fauxtp_write_slowly(
+    CYTHON_UNUSED static int fauxtp_write_slowly(
             PyObject *it, fauxtp_slot *slot, PyObject *value) {
         if (Py_TYPE(it) == slot->owner)
             return PyMember_SetOne((char *)it, slot->member, value);
