@@ -12,6 +12,7 @@ from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
 from fauxtp import registry
 from fauxtp._actors.classes import explained
+from fauxtp._actors.names_at_start import has_claimed, has_got
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.coroutines import has_effect, may_suspend
 from fauxtp._base.errors import Travels
@@ -20,13 +21,13 @@ from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._core.calls import Call
 from fauxtp._core.crash_log import crashed, failed_as_it_ended
 from fauxtp._core.death import bury, ended
-from fauxtp._core.ended_loops import meet
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
-from fauxtp._core.process import Process, find_process
+from fauxtp._core.process import Process
 from fauxtp._core.running_process import current, current_process, enter
 from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
 from fauxtp._hosting.run_in import run_in
 from fauxtp._loops.current import current_home, give_way, turn
+from fauxtp._messaging.addresses import find_pid
 from fauxtp.errors import MaxRestartsExceeded, NameTaken
 from fauxtp.registry import PID
 
@@ -134,9 +135,13 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
         if waits_for is not None:
             await waits_for
         opened = True
-        if process.exit_request is not None or may_suspend(actor.init):
+        if name is not None and type(name) is not str:
             scope.enter()
-        if name is not None and not _has_got(name, process.pid):
+            if not await has_claimed(name, process.pid):
+                raise NameTaken(name, find_pid(name))
+        elif process.exit_request is not None or may_suspend(actor.init):
+            scope.enter()
+        if type(name) is str and not has_got(name, process.pid):
             raise NameTaken(name, registry.whereis(name))
         process.state = await actor.init()
         scope.leave()
@@ -287,16 +292,6 @@ def _judge(
         return _sort_out(process, failure, reason)
     # An Exception: a scope of its own is open, so that of the process cannot end.
     return ExitReason.error(failure), None if isinstance(failure, Exception) else failure
-
-
-def _has_got(name: str, pid: PID) -> bool:
-    """Register `name`; whoever has it, but whose event loop has ended, has it no more."""
-    if registry.register(name, pid):
-        return True
-    holder = registry.whereis(name)
-    if holder is None or find_process(holder) is None or meet(holder) is not None:
-        return holder is pid  # as an address has given it that
-    return registry.register(name, pid)
 
 
 async def _stop(process: Process, reason: ExitReason) -> BaseException | None:

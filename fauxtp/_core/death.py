@@ -18,6 +18,7 @@ from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._base.events import note_end
 from fauxtp._base.tell_all import drain, tell_all
 from fauxtp._core.calls import Call
+from fauxtp._core.mailbox import find_elsewhere
 from fauxtp._core.phase import DEAD, STARTING
 from fauxtp._core.process import find_process, forget
 from fauxtp.errors import ProcessExited
@@ -26,9 +27,9 @@ from fauxtp.registry import withdraw
 if TYPE_CHECKING:
     from fauxtp._base.exit_reason import ExitReason
     from fauxtp._core.process import Process
-    from fauxtp.registry import PID
+    from fauxtp.registry import PID, Ref
 
-__all__ = ["bury", "ended"]
+__all__ = ["bury", "ended", "stop_watching"]
 
 Why = Callable[..., BaseException]
 Told = tuple[Callable[[], object], ...]
@@ -114,9 +115,16 @@ def _exited(pid: PID, reason: ExitReason, call: Call, taken_up: bool = False) ->
 
 def _end_monitors(process: Process) -> None:
     for ref, pid in drain(process.monitors):
-        watched = find_process(pid)
-        if watched is not None:
-            watched.watchers.pop(ref, None)
+        stop_watching(pid, ref)
+
+
+def stop_watching(pid: PID, ref: Ref) -> None:
+    """Let nobody hear of the end of `pid` who was to hear of it by `ref`."""
+    watched = find_process(pid)
+    if watched is not None:
+        watched.watchers.pop(ref, None)
+    elif (there := find_elsewhere(pid)) is not None:
+        there.unwatch(ref)
 
 
 def _failures(process: Process, why: Why) -> Iterator[Callable[[], object]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.errors import OUT_OF_MEMORY
@@ -16,10 +16,16 @@ from fauxtp._loops.current import seconds
 from fauxtp.errors import MailboxFull
 from fauxtp.registry import PID
 
-__all__ = ["Mailbox", "find_queue", "new_queue", "put_news"]
+if TYPE_CHECKING:
+    from fauxtp._core.elsewhere import Elsewhere, Place
+
+__all__ = ["Mailbox", "find_elsewhere", "find_queue", "new_queue", "places", "put_news"]
 
 _queues: WeakValueDictionary[PID, Queue] = WeakValueDictionary()
 """Those of mailboxes that stand alone."""
+
+places: WeakKeyDictionary[PID, Place] = WeakKeyDictionary()
+"""Where the processes are that are not here, if there are such."""
 
 
 def _after_fork_in_child() -> None:
@@ -33,8 +39,18 @@ if hasattr(os, "register_at_fork"):
 
 
 def find_queue(pid: PID) -> Queue | None:
-    """Return what lies behind the address of a mailbox that stands alone, or None."""
-    return _queues.get(pid)
+    """Return what lies behind the address of a mailbox that stands alone, or None.
+
+    For a process that is not here, it is what stands for its mailbox.
+    """
+    queue = _queues.get(pid)
+    return find_elsewhere(pid) if queue is None and places else queue
+
+
+def find_elsewhere(pid: PID) -> Elsewhere | None:
+    """Return what stands here for a process that is not, or None if that PID is of here."""
+    place = places.get(pid)
+    return None if place is None else place.stand_in(pid)
 
 
 def new_queue(pid: PID, max_size: int) -> Queue:

@@ -6,17 +6,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fauxtp._base.events import GONE, tell
-from fauxtp._core.mailbox import find_queue
+from fauxtp._core.mailbox import find_elsewhere, find_queue
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID, whereis
 
 if TYPE_CHECKING:
+    from fauxtp._core.elsewhere import Elsewhere
     from fauxtp._core.succession import Address
 
 __all__ = [
     "class_of",
+    "elsewhere",
     "find_pid",
     "found_or_started",
     "mailbox_of",
@@ -30,9 +32,18 @@ def find_pid(to: PID | str) -> PID | None:
     """Return the PID that `to` is or names, or None if nobody has that name."""
     if type(to) is PID:
         return to
-    if isinstance(to, str):
+    if type(to) is str:
         return whereis(to)
+    if isinstance(to, str):
+        look_up = getattr(to, "_fauxtp_whereis", whereis)  # as a name of elsewhere has it
+        return look_up(to)
     raise TypeError(f"expected a PID or a name, got {type(to).__name__}")
+
+
+def elsewhere(to: PID | str) -> Elsewhere | None:
+    """Return what stands here for the process that `to` is or names, if that is not here."""
+    pid = find_pid(to)
+    return None if pid is None else find_elsewhere(pid)
 
 
 def found_or_started(to: PID | str) -> PID | None:

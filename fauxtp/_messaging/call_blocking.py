@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from fauxtp._base.events import CALLS, wanted
 from fauxtp._core.calls import Call
@@ -18,6 +18,7 @@ from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
+    from fauxtp._core.elsewhere import Elsewhere
     from fauxtp._core.request import Request
 
     A = TypeVar("A")
@@ -81,7 +82,9 @@ def _call_untold(to: PID | str, request: Any, timeout: float | None) -> Any:
     waiter = ThreadWaiter()
     pending.wake = waiter.wake
     started = waiter.time()
-    if not put_blocking(mailbox, pending, limit):
+    if mailbox.max_size < 0:
+        cast("Elsewhere", mailbox).forward(pending, limit)
+    elif not put_blocking(mailbox, pending, limit):
         timed_out(pending, to, timeout, False)
         raise ReceiveTimeout(f"no room at {to!r} within {timeout:g} s")
     del mailbox  # one that nobody else has would never be read

@@ -11,7 +11,7 @@ from fauxtp._core.mailbox import find_queue
 from fauxtp._core.phase import DEAD, Exit
 from fauxtp._core.process import Process, find_process
 from fauxtp._loops.current import give_way, new_waiter, seconds, turn
-from fauxtp._messaging.addresses import find_pid
+from fauxtp._messaging.addresses import elsewhere, find_pid
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID, Ref
 
@@ -40,9 +40,10 @@ def exit(pid: PID | str, reason: str = USUAL) -> bool:  # noqa: A001
     if not isinstance(reason, str):
         raise unexpected("reason", "a str", reason)
     process = find_process(pid) if type(pid) is PID else _process_of(pid)
-    if process is None:
-        return False
     why = reason if isinstance(reason, ExitReason) else ExitReason(reason, abnormal=True)
+    if process is None:
+        there = elsewhere(pid)
+        return there is not None and there.request_exit(why)
     if reason == "kill":
         return process.kill(why)
     actor = process.actor  # as `traps_exits` asks, which takes longer
@@ -91,7 +92,7 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
         raise
     if process is None:
         await give_way()
-        return ExitReason("noproc")
+        return await _wait_elsewhere(pid, timeout, limit)
     scope = process.scope
     if process.exit_request is not None and scope is not None and scope.run_last_turn():
         await turn()
@@ -109,3 +110,28 @@ async def wait_exit(pid: PID | str, timeout: float | None = None) -> ExitReason:
     if process.reason is None:
         raise ReceiveTimeout(f"{pid!r} has not ended within {timeout:g} s")
     return process.reason
+
+
+async def _wait_elsewhere(
+    pid: PID | str, timeout: float | None, limit: float | None
+) -> ExitReason:
+    """Do as `wait_exit` does, for what is no process of here."""
+    there = elsewhere(pid)
+    if there is None:
+        return ExitReason("noproc")
+    reasons: list[ExitReason] = []
+    ref, waiter = Ref(), new_waiter()
+
+    def tell(_: PID, reason: ExitReason) -> None:
+        reasons.append(reason)
+        waiter.wake()
+
+    if not there.watch(ref, tell):
+        return ExitReason("noproc")
+    try:
+        await waiter.wait(limit)
+    finally:
+        there.unwatch(ref)
+    if not reasons:
+        raise ReceiveTimeout(f"{pid!r} has not ended within {timeout:g} s")
+    return reasons[0]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.ended_loops import meet
+from fauxtp._core.mailbox import find_elsewhere
 from fauxtp._core.process import find_process
 from fauxtp._core.running_process import caller_of
-from fauxtp._messaging.addresses import find_pid, found_or_started
+from fauxtp._messaging.addresses import elsewhere, find_pid, found_or_started
 from fauxtp.registry import PID
 
 __all__ = ["link", "unlink"]
@@ -48,7 +49,9 @@ def link(pid: PID | str) -> None:
         if find_process(other.pid) is other or other.links.pop(me.pid, None) is None:
             return
         me.links.pop(other.pid, None)
-    me.linked_exit(found, ExitReason("noproc", abnormal=True))
+    there = None if other is not None or found is None else find_elsewhere(found)
+    if there is None or not there.bind(me):
+        me.linked_exit(found, ExitReason("noproc", abnormal=True))
 
 
 def unlink(pid: PID | str) -> None:
@@ -76,3 +79,5 @@ def unlink(pid: PID | str) -> None:
     me, other = caller_of("unlink"), meet(find_pid(pid))
     if other is not None:
         me.unbind(other)
+    elif (there := elsewhere(pid)) is not None:
+        there.unbind(me)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, final
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.record import fill, record
+from fauxtp._core.death import stop_watching
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.mailbox import put_news
+from fauxtp._core.mailbox import find_elsewhere, put_news
 from fauxtp._core.phase import Notice
-from fauxtp._core.process import find_process
 from fauxtp._core.running_process import caller_of
 from fauxtp._messaging.addresses import found_or_started
 from fauxtp.registry import PID, Ref, retire
 
 if TYPE_CHECKING:
+    from fauxtp._core.elsewhere import Elsewhere
     from fauxtp._core.process import Process
 
 __all__ = ["Down", "demonitor", "monitor", "other_monitors"]
@@ -77,7 +78,9 @@ def monitor(pid: PID | str) -> Ref:
     """
     me, found, ref = caller_of("monitor"), found_or_started(pid), Ref()
     name = None if type(pid) is PID else str(pid)
-    watched = meet(found)
+    watched: Process | Elsewhere | None = meet(found)
+    if watched is None and found is not None:
+        watched = find_elsewhere(found)
 
     def tell(gone: PID, reason: ExitReason) -> None:
         down = Down(ref, gone, reason, name)  # first, as there may be no memory for it
@@ -125,7 +128,5 @@ def demonitor(ref: Ref) -> bool:
     pid = me.monitors.pop(ref, None)
     if pid is None:
         return any(end(me, ref) for end in other_monitors)
-    watched = find_process(pid)
-    if watched is not None:
-        watched.watchers.pop(ref, None)
+    stop_watching(pid, ref)
     return True

@@ -6,7 +6,7 @@ from typing import Any
 
 from fauxtp._base.events import note
 from fauxtp._core.calls import Call
-from fauxtp._core.mailbox import find_queue
+from fauxtp._core.mailbox import find_elsewhere, find_queue
 from fauxtp._core.process import find_process
 from fauxtp._messaging.addresses import class_of
 from fauxtp.errors import ProcessExited, ReceiveTimeout
@@ -44,9 +44,12 @@ def outcome_of(pending: Call, to: PID | str) -> Any:
 
 def withdraw(pending: Call) -> None:
     """Let nothing of a call that was given up stay in the mailbox that it lies in."""
-    if pending.take():
-        return  # no, it has been taken up
     process = find_process(pending.target)
+    if pending.take():
+        there = find_elsewhere(pending.target) if process is None else None
+        if there is not None:
+            there.give_up(pending)  # nobody here knows whether it was taken up there
+        return  # no, it has been taken up
     mailbox = find_queue(pending.target) if process is None else process.mailbox
     if mailbox is not None and mailbox.give_up(pending):
         if process is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final, overload
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.events import CALLS, wanted
@@ -21,6 +21,7 @@ from fauxtp.errors import NoProcess
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
+    from fauxtp._core.elsewhere import Elsewhere
     from fauxtp._core.request import Request
     from fauxtp._loops.protocols import Home
     from fauxtp._messaging.told import ToldCall
@@ -82,7 +83,9 @@ class PendingCall(Generic[A_co]):
 
     def put_into(self, mailbox: Queue) -> None:
         """Send it, now or as soon as there is room; `start_call` does so."""
-        if mailbox.max_size:
+        if mailbox.max_size < 0:
+            cast("Elsewhere", mailbox).forward(self._call, seconds(self._timeout))
+        elif mailbox.max_size:
             self._place = put_later(mailbox, self._call, self._home)
         elif not mailbox.deliver(self._call):
             if starting(self._to) is None:

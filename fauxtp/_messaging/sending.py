@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import cast as cast_type
 
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
@@ -26,6 +27,7 @@ from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
+    from fauxtp._core.elsewhere import Elsewhere
     from fauxtp._core.request import Request
     from fauxtp._loops.protocols import Home
 
@@ -252,6 +254,9 @@ async def _put_in(
     if not mailbox.max_size:
         while not mailbox.deliver(pending):
             mailbox = next_mailbox(to, pending, begun.process)
+        return limit
+    if mailbox.max_size < 0:
+        cast_type("Elsewhere", mailbox).forward(pending, limit)
         return limit
     if mailbox.admit(pending):
         return limit
