@@ -23,12 +23,11 @@ quick, do not wait and raise nothing; what one raises is logged, and the engine 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from fauxtp._base.arguments import expect_text, unexpected
 from fauxtp._base.errors import FauxtpError
+from fauxtp.cluster.checks import check_key, check_token, check_ttl
 
 __all__ = [
     "Change",
@@ -47,12 +46,6 @@ __all__ = [
     "check_token",
     "check_ttl",
 ]
-
-LONGEST: Final = 512  # characters of a key
-LONGEST_TOKEN: Final = 64
-LONGEST_TTL: Final = 10 * 365 * 86_400
-TOKEN: Final = re.compile(r"[A-Za-z0-9_=-]+", re.ASCII)
-KEY: Final = re.compile(r"[A-Za-z0-9_=/-]+(\.[A-Za-z0-9_=/-]+)*", re.ASCII)
 
 
 class NoConnection(FauxtpError):
@@ -161,8 +154,8 @@ class Engine(Protocol):
     """One node's way to the others. It is made anywhere, opened once, and closed once.
 
     Keys are `check_key`'s: words of letters, digits and `_=/-`, with dots between them. Values
-    are bytes of at most `max_payload`. `ttl` is a whole number of seconds, from 1; a key goes
-    away at that time after its last write or up to a second later, and never before.
+    are bytes, at least one and at most `max_payload`. `ttl` is a whole number of seconds, from 1;
+    a key goes away at that time after its last write or up to a second later, and never before.
 
     A subject is words with dots between them, as keys are, and begins with `prefix`. Where it is
     listened to, a word may be `*`, which stands for any one, and the last `>`, which stands for
@@ -311,53 +304,3 @@ class Engine(Protocol):
         Raises `NoConnection`, and `TimeoutError` if it does not answer.
         """
         ...
-
-
-def check_key(key: object) -> str:
-    """Return `key` if it can be one.
-
-    Raises `TypeError` if it is no str, and `ValueError` if it has other characters than keys have.
-
-    >>> check_key("node.a")
-    'node.a'
-    """
-    text = expect_text("key", key)
-    if len(text) > LONGEST or not KEY.fullmatch(text):
-        raise ValueError(
-            f"expected key to be at most {LONGEST} letters, digits and any of _=/-,"
-            f" with single dots within, got {text[:80]!r}"
-        )
-    return text
-
-
-def check_token(parameter: str, came: object) -> str:
-    """Return `came` if it can be the name of a cluster or of a node: one word of a subject.
-
-    Raises `TypeError` and `ValueError`, which say so of `parameter`.
-
-    >>> check_token("node", "a.b")
-    Traceback (most recent call last):
-        ...
-    ValueError: expected node to be 1 to 64 letters, digits and any of _=-, got 'a.b'
-    """
-    text = expect_text(parameter, came)
-    if len(text) > LONGEST_TOKEN or not TOKEN.fullmatch(text):
-        raise ValueError(
-            f"expected {parameter} to be 1 to {LONGEST_TOKEN} letters, digits and any of _=-,"
-            f" got {text[:80]!r}"
-        )
-    return text
-
-
-def check_ttl(ttl: object) -> int | None:
-    """Return `ttl` if it can be one: a whole number of seconds from 1, or None.
-
-    Raises `TypeError` if it is no int, and `ValueError` if it is too small or too large.
-    """
-    if ttl is None:
-        return None
-    if not isinstance(ttl, int) or isinstance(ttl, bool):
-        raise unexpected("ttl", "a whole number of seconds or None", ttl)
-    if not 1 <= ttl <= LONGEST_TTL:
-        raise ValueError(f"expected ttl to be 1 to {LONGEST_TTL} seconds, got {ttl}")
-    return int(ttl)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import final
 
-from fauxtp.cluster.engine import check_token
+from fauxtp.cluster.checks import check_token
 
 __all__ = ["Subjects"]
 

@@ -1,0 +1,108 @@
+"""Engines to try: each kind, with the faults that can be done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Any, Protocol
+
+import anyio
+from conftest import PATIENCE
+
+from fauxtp.cluster.engine import Change, Engine, Snapshot
+from fauxtp.cluster.memory_broker import MemoryBroker
+
+_numbers = count(1)
+
+
+class World(Protocol):
+    """Where engines meet."""
+
+    async def engine(self, node: str, *, timeout: float = 5.0) -> Engine: ...
+    def cut(self, node: str) -> None: ...
+    def hold(self, node: str) -> None: ...
+    def heal(self, node: str) -> None: ...
+    async def restart(self) -> None: ...
+    async def end(self) -> None: ...
+
+
+class InMemory:
+    """A broker in memory."""
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker("test")
+
+    async def engine(self, node: str, *, timeout: float = 5.0) -> Engine:
+        return self.broker.engine(node, timeout=timeout)
+
+    def cut(self, node: str) -> None:
+        self.broker.cut(node)
+
+    def hold(self, node: str) -> None:
+        self.broker.hold(node)
+
+    def heal(self, node: str) -> None:
+        self.broker.heal(node)
+
+    async def restart(self) -> None:
+        self.broker.stop()
+        await anyio.sleep(0.01)
+        self.broker.start()
+
+    async def end(self) -> None:
+        pass
+
+
+def new_cluster() -> str:
+    """Return the name of a cluster that no other test has."""
+    return f"t{next(_numbers)}"
+
+
+class Told:
+    """What a callback was told, and what waits for that."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+        self._event = anyio.Event()
+
+    def __call__(self, *what: Any) -> None:
+        self.all.append(what[0] if len(what) == 1 else what)
+        self._event.set()
+        self._event = anyio.Event()
+
+    async def wait(self, holds: Callable[[list[Any]], object]) -> list[Any]:
+        """Return all that was told when it is as `holds` asks."""
+        with anyio.move_on_after(PATIENCE):
+            while not holds(self.all):
+                await self._event.wait()
+            return self.all
+        raise AssertionError(f"only this was told: {self.all}")
+
+    async def number(self, number: int) -> list[Any]:
+        """Return all when there are so many."""
+        return await self.wait(lambda told: len(told) >= number)
+
+    def known(self) -> dict[str, tuple[bytes, int]]:
+        """Return the keys as who follows them knows them; it fails if changes lack an order."""
+        known: dict[str, tuple[bytes, int]] = {}
+        revision: int | None = None
+        for what in self.all:
+            if isinstance(what, Snapshot):
+                known = {key: (value, number) for key, value, number in what.entries}
+                revision = what.revision
+                continue
+            assert isinstance(what, Change)
+            assert revision is not None
+            assert what.revision > revision
+            revision = what.revision
+            if what.value is None:
+                known.pop(what.key, None)
+            else:
+                known[what.key] = what.value, what.revision
+        return known
+
+
+async def soon(coroutine: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Return what comes of it, if it does not hang."""
+    with anyio.fail_after(PATIENCE):
+        return await coroutine()
