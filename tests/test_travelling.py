@@ -38,6 +38,8 @@ from fauxtp import (
     errors,
 )
 from fauxtp._actors.lifecycle import ActorExit
+from fauxtp.cluster import NoConnection, NodeTaken, Refused
+from fauxtp.cluster.engine import Superseded, Taken
 from fauxtp.observe import web
 from fauxtp.observe.client import Unreachable
 from fauxtp.testing import SeedFailed
@@ -91,12 +93,17 @@ EXAMPLES: dict[str, list[BaseException]] = {
     ],
     "TooManyChildren": [TooManyChildren(PIDS[0], 3)],
     "NoChild": [NoChild(PIDS[0], "id"), NoChild("boss", "id")],
+    "NoConnection": [NoConnection("the server is away")],
+    "NodeTaken": [NodeTaken("a")],
     "NoProcess": [NoProcess(PIDS[0]), NoProcess("name")],
     "ProcessExited": [ProcessExited(PIDS[0], CRASH)],
     "ReceiveTimeout": [ReceiveTimeout("no answer"), ReceiveTimeout()],
+    "Refused": [Refused("it forbids it")],
     "SeedFailed": [SeedFailed(7, "it failed")],
     "Stop": [Stop("done"), Stop("done", reply=42)],
     "Stuck": [Stuck("it is")],
+    "Superseded": [Superseded("name.a", 7)],
+    "Taken": [Taken("name.a")],
     "Unreachable": [Unreachable("no such program")],
     "_Refused": [web._Refused(404, "there is nothing here")],
 }

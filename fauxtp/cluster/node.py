@@ -1,0 +1,171 @@
+"""A node of a cluster: how it comes in, stays, is fenced, comes in again, and leaves."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, final
+
+import anyio
+
+from fauxtp._base import switches
+from fauxtp._base.errors import FauxtpError
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.logs import logger
+from fauxtp.cluster.engine import Change, Engine, NoConnection, Snapshot
+from fauxtp.cluster.hub import Hub
+from fauxtp.cluster.lease import Lease
+from fauxtp.cluster.malformed import Malformed
+from fauxtp.cluster.node_events import NodeMonitors
+from fauxtp.cluster.peers import Peer, Peers
+from fauxtp.cluster.replica import Replica
+from fauxtp.cluster.subjects import Subjects
+
+__all__ = ["FENCED", "Node"]
+
+FENCED: Final = ExitReason("fenced", abnormal=True)
+BITS: Final = 63  # of an incarnation, which is random: the engine's revisions are used again
+FAREWELL: Final = 5.0  # seconds, at most, to tell the others that a node leaves
+
+
+@final
+class Node:
+    """One member of a cluster, in the event loop of its hub.
+
+    Whatever else there is to a member listens here: `on_begin` is told before it begins in an
+    incarnation, `on_fence` at once when it may act no more, `on_connection` of its connection,
+    `on_beat` after each heartbeat, `on_leave` is awaited before it leaves.
+    """
+
+    def __init__(
+        self, hub: Hub, engine: Engine, subjects: Subjects, name: str, ttl: int, interval: float
+    ) -> None:
+        self.name: str = name
+        self.hub: Hub = hub
+        self.engine: Engine = engine
+        self.subjects: Subjects = subjects
+        self.malformed: Malformed = Malformed(hub.time)
+        self.peers: Peers = Peers(subjects, name)
+        self.replica: Replica = Replica(self.peers, self.malformed.note)
+        self.lease: Lease = Lease(hub, engine, name, ttl, interval)
+        self.monitors: NodeMonitors = NodeMonitors(self.peers)
+        self.on_fence: list[Callable[[], object]] = []
+        self.on_begin: list[Callable[[], object]] = []
+        self.on_snapshot: list[Callable[[], object]] = []
+        self._has_lease = anyio.Event()
+        self._leaves = False
+        self._acts = False
+        self._coming = anyio.CancelScope()
+        self.peers.on_up.append(self._peer_up)
+        self.peers.on_gone.append(self._peer_gone)
+
+    async def join(self) -> None:
+        """Open the engine, and be a member from now on."""
+        await self.engine.open(followed=self._followed, connection=self._connection)
+        await self._begin(patient=False)
+        self.hub.start(self._live)
+
+    async def _begin(self, *, patient: bool) -> None:
+        number = random.getrandbits(BITS) if switches.simulated else secrets.randbits(BITS)
+        self.peers.begin_as(number)
+        for tell in self.on_begin:
+            tell()
+        revision = await self.lease.take(number, patient=patient)
+        with anyio.move_on_after(self.lease.left):
+            await self.replica.seen(revision)
+        if self.lease.holds and not self._leaves:
+            self._acts = True
+            self._has_lease.set()
+            logger().info("node %r is in cluster %r", self.name, self.subjects.cluster)
+
+    def may_act(self) -> bool:
+        """Return whether this is a member now; if it is one no more, it is fenced by this."""
+        if not self._acts:
+            return False
+        if self.lease.holds:
+            return True
+        self.fence()
+        return False
+
+    async def leased(self) -> None:
+        """Wait until this is a member."""
+        while not self.may_act():
+            if self._leaves:
+                raise NoConnection("the cluster was left")
+            await self._has_lease.wait()
+
+    def fence(self) -> None:
+        """Act no more, as others may take it for gone: it will come in again, as another."""
+        self._stop_acting()
+        logger().warning(
+            "node %r has lost its lease in cluster %r, and joins again",
+            self.name,
+            self.subjects.cluster,
+        )
+        self.monitors.down(self.name, FENCED)
+
+    def _stop_acting(self) -> None:
+        self._acts = False
+        self.lease.drop()
+        self._has_lease = anyio.Event()
+        self.peers.own.is_up = False
+        for tell in self.on_fence:
+            tell()
+
+    async def _live(self) -> None:
+        while not self._leaves:
+            if not self.may_act():
+                await self._come_again()
+                continue
+            await anyio.sleep(min(self.lease.interval, self.lease.left))
+            if self.may_act() and not self._leaves:
+                await self.lease.beat()
+
+    async def _come_again(self) -> None:
+        try:
+            with anyio.CancelScope() as self._coming:
+                await self._begin(patient=True)
+        except FauxtpError as error:
+            logger().error("node %r cannot join again: %s", self.name, error)
+        if not self.lease.holds and not self._leaves:
+            await anyio.sleep(self.lease.interval)
+
+    async def leave(self) -> None:
+        """Tell the others, and close the engine. It raises nothing, and takes a few seconds."""
+        self._leaves = True
+        acted = self._acts
+        self._coming.cancel()
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(FAREWELL), suppress(FauxtpError, TimeoutError):
+                if acted and self.lease.holds:
+                    self._stop_acting()
+                    await self.lease.give_back()
+            if self._acts:
+                self._stop_acting()
+            self._has_lease.set()  # who waits for it finds that it was left
+            await self.engine.close()
+
+    # What is told
+
+    def _followed(self, told: Snapshot | Change) -> None:
+        self.replica.followed(told)
+        if isinstance(told, Snapshot):
+            for tell in self.on_snapshot:
+                tell()
+
+    def _connection(self, is_there: bool) -> None:
+        logger().info("node %r: its connection is %s", self.name, "back" if is_there else "away")
+
+    def _peer_up(self, peer: Peer) -> None:
+        if peer.node != self.name:
+            logger().info("node %r: %r is up", self.name, peer.node)
+        self.monitors.up(peer.node)
+
+    def _peer_gone(self, peer: Peer, reason: ExitReason) -> None:
+        if peer.node != self.name:
+            logger().info("node %r: %r is down: %s", self.name, peer.node, reason)
+            self.monitors.down(peer.node, reason)
+        elif peer is self.peers.own and self._acts:
+            self.fence()  # somebody has deleted its key

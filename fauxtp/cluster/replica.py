@@ -1,0 +1,71 @@
+"""The keys of a cluster, as a node has heard of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, final
+
+import anyio
+
+from fauxtp.cluster.engine import Change, Snapshot
+from fauxtp.cluster.peers import Membership, Peers, membership
+
+__all__ = ["Replica"]
+
+NODE, NAME = "node.", "name."
+
+
+@final
+class Replica:
+    """What an engine tells of keys, told on: of nodes to the peers, of names to those."""
+
+    def __init__(self, peers: Peers, malformed: Callable[[str], object]) -> None:
+        self._peers = peers
+        self._malformed = malformed
+        self._awaited: list[tuple[int, anyio.Event]] = []
+        self.revision: int = 0
+        self.on_name: Callable[[str, bytes | None, int], object] = _nobody
+        self.on_names: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
+
+    def followed(self, told: Snapshot | Change) -> None:
+        """Hear what an engine tells."""
+        if isinstance(told, Snapshot):
+            self._all(told)
+        elif told.key.startswith(NODE):
+            self._peers.told(told.key[len(NODE) :], self._member(told.key, told.value))
+        elif told.key.startswith(NAME):
+            self.on_name(told.key[len(NAME) :], told.value, told.revision)
+        self.revision = told.revision
+        for one in [one for one in self._awaited if one[0] <= told.revision]:
+            self._awaited.remove(one)
+            one[1].set()
+
+    def _all(self, snapshot: Snapshot) -> None:
+        members: dict[str, Membership] = {}
+        names: dict[str, tuple[bytes, int]] = {}
+        for key, value, revision in snapshot.entries:
+            if key.startswith(NODE):
+                member = self._member(key, value)
+                if member is not None:
+                    members[key[len(NODE) :]] = member
+            elif key.startswith(NAME):
+                names[key[len(NAME) :]] = value, revision
+        self._peers.told_all(members)  # first: or there would be names of nobody
+        self.on_names(names)
+
+    def _member(self, key: str, value: bytes | None) -> Membership | None:
+        member = None if value is None else membership(value)
+        if value is not None and member is None:
+            self._malformed(f"the key {key!r}")
+        return member
+
+    async def seen(self, revision: int) -> None:
+        """Wait until what was written with `revision` is known here."""
+        if self.revision < revision:
+            event = anyio.Event()
+            self._awaited.append((revision, event))
+            await event.wait()
+
+
+def _nobody(*_: Any) -> None:
+    """Do nothing, as nobody asked to be told."""

@@ -1,0 +1,56 @@
+"""What tests of clusters share: nodes of one cluster in one event loop, and what they wait for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from fauxtp import GenServer
+from fauxtp.cluster.cluster import Cluster
+from fauxtp.cluster.memory_broker import MemoryBroker
+
+TTL = 5  # seconds
+ACTS = 0.9 * TTL  # how long a node acts of which nobody hears
+PATIENCE = 30.0
+
+
+@asynccontextmanager
+async def members(*names: str, broker: MemoryBroker | None = None) -> AsyncIterator[list[Cluster]]:
+    """Let there be nodes of these names meanwhile, each of which knows all."""
+    broker = broker or MemoryBroker("shop")
+    async with AsyncExitStack() as stack:
+        joined = [await stack.enter_async_context(member(broker, name)) for name in names]
+        await until(lambda: all(one.nodes() == sorted(names) for one in joined))
+        yield joined
+
+
+def member(broker: MemoryBroker, name: str, ttl: int = TTL) -> Any:
+    return Cluster.join(broker.engine(name), cluster="shop", node=name, ttl=ttl)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for what nobody tells, and which comes within some turns of the event loop."""
+    with anyio.fail_after(PATIENCE):
+        while not holds():
+            await anyio.sleep(0.001)
+
+
+class Diary(GenServer[Any, Any]):
+    """Does what it is told in a call, and notes all else."""
+
+    async def init(self) -> list[Any]:
+        return []
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        return request(), state
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        return [*state, message]
+
+
+async def diary(group: TaskGroup, **how: Any) -> Any:
+    return await Diary.start(task_group=group, **how)
