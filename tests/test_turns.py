@@ -336,11 +336,15 @@ async def test_a_task_knows_whether_it_is_to_be_cancelled(
         came.append(turns.has_pending_cancel(home))
 
     async def work() -> None:
+        known.append(asyncio.current_task())
         for _ in range(2):  # the first time, it asks anyio what that knows of the task
             case(current_task(home.loop), ask)
 
+    known: list[asyncio.Task[Any] | None] = []
     task = kind(work(), loop=home.loop)
     await asyncio.wait([task])
+    if known == [None]:
+        pytest.skip("asyncio itself does not know tasks of this kind here")
     assert came == CASES[case] * 2
 
 
