@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from fauxtp._core.request import Request
     from fauxtp._messaging.call_blocking import call_blocking
+    from fauxtp._messaging.carry import carry
     from fauxtp._messaging.groups import Joined, Left, join, leave, monitor_group, publish
     from fauxtp._messaging.links import link, unlink
     from fauxtp._messaging.monitors import Down, demonitor, monitor
@@ -162,6 +163,7 @@ __all__ = [
     "call_blocking",
     "call_many",
     "cancel_timer",
+    "carry",
     "cast",
     "cast_after",
     "cast_nowait",
@@ -231,6 +233,7 @@ _LATER = {
     "_messaging.links": ("link", "unlink"),
     "_messaging.monitors": ("Down", "demonitor", "monitor"),
     "_messaging.call_blocking": ("call_blocking",),
+    "_messaging.carry": ("carry",),
     "_messaging.pending_call": ("PendingCall", "call_many", "start_call"),
     "_messaging.groups": ("Joined", "Left", "join", "leave", "monitor_group", "publish"),
     "_messaging.timers": ("Timer", "cancel_timer", "cast_after", "send_after", "send_every"),

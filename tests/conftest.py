@@ -24,7 +24,7 @@ from hostile import effort
 from twins_of import FORMS, form_of
 
 import fauxtp
-from fauxtp._base import ordered_names, switches
+from fauxtp._base import carrying, ordered_names, switches
 from fauxtp._core.crash_storms import storms
 from fauxtp.testing.simulation import COUNTS
 
@@ -250,6 +250,14 @@ def no_storm_so_far() -> Iterator[None]:
     storms.forget()
     yield
     storms.forget()
+
+
+@pytest.fixture(autouse=True)
+def nothing_carried_so_far() -> Iterator[None]:
+    """Let no test carry what another has named."""
+    yield
+    for variable in carrying._variables:
+        carrying.carry_no_more(variable)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from fauxtp import (
     Ref,
     call,
     call_blocking,
+    carry,
     cast,
     cast_nowait,
     dead_letters,
@@ -131,6 +133,17 @@ async def test_messages_go_to_what_stands_for_it(far: Far) -> None:
     assert far.messages[:2] == [1, 2]
     assert [message.request for message in far.messages[2:]] == [3, 4]
     assert all(type(message) is Cast for message in far.messages[2:])
+
+
+async def test_what_messages_carry_here_stays_here(far: Far) -> None:
+    user: ContextVar[str] = ContextVar("user")
+    carry(user)
+    user.set("Anna")
+    await send(far.pid, 1)
+    send_nowait(far.pid, 2)
+    await cast(far.pid, 3)
+    assert far.messages[:2] == [1, 2]
+    assert type(far.messages[2]) is Cast
 
 
 async def test_what_is_published_goes_there(far: Far) -> None:

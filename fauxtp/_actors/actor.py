@@ -14,6 +14,7 @@ from fauxtp._actors.classes import check_class
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.coroutines import without_effect
+from fauxtp._base.events import CARRYING, wanted
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.record import fill, record
 from fauxtp._core.calls import NO_REPLY, Call
@@ -151,7 +152,12 @@ class Actor(ABC):
         `patterns` are pairs, `timeout` is in seconds, and it raises the same: see
         `Mailbox.receive`.
         """
-        return receive(started(self).mailbox, patterns, timeout)
+        process = started(self)
+        if wanted(CARRYING):
+            from fauxtp._actors.receiving_for import receive_for  # noqa: PLC0415  (few need it)
+
+            return receive_for(process, patterns, timeout)
+        return receive(process.mailbox, patterns, timeout)
 
     def stop(self, reason: str = "normal") -> None:
         """End the actor. Called by the actor itself, this does not return.

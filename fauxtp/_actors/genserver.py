@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Generic
 from weakref import WeakKeyDictionary
 
 from fauxtp._actors.actor import Actor, children_of, started
-from fauxtp._actors.serving import Continue, Stop, serve
+from fauxtp._actors.serving import Stop, serve
 from fauxtp._actors.task import Task, start_task
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.logs import logger
 from fauxtp._base.texts import label
 from fauxtp._core.calls import NO_REPLY, Call
+from fauxtp._core.continuing import Continue
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process
 from fauxtp._loops.current import give_way

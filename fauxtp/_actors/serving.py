@@ -12,9 +12,11 @@ from fauxtp._actors.actor import Actor
 from fauxtp._actors.controlling import obey
 from fauxtp._actors.lifecycle import ROUNDS, ActorExit
 from fauxtp._actors.task import TaskEnd
+from fauxtp._base.carrying import Applied
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base.texts import label
 from fauxtp._core.calls import NO_REPLY, Call, Cast, Raise, reply
+from fauxtp._core.continuing import Continue
 from fauxtp._core.control import Control
 from fauxtp._core.process import Process
 from fauxtp._messaging.delivery import begin
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from fauxtp._core.protocols import Handlers, ProcessScope
     from fauxtp._loops.protocols import Waiter
 
-__all__ = ["Continue", "Stop", "serve"]
+__all__ = ["Stop", "serve"]
 
 
 @final
@@ -50,42 +52,6 @@ class Stop(ActorExit):
     def __init__(self, reason: str = "normal", reply: Any = NO_REPLY) -> None:
         super().__init__(ExitReason(reason))
         self.reply = reply
-
-
-@final
-class Continue:
-    """Work that a server does next, before any message: `handle_continue` gets `request`.
-
-    It stands behind what a handler returns otherwise: `return state, Continue(request)`, and for
-    a call, which has its answer before that, `return answer, state, Continue(request)`. After
-    `init`, whoever has started the server does not wait for it.
-
-    >>> import anyio
-    >>> from fauxtp import Call, GenServer, call, exit
-    >>> class Prices(GenServer):
-    ...     async def init(self):
-    ...         return {}, Continue("load")  # which may take its time
-    ...     async def handle_continue(self, request, prices):
-    ...         return {**prices, "tea": 3}
-    ...     async def handle_call(self, name, from_, prices):
-    ...         return prices[name], prices
-    >>> async def main():
-    ...     async with anyio.create_task_group() as task_group:
-    ...         prices = await Prices.start(task_group=task_group)
-    ...         print(await call(prices, "tea"))
-    ...         exit(prices)
-    >>> anyio.run(main)
-    3
-    """
-
-    __slots__ = ("request",)
-    __match_args__ = ("request",)
-
-    def __init__(self, request: Any) -> None:
-        self.request: Any = request
-
-    def __repr__(self) -> str:
-        return f"Continue({self.request!r})"
 
 
 @final
@@ -277,14 +243,19 @@ async def _continue(process: Process) -> None:
     """Do what a handler has left to be done before the next message: `process.handling`."""
     actor: Handlers = process.actor  # type: ignore[assignment]
     left, begun = ROUNDS, None
-    while process.handling is not begun:
-        left = left - 1 or ROUNDS
-        if left == ROUNDS or process.exit_request is not None:
-            await checkpoint()  # as in `_pause`
-        begun = Continue(process.handling.request)  # as the same one may come again
-        process.handling, process.handled_since = begun, monotonic()
-        result = await actor.handle_continue(begun.request, process.state)
-        process.state = _after_odd(process, result)
+    applied = Applied(process.handling.carried)
+    try:
+        applied.enter()
+        while process.handling is not begun:
+            left = left - 1 or ROUNDS
+            if left == ROUNDS or process.exit_request is not None:
+                await checkpoint()  # as in `_pause`
+            begun = Continue(process.handling.request)  # as the same one may come again
+            process.handling, process.handled_since = begun, monotonic()
+            result = await actor.handle_continue(begun.request, process.state)
+            process.state = _after_odd(process, result)
+    finally:
+        applied.leave()
 
 
 async def _finish(process: Process) -> None:

@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from fauxtp._actors.actor import started
 from fauxtp._actors.lifecycle import ROUNDS
-from fauxtp._actors.serving import Continue, serve
+from fauxtp._actors.serving import serve
 from fauxtp._actors.timeouts import Elapsed, Timeouts
 from fauxtp._actors.transition import (
     POSTPONE,
@@ -22,9 +22,13 @@ from fauxtp._actors.transition import (
     StateTimeout,
     taken_apart,
 )
+from fauxtp._base.carried import bare
+from fauxtp._base.carrying import instead
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.redaction import described
 from fauxtp._core.calls import NO_REPLY, Call, Cast, reply
+from fauxtp._core.carried_messages import kept
+from fauxtp._core.continuing import Continue
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process
 from fauxtp._core.protocols import Startable
@@ -144,8 +148,10 @@ class Machine:
                 self._events.appendleft(event)
                 await checkpoint()  # as a server does between messages
                 self._events.popleft()
-            process.handling, process.handled_since = event, monotonic()
-            self._answered(process, event, await self._handle_one(event))
+            with instead(event):
+                event = bare(event)
+                process.handling, process.handled_since = event, monotonic()
+                self._answered(process, event, await self._handle_one(event))
 
     def _answered(self, process: Process, event: Any, answer: Any) -> Any:
         """Give the answer that was held back, or note that it comes later."""
@@ -203,7 +209,7 @@ class Machine:
                 answer = action.value
             else:
                 reply(action.to, action.value)
-        self._events.extendleft(reversed(inserted))
+        self._events.extendleft([kept(one) for one in reversed(inserted)])
         return answer
 
     async def _enter(self, old: Any, state: Any) -> None:
@@ -225,12 +231,12 @@ class Machine:
         if len(self._postponed) >= self._limit:
             self._postponed = [one for one in self._postponed if not _is_given_up(one)]
             self._limit = max(16, 2 * len(self._postponed))  # so that adding stays cheap
-        self._postponed.append(event)
+        self._postponed.append(kept(event))
 
     def _give_up_events(self) -> None:
         """Count the messages that the machine has not handled, as it ends; its calls fail."""
         for event in (*self._events, *self._postponed):
-            if type(event) is not Call and type(event) not in _OWN:
+            if type(bare(event)) is not Call and type(bare(event)) not in _OWN:
                 dead_letters.add(self._process.pid, event, "exited")
         self._events.clear()
         self._postponed.clear()
@@ -247,4 +253,5 @@ def _pair(process: Process) -> tuple[Any, Any]:
 
 
 def _is_given_up(event: Any) -> bool:
-    return type(event) is Call and event.settled
+    call = bare(event)
+    return type(call) is Call and call.settled

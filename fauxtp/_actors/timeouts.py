@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Any, final
 
 from fauxtp._actors.transition import EventTimeout, NamedTimeout, StateTimeout, Timeout
+from fauxtp._core.carried_messages import kept
 from fauxtp._messaging.timers import Timer, cancel_timer, send_after
 from fauxtp.registry import PID
 
@@ -37,7 +38,7 @@ class Timeouts:
 
     def __init__(self) -> None:
         self._running: dict[Hashable, Elapsed] = {}
-        self._due: dict[Hashable, Timeout] = {}  # in the order in which they were set
+        self._due: dict[Hashable, Any] = {}  # in the order in which they were set
 
     def set(self, timeout: Timeout, pid: PID) -> None:
         """Begin with `timeout` in place of the one of its kind, or only end that."""
@@ -46,7 +47,7 @@ class Timeouts:
         if timeout.seconds is None:
             return
         if not timeout.seconds:
-            self._due[key] = timeout
+            self._due[key] = kept(timeout)
             return
         elapsed = Elapsed(key, timeout)
         elapsed.timer = send_after(timeout.seconds, pid, elapsed)
@@ -60,8 +61,8 @@ class Timeouts:
         """End the one that is for the time without events."""
         self._end(EventTimeout)
 
-    def next_due(self) -> Timeout | None:
-        """Take out the one of no time that was set first, if there is any."""
+    def next_due(self) -> Any:
+        """Take out the one of no time that was set first, with what it carries; None is none."""
         for key in self._due:
             return self._due.pop(key)
         return None

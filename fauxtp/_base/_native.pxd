@@ -128,6 +128,7 @@ cdef enum:
     SENT = 2
     HANDLED = 4
     LISTENING = 8  # to anything
+    CARRYING = 16
 
 cdef int listened_to  # by any thread, while another may change it
 
@@ -162,5 +163,7 @@ cdef class Call:
     cdef object _error
     cdef int _outcome
     cdef int _taken
+
+    cdef int note_sender(self) except -1
 
     cpdef bint has_answered(self, object value, object error=*)

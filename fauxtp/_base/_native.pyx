@@ -27,6 +27,7 @@ __all__ = [
     "Call",
     "Cast",
     "Counter",
+    "carried_now",
     "counted",
     "counter_of",
     "forget",
@@ -37,6 +38,7 @@ __all__ = [
     "note",
     "note_end",
     "note_start",
+    "set_carrying",
     "set_hook",
     "tell",
     "wanted",
@@ -177,6 +179,8 @@ cdef object at_rest = AT_REST
 cdef dict _counters = {}  # by the kind, and by the whole key
 cdef dict _lives = {}  # by the name of the class
 cdef dict _hooks = {}  # the only one, by None: a dict can be read while another thread changes it
+cdef dict _captures = {None: tuple}  # likewise
+cdef int _told = 0, _beside = 0  # which kinds are wanted by the hook, and beside it
 
 
 cpdef Counter counter_of(tuple key):
@@ -285,8 +289,25 @@ def forget():
 
 def set_hook(hook, int kinds, /):
     """Let `hook` be called with whatever happens, and with these kinds; None is nobody."""
+    global _told
     _hooks[None] = hook
-    store(&listened_to, 0 if hook is None else kinds | LISTENING)
+    with cython.critical_section(_hooks):
+        _told = 0 if hook is None else kinds | LISTENING
+        store(&listened_to, _told | _beside)
+
+
+def set_carrying(capture, int kinds, /):
+    """Want these kinds, too, whoever listens; `capture` returns what a call is to carry."""
+    global _beside
+    _captures[None] = capture
+    with cython.critical_section(_hooks):
+        _beside = kinds
+        store(&listened_to, _told | _beside)
+
+
+cpdef object carried_now():
+    """Return what `set_carrying` was given says that a call is to carry."""
+    return _captures[None]()
 
 
 def wanted(int kinds, /):
@@ -369,8 +390,21 @@ cdef class Call:
         self.request = request
         self.target = target
         self.caller = caller
+        if wants(&listened_to, HANDLED | CARRYING):
+            self.note_sender()
+
+    cdef int note_sender(self) except -1:
         if wants(&listened_to, HANDLED):
             self.sent_at = now()
+        if wants(&listened_to, CARRYING):
+            self._value = carried_now()
+        return 0
+
+    @property
+    def carried(self):
+        """The values that go with it, until there is an outcome: they lie in its place."""
+        with cython.critical_section(self):
+            return (self._value or ()) if self._outcome == UNDECIDED else ()
 
     def __repr__(self):
         return f"Call({self.request!r})"
@@ -414,6 +448,7 @@ cdef class Call:
             if self._outcome == ANSWERED:
                 return False
             self._outcome = GIVEN_UP
+            self._value = None
             if self._taken == UNDECIDED:
                 self._taken = NEVER
             return True

@@ -17,12 +17,14 @@ from fauxtp._base.implementation import implementation
 
 __all__ = [
     "CALLS",
+    "CARRYING",
     "GONE",
     "HANDLED",
     "MOST",
     "OTHER",
     "SENT",
     "Counter",
+    "carried_now",
     "counted",
     "counter_of",
     "forget",
@@ -30,6 +32,7 @@ __all__ = [
     "note",
     "note_end",
     "note_start",
+    "set_carrying",
     "set_hook",
     "tell",
     "wanted",
@@ -47,9 +50,15 @@ GONE: Final = "_GONE"  # in place of the class of who has ended
 CALLS: Final = 1
 SENT: Final = 2
 HANDLED: Final = 4
+CARRYING: Final = 16  # what context variables of senders have, whoever listens
 
 _HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
 _lock = threading.RLock()  # of counters, where there is none; a finaliser may come in between
+
+
+def _free_lock() -> threading.RLock:
+    # At the interpreter's end no other thread runs: one that has the lock is frozen.
+    return threading.RLock() if sys.is_finalizing() else _lock
 
 
 @final
@@ -71,8 +80,7 @@ class Counter:
         if _HAS_GIL:
             self.value += number  # in one line, between two parts of which nobody comes in
             return
-        # At the interpreter's end no other thread runs: one that has the lock is frozen.
-        with _lock if not sys.is_finalizing() else threading.RLock():
+        with _free_lock():
             self.value += number
 
 
@@ -99,6 +107,8 @@ _counters: dict[str, dict[Key, Counter]] = {}  # by the kind, and by the whole k
 _lives: dict[str, _Lives] = {}  # by the name of the class
 _hook: Hook | None = None
 _wanted = 0
+_told, _beside = 0, 0  # which of these are wanted by the hook, and beside it
+_capture: Callable[[], Any] = tuple
 
 
 def counter_of(key: Key, /) -> Counter:
@@ -206,8 +216,23 @@ def forget() -> None:
 
 def set_hook(hook: Hook | None, kinds: int, /) -> None:
     """Let `hook` be called with whatever happens, and with these kinds; None is nobody."""
-    global _hook, _wanted
-    _hook, _wanted = hook, kinds
+    global _hook, _told, _wanted
+    with _free_lock():
+        _hook, _told = hook, kinds
+        _wanted = _told | _beside
+
+
+def set_carrying(capture: Callable[[], Any], kinds: int, /) -> None:
+    """Want these kinds, too, whoever listens; `capture` returns what a call is to carry."""
+    global _beside, _capture, _wanted
+    with _free_lock():
+        _capture, _beside = capture, kinds
+        _wanted = _told | _beside
+
+
+def carried_now() -> Any:
+    """Return what `set_carrying` was given says that a call is to carry."""
+    return _capture()
 
 
 def wanted(kinds: int, /) -> int:
@@ -229,6 +254,7 @@ if hasattr(os, "register_at_fork"):
 if not TYPE_CHECKING and implementation == "cython":
     from fauxtp._base._native import (
         Counter,
+        carried_now,
         counted,
         counter_of,
         forget,
@@ -236,6 +262,7 @@ if not TYPE_CHECKING and implementation == "cython":
         note,
         note_end,
         note_start,
+        set_carrying,
         set_hook,
         tell,
         wanted,

@@ -20,6 +20,7 @@ from types import (
 )
 from typing import Any, Final
 
+from fauxtp._base.carried import bare
 from fauxtp._base.texts import full_name, local_types, module_of, type_name
 
 __all__ = ["HIDDEN", "SECRETS", "described", "plain_word"]
@@ -117,6 +118,7 @@ def _hides(key: Any, secrets: tuple[str, ...]) -> bool:
 
 
 def _pieces(value: Any, depth: int, secrets: tuple[str, ...]) -> Iterator[str]:
+    value = bare(value)
     kind = type(value)
     plain = _plain(value, kind)
     if plain is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fauxtp._base.carried import bare
+
 __all__ = ["full_name", "label", "local_types", "module_of", "shown", "type_name"]
 
 local_types: list[type] = []
@@ -72,7 +74,7 @@ def label(message: object) -> str:
     >>> label(("put", "password", "secret")), label("stats"), label(5)
     ("('put', …)", "'stats'", 'int')
     """
-    before = ""
+    before, message = "", bare(message)
     for _ in range(_DEPTH):
         kind = type(message)
         name = type_name(kind)

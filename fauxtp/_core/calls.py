@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.errors import OUT_OF_MEMORY
-from fauxtp._base.events import HANDLED, wanted
+from fauxtp._base.events import CARRYING, HANDLED, carried_now, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import TO_ANSWER, insist_on_room
 from fauxtp._core.dead_letters import dead_letters
@@ -15,6 +15,7 @@ from fauxtp._core.dead_letters import dead_letters
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from fauxtp._base.carried import Values
     from fauxtp.registry import PID
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _GIVEN_UP = (None, None)
+_OF_SENDER: Final = CARRYING | HANDLED
 
 
 @final
@@ -79,10 +81,24 @@ class Call:
         self.request: Any = request
         self.target: PID = target
         self.caller: PID | None = caller
-        self.sent_at: float = monotonic() if wanted(HANDLED) else 0.0
+        self.sent_at: float = 0.0
         self.deferred: bool = False  # the target has promised an answer, and does other things
         self.wake: Callable[[], object] | None = None  # the caller, if it waits
         self._cell: dict[str, Any] = {}  # whoever sets a key first has decided
+        if wanted(_OF_SENDER):
+            self._note_sender()
+
+    def _note_sender(self) -> None:
+        if wanted(HANDLED):
+            self.sent_at = monotonic()
+        if wanted(CARRYING):
+            self._cell["carried"] = carried_now()
+
+    @property
+    def carried(self) -> Values:
+        """The values that go with it, until there is an outcome."""
+        values: Values = () if self.settled else self._cell.get("carried", ())
+        return values
 
     def __repr__(self) -> str:
         return f"Call({self.request!r})"

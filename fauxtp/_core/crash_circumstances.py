@@ -7,6 +7,7 @@ from itertools import chain, islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from fauxtp._base.carried import bare
 from fauxtp._base.texts import label, type_name
 from fauxtp._core.calls import Call
 from fauxtp._core.process import Process, find_process
@@ -70,7 +71,7 @@ def _messages(process: Process) -> Iterator[Any]:
     for messages in (mailbox.kept, mailbox.inbox):
         for number in range(len(messages)):
             try:
-                yield messages[number]
+                yield bare(messages[number])
             except IndexError:
                 break
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.arguments import expect_callable
+from fauxtp._base.carried import bare
 from fauxtp._base.events import note
 from fauxtp._base.record import fill, record
 from fauxtp._base.tell_all import tell_all
@@ -70,6 +71,7 @@ class DeadLetters:
         self._observers: tuple[Callable[[DeadLetter], object], ...] = ()
 
     def add(self, to: PID | str | None, message: Any, reason: str) -> None:
+        message = bare(message)
         with _free_lock():
             self._counts.setdefault(reason, 0)
             self._counts[reason] += 1  # in one line, as the lock lets a finaliser in

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from fauxtp._base.carried import bare
 from fauxtp._core.calls import Call
 from fauxtp._core.queue import Queue
 from fauxtp.registry import PID
@@ -50,7 +51,7 @@ class Elsewhere(Queue):
         if type(message) is Call:
             self.pass_on_call(message, None)
         else:
-            self.pass_on(message)
+            self.pass_on(bare(message))  # values are of here
         return True
 
     def forward(self, call: Call, limit: float | None) -> None:

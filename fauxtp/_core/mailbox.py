@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from fauxtp._base.arguments import unexpected
+from fauxtp._base.carried import bare
 from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._base.events import note
 from fauxtp._core.queue import Queue, no_process
@@ -192,7 +193,7 @@ class Mailbox:
 
         Raises `IndexError` if there is none.
         """
-        return self._queue.take()
+        return bare(self._queue.take())
 
     # Closing
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from fauxtp._base.arguments import unexpected
+from fauxtp._base.carried import Carried, Values
 from fauxtp._core.calls import Call
+from fauxtp._core.carried_messages import values_of
 from fauxtp._core.control import Control
 from fauxtp._core.patterns import match_pattern
 from fauxtp._core.queue import Queue
@@ -34,11 +36,16 @@ def _itself(message: Any) -> Any:
 CONTROLS: Final[tuple[Pattern, ...]] = ((_is_control, _itself),)
 """What is asked of the runtime: no other patterns take that out, whatever else they match."""
 
-Found = tuple[Callable[..., Any], tuple[Any, ...]]
+Found = tuple[Callable[..., Any], tuple[Any, ...], Any]
 
 
-async def receive(queue: Queue, patterns: tuple[Pattern, ...], timeout: float | None) -> Any:
-    """Do as `Mailbox.receive` does."""
+async def receive(
+    queue: Queue,
+    patterns: tuple[Pattern, ...],
+    timeout: float | None,
+    apply: Callable[[Values], object] | None = None,
+) -> Any:
+    """Do as `Mailbox.receive` does; before the handler, `apply` what the message carries."""
     global received
     received += 1
     if received >= BUDGET:  # whose handler sends to itself must not keep others from running
@@ -47,7 +54,7 @@ async def receive(queue: Queue, patterns: tuple[Pattern, ...], timeout: float | 
     queue.receivers += 1
     try:
         _expect_pairs(patterns)  # before a message is taken out
-        handler, extracted = await _first_match(queue, patterns, timeout)
+        handler, extracted, message = await _first_match(queue, patterns, timeout)
     except Exception:
         await give_way()
         raise
@@ -55,6 +62,8 @@ async def receive(queue: Queue, patterns: tuple[Pattern, ...], timeout: float | 
         queue.receivers -= 1
         if queue.closed_because is not None:
             queue.clear_away(queue.closed_because)
+    if apply is not None:
+        apply(values_of(message))
     result = handler(*extracted)
     return await result if inspect.isawaitable(result) else result
 
@@ -104,7 +113,9 @@ async def _first_match(
 def _scan(queue: Queue, patterns: tuple[Pattern, ...], seen: int) -> tuple[Found | None, int]:
     """Look for a match from the message number `seen` on; take it out."""
     while seen < len(queue.kept) or queue.keep_next():
-        message = queue.kept[seen]
+        message = whole = queue.kept[seen]
+        if type(message) is Carried:
+            message = message.message
         removals = queue.removals
         for matcher, handler in patterns:
             extracted = match_pattern(message, matcher)
@@ -125,7 +136,7 @@ def _scan(queue: Queue, patterns: tuple[Pattern, ...], seen: int) -> tuple[Found
                 queue.made_room()
             if not taken:
                 break  # its caller has given up: it counts as never sent
-            return (handler, extracted), seen
+            return (handler, extracted, whole), seen
         else:
             seen += 1
     return None, seen

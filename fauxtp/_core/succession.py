@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, Self, final
 
+from fauxtp._base.carried import bare
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._core.calls import Call
 from fauxtp._core.dead_letters import dead_letters
@@ -248,7 +249,7 @@ class Succession:
         """Return whether what finds the mailbox closed goes there."""
         if type(message) is Call:
             return not message.settled
-        return not isinstance(message, Notice)
+        return not isinstance(bare(message), Notice)
 
     def hand_on(self, message: Any) -> None:
         """Give the successor a message."""

@@ -29,6 +29,7 @@ from fauxtp._loops.asyncio_tasks import made_by_factory
 
 from fauxtp._base._build cimport fauxtp_build
 from fauxtp._base._native cimport (
+    CARRYING,
     HANDLED,
     Call,
     Counter,
@@ -276,10 +277,10 @@ cdef class _FirstTurns:
 cdef dict _told = {}
 
 
-cdef object told_handlers(process, message):
+cdef object handlers_of(process, message):
     told = _told.get(None)
     if told is None:  # to import it each time would take longer than what it does
-        from fauxtp._core.told_handlers import told_handlers as told
+        from fauxtp._core.carried_handlers import handlers_of as told
 
         _told[None] = told
     return told(process, message)
@@ -464,7 +465,10 @@ def step(process, Call call not None, caller, handler=None, /):
             scope = get(process, _process_scope)
             if scope_of(scope) is None:
                 scope.enter()
-            actor = told_handlers(process, call) if wants(&listened_to, HANDLED) else get(process, _actor)
+            if wants(&listened_to, HANDLED | CARRYING):
+                actor = handlers_of(process, call)
+            else:
+                actor = get(process, _actor)
             handler = actor.handle_call(call.request, call, get(process, _state))
             if not PyCoro_CheckExact(handler):
                 handler = awaited(handler)

@@ -6,10 +6,10 @@ from collections.abc import Coroutine
 from contextvars import Context
 from time import monotonic
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp._base import switches
-from fauxtp._base.events import HANDLED, Counter, wanted
+from fauxtp._base.events import CARRYING, HANDLED, Counter, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import is_free
 from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, Call, Raise, reply
@@ -28,6 +28,8 @@ from fauxtp._loops.asyncio_internals import current_task, running_loop, set_curr
 from fauxtp._loops.asyncio_loop import AsyncioHome
 
 __all__ = ["Suspended", "advance", "step"]
+
+_AT_THE_END: Final = HANDLED | CARRYING
 
 
 @final
@@ -108,12 +110,12 @@ def step(process: Process, call: Call, caller: Process | None, handler: Any = No
 
 
 def _handlers(process: Process, call: Call) -> Any:
-    """Return what handles the call, or who stands for that while somebody listens."""
-    if not wanted(HANDLED):
+    """Return what handles the call, or who stands for that as `begin` tells."""
+    if not wanted(_AT_THE_END):
         return process.actor
-    from fauxtp._core.told_handlers import told_handlers  # noqa: PLC0415  (seldom needed)
+    from fauxtp._core.carried_handlers import handlers_of  # noqa: PLC0415  (seldom needed)
 
-    return told_handlers(process, call)
+    return handlers_of(process, call)
 
 
 def _is_none(answer: Any) -> bool:

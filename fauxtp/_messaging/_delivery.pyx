@@ -5,16 +5,18 @@
 cimport cython
 from cpython.contextvars cimport get_value
 
+from fauxtp._base.carried import Carried
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import NOTHING, Queue
 from fauxtp._core.running_process import _current, current_process
-from fauxtp._messaging.addresses import mailbox_of, target_of, told_send
+from fauxtp._messaging.addresses import mailbox_of, on_its_way, target_of
 
 from fauxtp._base._build cimport fauxtp_build
 from fauxtp._base._native cimport (
     CALLS,
+    CARRYING,
     HANDLED,
     SENT,
     Call,
@@ -45,6 +47,7 @@ cdef Slot _waiting = slot_of(Queue, "waiting")
 
 # What would else be looked up in the module each time
 cdef object find = find_process, nothing = NOTHING, unbounded = Queue, works_for = _current
+cdef object carried = Carried
 cdef object declined = DECLINED, gave_way = GAVE_WAY, pending = PENDING
 
 
@@ -52,29 +55,32 @@ cdef dict _told = {}  # an import takes longer each time than what it is for
 
 
 cdef object told(str name):
-    """Return a function that is needed only while somebody listens to events."""
+    """Return what is needed only while somebody listens to events, or carries values."""
     if not _told:
-        from fauxtp._core.told_handlers import told_handlers
+        from fauxtp._core.carried_handlers import CarriedHandlers, handlers_of
         from fauxtp._messaging.told import told_attempt
 
-        _told.update(told_attempt=told_attempt, told_handlers=told_handlers)
+        _told.update(
+            CarriedHandlers=CarriedHandlers, told_attempt=told_attempt, handlers_of=handlers_of
+        )
     return _told[name]
 
 
 def post(to, message, /):
     """Put `message` into the mailbox of `to`; return one that is bounded or closed instead.
 
-    If there is none, it is a dead letter. Raises `TypeError` if `to` is neither a PID nor
-    a name.
+    With what is to be put there, if that is not just the message. If there is no mailbox, it is a
+    dead letter. Raises `TypeError` if `to` is neither a PID nor a name.
     """
-    if wants(&listened_to, SENT):
-        told_send(to, message)
+    cdef bint is_plain = not wants(&listened_to, SENT | CARRYING)
+    if not is_plain:
+        message = on_its_way(to, message)
     process = find(to) if type(to) is PID else None
     mailbox = mailbox_of(to) if process is None else get(process, _mailbox)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
     elif type(mailbox) is not unbounded or not deliver(mailbox, message):
-        return mailbox
+        return mailbox if is_plain else (mailbox, message)
     return None
 
 
@@ -153,6 +159,8 @@ def begin(process, message, /):
 
     It is counted here, as a handler that is handed over ends elsewhere.
     """
+    if type(message) is carried:
+        return told("CarriedHandlers")(begin(process, message.message), message.values)
     put(process, _handling, message)
     put(process, _handled_since, now())
     handled = get(process, _handled)
@@ -160,9 +168,9 @@ def begin(process, message, /):
         handled = Counter()
         put(process, _handled, handled)
     add(&(<Counter>handled).number, 1)
-    if not wants(&listened_to, HANDLED):
+    if not wants(&listened_to, HANDLED | CARRYING):
         return get(process, _actor)
-    return told("told_handlers")(process, message)
+    return told("handlers_of")(process, message)
 
 
 cpdef object _build():

@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fauxtp._base.events import GONE, tell
+from fauxtp._base.carried import bare
+from fauxtp._base.events import GONE, SENT, tell, wanted
+from fauxtp._core.carried_messages import with_values
 from fauxtp._core.mailbox import find_elsewhere, find_queue
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
@@ -22,6 +24,7 @@ __all__ = [
     "find_pid",
     "found_or_started",
     "mailbox_of",
+    "on_its_way",
     "starting",
     "target_of",
     "told_send",
@@ -86,6 +89,13 @@ def told_send(to: PID | str, message: Any) -> None:
     """Tell that `message` is being sent, if somebody listens to that."""
     pid = find_pid(to)
     tell(("sent", GONE if pid is None else class_of(pid)), pid, {"to": to, "message": message})
+
+
+def on_its_way(to: PID | str, message: Any) -> Any:
+    """Return `message` as it is to be put into the mailbox of `to`; tell that it is being sent."""
+    if wanted(SENT):
+        told_send(to, bare(message))
+    return with_values(message)
 
 
 def target_of(to: PID | str, on_the_spot: bool = False) -> tuple[PID, Process | None, Queue]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
-from fauxtp._base.events import CALLS, HANDLED, SENT, Counter, wanted
+from fauxtp._base.carried import Carried
+from fauxtp._base.events import CALLS, CARRYING, HANDLED, SENT, Counter, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current, current_process
-from fauxtp._messaging.addresses import mailbox_of, target_of, told_send
+from fauxtp._messaging.addresses import mailbox_of, on_its_way, target_of
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
@@ -20,15 +21,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "attempt", "begin", "post"]
 
+_ON_THE_WAY: Final = SENT | CARRYING
+_AT_THE_END: Final = HANDLED | CARRYING
 
-def post(to: PID | str, message: Any, /) -> Queue | None:
+
+def post(to: PID | str, message: Any, /) -> Queue | tuple[Queue, Any] | None:
     """Put `message` into the mailbox of `to`; return one that is bounded or closed instead.
 
-    If there is none, it is a dead letter. Raises `TypeError` if `to` is neither a PID nor
-    a name.
+    With what is to be put there, if that is not just the message. If there is no mailbox, it is a
+    dead letter. Raises `TypeError` if `to` is neither a PID nor a name.
     """
-    if wanted(SENT):
-        told_send(to, message)
+    if wanted(_ON_THE_WAY):
+        message = on_its_way(to, message)
+        full = _post(to, message)
+        return None if full is None else (full, message)
+    return _post(to, message)
+
+
+def _post(to: PID | str, message: Any) -> Queue | None:
     process = find_process(to) if type(to) is PID else None
     mailbox = mailbox_of(to) if process is None else process.mailbox
     if mailbox is None:
@@ -103,16 +113,26 @@ def begin(process: Process, message: Any, /) -> Handlers:
 
     It is counted here, as a handler that is handed over ends elsewhere.
     """
+    if type(message) is Carried:
+        return _begin_carried(process, message)
     process.handling, process.handled_since = message, monotonic()
     if process.handled is None:
         process.handled = Counter()
     process.handled.add(1)
-    if not wanted(HANDLED):
+    if not wanted(_AT_THE_END):
         return process.actor  # type: ignore[return-value]
-    from fauxtp._core.told_handlers import told_handlers  # noqa: PLC0415  (seldom needed)
+    from fauxtp._core.carried_handlers import handlers_of  # noqa: PLC0415  (seldom needed)
 
-    stand_in: Handlers = told_handlers(process, message)
+    stand_in: Handlers = handlers_of(process, message)
     return stand_in
+
+
+def _begin_carried(process: Process, carried: Carried) -> Handlers:
+    """Do as `begin` does with a message that values go with."""
+    from fauxtp._core.carried_handlers import CarriedHandlers  # noqa: PLC0415  (as above)
+
+    stand_in: Any = CarriedHandlers(begin(process, carried.message), carried.values)
+    return stand_in  # type: ignore[no-any-return]
 
 
 if not TYPE_CHECKING and implementation == "cython":

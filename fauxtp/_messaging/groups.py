@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.carried_messages import with_values
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue, put_news
@@ -126,6 +127,7 @@ def publish(group: str, message: Any) -> int:
     ...     assert leave("news", mailbox.pid)
     """
     taken = 0
+    message = with_values(message)
     for pid in members(group):
         process = find_process(pid)
         mailbox = find_queue(pid) if process is None else process.mailbox

@@ -10,7 +10,8 @@ from typing import cast as cast_type
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
-from fauxtp._base.events import SENT, note, wanted
+from fauxtp._base.carried import bare
+from fauxtp._base.events import CARRYING, SENT, note, wanted
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
@@ -19,7 +20,7 @@ from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
 from fauxtp._core.wait_for_room import put, put_in_line
 from fauxtp._loops.current import give_way, new_waiter, seconds, turn
-from fauxtp._messaging.addresses import class_of, mailbox_of, starting, target_of, told_send
+from fauxtp._messaging.addresses import class_of, mailbox_of, on_its_way, starting, target_of
 from fauxtp._messaging.call_circles import refuse_circle
 from fauxtp._messaging.delivery import Attempt, attempt, post
 from fauxtp._messaging.outcome import outcome_of, timed_out, withdraw
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["call", "cast", "cast_nowait", "send", "send_nowait"]
 
 USUAL: Final = 5.0  # seconds until a call times out of which nothing else was said
+ON_THE_WAY: Final = SENT | CARRYING
 BUDGET: Final = 128  # messages sent, before the event loop has a turn
 
 sent = 0  # since it had one; several loops may share the count
@@ -55,14 +57,14 @@ def send_nowait(to: PID | str, message: Any) -> None:
     >>> len(mailbox)
     1
     """
-    if wanted(SENT):
-        told_send(to, message)
+    if wanted(ON_THE_WAY):
+        message = on_its_way(to, message)
     mailbox = mailbox_of(to)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
     elif not mailbox.admit(message):
         if find_process(mailbox.pid) is None or meet(mailbox.pid) is not None:
-            note(("mailbox_full", class_of(mailbox.pid)), mailbox.pid, {"message": message})
+            note(("mailbox_full", class_of(mailbox.pid)), mailbox.pid, {"message": bare(message)})
             raise MailboxFull(mailbox.pid, mailbox.max_size)
         mailbox.admit(message)  # which is closed now
 
@@ -102,6 +104,8 @@ async def send(to: PID | str, message: Any) -> None:
         await checkpoint()  # before: whoever is cancelled here has sent nothing
     full = post(to, message)
     if full is not None:
+        if isinstance(full, tuple):
+            full, message = full
         meet(full.pid)
         if not full.admit(message):
             await _wait_for_room(full, message)
@@ -126,6 +130,8 @@ async def cast(to: PID | str, request: Any) -> None:
     request = Cast(request)
     full = post(to, request)
     if full is not None:
+        if isinstance(full, tuple):
+            full, request = full
         meet(full.pid)
         if not full.admit(request):
             await _wait_for_room(full, request)

@@ -9,6 +9,7 @@ from fauxtp._base.arguments import expect_seconds, unexpected
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._core.calls import Cast
+from fauxtp._core.carried_messages import with_none, with_values
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
@@ -132,8 +133,11 @@ class Timer:
         except IndexError:
             return
         self._forget()
-        full = post(self._to, message)
+        # What it carries was settled when it was set; this context is nobody's.
+        full = post(self._to, with_none(message))
         if full is not None:
+            if isinstance(full, tuple):
+                full, message = full
             meet(full.pid)
             put_later(full, message, self._home)
 
@@ -346,6 +350,6 @@ def _timer(after: float, to: PID | str, message: Any, interval: _Interval | None
                 f" got {'a name' if isinstance(to, str) else 'the PID of a mailbox'}"
             )
         home = receiver.home
-    timer = Timer(to, message, home, home.time() + after, interval)
+    timer = Timer(to, with_values(message), home, home.time() + after, interval)
     timer.begin(home, here is not None, current_process(), receiver)
     return timer

@@ -7,6 +7,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -106,6 +107,7 @@ NUMBER = Kind(lambda world: [0.0, 0.001], _number)
 NOT_NEGATIVE = _one(1, lambda value: _number(value) and value >= 0)
 PATTERN = _one((object, lambda value: value), _pair)
 CALLABLE = _one(lambda *_: None, callable)
+VARIABLE = _one(ContextVar("carried"), lambda value: type(value) is ContextVar)
 ASYNC = _one(coroutine_function, callable)
 SIZE = _one(3, lambda value: isinstance(value, int) and value >= 0)
 MOST = _one(3, lambda value: value is None or (SIZE.accepts(value) and type(value) is not bool))
@@ -576,6 +578,7 @@ RULES: dict[str, list[Rule]] = {
         )
     ],
     "cast_after": _timers(fauxtp.cast_after, SECONDS),
+    "carry": [plain(fauxtp.carry, VARIABLE)],
     "cast": [plain(fauxtp.cast, HERE, ANYTHING)],
     "cast_nowait": [plain(fauxtp.cast_nowait, HERE, ANYTHING)],
     "count_children": [plain(fauxtp.count_children, CHIEF)],

@@ -1,0 +1,46 @@
+"""Carried messages: how values get onto a message, and which there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fauxtp._base.carried import Carried, Values, bare
+from fauxtp._base.carrying import captured
+from fauxtp._base.events import CARRYING, wanted
+from fauxtp._core.calls import Call
+
+__all__ = ["kept", "values_of", "with_none", "with_values"]
+
+
+def with_values(message: Any) -> Any:
+    """Return `message` with the values that are to go with it; as it is if there are none.
+
+    A call has its values already.
+    """
+    if not wanted(CARRYING) or type(message) is Carried or type(message) is Call:
+        return message
+    values = captured()
+    return Carried(message, values) if values else message
+
+
+def kept(message: Any) -> Any:
+    """Return `message` with the values of here and now, if only none, whatever is to become of it.
+
+    Where it is sent or handled at last, others work for somebody else.
+    """
+    return Carried(bare(message), captured()) if wanted(CARRYING) else message
+
+
+def with_none(message: Any) -> Any:
+    """Return `message` as one that gets no values where it is sent."""
+    has_its_own = type(message) is Carried or type(message) is Call
+    return message if has_its_own or not wanted(CARRYING) else Carried(message, ())
+
+
+def values_of(message: Any) -> Values:
+    """Return the values that go with `message`, as it lay in a mailbox."""
+    if type(message) is Carried:
+        return message.values
+    if type(message) is Call:
+        return message.carried
+    return ()
