@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from fauxtp import GenServer
+from fauxtp import PID, GenServer
 from fauxtp.cluster.cluster import Cluster
 from fauxtp.cluster.memory_broker import MemoryBroker
 
@@ -54,3 +54,8 @@ class Diary(GenServer[Any, Any]):
 
 async def diary(group: TaskGroup, **how: Any) -> Any:
     return await Diary.start(task_group=group, **how)
+
+
+def seen_by(one: Cluster, other: Cluster, pid: PID) -> PID:
+    """Return the PID that a process of node `other` has at node `one`."""
+    return one._messenger.pids.pid_at(other._messenger.pids.address_of(pid))

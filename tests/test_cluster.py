@@ -36,7 +36,7 @@ async def test_nodes_that_join_see_each_other_until_they_leave() -> None:
 
 async def test_who_joins_tells_its_names() -> None:
     async with members("a") as (a,):
-        assert (a.name, a.node, repr(a)) == ("shop", "a", "<Cluster 'shop', node 'a'>")
+        assert (a.cluster, a.node, repr(a)) == ("shop", "a", "<Cluster 'shop', node 'a'>")
 
 
 async def test_a_process_is_told_who_comes_and_goes() -> None:

@@ -38,8 +38,9 @@ from fauxtp import (
     errors,
 )
 from fauxtp._actors.lifecycle import ActorExit
-from fauxtp.cluster import NoConnection, NodeTaken, Refused
+from fauxtp.cluster import NoConnection, NodeTaken, Refused, RemoteError
 from fauxtp.cluster.engine import Superseded, Taken
+from fauxtp.cluster.wire import BadMessage
 from fauxtp.observe import web
 from fauxtp.observe.client import Unreachable
 from fauxtp.testing import SeedFailed
@@ -81,6 +82,7 @@ class Own(errors.FauxtpError):
 
 EXAMPLES: dict[str, list[BaseException]] = {
     "ActorExit": [ActorExit(CRASH)],
+    "BadMessage": [BadMessage("it is empty")],
     "CallCycle": [CallCycle([PIDS[0], PIDS[1], PIDS[0]])],
     "FauxtpError": [errors.FauxtpError(), errors.FauxtpError("a", 1)],
     "MailboxClosed": [MailboxClosed(PIDS[0])],
@@ -99,6 +101,7 @@ EXAMPLES: dict[str, list[BaseException]] = {
     "ProcessExited": [ProcessExited(PIDS[0], CRASH)],
     "ReceiveTimeout": [ReceiveTimeout("no answer"), ReceiveTimeout()],
     "Refused": [Refused("it forbids it")],
+    "RemoteError": [RemoteError("shop.OutOfStock", "no apples")],
     "SeedFailed": [SeedFailed(7, "it failed")],
     "Stop": [Stop("done"), Stop("done", reply=42)],
     "Stuck": [Stuck("it is")],

@@ -21,8 +21,7 @@ pytest.importorskip("ormsgpack")
 import ormsgpack
 
 from fauxtp import PID, ExitReason, NoProcess, ProcessExited, Ref
-from fauxtp.cluster import cluster_type as types_
-from fauxtp.cluster.cluster_type import cluster_type
+from fauxtp.cluster.cluster_type import TYPES, cluster_type
 from fauxtp.cluster.wire import VERSION, BadMessage, Wire
 from fauxtp.cluster.wire_depth import DEEPEST, _depth, insist_on_depth
 from fauxtp.cluster.wire_errors import RemoteError
@@ -143,9 +142,9 @@ class Twice(Exception):
 @pytest.fixture
 def types(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever a test registers is forgotten."""
-    by_kind, by_name = dict(types_.TYPES.by_kind), dict(types_.TYPES.by_name)
+    by_kind, by_name = dict(TYPES.by_kind), dict(TYPES.by_name)
     yield
-    types_.TYPES.by_kind, types_.TYPES.by_name = by_kind, by_name
+    TYPES.by_kind, TYPES.by_name = by_kind, by_name
 
 
 @pytest.mark.parametrize(
@@ -320,10 +319,10 @@ def test_a_type_that_is_unknown_or_made_otherwise_is_a_bad_message(content: byte
 )
 def test_what_cannot_be_registered_is_refused(call: Any, error: type, match: str) -> None:
     cluster_type(Point, name="point")
-    before = dict(types_.TYPES.by_name)
+    before = dict(TYPES.by_name)
     with pytest.raises(error, match=match):
         call()
-    assert types_.TYPES.by_name == before
+    assert TYPES.by_name == before
 
 
 # What does not travel

@@ -1,8 +1,21 @@
 """Names and calls across machines, over NATS with JetStream: `pip install fauxtp[cluster]`."""
 
 from fauxtp.cluster.cluster import Cluster
+from fauxtp.cluster.cluster_name import ClusterName
+from fauxtp.cluster.cluster_type import cluster_type
 from fauxtp.cluster.engine import NoConnection, Refused
 from fauxtp.cluster.errors import NodeTaken
 from fauxtp.cluster.node_events import NodeDown, NodeUp
+from fauxtp.cluster.wire_errors import RemoteError
 
-__all__ = ["Cluster", "NoConnection", "NodeDown", "NodeTaken", "NodeUp", "Refused"]
+__all__ = [
+    "Cluster",
+    "ClusterName",
+    "NoConnection",
+    "NodeDown",
+    "NodeTaken",
+    "NodeUp",
+    "Refused",
+    "RemoteError",
+    "cluster_type",
+]

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 import anyio
 
 from fauxtp._base.arguments import unexpected
+from fauxtp._core.mailbox import find_elsewhere
+from fauxtp._loops.current import give_way
 from fauxtp.cluster.checks import check_token, check_ttl
+from fauxtp.cluster.claims import Claims
+from fauxtp.cluster.cluster_name import ClusterName
 from fauxtp.cluster.hub import Hub, hub_for
+from fauxtp.cluster.messenger import Messenger
+from fauxtp.cluster.name_keys import check_name
+from fauxtp.cluster.names import Names, is_alive_here
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.subjects import Subjects
-from fauxtp.registry import Ref
+from fauxtp.cluster.sweeper import Sweeper
+from fauxtp.errors import NoProcess
+from fauxtp.registry import PID, Ref
 
 if TYPE_CHECKING:
     from fauxtp.cluster.engine import Engine
@@ -31,9 +41,14 @@ class Cluster:
     All of it may be used in any thread, unless it says otherwise.
     """
 
-    def __init__(self, hub: Hub, node: Node) -> None:
+    def __init__(
+        self, hub: Hub, node: Node, messenger: Messenger, names: Names, claims: Claims
+    ) -> None:
         self._hub = hub
         self._node = node
+        self._messenger = messenger
+        self._names = names
+        self._claims = claims
 
     @classmethod
     @asynccontextmanager
@@ -67,18 +82,22 @@ class Cluster:
             raise ValueError(f"expected ttl to be at least 2 seconds, got {ttl}")
         async with hub_for(engine.asyncio_only) as hub:
             member = Node(hub, engine, subjects, node, seconds, seconds / BEATS)
+            messenger = Messenger(member)
+            names = Names(member, messenger.pids)
+            claims = Claims(member, messenger.pids, names)
+            Sweeper(member, names)
             try:
                 await hub.ask(member.join)
-                yield cls(hub, member)
+                yield cls(hub, member, messenger, names, claims)
             finally:
                 with anyio.CancelScope(shield=True):
                     await hub.ask(member.leave)
 
     def __repr__(self) -> str:
-        return f"<Cluster {self.name!r}, node {self.node!r}>"
+        return f"<Cluster {self.cluster!r}, node {self.node!r}>"
 
     @property
-    def name(self) -> str:
+    def cluster(self) -> str:
         """The name of the cluster."""
         return self._node.subjects.cluster
 
@@ -106,3 +125,70 @@ class Cluster:
         name of one.
         """
         return self._node.monitors.begin(check_token("node", node))
+
+    # Names
+
+    async def register(self, name: str, pid: PID) -> bool:
+        """Let `name` mean `pid`, a process of this node; return False if it means another one.
+
+        It is known here when this returns, and elsewhere soon. Without a lease it waits for one.
+        It is given back when the process ends, or by `unregister`; or when this node leaves. A
+        process that has lost its name, as its node was fenced, or as a server has lost what it
+        had acknowledged and somebody else has the name now, is ended.
+
+        Raises `TypeError` if `name` is no str or `pid` no PID, `ValueError` if `name` is empty or
+        too long, or the process not of this node; `NoProcess` if it has ended, `NoConnection` if
+        there is none now, `TimeoutError` if the servers do not answer: then it is given back as
+        soon as that is possible, should it be taken.
+        """
+        check_name(name)
+        if type(pid) is not PID:
+            raise unexpected("pid", "a PID", pid)
+        if find_elsewhere(pid) is not None:
+            raise ValueError(f"expected a process of node {self.node!r}, got {pid!r} of another")
+        if not is_alive_here(pid):
+            await give_way()
+            raise NoProcess(pid)
+        return await self._hub.ask(partial(self._claims.register, name, pid))
+
+    async def unregister(self, name: str) -> bool:
+        """Let `name` mean nobody, if it means a process of this node; else return False.
+
+        Raises `TypeError` and `ValueError` for what is no name, `NoConnection` and `TimeoutError`
+        as `register` does: it is given back as soon as that is possible.
+        """
+        check_name(name)
+        return await self._hub.ask(partial(self._claims.unregister, name))
+
+    def whereis(self, name: str) -> PID | None:
+        """Return the PID that `name` means, here or on another node, or None.
+
+        It is looked up in what this node has heard; nobody is asked. The process may have ended by
+        the time the answer is used. Without a lease, no name means anybody.
+
+        Raises `TypeError` if `name` is no str.
+        """
+        if not isinstance(name, str):
+            raise unexpected("name", "a str", name)
+        return self._names.whereis(name)
+
+    def name(self, name: str) -> ClusterName:
+        """Return what stands for whoever has `name` at the time: in `call`, `send`, `monitor`, …
+
+        As `register_as`, a process has it before its `init`, and waits for that while there is no
+        connection or no lease.
+
+        Raises `TypeError` and `ValueError` for what is no name.
+        """
+        return ClusterName.of(self.cluster, check_name(name), self._names, self._claim)
+
+    async def wait_registered(self, name: str, timeout: float | None = None) -> PID:
+        """Return the PID that `name` means, as soon as it means one; `timeout` is in seconds.
+
+        Raises `ReceiveTimeout` if it does not by then; `TypeError` and `ValueError` for what is no
+        name or no `timeout`.
+        """
+        return await self._names.wait_registered(name, timeout)
+
+    async def _claim(self, name: str, pid: PID) -> bool:
+        return await self._hub.ask(partial(self._claims.claim, name, pid))

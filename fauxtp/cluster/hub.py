@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, final
@@ -18,7 +19,7 @@ from anyio.abc import TaskGroup
 from fauxtp._base import switches
 from fauxtp._base.logs import logger
 from fauxtp._loops.current import current_home, new_waiter
-from fauxtp._loops.protocols import Home
+from fauxtp._loops.protocols import Home, Waiter
 from fauxtp.cluster.boot_time import boot_time
 from fauxtp.cluster.engine import NoConnection
 
@@ -31,17 +32,27 @@ T = TypeVar("T")
 class Hub:
     """An event loop in which an engine is used, and the task group of what goes on meanwhile."""
 
-    __slots__ = ("_is_over", "group", "home")
+    __slots__ = ("_group", "_is_over", "_to_start", "_waiter", "home")
 
     def __init__(self, home: Home, group: TaskGroup) -> None:
         self.home: Home = home
-        self.group: TaskGroup = group
+        self._group: TaskGroup = group
         self._is_over: bool = False
+        self._to_start: deque[Callable[[], Awaitable[object]]] = deque()
+        self._waiter: Waiter | None = None
+
+    async def run(self) -> None:
+        """Start what others ask for: they may be callbacks, which no task can be started from."""
+        while True:
+            self._waiter = waiter = new_waiter()
+            while self._to_start:
+                self._group.start_soon(_logged, self._to_start.popleft())
+            await waiter.wait(None)
 
     def end(self) -> None:
         """Let nobody ask for anything any more."""
         self._is_over = True
-        self.group.cancel_scope.cancel()
+        self._group.cancel_scope.cancel()
 
     def time(self) -> float:
         """Return seconds on a clock that goes on while the machine sleeps."""
@@ -56,8 +67,9 @@ class Hub:
 
     def start(self, function: Callable[[], Awaitable[object]]) -> None:
         """Let a task do `function()`. What it raises is logged, and ends nothing else."""
-        if not self._is_over:
-            self.group.start_soon(_logged, function)
+        self._to_start.append(function)
+        if self._waiter is not None:
+            self._waiter.wake()
 
     async def ask(self, function: Callable[[], Awaitable[T]]) -> T:
         """Return what `function()` returns, which is awaited in the hub's loop."""
@@ -77,7 +89,7 @@ class Hub:
         if self._is_over:
             asked.end(NoConnection("the cluster was left"))
         else:
-            self.group.start_soon(asked.run)
+            self.start(asked.run)
 
 
 async def _logged(function: Callable[[], Awaitable[object]]) -> None:
@@ -134,6 +146,7 @@ async def _hub_in(home: Home) -> AsyncIterator[Hub]:
     error: BaseException | None = None
     async with anyio.create_task_group() as group:
         hub = Hub(home, group)
+        group.start_soon(hub.run)
         try:
             yield hub
         except BaseException as failure:  # of who joined: as it is, and not in a group

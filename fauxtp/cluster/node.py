@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, final
 
@@ -34,9 +34,10 @@ FAREWELL: Final = 5.0  # seconds, at most, to tell the others that a node leaves
 class Node:
     """One member of a cluster, in the event loop of its hub.
 
-    Whatever else there is to a member listens here: `on_begin` is told before it begins in an
-    incarnation, `on_fence` at once when it may act no more, `on_connection` of its connection,
-    `on_beat` after each heartbeat, `on_leave` is awaited before it leaves.
+    Whatever else there is to a member listens here: `on_begin` is awaited before it begins in an
+    incarnation, `on_fence` is told at once when it may act no more, `on_beat` after each
+    heartbeat, `on_snapshot` when all keys were read anew. `farewells` are awaited before it
+    leaves.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class Node:
         self.lease: Lease = Lease(hub, engine, name, ttl, interval)
         self.monitors: NodeMonitors = NodeMonitors(self.peers)
         self.on_fence: list[Callable[[], object]] = []
-        self.on_begin: list[Callable[[], object]] = []
+        self.on_begin: list[Callable[[], Awaitable[object]]] = []
+        self.on_beat: list[Callable[[], object]] = []
         self.on_snapshot: list[Callable[[], object]] = []
         self._has_lease = anyio.Event()
-        self._leaves = False
+        self.farewells: list[Callable[[], Awaitable[object]]] = []
+        self.leaves: bool = False
         self._acts = False
         self._coming = anyio.CancelScope()
         self.peers.on_up.append(self._peer_up)
@@ -70,12 +73,12 @@ class Node:
     async def _begin(self, *, patient: bool) -> None:
         number = random.getrandbits(BITS) if switches.simulated else secrets.randbits(BITS)
         self.peers.begin_as(number)
-        for tell in self.on_begin:
-            tell()
+        for begin in self.on_begin:
+            await begin()
         revision = await self.lease.take(number, patient=patient)
         with anyio.move_on_after(self.lease.left):
             await self.replica.seen(revision)
-        if self.lease.holds and not self._leaves:
+        if self.lease.holds and not self.leaves:
             self._acts = True
             self._has_lease.set()
             logger().info("node %r is in cluster %r", self.name, self.subjects.cluster)
@@ -91,8 +94,8 @@ class Node:
 
     async def leased(self) -> None:
         """Wait until this is a member."""
-        while not self.may_act():
-            if self._leaves:
+        while self.leaves or not self.may_act():
+            if self.leaves:
                 raise NoConnection("the cluster was left")
             await self._has_lease.wait()
 
@@ -110,36 +113,40 @@ class Node:
         self._acts = False
         self.lease.drop()
         self._has_lease = anyio.Event()
-        self.peers.own.is_up = False
+        self.peers.fenced()
         for tell in self.on_fence:
             tell()
 
     async def _live(self) -> None:
-        while not self._leaves:
+        while not self.leaves:
             if not self.may_act():
                 await self._come_again()
                 continue
             await anyio.sleep(min(self.lease.interval, self.lease.left))
-            if self.may_act() and not self._leaves:
+            if self.may_act() and not self.leaves:
                 await self.lease.beat()
+                for tell in self.on_beat:
+                    tell()
 
     async def _come_again(self) -> None:
         try:
             with anyio.CancelScope() as self._coming:
                 await self._begin(patient=True)
-        except FauxtpError as error:
-            logger().error("node %r cannot join again: %s", self.name, error)
-        if not self.lease.holds and not self._leaves:
+        except (FauxtpError, TimeoutError) as error:
+            logger().warning("node %r has yet to join again: %s", self.name, error)
+        if not self.lease.holds and not self.leaves:
             await anyio.sleep(self.lease.interval)
 
     async def leave(self) -> None:
         """Tell the others, and close the engine. It raises nothing, and takes a few seconds."""
-        self._leaves = True
+        self.leaves = True
         acted = self._acts
         self._coming.cancel()
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(FAREWELL), suppress(FauxtpError, TimeoutError):
                 if acted and self.lease.holds:
+                    for farewell in self.farewells:
+                        await farewell()
                     self._stop_acting()
                     await self.lease.give_back()
             if self._acts:

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp.cluster.subjects import Subjects
 
-__all__ = ["NO_CONNECTION", "Membership", "Peer", "Peers", "membership"]
+__all__ = ["LARGEST", "NO_CONNECTION", "Membership", "Peer", "Peers", "membership"]
 
 NO_CONNECTION = ExitReason("noconnection", abnormal=True)
 """Why processes of a node have ended, as far as others know, that is gone."""
@@ -114,10 +114,17 @@ class Peers:
 
     def begin_as(self, incarnation: int) -> None:
         """Be another one from now on, to all."""
-        self.own.is_gone, self.own.is_up = True, False
+        self.fenced()
         self.own = self.find(self._me, incarnation)
         for peer in list(self._all.values()):
             self._address(peer)
+
+    def fenced(self) -> None:
+        """Be nobody any more, until it begins as another one."""
+        own = self.own
+        own.is_gone, own.is_up = True, False
+        if self.up.get(own.node) is own:
+            del self.up[own.node]
 
     def told(self, node: str, member: Membership | None) -> None:
         """Hear what the key of a node holds now; None: it is gone, or makes no sense."""

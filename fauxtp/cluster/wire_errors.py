@@ -62,7 +62,7 @@ def fields_of(error: BaseException, can_travel: Callable[[object], bool]) -> lis
     name = registered.name if registered is not None else NAMES.get(kind)
     if name is None:
         return [f"{kind.__module__}.{kind.__qualname__}", text, None, None, cause]
-    args, facts = list(_args(error)), dict(vars(error))
+    args, facts = list(_arguments(error)), dict(vars(error))
     facts.pop("__notes__", None)
     if not can_travel(args) or not can_travel(facts):
         args, facts = (
@@ -72,7 +72,7 @@ def fields_of(error: BaseException, can_travel: Callable[[object], bool]) -> lis
     return [name, text, args, facts, cause]
 
 
-def _args(error: BaseException) -> tuple[Any, ...]:
+def _arguments(error: BaseException) -> tuple[Any, ...]:
     """Return what its constructor takes; those of Python itself keep more than their `args`."""
     if type(error).__module__ != "builtins":
         return error.args

@@ -1,0 +1,113 @@
+"""Calls to processes of other nodes: each has one outcome, and is sent at most once."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.calls import Call
+from fauxtp.cluster.engine import NoConnection
+from fauxtp.cluster.peers import NO_CONNECTION, Peer
+from fauxtp.cluster.post import Post
+from fauxtp.errors import NoProcess, ProcessExited
+from fauxtp.registry import PID
+
+__all__ = ["CallsOut"]
+
+
+@final
+class CallsOut:
+    """Those that wait for the answer of a peer. All of it is in the hub's thread."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._known: dict[int, tuple[Peer, Call]] = {}
+        self._numbers: dict[Call, int] = {}
+        post.handlers["answer"] = self._answer
+        post.on_nobody.append(self._nobody)
+        post.node.peers.on_gone.append(self._gone)
+        post.node.on_fence.append(self._fenced)
+
+    def send(
+        self, peer: Peer, number: int, call: Call, limit: float | None, content: bytes
+    ) -> None:
+        """Send a call to the process that `peer` knows by `number`, or let it fail."""
+        if call.settled:
+            return  # its caller has given up meanwhile
+        which, caller = next(self._post.numbers), 0
+        if call.caller is not None:
+            caller = self._post.pids.number_of(call.caller)
+        self._known[which] = peer, call
+        self._numbers[call] = which
+        peer.calls[which] = call
+        frame = "call", number, which, limit, caller, content
+        why = "this node has no lease"
+        try:
+            if self._post.node.may_act():
+                self._post.send(peer, frame, which)
+                return
+        except NoConnection as error:
+            why = error.why
+        self._fail(which, NoConnection(why))
+
+    def give_up(self, call: Call) -> None:
+        """Tell that nobody waits for `call` any more."""
+        which = self._numbers.get(call)
+        if which is not None:
+            peer, _ = self._forget(which)
+            self._post.try_to_send(peer, ("cancel", which))
+
+    def _forget(self, which: int) -> tuple[Peer, Call]:
+        peer, call = self._known.pop(which)
+        del self._numbers[call]
+        peer.calls.pop(which, None)
+        return peer, call
+
+    def _fail(self, which: int, error: BaseException) -> None:
+        _, call = self._forget(which)
+        call.fail(error)
+
+    def _nobody(self, which: int) -> bool:
+        if which not in self._known:
+            return False
+        peer, _ = self._known[which]
+        self._fail(which, NoConnection(f"node {peer.node!r} does not listen"))
+        return True
+
+    def _gone(self, peer: Peer, reason: ExitReason) -> None:
+        for which, call in list(peer.calls.items()):
+            self._fail(which, ProcessExited(call.target, NO_CONNECTION, taken_up=True))
+
+    def _fenced(self) -> None:
+        for peer, _ in list(self._known.values()):
+            self._gone(peer, NO_CONNECTION)
+
+    def _answer(self, peer: Peer, which: int, status: str, taken_up: bool, content: bytes) -> None:
+        if which not in peer.calls:
+            return  # its caller has given up
+        _, call = self._forget(which)
+        if status in {"ok", "error"}:
+            value, error = self._read(content, status)
+            call.answer(value, error)
+        elif status == "noproc":
+            call.fail(NoProcess(call.target))
+        elif status == "fenced":
+            call.fail(NoConnection(f"node {peer.node!r} has lost its lease"))
+        else:
+            call.fail(self._exited(call.target, self._post.reason(content), taken_up))
+
+    def _read(self, content: bytes, status: str) -> tuple[Any, BaseException | None]:
+        try:
+            value = self._post.wire.decode(content)
+        except Exception as error:
+            return None, error
+        if status == "ok":
+            return value, None
+        if isinstance(value, Exception):
+            return None, value
+        return None, TypeError(f"expected an error, got {type(value).__name__}")
+
+    def _exited(self, target: PID, reason: ExitReason, taken_up: bool) -> ProcessExited:
+        exited = ProcessExited(target, reason, taken_up=taken_up)
+        exited.__cause__ = reason.exception
+        return exited

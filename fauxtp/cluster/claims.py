@@ -1,0 +1,249 @@
+"""The names that processes of a node have: taken, kept, lost and given back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, NamedTuple, final
+
+import anyio
+
+from fauxtp._base.errors import FauxtpError
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.logs import logger
+from fauxtp._core.ended_loops import meet
+from fauxtp.cluster.engine import Entry, NoConnection, Superseded, Taken
+from fauxtp.cluster.name_keys import Holding, holding, key_of
+from fauxtp.cluster.names import Holder, Names, is_alive_here
+from fauxtp.cluster.node import FENCED, Node
+from fauxtp.cluster.pids import Pids
+from fauxtp.errors import NoProcess
+from fauxtp.registry import PID, Ref
+
+__all__ = ["Claims"]
+
+NAME_LOST: Final = ExitReason("name lost", abnormal=True)
+TRIES: Final = 20  # to take a name that others take and let go of meanwhile
+AGAIN: Final = 0.5  # seconds
+
+
+class _Owned(NamedTuple):
+    pid: PID
+    held: Holding
+    revision: int
+
+
+@final
+class Claims:
+    """What is done about the names of this node's own processes, in the hub's thread."""
+
+    def __init__(self, node: Node, pids: Pids, names: Names) -> None:
+        self._node = node
+        self._pids = pids
+        self._names = names
+        self._owned: dict[str, _Owned] = {}
+        self._of: dict[PID, set[str]] = {}
+        self._busy: dict[str, int] = {}  # names that are being taken or given back
+        self._again: set[str] = set()  # names that are being taken once more
+        names.on_change = self._changed
+        node.on_fence.append(self._fenced)
+        node.on_beat.append(self._reconcile)
+        node.on_snapshot.append(self._reconcile)
+        node.farewells.append(self._release_all)
+
+    # Taking
+
+    async def register(self, name: str, pid: PID) -> bool:
+        """Take `name` for `pid`, of here; return False if somebody has it."""
+        return await self._busy_with(name, partial(self._register, name, pid))
+
+    async def claim(self, name: str, pid: PID) -> bool:
+        """Do as `register`; while there is no connection, wait."""
+        while True:
+            try:
+                return await self.register(name, pid)
+            except (NoConnection, TimeoutError):
+                if self._node.leaves:
+                    raise
+            await anyio.sleep(AGAIN)
+
+    async def _busy_with(self, name: str, do: Callable[[], Awaitable[bool]]) -> bool:
+        self._busy[name] = self._busy.get(name, 0) + 1
+        try:
+            return await do()
+        finally:
+            self._busy[name] -= 1
+            if not self._busy[name]:
+                del self._busy[name]
+                self._changed(name, self._names.find(name), 0)  # what came meanwhile
+                self._look_at(name)
+
+    async def _register(self, name: str, pid: PID) -> bool:
+        for _ in range(TRIES):
+            await self._node.leased()
+            if not is_alive_here(pid):
+                raise NoProcess(pid)
+            own = self._node.peers.own
+            held = Holding(own.node, own.incarnation, self._pids.number_of(pid))
+            revision = await self._take(key_of(name), held)
+            if revision is None:
+                return False
+            if not revision:
+                continue  # somebody was quicker, and may have let go of it
+            await self._node.replica.seen(revision)
+            found = self._names.find(name)
+            if found is not None and found.revision == revision and self._node.may_act():
+                self._own(name, _Owned(pid, held, revision))
+                return True
+        raise TimeoutError(f"{name!r} changes hands too quickly")
+
+    async def _take(self, key: str, held: Holding) -> int | None:
+        """Return the revision with which it is taken: None if it is another's, 0 if who knows."""
+        engine, value = self._node.engine, held.packed()
+        try:
+            return await engine.create(key, value)
+        except (Taken, TimeoutError):
+            entry = await engine.read(key)
+        if entry is None:
+            return 0
+        if entry.value == value:
+            return entry.revision
+        if await self._is_live(entry):
+            return None
+        try:
+            return await engine.update(key, value, entry.revision)
+        except (Superseded, TimeoutError):
+            return 0
+
+    async def _is_live(self, entry: Entry) -> bool:
+        await self._node.replica.seen(entry.revision)  # by then, who holds it is known
+        held = holding(entry.value)
+        if held is None:
+            return False
+        peer = self._node.peers.find(held.node, held.incarnation)
+        if peer is not self._node.peers.own:
+            return peer.is_up
+        pid = self._pids.here(held.number)
+        return pid is not None and is_alive_here(pid)
+
+    def _own(self, name: str, owned: _Owned) -> None:
+        self._disown(name)
+        self._owned[name] = owned
+        names = self._of.get(owned.pid)
+        if names is None:
+            self._of[owned.pid] = names = set()
+            process = meet(owned.pid)
+            if process is not None:
+                process.watch(Ref(), self._has_ended)
+        names.add(name)
+        if not is_alive_here(owned.pid):
+            self._has_ended(owned.pid, FENCED)
+
+    # Giving back
+
+    async def unregister(self, name: str) -> bool:
+        """Give `name` back; return False if no process of here has it."""
+        owned = self._disown(name)
+        if owned is None:
+            return False
+        return await self._busy_with(name, partial(self._release, name, owned))
+
+    def _disown(self, name: str) -> _Owned | None:
+        owned = self._owned.pop(name, None)
+        if owned is not None:
+            names = self._of.get(owned.pid, set())
+            names.discard(name)
+            if not names:
+                self._of.pop(owned.pid, None)
+        return owned
+
+    async def _release(self, name: str, owned: _Owned) -> bool:
+        key, revision = key_of(name), owned.revision
+        for _ in range(TRIES):
+            try:
+                gone = await self._node.engine.delete(key, revision)
+                await self._node.replica.seen(gone)
+                return True
+            except (Superseded, TimeoutError):
+                entry = await self._node.engine.read(key)
+            if entry is None or entry.value != owned.held.packed():
+                return True
+            revision = entry.revision
+        raise TimeoutError(f"{name!r} cannot be given back")
+
+    def _has_ended(self, pid: PID, _: ExitReason) -> None:
+        self._node.hub.post(partial(self._forget, pid))
+
+    def _forget(self, pid: PID) -> None:
+        for name in self._of.pop(pid, ()):
+            self._disown(name)
+            self._look_at(name)
+
+    async def _release_all(self) -> None:
+        owned, self._owned, self._of = self._owned, {}, {}
+        async with anyio.create_task_group() as group:
+            for name, one in owned.items():
+                group.start_soon(self._try_to_release, name, one)
+
+    async def _try_to_release(self, name: str, owned: _Owned) -> None:
+        try:
+            await self._busy_with(name, partial(self._release, name, owned))
+        except (FauxtpError, TimeoutError):
+            pass  # it is looked at again with the next heartbeat; else it ends with the lease
+
+    # Keeping
+
+    def _changed(self, name: str, holder: Holder | None, revision: int) -> None:
+        """Hear that somebody else has a name now, or nobody."""
+        owned = self._owned.get(name)
+        if owned is None or name in self._busy:
+            return
+        if holder is not None and holder.holding == owned.held:
+            self._owned[name] = owned._replace(revision=holder.revision)
+        elif holder is not None and holder.peer.is_up:
+            self._lose(name, owned, NAME_LOST)
+        elif name not in self._again:
+            self._again.add(name)
+            self._node.hub.start(partial(self._claim_again, name, owned))
+
+    async def _claim_again(self, name: str, owned: _Owned) -> None:
+        """Take a name that was lost on the way, as a server may lose writes; or lose it."""
+        try:
+            while self._owned.get(name) == owned and not self._node.leaves:
+                try:
+                    if not await self.register(name, owned.pid):
+                        self._lose(name, owned, NAME_LOST)
+                    return
+                except NoProcess:
+                    return
+                except (FauxtpError, TimeoutError):
+                    await anyio.sleep(AGAIN)
+        finally:
+            self._again.discard(name)
+
+    def _lose(self, name: str, owned: _Owned, reason: ExitReason) -> None:
+        """End a process whose name is another's now: it must not go on as if it had it."""
+        self._disown(name)
+        process = meet(owned.pid)
+        if process is not None:
+            logger().warning("%r has lost the name %r, and is ended", owned.pid, name)
+            process.request_exit(reason)
+
+    def _fenced(self) -> None:
+        for name, owned in list(self._owned.items()):
+            self._lose(name, owned, FENCED)
+
+    def _reconcile(self) -> None:
+        """Give back what nobody here has any more, should that have failed; and sweep."""
+        own = self._node.peers.own
+        for name in list(self._names.of_peers.get(own, ())):
+            self._look_at(name)
+
+    def _look_at(self, name: str) -> None:
+        """Give `name` back if the table has it for this node, and no process of here does."""
+        holder, own = self._names.find(name), self._node.peers.own
+        if holder is None or holder.peer is not own or name in self._owned or name in self._busy:
+            return
+        pid = self._pids.here(holder.number) or PID()
+        owned = _Owned(pid, holder.holding, holder.revision)
+        self._node.hub.start(partial(self._try_to_release, name, owned))

@@ -1,0 +1,53 @@
+"""A name of a cluster, to be used where a PID or a name is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Self, final
+
+if TYPE_CHECKING:
+    from fauxtp.cluster.names import Names
+    from fauxtp.registry import PID
+
+__all__ = ["ClusterName"]
+
+
+@final
+class ClusterName(str):
+    """The name `name` of a cluster: `Cluster.name` makes it.
+
+    To call it is to call whoever has it then. As `register_as`, it is taken before `init`. As
+    text, it is followed by the cluster's name.
+    """
+
+    __slots__ = ("_claim", "_names", "name")
+    name: str
+    _names: Names
+    _claim: Callable[[str, PID], Awaitable[bool]]
+
+    @classmethod
+    def of(
+        cls, cluster: str, name: str, names: Names, claim: Callable[[str, PID], Awaitable[bool]]
+    ) -> Self:
+        """Return a name of `cluster` that is looked up in `names`, and is taken by `claim`."""
+        self = cls(f"{name}@{cluster}")
+        self.name, self._names, self._claim = name, names, claim
+        return self
+
+    def _fauxtp_whereis(self, _: str) -> PID | None:
+        return self._names.whereis(self.name)
+
+    async def _fauxtp_claim(self, pid: PID) -> bool:
+        return await self._claim(self.name, pid)
+
+    async def _fauxtp_wait_registered(self, _: str, timeout: float | None) -> PID:
+        return await self._names.wait_registered(self.name, timeout)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object, /) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        return str, (str.__str__(self),)

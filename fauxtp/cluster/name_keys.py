@@ -1,0 +1,92 @@
+"""Names as keys, and who has them as values."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import NamedTuple
+
+from fauxtp._base.arguments import expect_text
+from fauxtp.cluster.checks import check_key, check_token
+from fauxtp.cluster.peers import parsed
+
+__all__ = ["Holding", "check_name", "holding", "key_of", "name_of"]
+
+EMPTY = "="
+
+
+class Holding(NamedTuple):
+    """What a name's key holds: a node, its incarnation, and the number of a process there."""
+
+    node: str
+    incarnation: int
+    number: int
+
+    def packed(self) -> bytes:
+        return f"{self.node} {self.incarnation} {self.number}".encode()
+
+
+def holding(value: bytes) -> Holding | None:
+    """Return who has a name, by what its key holds, or None if that makes no sense.
+
+    >>> holding(Holding("a", 4711, 3).packed())
+    Holding(node='a', incarnation=4711, number=3)
+    >>> holding(b"junk") is None
+    True
+    """
+    words = value.split(b" ")
+    if len(words) != 3:
+        return None
+    incarnation, number = parsed(words[1]), parsed(words[2])
+    if incarnation is None or number is None:
+        return None
+    try:
+        return Holding(check_token("node", words[0].decode()), incarnation, number)
+    except ValueError:
+        return None
+
+
+def check_name(name: object) -> str:
+    """Return `name` if processes of a cluster can have it.
+
+    Raises `TypeError` if it is no str, `ValueError` if it is empty, too long or no Unicode.
+    """
+    text = expect_text("name", name)
+    if not text:
+        raise ValueError("expected name to have characters, got ''")
+    key_of(text)
+    return text
+
+
+def key_of(name: str) -> str:
+    """Return the key of a name; what stands between its colons are words of the key.
+
+    So a server can let a node have names that begin with some word, and no others.
+
+    >>> key_of("shop:billing")
+    'name.c2hvcA.YmlsbGluZw'
+    """
+    try:
+        parts = [part.encode() for part in name.split(":")]
+    except UnicodeEncodeError:
+        raise ValueError("expected name to be Unicode") from None
+    words = [urlsafe_b64encode(part).rstrip(b"=").decode() or EMPTY for part in parts]
+    try:
+        return check_key(".".join(["name", *words]))
+    except ValueError:
+        raise ValueError(f"expected name to be at most some 370 bytes, got {len(name)}") from None
+
+
+def name_of(words: str) -> str | None:
+    """Return the name of a key, without its first word, or None if it is of none.
+
+    >>> name_of("c2hvcA.YmlsbGluZw")
+    'shop:billing'
+    """
+    try:
+        name = ":".join(
+            "" if word == EMPTY else urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
+            for word in words.split(".")
+        )
+        return name if name and key_of(name) == f"name.{words}" else None
+    except ValueError:
+        return None

@@ -1,0 +1,165 @@
+"""The names of a cluster, as a node knows them: a look-up is one in a table of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import final
+
+from anyio import current_time
+
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.mailbox import find_queue
+from fauxtp._loops.current import give_way, new_waiter, seconds
+from fauxtp._loops.protocols import Waiter
+from fauxtp.cluster.name_keys import Holding, check_name, holding, name_of
+from fauxtp.cluster.node import Node
+from fauxtp.cluster.peers import Peer
+from fauxtp.cluster.pids import Address, Pids
+from fauxtp.errors import ReceiveTimeout
+from fauxtp.registry import PID
+
+__all__ = ["Holder", "Names", "is_alive_here"]
+
+
+@final
+class Holder:
+    """Who has a name, as of a revision."""
+
+    __slots__ = ("number", "peer", "pid", "revision")
+
+    def __init__(self, peer: Peer, number: int, revision: int) -> None:
+        self.peer: Peer = peer
+        self.number: int = number
+        self.revision: int = revision
+        self.pid: PID | None = None  # until somebody asks
+
+    @property
+    def holding(self) -> Holding:
+        return Holding(self.peer.node, self.peer.incarnation, self.number)
+
+
+def is_alive_here(pid: PID) -> bool:
+    """Return whether a process, or a mailbox, of here is behind `pid`."""
+    return meet(pid) is not None or find_queue(pid) is not None
+
+
+@final
+class Names:
+    """All names that there are. Those of who is gone mean nobody, and are there until swept."""
+
+    def __init__(self, node: Node, pids: Pids) -> None:
+        self._node = node
+        self._pids = pids
+        self._table: dict[str, Holder] = {}
+        self._waiting: dict[str, list[Waiter]] = {}
+        self._lock = threading.RLock()  # of who waits, in whichever thread
+        self.of_peers: dict[Peer, dict[str, None]] = {}
+        self.on_change: Callable[[str, Holder | None, int], object] = lambda *_: None
+        node.replica.on_name = self._told
+        node.replica.on_names = self._told_all
+        node.peers.on_up.append(self._up)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def find(self, name: str) -> Holder | None:
+        """Return who has `name`, dead or alive."""
+        return self._table.get(name)
+
+    def whereis(self, name: str) -> PID | None:
+        """Return the PID that `name` means, or None if that is nobody, as far as is known here."""
+        holder = self._table.get(name)
+        own = self._node.peers.own
+        if holder is None or not holder.peer.is_up or not own.is_up:
+            return None
+        pid = holder.pid
+        if pid is None:
+            pid = holder.pid = self._pids.pid_at(Address(*holder.holding))
+        return pid if holder.peer is not own or is_alive_here(pid) else None
+
+    async def wait_registered(self, name: str, timeout: float | None = None) -> PID:
+        """Return the PID that `name` means, as soon as it means one."""
+        await give_way()
+        limit = seconds(timeout)
+        check_name(name)
+        end = None if limit is None else current_time() + limit
+        while True:
+            waiter = new_waiter()
+            with self._lock:
+                self._waiting.setdefault(name, []).append(waiter)
+            try:
+                pid = self.whereis(name)
+                if pid is not None:
+                    return pid
+                left = None if end is None else max(0.0, end - current_time())
+                if not await waiter.wait(left):
+                    raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
+            finally:
+                with self._lock:
+                    self._waiting[name].remove(waiter)
+                    if not self._waiting[name]:
+                        del self._waiting[name]
+
+    # What is told
+
+    def _told(self, words: str, value: bytes | None, revision: int) -> None:
+        name = self._name(words)
+        if name is not None:
+            holder = None if value is None else self._holder(words, value, revision)
+            self._set(name, holder)
+            self.on_change(name, holder, revision)
+            self._wake(name)
+
+    def _told_all(self, names: dict[str, tuple[bytes, int]]) -> None:
+        before, self._table = self._table, {}
+        self.of_peers = {}
+        for words, (value, revision) in names.items():
+            name = self._name(words)
+            if name is not None:
+                self._set(name, self._holder(words, value, revision))
+        for name in before.keys() | self._table.keys():
+            holder = self._table.get(name)
+            self.on_change(name, holder, 0 if holder is None else holder.revision)
+        self._wake_all()
+
+    def _name(self, words: str) -> str | None:
+        name = name_of(words)
+        if name is None:
+            self._node.malformed.note(f"the key of a name, {words!r:.80},")
+        return name
+
+    def _holder(self, words: str, value: bytes, revision: int) -> Holder | None:
+        held = holding(value)
+        if held is None:
+            self._node.malformed.note(f"who has a name, at {words!r:.80},")
+            return None
+        return Holder(self._node.peers.find(held.node, held.incarnation), held.number, revision)
+
+    def _set(self, name: str, holder: Holder | None) -> None:
+        before = self._table.get(name)
+        if before is not None:
+            theirs = self.of_peers[before.peer]
+            del theirs[name]
+            if not theirs:
+                del self.of_peers[before.peer]
+        if holder is None:
+            self._table.pop(name, None)
+        else:
+            self._table[name] = holder
+            self.of_peers.setdefault(holder.peer, {})[name] = None
+
+    def _up(self, peer: Peer) -> None:
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            names = list(self._waiting)
+        for name in names:
+            self._wake(name)
+
+    def _wake(self, name: str) -> None:
+        with self._lock:
+            waiters = list(self._waiting.get(name, ()))
+        for waiter in waiters:
+            waiter.wake()

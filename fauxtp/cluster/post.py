@@ -1,0 +1,152 @@
+"""The way of frames from one node to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Final, final
+
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.dead_letters import dead_letters
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.mailbox import find_queue
+from fauxtp._core.process import Process
+from fauxtp._core.queue import Queue
+from fauxtp.cluster.engine import Listening, NoConnection
+from fauxtp.cluster.frames import checked
+from fauxtp.cluster.node import Node
+from fauxtp.cluster.peers import NO_CONNECTION, Peer, parsed
+from fauxtp.cluster.pids import Pids
+from fauxtp.cluster.wire import Wire
+from fauxtp.registry import PID
+
+__all__ = ["Post"]
+
+KEPT: Final = 64  # last messages of which is known what they were, if nobody hears them
+NOTHING: Final = b""
+
+
+@final
+class Post:
+    """Sends frames to peers, and hears theirs.
+
+    `handlers` are told what comes, by kind: the peer, then the parts of the frame. `on_nobody` is
+    told of a frame by its number, if nobody was there to hear it.
+    """
+
+    def __init__(self, node: Node, pids: Pids, wire: Wire) -> None:
+        self.node: Node = node
+        self.pids: Pids = pids
+        self.wire: Wire = wire
+        self.handlers: dict[str, Callable[..., object]] = {}
+        self.on_nobody: list[Callable[[int], bool]] = []
+        self.numbers: count[int] = count(1)
+        self._listening: Listening | None = None
+        self._recent: list[tuple[int, PID, Any]] = [(0, PID(), None)] * KEPT
+
+    # Here
+
+    async def listen(self) -> None:
+        """Hear what is told the node in the incarnation that begins."""
+        if self._listening is not None:
+            self._listening.stop()
+        own = self.node.peers.own
+        subject = self.node.subjects.of(own.node, str(own.incarnation))
+        self._listening = await self.node.engine.listen(subject, self._received)
+
+    def stop(self) -> None:
+        """Hear nothing any more."""
+        if self._listening is not None:
+            self._listening.stop()
+
+    def _received(self, subject: str, payload: bytes | None, reply: str | None) -> None:
+        words = subject.split(".")
+        numbers = [parsed(word.encode()) for word in words[6:]]
+        if payload is None:
+            if len(numbers) == 2 and numbers[1] is not None:
+                self._nobody(numbers[1])
+            return
+        if len(numbers) != 1 or numbers[0] is None:
+            self.node.malformed.note(f"the subject {subject!r}")
+            return
+        peer = self.node.peers.find(words[5], numbers[0])
+        try:
+            kind, rest = checked(self.wire.decode(payload))
+        except Exception as error:  # whatever comes: nobody here has sent it
+            self.node.malformed.note(f"a frame of node {peer.node!r} ({error})")
+            return
+        if peer.is_gone:
+            return  # it was away for too long, and does not know it yet
+        if self.node.may_act():
+            self.handlers[kind](peer, *rest)
+        elif kind == "call":
+            self.try_to_send(peer, ("answer", rest[1], "fenced", False, NOTHING))
+
+    def _nobody(self, number: int) -> None:
+        if any(tell(number) for tell in self.on_nobody):
+            return
+        known, pid, message = self._recent[number % KEPT]
+        if known == number:
+            dead_letters.add(pid, message, "noconnection")
+
+    def find(self, number: int) -> tuple[PID, Process | None, Queue] | None:
+        """Return who of here is known by `number`, and lives: a process, or a mailbox alone."""
+        pid = self.pids.here(number)
+        process = meet(pid)
+        mailbox = process.mailbox if process is not None else pid and find_queue(pid)
+        if pid is None or mailbox is None or mailbox.closed_because is not None:
+            return None
+        return pid, process, mailbox
+
+    # Elsewhere
+
+    def pack(self, value: Any) -> bytes:
+        """Return `value` as it travels.
+
+        Raises `TypeError` if it cannot, and `ValueError` if it is too large.
+        """
+        data = self.wire.encode(value)
+        room = self.node.engine.max_payload - 256  # for what stands around it
+        if len(data) > room:
+            raise ValueError(f"expected a message of at most {room} bytes, got {len(data)}")
+        return data
+
+    def send(self, peer: Peer, frame: tuple[Any, ...], number: int = 0) -> None:
+        """Send a frame, in the hub's thread.
+
+        Raises `NoConnection` if that cannot be done now.
+        """
+        self.node.engine.publish(peer.subject, self.wire.encode([*frame]), f"{peer.lost}.{number}")
+
+    def try_to_send(self, peer: Peer, frame: tuple[Any, ...], number: int = 0) -> bool:
+        """Send a frame if that can be done now; from any thread it is done soon."""
+        try:
+            self.send(peer, frame, number)
+        except NoConnection:
+            return False
+        return True
+
+    def send_message(self, pid: PID, peer: Peer, frame: tuple[Any, ...], message: Any) -> None:
+        """Send what nobody waits for; if that cannot be, `message` is a dead letter."""
+        number = next(self.numbers)
+        self._recent[number % KEPT] = number, pid, message
+        if not self.node.may_act() or not self.try_to_send(peer, frame, number):
+            dead_letters.add(pid, message, "noconnection")
+
+    def reason(self, content: bytes) -> ExitReason:
+        """Return the exit reason that came; or, if it makes no sense, `noconnection`."""
+        try:
+            reason = self.wire.decode(content)
+        except Exception:
+            reason = None
+        if isinstance(reason, ExitReason):
+            return reason
+        self.node.malformed.note("an exit reason")
+        return NO_CONNECTION
+
+    def packed_reason(self, reason: ExitReason) -> bytes:
+        """Return an exit reason as it travels; without its error if that cannot."""
+        try:
+            return self.pack(reason)
+        except (TypeError, ValueError):
+            return self.pack(ExitReason(str(reason)[:1000], abnormal=reason.abnormal))

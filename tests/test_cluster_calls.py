@@ -1,0 +1,389 @@
+"""Messages and calls to processes of other nodes."""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from clusters import TTL, member, members, seen_by, until
+from conftest import ASYNCIO, task_group
+from crew import process_of
+
+from fauxtp import (
+    NO_REPLY,
+    GenServer,
+    Mailbox,
+    NoProcess,
+    ProcessExited,
+    Raise,
+    ReceiveTimeout,
+    Ref,
+    call,
+    call_blocking,
+    cast,
+    dead_letters,
+    is_alive,
+    reply,
+    send,
+    send_nowait,
+    start_call,
+)
+from fauxtp.cluster import Cluster, NoConnection
+from fauxtp.cluster.memory_broker import MemoryBroker
+from fauxtp.testing import explore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class Server(GenServer[Any, Any]):
+    """Does with a call what that says, and notes all that it is told."""
+
+    async def init(self) -> list[Any]:
+        return []
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        match request:
+            case ("echo", what):
+                return what, state
+            case ("refuse", error):
+                return Raise(error), state
+            case ("raise", error):
+                raise error
+            case "never":
+                return NO_REPLY, [*state, from_]
+            case "object":
+                return object(), state
+            case "caller":
+                return from_.caller, state
+        return state, state if request == "told" else [*state, request]
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        return [*state, ("cast", request)]
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        return [*state, message]
+
+
+async def test_a_call_to_another_node_is_answered() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = seen_by(a, b, await Server.start(task_group=group))
+        assert await call(server, ("echo", {"a": (1, {2})})) == {"a": (1, {2})}
+        assert await start_call(server, ("echo", 2)) == 2
+        assert await anyio.to_thread.run_sync(call_blocking, server, ("echo", 3)) == 3
+        assert is_alive(server)
+        with pytest.raises(ValueError, match="no apples"):
+            await call(server, ("refuse", ValueError("no apples")))
+
+
+async def test_messages_arrive_in_order_calls_among_them() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = seen_by(a, b, await Server.start(task_group=group))
+        await send(server, 1)
+        await cast(server, 2)
+        send_nowait(server, 3)
+        assert await call(server, "told") == [1, ("cast", 2), 3]
+
+
+async def test_threads_may_send() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = seen_by(a, b, await Server.start(task_group=group))
+        await anyio.to_thread.run_sync(lambda: list(map(partial(send_nowait, server), range(3))))
+        assert await call(server, "told") == [0, 1, 2]
+
+
+async def test_a_mailbox_that_stands_alone_can_be_elsewhere() -> None:
+    async with members("a", "b") as (a, b):
+        mailbox = Mailbox()
+        there = seen_by(a, b, mailbox.pid)
+        await send(there, "hello")
+        await until(lambda: len(mailbox))
+        assert mailbox.take_nowait() == "hello"
+        pending = start_call(there, "who?")
+        await until(lambda: len(mailbox))
+        reply(mailbox.take_nowait(), "me")
+        assert await pending == "me"
+
+
+async def test_a_pid_is_the_same_one_wherever_it_goes() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        here = await Server.start(task_group=group)
+        there = seen_by(a, b, here)
+        assert there is seen_by(a, b, here)
+        assert there is not here
+        came = await call(there, ("echo", [there, Mailbox().pid]))
+        assert came[0] is there, "it has been at home, and come back"
+        ref = Ref()
+        assert await call(there, ("echo", ref)) is ref
+
+
+async def test_a_server_knows_who_calls() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        there = seen_by(a, b, await Server.start(task_group=group))
+
+        class Asker(GenServer[Any, Any]):
+            async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+                return await call(there, "caller"), state
+
+        asker = await Asker.start(task_group=group)
+        assert await call(asker, None) is asker
+
+
+async def test_what_has_ended_there_is_told() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        there = seen_by(a, b, server)
+        with pytest.raises(ProcessExited, match="KeyError") as exited:
+            await call(there, ("raise", KeyError("y")))
+        assert (exited.value.pid, exited.value.taken_up) == (there, True)
+        with pytest.raises(NoProcess) as nobody:
+            await call(there, "told")
+        assert nobody.value.to is there
+        before = dead_letters.counts().get("noproc", 0)
+        await send(there, "hello")
+        await until(lambda: dead_letters.counts().get("noproc", 0) == before + 1)
+
+
+async def test_the_error_that_ended_it_is_the_cause() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        there = seen_by(a, b, await Server.start(task_group=group))
+        with pytest.raises(ProcessExited) as exited:
+            await call(there, ("raise", KeyError("x")))
+        assert repr(exited.value.__cause__) == "KeyError('x')"
+
+
+async def test_what_cannot_travel_is_refused_where_it_is_sent() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        there = seen_by(a, b, server)
+        with pytest.raises(TypeError, match="at message"):
+            await call(there, ("echo", [object()]))
+        with pytest.raises(TypeError, match=r"got builtins\.object at the top"):
+            await send(there, object())
+        with pytest.raises(ValueError, match="expected a message of at most"):
+            await send(there, b"x" * 2_000_000)
+        with pytest.raises(TypeError, match=r"builtins\.object"):
+            await call(there, "object")
+        assert await call(there, "told") == []
+
+
+async def test_a_pid_of_another_cluster_is_refused() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        there = seen_by(a, b, await Server.start(task_group=group))
+        other = MemoryBroker("other")
+        async with Cluster.join(other.engine("a"), cluster="other", node="a") as stranger:
+            alien = stranger._messenger.pids.elsewhere(stranger._node.peers.find("x", 1), 1)
+            with pytest.raises(TypeError, match="expected a PID of this cluster"):
+                await send(there, alien)
+
+
+async def test_a_call_that_is_given_up_is_not_executed() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        goes_on = anyio.Event()
+
+        class Slow(Server):
+            async def handle_cast(self, request: Any, state: Any) -> Any:
+                await goes_on.wait()
+                return state
+
+        server = await Slow.start(task_group=group)
+        there = seen_by(a, b, server)
+        await cast(there, "wait")
+        pending = start_call(there, "forget me")
+        mailbox = process_of(server).mailbox
+        await until(lambda: len(mailbox) == 1)
+        pending.cancel()
+        await until(lambda: len(mailbox) == 0)
+        goes_on.set()
+        assert await call(there, "told") == []
+        assert not b._messenger.calls_in._known
+        assert not a._messenger.calls_out._known
+
+
+async def test_who_waits_no_longer_is_told_that_it_may_have_been_executed() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        there = seen_by(a, b, server)
+        with pytest.raises(ReceiveTimeout) as late:
+            await call(there, "never", timeout=0.2)
+        assert late.value.taken_up
+        (from_,) = await call(there, ("echo", 1)) and process_of(server).state
+        await until(lambda: not b._messenger.calls_in._known)
+        assert not reply(from_, "too late")
+
+
+async def test_without_a_connection_nothing_is_sent() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        there = seen_by(a, b, server)
+        broker.cut("a")
+        with pytest.raises(NoConnection):
+            await call(there, ("note", 1))
+        with pytest.raises(NoConnection):
+            await anyio.to_thread.run_sync(call_blocking, there, ("note", 1))
+        before = dead_letters.counts().get("noconnection", 0)
+        await send(there, 2)
+        assert dead_letters.counts()["noconnection"] == before + 1
+        broker.heal("a")
+        await until(lambda: a._node.engine.connected)
+        assert await call(there, "told") == []
+
+
+async def test_nobody_listens_where_a_node_has_left() -> None:
+    async with members("a") as (a,):
+        there = a._messenger.pids.elsewhere(a._node.peers.find("b", 4711), 1)
+        assert is_alive(there), "nobody knows that incarnation, and it may yet come"
+        with pytest.raises(NoConnection, match="node 'b' does not listen"):
+            await call(there, "hello")
+        before = dead_letters.counts().get("noconnection", 0)
+        await send(there, "hello")
+        await until(lambda: dead_letters.counts().get("noconnection", 0) == before + 1)
+
+
+async def test_who_is_gone_has_no_processes() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", broker=broker) as (a,), task_group() as group:
+        async with member(broker, "b") as b:
+            await until(lambda: a.nodes() == ["a", "b"])
+            server = await Server.start(task_group=group)
+            there = seen_by(a, b, server)
+            pending = start_call(there, "never")
+            await until(lambda: process_of(server).state)
+        await until(lambda: a.nodes() == ["a"])
+        with pytest.raises(ProcessExited) as exited:
+            await pending
+        assert (exited.value.reason, exited.value.taken_up) == ("noconnection", True)
+        assert not is_alive(there)
+        with pytest.raises(NoProcess):
+            await call(there, "told")
+
+
+async def test_what_makes_no_sense_is_counted_and_dropped() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        there = seen_by(a, b, server)
+        post, peer = a._messenger.post, b._node.peers.own
+        frames: list[Any] = [
+            7, [], ["dance"], ["send", 1], ["send", -1, b""], ["send", True, b""],
+            ["call", 1, 2, "x", 0, b""], ["send", 1, "text"], ["answer", 1, "perhaps", True, b""],
+            {"send": 1}, ["cancel", 2**63],
+        ]  # fmt: skip
+        to = a._node.peers.find("b", peer.incarnation)
+        for frame in frames:
+            a._node.engine.publish(to.subject, post.wire.encode(frame))
+        for junk in (b"", b"\x07", b"\x01\xc1", b"\xff" * 100):
+            a._node.engine.publish(to.subject, junk)
+        a._node.engine.publish(to.subject + ".x", post.wire.encode(["ask"]))
+        await until(lambda: b.malformed == len(frames) + 5)
+        number = b._messenger.pids.number_of(server)
+        post.send(to, ("send", number, b"\xff"))
+        post.send(to, ("call", number, 99, None, 0, b"\xff"))  # whose answer nobody waits for
+        post.send(to, ("answer", 98, "ok", True, b"\xff"))
+        assert await call(there, "told") == []
+        assert b.malformed == len(frames) + 6
+
+
+async def test_nothing_of_a_pid_is_left_that_nobody_refers_to() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        assert await call(seen_by(a, b, server), ("echo", 1)) == 1
+        gc.collect()
+        assert len(a._messenger.pids._there) == 0
+
+
+def test_a_frozen_node_serves_nothing_on_waking() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.02))
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            server = await Server.start(task_group=group)
+            there = seen_by(a, b, server)
+            broker.freeze("b")
+            await send(there, "as it is frozen")
+            pending = start_call(there, "note", timeout=None)
+            await anyio.sleep(2 * TTL)
+            with pytest.raises(ProcessExited, match="noconnection"):
+                await pending
+            broker.heal("b")
+            await until(lambda: b.nodes() == ["a", "b"])
+            await anyio.sleep(1)
+            assert await call(server, "told") == []
+            again = seen_by(a, b, server)
+            assert again is not there
+            assert await call(again, ("echo", 1)) == 1
+
+    explore(scenario, seeds=50)
+
+
+def test_each_call_is_executed_at_most_once_and_answered_or_not() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.1))
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            server = await Server.start(task_group=group)
+            there = seen_by(a, b, server)
+            answered, unsure = [], []
+
+            async def ask(number: int) -> None:
+                await anyio.sleep(number / 10)
+                try:
+                    await call(there, ("note", number), timeout=0.5)
+                    answered.append(number)
+                except NoConnection:
+                    pass
+                except (ReceiveTimeout, ProcessExited):
+                    unsure.append(number)
+                except NoProcess:
+                    pass
+
+            async with anyio.create_task_group() as asking:
+                for number in range(30):
+                    asking.start_soon(ask, number)
+                await anyio.sleep(0.5)
+                broker.cut("b")
+                await anyio.sleep(0.5)
+                broker.heal("b")
+                await anyio.sleep(0.7)
+                broker.hold("a")
+                await anyio.sleep(0.5)
+                broker.heal("a")
+            await anyio.sleep(5)
+            noted = [number for _, number in await call(server, "told")]
+            assert len(noted) == len(set(noted))
+            assert set(answered) <= set(noted) <= {*answered, *unsure}
+
+    explore(scenario, seeds=100)
+
+
+def test_a_lost_cancel_is_made_good_by_the_time_that_travels() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.01))
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            goes_on = anyio.Event()
+
+            class Slow(Server):
+                async def handle_cast(self, request: Any, state: Any) -> Any:
+                    await goes_on.wait()
+                    return state
+
+            server = await Slow.start(task_group=group)
+            there = seen_by(a, b, server)
+            await cast(there, "wait")
+            pending = start_call(there, "forget me", timeout=1.0)
+            await until(lambda: len(process_of(server).mailbox) == 1)
+            broker.lose_messages("b", 1)
+            with pytest.raises(ReceiveTimeout):
+                await pending
+            await anyio.sleep(TTL)
+            goes_on.set()
+            assert await call(server, "told") == []
+
+    explore(scenario, seeds=30)

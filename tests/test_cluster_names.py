@@ -1,0 +1,359 @@
+"""Names that all nodes of a cluster know."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from clusters import TTL, diary, member, members, seen_by, until
+from conftest import ASYNCIO, task_group
+from crew import Idle, process_of
+
+from fauxtp import (
+    PID,
+    ChildSpec,
+    GenServer,
+    Mailbox,
+    NameTaken,
+    NoProcess,
+    ReceiveTimeout,
+    Supervisor,
+    call,
+    cast,
+    exit,
+    is_alive,
+    monitor,
+    send,
+    wait_exit,
+    whereis,
+)
+from fauxtp.cluster import Cluster, NoConnection
+from fauxtp.cluster.memory_broker import MemoryBroker
+from fauxtp.cluster.name_keys import Holding, key_of, name_of
+from fauxtp.testing import explore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class Till(GenServer[Any, Any]):
+    """Answers with where it is."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        return (self.where, request), state
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        return state
+
+
+async def test_a_name_is_known_everywhere_until_its_process_ends() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        till = await Till.start("a", task_group=group)
+        assert await a.register("billing", till)
+        assert a.whereis("billing") is till, "who writes it reads it"
+        there = await b.wait_registered("billing", timeout=30)
+        assert there is seen_by(b, a, till) is b.whereis("billing")
+        assert await call(there, 1) == ("a", 1)
+        exit(till)
+        await wait_exit(till)
+        assert a.whereis("billing") is None
+        await until(lambda: b.whereis("billing") is None)
+        await until(lambda: a._names.find("billing") is None)
+        assert (a._claims._owned, a._claims._of, a._claims._busy) == ({}, {}, {})
+
+
+async def test_a_name_is_had_by_one() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        one, other = await Idle.start(task_group=group), await Idle.start(task_group=group)
+        assert await a.register("billing", one)
+        assert await a.register("billing", one), "it has it already"
+        assert not await a.register("billing", other)
+        assert not await b.register("billing", other)
+        assert not await b.unregister("billing"), "that is for the node that has it"
+        assert await a.unregister("billing")
+        assert not await a.unregister("billing")
+        assert await b.register("billing", other)
+        assert b.whereis("billing") is other
+        assert is_alive(one)
+
+
+async def test_a_name_can_be_called() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        name = b.name("billing")
+        assert (name, name.name) == ("billing@shop", "billing")
+        with pytest.raises(NoProcess, match="billing@shop"):
+            await call(name, 1)
+        till = await Till.start("a", task_group=group, register_as=a.name("billing"))
+        assert a.whereis("billing") is till
+        assert whereis("billing") is None, "that is a name of the program alone"
+        await b.wait_registered("billing", timeout=30)
+        assert await call(name, 2) == ("a", 2)
+        await cast(name, 3)
+        await send(name, 4)
+        watcher = await diary(group)
+        await call(watcher, partial(monitor, name))
+        await until(lambda: process_of(till).watchers)
+        with pytest.raises(NameTaken) as taken:
+            await Till.start("b", task_group=group, register_as=name)
+        assert taken.value.holder is b.whereis("billing")
+        exit(name, "enough")
+        assert await wait_exit(till) in {"enough", "noproc"}
+        await until(lambda: process_of(watcher).state)
+        assert process_of(watcher).state[0].name == "billing@shop"
+
+
+async def test_who_is_restarted_has_its_name_again() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+
+        class Shop(Supervisor):
+            def child_specs(self) -> list[ChildSpec]:
+                return [ChildSpec("till", Till, args=("a",), register_as=a.name("billing"))]
+
+        await Shop.start(task_group=group)
+        till = a.whereis("billing")
+        assert till is not None
+        exit(till, "a crash")
+        await until(lambda: a.whereis("billing") not in {till, None})
+        assert await call(b.name("billing"), 1, wait=30) == ("a", 1)
+
+
+async def test_a_name_that_is_away_is_waited_for() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        answers = []
+
+        async def ask() -> None:
+            answers.append(await call(b.name("billing"), 1, wait=30))
+
+        group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        await Till.start("a", task_group=group, register_as=a.name("billing"))
+        await until(lambda: answers)
+        with pytest.raises(ReceiveTimeout, match="nobody has registered 'cash'"):
+            await b.wait_registered("cash", timeout=0)
+        assert not b._names._waiting
+
+
+async def test_a_mailbox_may_have_a_name() -> None:
+    async with members("a", "b") as (a, b):
+        mailbox = Mailbox()
+        assert await a.register("post", mailbox.pid)
+        await send(await b.wait_registered("post", timeout=30), "hello")
+        await until(lambda: len(mailbox))
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [
+        (3, TypeError, "expected name to be a str, got int"),
+        ("", ValueError, "expected name to have characters"),
+        ("x" * 600, ValueError, "expected name to be at most some 370 bytes, got 600"),
+        ("\ud800", ValueError, "expected name to be Unicode"),
+    ],
+)
+async def test_what_is_no_name_is_refused(name: Any, error: type[Exception], says: str) -> None:
+    async with members("a") as (a,), task_group() as group:
+        pid = await Idle.start(task_group=group)
+        for attempt in (
+            lambda: a.register(name, pid),
+            lambda: a.unregister(name),
+            lambda: a.wait_registered(name),
+        ):
+            with pytest.raises(error, match=says):
+                await attempt()
+        with pytest.raises(error, match=says):
+            a.name(name)
+
+
+async def test_what_cannot_have_a_name_is_refused() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        pid = await Idle.start(task_group=group)
+        with pytest.raises(TypeError, match="expected pid to be a PID, got str"):
+            await a.register("x", "y")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="expected a process of node 'b'"):
+            await b.register("x", seen_by(b, a, pid))
+        with pytest.raises(NoProcess):
+            await a.register("x", PID())
+        with pytest.raises(TypeError, match="expected name to be a str, got int"):
+            a.whereis(3)  # type: ignore[arg-type]
+
+
+def test_names_are_keys_and_keys_are_names() -> None:
+    for name in ("billing", "shop:billing", "a::b", ":", "Ü:ñ", "a.b c*>", "x" * 300):
+        assert name_of(key_of(name).removeprefix("name.")) == name
+    for junk in ("", "=", "a", "YQ==", "YQ.", "/w"):
+        assert name_of(junk) in {None, ""} or key_of(name_of(junk) or "x") == f"name.{junk}"
+
+
+async def test_what_makes_no_sense_is_nobodys_name() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", broker=broker) as (a,), task_group() as group:
+        vandal = broker.engine("vandal")
+        await vandal.open()
+        await vandal.create(key_of("billing"), b"junk")
+        await vandal.create("name.YQ==", b"a 1 1")
+        await vandal.create(
+            key_of("cash"), Holding("a", a._node.peers.own.incarnation, 99).packed()
+        )
+        await until(lambda: a.malformed == 2)
+        assert a.whereis("billing") is None
+        till = await Till.start("a", task_group=group, register_as=a.name("billing"))
+        assert a.whereis("billing") is till
+        await until(lambda: a._names.find("cash") is None)
+        await vandal.close()
+
+
+async def test_names_of_who_has_left_can_be_taken() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", broker=broker) as (a,), task_group() as group:
+        one = await Idle.start(task_group=group)
+        async with member(broker, "b") as b:
+            assert await b.register("billing", one)
+            await a.wait_registered("billing", timeout=30)
+        await until(lambda: a._names.find("billing") is None)
+        assert is_alive(one), "it has no name any more, and lives"
+        with pytest.raises(NoConnection):
+            await b.register("billing", one)
+        assert await a.register("billing", one)
+
+
+async def test_without_a_connection_no_name_is_taken() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", broker=broker) as (a,), task_group() as group:
+        pid = await Idle.start(task_group=group)
+        broker.cut("a")
+        with pytest.raises(NoConnection):
+            await a.register("billing", pid)
+        started = []
+
+        async def start() -> None:
+            started.append(await Till.start("a", task_group=group, register_as=a.name("cash")))
+
+        group.start_soon(start)
+        broker.heal("a")
+        await until(lambda: started)
+        assert a.whereis("cash") is started[0]
+
+
+def test_names_of_a_node_that_is_gone_are_swept_and_taken_by_one() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.05))
+        async with members("a", "b", "c", broker=broker) as (a, b, c), task_group() as group:
+            tills = {one.node: await Till.start(one.node, task_group=group) for one in (a, b, c)}
+            for name in ("x", "y"):
+                assert await c.register(name, tills["c"])
+            await a.wait_registered("x", timeout=30)
+            broker.freeze("c")
+            await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
+            assert not is_alive(tills["c"]), "it was ended before others could have its name"
+            assert a.whereis("x") is b.whereis("x") is None
+            both = [False, False]
+
+            async def take(which: int, one: Cluster) -> None:
+                both[which] = await one.register("x", tills[one.node])
+
+            async with anyio.create_task_group() as taking:
+                taking.start_soon(take, 0, a)
+                taking.start_soon(take, 1, b)
+            assert sorted(both) == [False, True]
+            await anyio.sleep(2 * TTL)
+            assert a._names.find("y") is None, "it was swept"
+            broker.heal("c")
+            await until(lambda: c.nodes() == ["a", "b", "c"])
+            assert c.whereis("x") is not None
+
+    explore(scenario, seeds=50)
+
+
+def test_a_name_has_one_holder_at_any_moment() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.1))
+        async with (
+            members("a", "b", "c", broker=broker) as nodes,
+            anyio.create_task_group() as group,
+        ):
+            holds: dict[str, Any] = {}
+
+            class Owner(GenServer[Any, Any]):
+                def __init__(self, node: str) -> None:
+                    self.node = node
+
+                async def init(self) -> None:
+                    assert not holds, holds
+                    holds[self.node] = self
+
+                async def terminate(self, reason: Any, state: Any) -> None:
+                    del holds[self.node]
+
+            async def keep(one: Cluster) -> None:
+                while True:
+                    try:
+                        name = one.name("it")
+                        pid = await Owner.start(one.node, task_group=group, register_as=name)
+                        await wait_exit(pid)
+                    except NameTaken:
+                        await anyio.sleep(0.3)
+
+            for one in nodes:
+                group.start_soon(keep, one)
+            for _ in range(6):
+                await anyio.sleep(broker.random.uniform(1, 2 * TTL))
+                node = broker.random.choice("abc")
+                fault = broker.random.choice(
+                    [broker.cut, broker.freeze, broker.hold, broker.lose_answers]
+                )
+                fault(node)
+                await anyio.sleep(broker.random.uniform(0.1, 2 * TTL))
+                broker.heal(node)
+            await until(lambda: all(one.nodes() == ["a", "b", "c"] for one in nodes))
+            await until(lambda: all(one.whereis("it") for one in nodes))
+            assert len(holds) == 1
+            group.cancel_scope.cancel()
+
+    explore(scenario, seeds=60)
+
+
+def test_a_sweep_without_revision_is_found() -> None:
+    """What the tests of sweeping rest on: who deletes whatever is there takes a new owner's."""
+
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.1))
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            one, other = await Idle.start(task_group=group), await Idle.start(task_group=group)
+            async with member(broker, "c") as c:
+                await until(lambda: b.nodes() == ["a", "b", "c"])
+                await c.register("x", one)
+                await b.wait_registered("x", timeout=30)
+                broker.cut("c")
+            await until(lambda: b.nodes() == ["a", "b"])
+            assert await b.register("x", other)
+            entry = await a._node.engine.read(key_of("x"))
+            assert entry is not None
+            await a._node.engine.delete(entry.key, entry.revision)
+            await anyio.sleep(1)
+            assert is_alive(other)
+            assert a.whereis("x") is not None, "its owner has taken it again"
+
+    explore(scenario, seeds=20)
+
+
+def test_writes_that_were_lost_are_made_again() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.05))
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            till = await Till.start("a", task_group=group)
+            await anyio.sleep(1)
+            assert await a.register("billing", till)
+            broker.lose_writes(1)
+            await until(lambda: a.whereis("billing") is till and b.whereis("billing"))
+            assert is_alive(till)
+
+    explore(scenario, seeds=50)
