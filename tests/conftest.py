@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import anyio
+import nats_server as nats
 import pytest
 from anyio.abc import TaskGroup
 from hostile import effort
@@ -207,6 +208,17 @@ def quick_collections() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[Any]:
+    """A NATS server, for all tests; each has a cluster of its own there."""
+    for module in ("nats", "ormsgpack"):
+        pytest.importorskip(module, reason="fauxtp[cluster] is not installed")
+    if nats.binary() is None:
+        pytest.skip(nats.ABSENT)
+    with nats.running() as server:
+        yield server
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

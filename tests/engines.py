@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine
 from itertools import count
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from conftest import PATIENCE
 
 from fauxtp.cluster.engine import Change, Engine, Snapshot
 from fauxtp.cluster.memory_broker import MemoryBroker
+
+if TYPE_CHECKING:
+    from nats_server import NatsServer, Proxy
 
 _numbers = count(1)
 
@@ -53,9 +57,47 @@ class InMemory:
         pass
 
 
+class OverNats:
+    """A NATS server, and a proxy before it for each node."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self.server = server
+        self.cluster = new_cluster()
+        self._proxies: dict[str, Proxy] = {}
+
+    async def engine(self, node: str, *, timeout: float = 5.0) -> Engine:
+        from nats_server import Proxy  # noqa: PLC0415
+
+        from fauxtp.cluster.nats_engine import NatsEngine  # noqa: PLC0415
+
+        if node not in self._proxies:
+            self._proxies[node] = Proxy(self.server.port)
+            await self._proxies[node].start()
+        url = self._proxies[node].url
+        return NatsEngine(url, cluster=self.cluster, node=node, timeout=timeout)
+
+    def cut(self, node: str) -> None:
+        if node in self._proxies:
+            self._proxies[node].cut()
+
+    def hold(self, node: str) -> None:
+        self._proxies[node].hold()
+
+    def heal(self, node: str) -> None:
+        self._proxies[node].heal()
+
+    async def restart(self) -> None:
+        self.server.kill()
+        await anyio.to_thread.run_sync(self.server.start)
+
+    async def end(self) -> None:
+        for proxy in self._proxies.values():
+            await proxy.stop()
+
+
 def new_cluster() -> str:
     """Return the name of a cluster that no other test has."""
-    return f"t{next(_numbers)}"
+    return f"t{os.getpid()}-{next(_numbers)}"
 
 
 class Told:

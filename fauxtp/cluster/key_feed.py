@@ -32,6 +32,16 @@ class KeyFeed:
         """The revision up to which all was told, or None while a snapshot is waited for."""
         return self._known
 
+    @property
+    def early(self) -> list[Change]:
+        """The changes that came while a snapshot was waited for."""
+        return self._early
+
+    @property
+    def last_early(self) -> int:
+        """The revision of the last of these, or 0."""
+        return self._early[-1].revision if self._early else 0
+
     def begin(self) -> None:
         """Forget all, as of a connection that was lost, or is new. Nobody is asked yet."""
         self._known = None

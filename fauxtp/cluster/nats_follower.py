@@ -1,0 +1,192 @@
+"""Following the keys of a cluster in a stream of JetStream.
+
+Each write is republished by the server, with its number in the stream, to whoever listens: that
+costs the server next to nothing, whoever follows. A consumer is made for the snapshot only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, final
+
+from nats.aio.msg import Msg
+
+from fauxtp._base.logs import logger
+from fauxtp.cluster.engine import Change, Entry, Followed, NoConnection, Refused, Snapshot
+from fauxtp.cluster.key_feed import KeyFeed
+from fauxtp.cluster.nats_keys import NatsKeys
+from fauxtp.cluster.nats_session import NatsSession
+from fauxtp.cluster.subjects import Subjects
+
+__all__ = ["NatsFollower"]
+
+BATCH: Final = 4_096  # keys that are asked for at a time
+SOON: Final = 0.005  # seconds
+IN_TIME: Final = 1.0  # seconds within which a change comes that was made before
+QUIET: Final = (
+    5.0  # seconds without a change after which the server is asked whether there is none
+)
+AGAIN: Final = 0.5  # seconds after which a snapshot that failed is asked for again
+
+
+@final
+class NatsFollower:
+    """Who follows the keys in one session."""
+
+    def __init__(
+        self,
+        session: NatsSession,
+        subjects: Subjects,
+        keys: NatsKeys,
+        followed: Followed,
+        timeout: float,
+    ) -> None:
+        self._session = session
+        self._subjects = subjects
+        self._keys = keys
+        self._timeout = timeout
+        self._feed = KeyFeed(followed, self._gap)
+        self._is_needed = asyncio.Event()
+        self._changes = 0
+        self._snapshots = 0
+        self._is_begun = False
+
+    async def _begin(self) -> None:
+        """Listen to changes. Nothing is told before the first snapshot."""
+        await self._session.listen_to_all(self._subjects.seen + ">", self._came)
+        await self._session.flush(self._timeout)
+        refusal = self._session.refusal(self._subjects.seen + ">")
+        if refusal is not None:
+            raise Refused(refusal)
+        self._is_begun = True
+
+    async def read(self) -> None:
+        """Read a snapshot, and have it told.
+
+        Raises `NoConnection`, `Refused`, and `TimeoutError` if it makes no progress.
+        """
+        if not self._is_begun:
+            await self._begin()
+        while True:
+            self._is_needed.clear()
+            self._feed.begin()
+            base = await self._keys.last_revision()
+            entries = await self._read_all()
+            until = await self._keys.last_revision()
+            if await self._add_changes(entries, base, until):
+                there = [entry for entry in entries.values() if entry.value]
+                self._feed.snapshot(Snapshot(there, until))
+            if self._feed.known is not None:
+                return
+
+    async def go_on(self) -> None:
+        """Read a snapshot whenever changes are missing. It does not end."""
+        if not self._is_begun:
+            self._is_needed.set()
+        while True:
+            before = self._changes
+            try:
+                async with asyncio.timeout(QUIET):
+                    await self._is_needed.wait()
+            except TimeoutError:
+                if self._changes != before or not await self._is_behind():
+                    continue
+            try:
+                await self.read()
+            except (NoConnection, Refused, TimeoutError) as error:
+                logger().warning("the keys could not be read, and will be again: %s", error)
+                self._is_needed.set()
+                await asyncio.sleep(AGAIN)
+
+    async def _is_behind(self) -> bool:
+        """Return whether the server has changes that did not come."""
+        known = self._feed.known
+        try:
+            last = await self._keys.last_revision()
+        except (NoConnection, Refused, TimeoutError):
+            return False
+        await asyncio.sleep(IN_TIME)
+        return known is not None and known == self._feed.known and known != last
+
+    def _gap(self) -> None:
+        self._is_needed.set()
+
+    def _came(self, message: Msg) -> None:
+        """Take what the server tells of a change; what has no number comes from somebody else."""
+        headers = message.headers or {}
+        number = headers.get("Nats-Sequence", "")
+        if headers.get("Nats-Stream") != self._subjects.stream or not number.isdecimal():
+            return
+        self._changes += 1
+        key = message.subject[len(self._subjects.seen) :]
+        self._feed.changed(Change(key, message.data or None, int(number)))
+
+    async def _read_all(self) -> dict[str, Entry]:
+        """Return the last write of each key, where an empty value is one that is gone."""
+        self._snapshots += 1
+        name = f"read-{id(self):x}-{self._snapshots}"
+        reading = _Reading(len(self._subjects.keys))
+        inbox = f"{self._session.inbox}.keys.{name}"
+        subscription = await self._session.listen_to_all(inbox, reading.came)
+        try:
+            left = await self._keys.consume(name)
+            asked = 0
+            while reading.count < left and not reading.is_over:
+                if asked - reading.count < BATCH // 2:
+                    self._keys.ask_for_more(name, inbox, BATCH)
+                    asked = reading.count + BATCH
+                await reading.more(self._timeout, self._session.over)
+        finally:
+            self._session.stop(subscription)
+        return reading.entries
+
+    async def _add_changes(self, entries: dict[str, Entry], base: int, until: int) -> bool:
+        """Add all changes after `base` up to `until`; return False if some did not come."""
+        wait = IN_TIME
+        while until > base and self._feed.last_early < until and wait > 0:
+            await asyncio.sleep(SOON)
+            wait -= SOON
+        expected = base
+        for change in self._feed.early:
+            if base < change.revision <= until:
+                expected += 1
+                if change.revision != expected:
+                    return False
+                entries[change.key] = Entry(change.key, change.value or b"", change.revision)
+        return expected == until
+
+
+class _Reading:
+    """What has come of the keys that are read."""
+
+    def __init__(self, skip: int) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.count = 0
+        self.is_over = False
+        self._skip = skip
+        self._event = asyncio.Event()
+
+    def came(self, message: Msg) -> None:
+        words = message.reply.split(".")
+        if len(words) >= 9 and words[1] == "ACK":
+            number = int(words[5] if len(words) == 9 else words[7])
+            left = words[8] if len(words) == 9 else words[10]
+            key = message.subject[self._skip :]
+            self.entries[key] = Entry(key, message.data, number)
+            self.count += 1
+            self.is_over = left == "0"
+        if self.is_over or self.count % (BATCH // 4) == 0 or len(words) < 9:
+            self._event.set()
+
+    async def more(self, timeout: float, over: asyncio.Future[None]) -> None:
+        """Return when more has come. Raises `TimeoutError` if nothing does."""
+        before = self.count
+        if self.is_over or over.done():
+            return
+        self._event.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+        except TimeoutError:
+            if self.count == before:
+                raise TimeoutError(f"the keys did not come within {timeout:g} s") from None
