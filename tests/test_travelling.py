@@ -38,7 +38,7 @@ from fauxtp import (
     errors,
 )
 from fauxtp._actors.lifecycle import ActorExit
-from fauxtp.cluster import NoConnection, NodeTaken, Refused, RemoteError
+from fauxtp.cluster import NoConnection, NodeTaken, Refused, RemoteError, nats_keys
 from fauxtp.cluster.engine import Superseded, Taken
 from fauxtp.cluster.wire import BadMessage
 from fauxtp.observe import web
@@ -108,6 +108,7 @@ EXAMPLES: dict[str, list[BaseException]] = {
     "Superseded": [Superseded("name.a", 7)],
     "Taken": [Taken("name.a")],
     "Unreachable": [Unreachable("no such program")],
+    "_Problem": [nats_keys._Problem(10059, "no stream")],
     "_Refused": [web._Refused(404, "there is nothing here")],
 }
 ALL = [

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import anyio
 
@@ -53,17 +53,25 @@ class Cluster:
     @classmethod
     @asynccontextmanager
     async def join(
-        cls, engine: Engine, *, cluster: str, node: str, ttl: int = USUAL_TTL
+        cls,
+        at: str | Sequence[str] | Engine,
+        *,
+        cluster: str,
+        node: str,
+        ttl: int = USUAL_TTL,
+        **options: Any,
     ) -> AsyncIterator[Cluster]:
         """Be the node `node` of `cluster` meanwhile; at the end, leave it.
 
-        `engine` is what carries it. For `ttl` seconds, at least 2, a node counts as alive of which
-        nothing is heard; it gives up itself a little earlier, and joins again as soon as it can,
-        as a new incarnation of itself.
+        `at` is the URL of a NATS server with JetStream, or several of them, of which one has to be
+        there; `options` say who we are to it, and are those of `NatsEngine`. Or it is an engine,
+        as those of a `MemoryBroker` are in tests. For `ttl` seconds, at least 2, a node counts as
+        alive of which nothing is heard; it gives up itself a little earlier, and joins again as
+        soon as it can, as a new incarnation of itself.
 
         Raises `NodeTaken` if there is a living node of that name, which takes so long to find out;
         `NoConnection`, `Refused` and `TimeoutError` as `Engine.open`; `TypeError` and `ValueError`
-        if `cluster` or `node` is no name, or `ttl` no such number.
+        if `cluster` or `node` is no name, `ttl` no such number, or `at` none of these.
 
         >>> from fauxtp.cluster.memory_broker import MemoryBroker
         >>> async def main():
@@ -80,6 +88,7 @@ class Cluster:
             raise unexpected("ttl", "a whole number of seconds", ttl)
         if seconds < 2:
             raise ValueError(f"expected ttl to be at least 2 seconds, got {ttl}")
+        engine = _engine_at(at, cluster, node, options)
         async with hub_for(engine.asyncio_only) as hub:
             member = Node(hub, engine, subjects, node, seconds, seconds / BEATS)
             messenger = Messenger(member)
@@ -192,3 +201,15 @@ class Cluster:
 
     async def _claim(self, name: str, pid: PID) -> bool:
         return await self._hub.ask(partial(self._claims.claim, name, pid))
+
+
+def _engine_at(
+    at: str | Sequence[str] | Engine, cluster: str, node: str, options: dict[str, Any]
+) -> Engine:
+    if hasattr(at, "asyncio_only"):
+        if options:
+            raise TypeError(f"expected no options for an engine, got {min(options)}")
+        return cast("Engine", at)
+    from fauxtp.cluster.nats_engine import NatsEngine  # noqa: PLC0415  (it imports asyncio)
+
+    return NatsEngine(at, cluster=cluster, node=node, **options)

@@ -81,7 +81,7 @@ class Hub:
         try:
             await asked.waiter.wait(None)
         except BaseException:
-            self.home.run_soon(asked.scope.cancel)
+            self.home.run_soon(asked.cancel)
             raise
         return asked.result()
 
@@ -108,12 +108,21 @@ class _Asked(Generic[T]):
         self._answers: list[T] = []
         self._error: BaseException | None = None
         self.waiter = new_waiter()
-        self.scope = anyio.CancelScope()
+        self._scope: anyio.CancelScope | None = None
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        """Let it end, as nobody waits any more."""
+        self._is_cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def run(self) -> None:
         error: BaseException | None = NoConnection("the cluster was left")
         try:
-            with self.scope:
+            with anyio.CancelScope() as self._scope:
+                if self._is_cancelled:
+                    self._scope.cancel()
                 self._answers.append(await self._function())
                 error = None
         except Exception as failure:
@@ -164,6 +173,7 @@ async def _hub_in(home: Home) -> AsyncIterator[Hub]:
 async def _hub_in_thread() -> AsyncIterator[Hub]:
     begun, ended = new_waiter(), new_waiter()
     hubs: list[Hub] = []
+    stop = asyncio.Event()
 
     async def main() -> None:
         home = current_home()
@@ -171,7 +181,7 @@ async def _hub_in_thread() -> AsyncIterator[Hub]:
         async with _hub_in(home) as hub:
             hubs.append(hub)
             begun.wake()
-            await anyio.sleep_forever()
+            await stop.wait()
 
     def in_thread() -> None:
         try:
@@ -187,5 +197,5 @@ async def _hub_in_thread() -> AsyncIterator[Hub]:
         yield hub
     finally:
         with anyio.CancelScope(shield=True):
-            hub.home.run_soon(hub.end)
+            hub.home.run_soon(stop.set)
             await ended.wait(None)

@@ -130,7 +130,7 @@ class NatsEngine:
         self._followed = None if followed is None else _guarded(followed)
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.get_running_loop().create_task(
-            self._run(opened), name=f"the engine of {self.node}"
+            self._serve(opened), name=f"the engine of {self.node}"
         )
         try:
             await opened
@@ -209,7 +209,7 @@ class NatsEngine:
 
     # Its connection
 
-    async def _run(self, opened: asyncio.Future[None]) -> None:
+    async def _serve(self, opened: asyncio.Future[None]) -> None:
         """Connect, and when the connection is lost, again; the first time tell `opened` of it."""
         until = asyncio.get_running_loop().time() + self._timeout
         while True:

@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any, Final, final
 
+from fauxtp._base.errors import Travels
 from fauxtp.cluster.engine import Entry, NoConnection, Refused, Superseded, Taken
 from fauxtp.cluster.nats_session import NatsSession
 from fauxtp.cluster.subjects import Subjects
@@ -24,7 +25,7 @@ NO_PEERS: Final = {10005, 10074}
 AGAIN: Final = 8  # times that a create may find another marker
 
 
-class _Problem(Exception):
+class _Problem(Travels, Exception):
     """What the server says is wrong: its code, and its words."""
 
     def __init__(self, code: int, text: str) -> None:
