@@ -1,0 +1,86 @@
+"""Faults that are planted in a cluster: the scenarios of the other tests find each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import test_cluster as nodes
+import test_cluster_bonds as bonds
+import test_cluster_calls as calls
+import test_cluster_names as names
+
+from fauxtp.cluster.calls_in import CallsIn
+from fauxtp.cluster.claims import Claims
+from fauxtp.cluster.lease import Lease
+from fauxtp.cluster.messenger import Messenger
+from fauxtp.cluster.names import Names
+from fauxtp.cluster.node import Node
+from fauxtp.cluster.sweeper import Sweeper
+
+
+def nothing(*_: Any) -> None:
+    """Do nothing."""
+
+
+def always(_: Any) -> bool:
+    return True
+
+
+async def not_read_back(self: Any) -> None:
+    self.drop()
+
+
+FAULTS: dict[str, tuple[type, str, Any, Callable[[], None]]] = {
+    "nobody is fenced": (
+        Node,
+        "may_act",
+        always,
+        calls.test_a_frozen_node_serves_nothing_on_waking,
+    ),
+    "a fenced node keeps its names": (
+        Claims,
+        "_fenced",
+        nothing,
+        names.test_names_of_a_node_that_is_gone_are_swept_and_taken_by_one,
+    ),
+    "nobody sweeps": (
+        Sweeper,
+        "_look",
+        nothing,
+        names.test_names_of_a_node_that_is_gone_are_swept_and_taken_by_one,
+    ),
+    "the names are not swapped": (
+        Names,
+        "_told_all",
+        nothing,
+        names.test_writes_that_were_lost_are_made_again,
+    ),
+    "the time of a call does not count": (
+        CallsIn,
+        "_look_at_time",
+        nothing,
+        calls.test_a_lost_cancel_is_made_good_by_the_time_that_travels,
+    ),
+    "what was lost is not asked for": (
+        Messenger,
+        "_ask_all",
+        nothing,
+        bonds.test_an_end_that_was_not_told_is_asked_for,
+    ),
+    "a heartbeat without an answer is not read back": (
+        Lease,
+        "_find_out",
+        not_read_back,
+        nodes.test_a_heartbeat_whose_answer_is_lost_is_read_back,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, method, does, test = FAULTS[fault]
+    monkeypatch.setattr(owner, method, does)
+    with pytest.raises(AssertionError):
+        test()
