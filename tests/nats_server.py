@@ -37,7 +37,7 @@ def free_port() -> int:
 class NatsServer:
     """One server with JetStream. What it writes is thrown away by `stop`."""
 
-    def __init__(self, configuration: str = "") -> None:
+    def __init__(self, configuration: str = "", **environment: str) -> None:
         found = binary()
         assert found is not None, ABSENT
         self._binary = found
@@ -48,6 +48,7 @@ class NatsServer:
             f"listen: 127.0.0.1:{self.port}\njetstream {{ store_dir: {self._folder}/store }}\n"
             f"{configuration}\n"
         )
+        self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,7 +59,10 @@ class NatsServer:
         """Start it, and return when it listens."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binary, "-c", self._configuration], stdout=log, stderr=log
+                [self._binary, "-c", self._configuration],
+                stdout=log,
+                stderr=log,
+                env=self._environment,
             )
         until = time.monotonic() + PATIENCE
         while True:
@@ -86,9 +90,9 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def running(configuration: str = "") -> Iterator[NatsServer]:
+def running(configuration: str = "", **environment: str) -> Iterator[NatsServer]:
     """Have a server, and end it."""
-    server = NatsServer(configuration)
+    server = NatsServer(configuration, **environment)
     try:
         server.start()
         yield server

@@ -20,7 +20,7 @@ from fauxtp.cluster.subjects import Subjects
 
 __all__ = ["NatsFollower"]
 
-BATCH: Final = 4_096  # keys that are asked for at a time
+BATCH: Final = 16_384  # keys that are asked for at a time
 SOON: Final = 0.005  # seconds
 IN_TIME: Final = 1.0  # seconds within which a change comes that was made before
 QUIET: Final = (
@@ -115,10 +115,12 @@ class NatsFollower:
         """Take what the server tells of a change; what has no number comes from somebody else."""
         headers = message.headers or {}
         number = headers.get("Nats-Sequence", "")
-        if headers.get("Nats-Stream") != self._subjects.stream or not number.isdecimal():
+        seen, stream = self._subjects.seen, self._subjects.stream
+        is_one = message.subject.startswith(seen) and headers.get("Nats-Stream") == stream
+        if not is_one or not number.isdecimal():
             return
         self._changes += 1
-        key = message.subject[len(self._subjects.seen) :]
+        key = message.subject[len(seen) :]
         self._feed.changed(Change(key, message.data or None, int(number)))
 
     async def _read_all(self) -> dict[str, Entry]:

@@ -195,7 +195,7 @@ class NatsSession:
 
     def refusal(self, subject: str) -> str | None:
         """Return what the server said if it does not let us listen to `subject`."""
-        return self._refused.get(subject)
+        return self._refused.get(subject.lower())
 
     # What nats-py tells
 
@@ -214,12 +214,22 @@ class NatsSession:
         self._look_now()
 
     def _forbidden(self, what: str, subject: str, text: str) -> None:
-        """Tell whoever waits that the server does not let us do that."""
+        """Tell whoever waits that the server does not let us do that.
+
+        nats-py tells it in small letters: of two subjects that differ in these alone, it is not
+        known which is meant.
+        """
         if what == "subscription":
-            self._refused[subject] = text
-        for future, asked in list(self._waiting.values()):
-            if what == "publish" and asked == subject and not future.done():
-                future.set_exception(Refused(text))
+            self._refused[subject.lower()] = text
+            return
+        meant = [
+            (future, asked)
+            for future, asked in self._waiting.values()
+            if asked.lower() == subject.lower() and not future.done()
+        ]
+        is_known = len({asked for _, asked in meant}) == 1
+        for future, _ in meant:
+            future.set_exception(Refused(text) if is_known else TimeoutError(text))
 
     async def _away(self) -> None:
         self._end()

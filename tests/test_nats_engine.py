@@ -1,0 +1,202 @@
+"""What the engine over NATS does beside what every engine promises: servers that will not do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import nats_server as nats
+import pytest
+from conftest import PATIENCE
+from engines import Told, new_cluster
+
+pytest.importorskip("nats")
+
+from nats.aio.client import Client
+
+from fauxtp.cluster.engine import Change, NoConnection, Refused, Snapshot
+from fauxtp.cluster.nats_engine import NatsEngine
+from fauxtp.cluster.subjects import Subjects
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(nats.binary() is None, reason=nats.ABSENT),
+]
+
+
+@pytest.fixture
+def anyio_backend() -> Any:
+    return "asyncio"
+
+
+@asynccontextmanager
+async def opened(
+    server: nats.NatsServer, cluster: str, node: str = "a", **callbacks: Any
+) -> AsyncIterator[NatsEngine]:
+    engine = NatsEngine(server.url, cluster=cluster, node=node)
+    with anyio.fail_after(PATIENCE):
+        await engine.open(**callbacks)
+        yield engine
+        await engine.close()
+
+
+@asynccontextmanager
+async def plain(server: nats.NatsServer) -> AsyncIterator[Client]:
+    """A connection to the server that knows nothing of clusters."""
+    client = Client()
+    await client.connect(server.url)
+    yield client
+    await client.close()
+
+
+async def told(client: Client, what: str, asked: object) -> dict[str, Any]:
+    answer = await client.request(f"$JS.API.{what}", json.dumps(asked).encode())
+    found: dict[str, Any] = json.loads(answer.data)
+    return found
+
+
+async def test_a_server_that_is_too_old_is_refused() -> None:
+    async def pretend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        info = {"server_id": "x", "version": "2.10.4", "max_payload": 1024, "proto": 1}
+        writer.write(b"INFO " + json.dumps(info).encode() + b"\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(pretend, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    engine = NatsEngine(f"nats://127.0.0.1:{port}", cluster="shop", node="a")
+    with (
+        anyio.fail_after(PATIENCE),
+        pytest.raises(Refused, match=r"2\.11 or newer, got .*2\.10\.4"),
+    ):
+        await engine.open()
+    assert not engine.connected
+    server.close()
+
+
+async def test_a_stream_that_is_set_up_otherwise_is_refused(nats_server: nats.NatsServer) -> None:
+    cluster = new_cluster()
+    subjects = Subjects(cluster)
+    async with plain(nats_server) as client:
+        config = {"name": subjects.stream, "subjects": [subjects.keys + ">"]}
+        await told(client, f"STREAM.CREATE.{subjects.stream}", config)
+    engine = NatsEngine(nats_server.url, cluster=cluster, node="a")
+    with pytest.raises(Refused, match="set up otherwise") as refused:
+        await engine.open()
+    for name in ("max_msgs_per_subject", "allow_msg_ttl", "republish", "marker_ttl"):
+        assert name in refused.value.why
+
+
+async def test_the_stream_is_as_clusters_need_it(nats_server: nats.NatsServer) -> None:
+    cluster = new_cluster()
+    async with opened(nats_server, cluster), plain(nats_server) as client:
+        config = (await told(client, f"STREAM.INFO.ftp_{cluster}", {}))["config"]
+    assert config["storage"] == "file"
+    assert not config.get("allow_direct")
+    assert config["subject_delete_marker_ttl"] >= 600 * 10**9
+
+
+async def test_what_others_publish_there_is_no_change(nats_server: nats.NatsServer) -> None:
+    cluster, changes = new_cluster(), Told()
+    stream = f"ftp_{cluster}"
+    async with opened(nats_server, cluster, followed=changes) as a:
+        async with plain(nats_server) as client:
+            for headers in (
+                None,
+                {"Nats-Sequence": "7"},
+                {"Nats-Stream": stream},
+                {"Nats-Stream": stream, "Nats-Sequence": "x"},
+                {"Nats-Stream": "other", "Nats-Sequence": "1"},
+            ):
+                await client.publish(f"ftp.{cluster}.seen.k", b"forged", headers=headers)
+            await client.flush()
+        revision = await a.create("k", b"1")
+        await changes.number(2)
+        assert changes.all[1] == Change("k", b"1", revision)
+
+
+async def test_after_a_change_that_does_not_come_all_is_read_again(
+    nats_server: nats.NatsServer,
+) -> None:
+    cluster, changes = new_cluster(), Told()
+    stream = f"ftp_{cluster}"
+    async with opened(nats_server, cluster, followed=changes) as a:
+        first = await a.create("k", b"1")
+        await changes.number(2)
+        async with plain(nats_server) as client:  # as if two were missing before it
+            headers = {"Nats-Stream": stream, "Nats-Sequence": str(first + 3)}
+            await client.publish(f"ftp.{cluster}.seen.x", b"1", headers=headers)
+        await changes.number(3)
+        assert changes.all[2] == Snapshot([("k", b"1", first)], first)  # type: ignore[list-item]
+        second = await a.create("l", b"1")
+        await changes.wait(lambda _: "l" in changes.known())
+        assert changes.known() == {"k": (b"1", first), "l": (b"1", second)}
+
+
+async def test_a_deleted_key_leaves_a_marker_that_goes(nats_server: nats.NatsServer) -> None:
+    cluster = new_cluster()
+    async with opened(nats_server, cluster) as a, plain(nats_server) as client:
+        await a.delete("k", await a.create("k", b"1"))
+        asked = {"last_by_subj": f"ftp.{cluster}.key.k"}
+        found = await told(client, f"STREAM.MSG.GET.ftp_{cluster}", asked)
+        assert "data" not in found["message"]
+        info = await told(client, f"STREAM.INFO.ftp_{cluster}", {})
+        assert info["state"]["messages"] == 1
+
+
+async def test_keys_come_in_more_than_one_batch(
+    nats_server: nats.NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fauxtp.cluster.nats_follower.BATCH", 64)
+    cluster, changes = new_cluster(), Told()
+    async with opened(nats_server, cluster) as a:
+        async with anyio.create_task_group() as group:
+            for number in range(1_000):
+                group.start_soon(a.create, f"k.{number}", b"%d" % number)
+        async with opened(nats_server, cluster, "b", followed=changes):
+            known = changes.known()
+    assert {key: value for key, (value, _) in known.items()} == {
+        f"k.{number}": b"%d" % number for number in range(1_000)
+    }
+
+
+async def test_without_jetstream_it_is_not_opened() -> None:
+    with nats.running("jetstream: disabled") as server:
+        engine = NatsEngine(server.url, cluster="shop", node="a", timeout=1)
+        with anyio.fail_after(PATIENCE), pytest.raises((Refused, NoConnection)):
+            await engine.open()
+
+
+async def test_any_of_several_servers_will_do(nats_server: nats.NatsServer) -> None:
+    urls = [f"nats://127.0.0.1:{nats.free_port()}", nats_server.url]
+    engine = NatsEngine(urls, cluster=new_cluster(), node="a")
+    with anyio.fail_after(PATIENCE):
+        await engine.open()
+        assert await engine.read("k") is None
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"servers": 7}, TypeError, "servers to be a URL"),
+        ({"servers": []}, ValueError, "servers to be at least one"),
+        ({"servers": [7]}, TypeError, "servers to be a URL"),
+        ({"cluster": "a.b"}, ValueError, "cluster to be 1 to 64"),
+        ({"node": ""}, ValueError, "node to be 1 to 64"),
+        ({"node": None}, TypeError, "node to be a str"),
+        ({"replicas": 2}, ValueError, "replicas to be 1, 3, 5 or None"),
+        ({"timeout": -1}, ValueError, "timeout to be finite"),
+        ({"pending_size": 7}, TypeError, "options to be among .* got pending_size"),
+    ],
+)
+async def test_what_is_none_is_refused(options: Any, error: type, match: str) -> None:
+    given = {"servers": "nats://127.0.0.1:1", "cluster": "shop", "node": "a", **options}
+    with pytest.raises(error, match=match):
+        NatsEngine(given.pop("servers"), **given)
