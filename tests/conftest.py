@@ -61,6 +61,13 @@ def pytest_report_header() -> str:
     return f"hostile tests: FAUXTP_SEED={effort.SEED} replays them"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark those that try both twins by the fixture of each form."""
+    for item in items:
+        if "form" in getattr(item, "fixturenames", ()):
+            item.add_marker("twins")
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     call: pytest.CallInfo[None],
@@ -202,12 +209,29 @@ def turns() -> list[int]:
     return count
 
 
-@pytest.fixture
-def quick_collections() -> Iterator[None]:
-    """Collections do not look through what is there before the test: that takes them long."""
+@pytest.fixture(autouse=True, scope="session")
+def hypothesis_has_begun(request: pytest.FixtureRequest) -> None:
+    """Let it make its generators, and look who holds them, before anything is frozen.
+
+    What holds one would not be found among what is frozen, and of one that nobody holds it warns.
+    """
+    if not request.config.pluginmanager.hasplugin("hypothesispytest"):
+        return
+    from hypothesis import given, settings, strategies  # noqa: PLC0415
+
+    @settings(max_examples=1, database=None)
+    @given(strategies.none())
+    def begin(_: None) -> None:
+        pass
+
+    begin()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_collections(hypothesis_has_begun: None) -> None:
+    """Collections do not look through what is there before the tests of a file: it takes long."""
+    gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

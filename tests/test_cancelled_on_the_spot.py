@@ -69,29 +69,31 @@ def can_be_taken_back(way: Way, how: How) -> bool:
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
-@pytest.mark.parametrize("options", LOOPS)
-def test_with_hand_off_all_is_as_without(
-    place: Way, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_hand_off_all_is_as_without(place: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     different = {}
     for way, how in programs():
-        run = partial(outcome, place, way, how, "asyncio", **options)
-        known = None if options else partial(handed_off, place, way, how)
-        never, auto = both(monkeypatch, run, known)
+        run = partial(outcome, place, way, how, "asyncio")
+        never, auto = both(monkeypatch, run, partial(handed_off, place, way, how))
         if never != auto:
             different[way.__name__, how.__name__] = never, auto
     assert not different
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
-def test_on_asyncio_all_is_as_on_trio(place: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loop", ["uvloop", "trio"])
+def test_on_each_event_loop_all_is_as_on_that_of_asyncio(
+    place: Way, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(switches, "hand_off", True)
+    on: dict[str, Any] = (
+        {"backend": "trio"} if loop == "trio" else {"backend": "asyncio", "use_uvloop": True}
+    )
     different = {}
     for way, how in programs():
-        if how not in OF_ASYNCIO:
-            trio, auto = outcome(place, way, how, "trio"), handed_off(place, way, how)
-            if trio != auto:
-                different[way.__name__, how.__name__] = trio, auto
+        if loop != "trio" or how not in OF_ASYNCIO:
+            there, known = outcome(place, way, how, **on), handed_off(place, way, how)
+            if there != known:
+                different[way.__name__, how.__name__] = there, known
     assert not different
 
 

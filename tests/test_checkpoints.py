@@ -86,9 +86,22 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture(params=[True, False], ids=["on the spot", "by the mailbox"])
+@pytest.fixture
 def _handed_off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(switches, "hand_off", request.param)
+
+
+EITHER_WAY = pytest.mark.parametrize(
+    ("anyio_backend", "_handed_off"),
+    [
+        pytest.param(("asyncio", {}), True, id="asyncio, on the spot"),
+        pytest.param(("asyncio", {}), False, id="asyncio, by the mailbox"),
+        pytest.param(("asyncio", {"use_uvloop": True}), True, id="uvloop, on the spot"),
+        pytest.param(("asyncio", {"use_uvloop": True}), False, id="uvloop, by the mailbox"),
+        pytest.param(("trio", {}), True, id="trio"),  # where all go by the mailbox
+    ],
+    indirect=True,
+)
 
 
 def ids(row: Row) -> str:
@@ -132,6 +145,7 @@ LOOPS = [until_others_run, until_it_is_cancelled]
 
 
 @pytest.mark.usefixtures("_handed_off")
+@EITHER_WAY
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("row", ROWS, ids=ids)
 async def test_a_loop_of_a_task(row: Row, loop: Any) -> None:
@@ -145,6 +159,7 @@ async def test_a_loop_of_a_task(row: Row, loop: Any) -> None:
 
 
 @pytest.mark.usefixtures("_handed_off")
+@EITHER_WAY
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("row", [*INSIDE, *ROWS], ids=ids)
 async def test_a_loop_of_a_handler(row: Row, loop: Any) -> None:

@@ -206,7 +206,6 @@ async def test_a_server_whose_handler_runs_on_the_spot_is_not_given_a_turn_meanw
     assert ended == ["by whom it calls"]
 
 
-@pytest.mark.usefixtures("quick_collections")
 async def test_a_server_that_is_woken_leaves_nothing_to_the_collector() -> None:
     async with task_group() as group:
         await Server.start(task_group=group)

@@ -65,7 +65,7 @@ from fauxtp._loops.current import current_home
 from fauxtp.observe import events
 from fauxtp.observe.events import Event, Kind
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick_collections")]
+pytestmark = pytest.mark.anyio
 
 Keys = Counter[tuple[str, ...]]
 
@@ -832,18 +832,19 @@ def look(handled):
     shown.update(counted)
 
 async def main():
-    for handled in range(1, MOST + 105):
+    for handled in range(1, LAST + 1):
         async with anyio.create_task_group() as group:
             server = await type(f"Class{handled}", (Base,), {}).start(task_group=group)
             await call(server, 1)
-            if handled % 500 == 0 or handled > MOST - 3:
+            looks = handled % 500 == 0 or MOST - 3 < handled < MOST + 9 or handled == LAST
+            if looks:
                 look(handled)
             exit(server)
             await wait_exit(server)
-            if handled % 500 == 0 or handled > MOST - 3:
+            if looks:
                 look(handled)
 
-shown = {}
+shown, LAST = {}, MOST + 104
 for number in range(MOST + 10):
     note(("restarted", "Sup", f"user {number}"))  # which no class loses its name to
 anyio.run(main)

@@ -223,6 +223,7 @@ def breaking(row: Internal, is_changed: bool) -> str:
     )
 
 
+@pytest.mark.twins
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
 @pytest.mark.parametrize("is_changed", [False, True], ids=["gone", "changed"])
 @pytest.mark.parametrize("row", HERE, ids=str)

@@ -45,7 +45,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fauxtp.observe import prometheus
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick_collections")]
+pytestmark = pytest.mark.anyio
 
 Value = float | Histogram
 

@@ -531,8 +531,6 @@ MEANWHILE: dict[str, Callable[[Any, Any, Any], Any]] = {
 }
 
 
-@pytest.mark.usefixtures("quick_collections")
-@pytest.mark.usefixtures("quick_collections")
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("other", MEANWHILE)
 def test_release_tells_of_what_it_frees_whatever_comes_in(
@@ -773,7 +771,6 @@ def test_a_watch_that_a_comparison_has_ended_is_not_ended_twice(twin: Any) -> No
     assert registry.unwatch("kvstore", Same()) is False
 
 
-@pytest.mark.usefixtures("quick_collections")
 @pytest.mark.parametrize("operation", ["watch", "unwatch"])
 def test_a_watch_that_comes_in_while_another_begins_or_ends_is_kept(
     twin: Any, operation: str

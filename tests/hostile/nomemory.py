@@ -54,7 +54,7 @@ def fails(operation: Callable[[Place], object], at: Place, failing: int) -> bool
     return False
 
 
-def try_all(twin: Any, strict: bool) -> Counter[str]:
+def try_all(twin: Any, strict: bool, sizes: tuple[int, ...] = SIZES) -> Counter[str]:
     """Return how often each operation failed; raise if one left the table otherwise."""
     failures: Counter[str] = Counter()
     left_out = what_the_interpreter_does_not_survive(strict)
@@ -62,7 +62,7 @@ def try_all(twin: Any, strict: bool) -> Counter[str]:
     for title, operation in OPERATIONS.items():
         if title.startswith(left_out):
             continue
-        for size in SIZES:
+        for size in sizes:
             complete = Place(twin, size)
             operation(complete)
             done, watched = complete.picture(), complete.watches()

@@ -9,31 +9,12 @@ from typing import Any
 import anyio
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
-from hypothesis.strategies import none
 
 import fauxtp
 from hostile import effort, fuzz
 from hostile.junk import coroutine_function
 from hostile.rules import ANYTHING, NAME, RULES, Rule, every_rule, public_names
 from hostile.world import World
-
-pytestmark = pytest.mark.usefixtures("quick_collections")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def hypothesis_has_begun() -> None:
-    """Let hypothesis make its generator, and look who holds it, before anything is frozen.
-
-    What holds it would not be found among what is frozen: from CPython 3.14 on, it warns.
-    """
-
-    @settings(max_examples=1, database=None)
-    @given(none())
-    def begin(_: None) -> None:
-        pass
-
-    begin()
-
 
 EVERY = every_rule()
 BACKENDS = ["asyncio", "trio"]

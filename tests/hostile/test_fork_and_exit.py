@@ -27,6 +27,7 @@ PATIENCE = 30.0  # with a child or a program that ends in no time
 HUNG = 1.5  # with one that is known to hang: ten times what any other takes, on a busy machine
 
 CHOICES = ["never", "always"][: len(FORMS)]  # of the registry
+pytestmark = pytest.mark.twins
 
 
 def variants(number: int, short: int, long: int) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ def expected(first: str, kind: str, choice: str, times: int) -> Counter[str]:
 
 
 @unmeasured
+@pytest.mark.twins
 @pytest.mark.parametrize("number", range(2))
 def test_one_interpreter_has_the_compiled_registry_and_all_work(number: int) -> None:
     if not any(map(importlib.util.find_spec, ("_interpreters", "_xxsubinterpreters"))):

@@ -109,7 +109,7 @@ def test_names_that_nobody_watches_any_more_take_no_memory(registry: Any) -> Non
 
     watch_and_unwatch("before")  # what the table keeps is there by then
     # A thread that another test has left to its end may take some meanwhile, but not each time.
-    assert min(grown(str(number)) for number in range(5)) < 100
+    assert any(grown(str(number)) < 100 for number in range(5))
 
 
 @unmeasured
@@ -148,7 +148,7 @@ def test_who_has_lost_all_names_takes_what_it_took_before(
         return sys.getallocatedblocks() - before
 
     come_and_go([twin.PID() for _ in range(200)])  # what tables keep is there by then
-    assert min(grown(turn) for turn in range(5)) < 100  # as above
+    assert any(grown(turn) < 100 for turn in range(5))  # as above
 
 
 def test_while_a_registry_is_collected_a_pid_can_be_retired(twin: Any) -> None:

@@ -7,7 +7,7 @@ from twins_of import FORMS, form_of
 
 from hostile import broken, effort, machine
 
-pytestmark = pytest.mark.usefixtures("in_order")
+pytestmark = [pytest.mark.twins, pytest.mark.usefixtures("in_order")]
 
 HISTORIES = effort.times(40, 200_000 // 40)  # of which few have all 50 steps
 

@@ -19,10 +19,11 @@ def seeds(until: float, at_least: int) -> Iterator[int]:
         count += 1
 
 
+@pytest.mark.twins
 def test_the_same_comes_of_a_play_in_every_configuration() -> None:
     performed = 0
     with differ.staged(differ.all_stages()) as stages:
-        for seed in seeds(time.monotonic() + effort.seconds(5, 0.05), at_least=20):
+        for seed in seeds(time.monotonic() + effort.seconds(2, 0.05), at_least=20):
             found = differ.found_by(stages, seed)
             assert not found, found
             performed += 1

@@ -31,6 +31,7 @@ def states(*arguments: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.twins
 def test_whoever_is_quicker() -> None:
     number = str(round(effort.seconds(0.25, 0.1) * 1000))
     assert states(str(effort.SEED), number) == {"against": [], "unused": []}
