@@ -104,7 +104,7 @@ class PendingCall(Generic[A_co]):
     def cancel(self) -> bool:
         """Give the call up, and return True; False if there is an outcome already.
 
-        What the server has not taken up is never executed. It raises nothing.
+        What the server has not taken up is never executed. Whoever awaits it gets `RuntimeError`.
         """
         return self._give_up("cancelled")
 
@@ -114,6 +114,8 @@ class PendingCall(Generic[A_co]):
         self._gave_up = how
         if how == "cancelled":
             self._tell_end(RuntimeError("the call was cancelled"))
+            if self._call.wake is not None:  # somebody waits for it, and is to hear of that
+                self._call.wake()
         if self._place is None or not self._place.leave():
             withdraw(self._call)
         return True
@@ -153,6 +155,8 @@ class PendingCall(Generic[A_co]):
             raise
         if self._give_up("too late"):
             raise timed_out(call, self._to, self._timeout, call.taken)
+        if self._gave_up == "cancelled":
+            raise RuntimeError("the call was cancelled as it was awaited")
         if self._gave_up:
             raise too_late(self._to, self._timeout, call.taken)
         return outcome_of(call, self._to)

@@ -76,7 +76,7 @@ TESTS = {
     "_messaging/watch_names.py": "watch_names",
     "_messaging/call_circles.py": "calls circles_of_room",
     "_messaging/outcome.py": "calls messaging safe_retry taken_up given_up circles_of_room",
-    "_messaging/pending_call.py": "pending_calls states_from_outside",
+    "_messaging/pending_call.py": "pending_calls cancelled_calls states_from_outside",
     "_messaging/safe_retry.py": "safe_retry",
     "_messaging/sending.py": "messaging calls safe_retry taken_up given_up "
     "bounded_mailboxes deadlines circles_of_room",
