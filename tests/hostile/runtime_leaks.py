@@ -10,47 +10,34 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import anyio
-from anyio.abc import TaskGroup
 
 from fauxtp import (
     NO_REPLY,
-    PID,
     Call,
     ChildSpec,
-    DynamicSupervisor,
-    GenServer,
     NoProcess,
-    OnDemand,
     ProcessExited,
     ReceiveTimeout,
     Supervisor,
     Task,
     call,
     call_blocking,
-    cancel_timer,
     cast,
     demonitor,
-    exit,
-    join,
     link,
     monitor,
-    monitor_group,
-    publish,
     reply,
     send,
-    send_after,
-    send_every,
     unlink,
     wait_exit,
     wait_registered,
-    whereis,
 )
 from hostile import effort
+from hostile.leak_services import SERVICES, start_services
+from hostile.leak_stage import AT_ONCE, Life, Server, Stage, echo, echo_later, end
 from hostile.leaks import BYTES, Leak, in_use
 
 BLOCKS = 1000  # fewer than rounds: what event loop and interpreter may take meanwhile
@@ -58,59 +45,14 @@ SHORT, MOST = 1500, 1_000_000  # rounds, from the first look before to the first
 LOOKS = {"asyncio": 40, "trio": 160}  # for the least memory in use: see `least_in_use`
 APART = 7  # rounds from one look to the next
 TURN = 32  # rounds until the servers may catch up, who take up to 64 messages in a turn
-AT_ONCE = 1e-9  # a timeout that is over in the next round of the event loop
 
 
 class Crash(Exception):
     """The crash of a test."""
 
 
-Request = Callable[[Call], Awaitable[Any]]
-
-
-class Server(GenServer[Request, None]):
-    """Answers with what the request returns."""
-
-    async def handle_call(self, request: Request, from_: Call, state: None) -> Any:
-        return await request(from_), state
-
-    async def handle_cast(self, request: Any, state: None) -> None:
-        return state
-
-    async def handle_info(self, message: Any, state: None) -> None:
-        return state
-
-
-async def echo(from_: Call) -> str:
-    return "echo"
-
-
-async def echo_later(from_: Call) -> str:
-    await anyio.lowlevel.checkpoint()
-    return "echo"
-
-
 async def crash(from_: Call) -> NoReturn:
     raise Crash
-
-
-class Session(Server):
-    """Ends as soon as it is idle."""
-
-    idle_timeout = AT_ONCE
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-    async def handle_info(self, message: Any, state: None) -> None:
-        self.stop()
-
-
-class Sessions(DynamicSupervisor):
-    """Has as many as are needed."""
-
-
-SESSIONS = OnDemand(Session, supervisor="leak:sessions", prefix="leak:session:")
 
 
 class Restarter(Supervisor):
@@ -128,26 +70,6 @@ class Parent(Server):
 
     async def init(self) -> None:
         await Server.start(task_group=self.children)
-
-
-@dataclass
-class Stage:
-    """What the lives have in common: where they begin, and two servers that stay."""
-
-    group: TaskGroup
-    server: PID
-    other: PID
-    looks: int
-    kept: list[PID] = field(default_factory=list)
-    hoard: bytearray = field(default_factory=bytearray)
-
-
-Life = Callable[[Stage], Awaitable[None]]
-
-
-async def end(pid: PID) -> None:
-    exit(pid, "enough")
-    await wait_exit(pid)
 
 
 async def starts(stage: Stage) -> None:
@@ -241,54 +163,6 @@ async def links(stage: Stage) -> None:
     await call(stage.server, link_for_a_while)
 
 
-async def timers(stage: Stage) -> None:
-    async def change_its_mind(from_: Call) -> None:
-        cancel_timer(send_after(3600, stage.other, "never"))
-        cancel_timer(send_every(3600, "leak:nobody", "never"))
-
-    await call(stage.server, change_its_mind)
-
-
-async def timers_that_go_off(stage: Stage) -> None:
-    send_after(0, stage.server, "ignored")
-    await anyio.lowlevel.checkpoint()
-
-
-async def timers_of_who_ends(stage: Stage) -> None:
-    async def set_some(from_: Call) -> None:
-        send_after(3600, stage.server, "never")
-        send_every(3600, stage.other, "never")
-
-    pid = await Server.start(task_group=stage.group)
-    await call(pid, set_some)
-    send_after(3600, pid, "never")
-    await end(pid)
-
-
-async def gatherings(stage: Stage) -> None:
-    async def gather(from_: Call) -> None:
-        assert join("leak:group")
-        monitor_group("leak:group")
-        demonitor(monitor_group("leak:group"))
-
-    pid = await Server.start(task_group=stage.group)
-    await call(pid, gather)
-    publish("leak:group", "ignored")
-    await end(pid)
-
-
-async def sessions(stage: Stage) -> None:
-    """Start one on demand, leave a message as it ends, and wait until its successor is idle."""
-    one = SESSIONS["one"]
-    await call(one, echo)
-    first = whereis(one)
-    assert first is not None
-    await send(one, "stop")
-    await cast(one, "hello")
-    await wait_exit(first)
-    await wait_exit(one)
-
-
 async def keeps(stage: Stage) -> None:
     """Leak, so that it can be seen to be found."""
     stage.kept.append(await Server.start(task_group=stage.group))
@@ -317,11 +191,7 @@ LIVES: dict[Life, tuple[int, int]] = {
     time_outs: (500_000, 100_000),
     monitors: (MOST, 70_000),
     links: (MOST, 70_000),
-    timers: (500_000, 70_000),
-    timers_that_go_off: (500_000, 70_000),
-    timers_of_who_ends: (70_000, 40_000),
-    gatherings: (70_000, 40_000),
-    sessions: (50_000, 10_000),
+    **SERVICES,
 }
 FAULTS: dict[Life, tuple[int, int]] = {keeps: (0, 0), hoards: (0, 0)}
 
@@ -360,7 +230,7 @@ async def main(lives: dict[Life, int], looks: int) -> None:
     async with anyio.create_task_group() as group:
         server, other = await Server.start(task_group=group), await Server.start(task_group=group)
         await Restarter.start(task_group=group)
-        await Sessions.start(task_group=group, register_as="leak:sessions")
+        await start_services(group)
         stage = Stage(group, server, other, looks)
         gc.freeze()  # what is there by now need not be looked through each time
         for life, rounds in lives.items():
