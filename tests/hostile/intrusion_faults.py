@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fauxtp._actors.state_machine_events import Machine
+from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core import queue
+from fauxtp._core.death import bury
 from fauxtp._core.process import _NONE, Process
 from fauxtp._core.queue import Queue
 from fauxtp._hosting.asyncio_scope import AsyncioScope
 from fauxtp._loops.asyncio_loop import AsyncioWaiter
+from fauxtp._messaging.delivery import post
+from fauxtp._messaging.pending_call import PendingCall
+from fauxtp._messaging.timers import Timer
+from fauxtp._supervision.on_demand_source import Supervised
 
 
 def _look_first(waiter: AsyncioWaiter, woken: bool) -> None:
@@ -41,6 +48,25 @@ def _bind_one_first(process: Process, other: Process) -> None:
     other.links[process.pid] = process
 
 
+def _send_what_is_there(timer: Timer) -> None:
+    timer._alarm = None
+    for message in timer._messages[:1]:
+        timer._forget()
+        post(timer._to, message)
+    timer._messages.clear()
+
+
+def _give_up_alone(pending: PendingCall[Any], how: str) -> bool:
+    if pending._call.settled:
+        return False
+    pending._gave_up = how
+    return pending._call.give_up()
+
+
+def _bury_without_successor(_: Any, process: Process, reason: ExitReason, __: Any) -> None:
+    bury(process, reason)
+
+
 def _where_a_task_runs(home: Any) -> bool:
     from trio.lowlevel import in_trio_task  # noqa: PLC0415
 
@@ -53,7 +79,18 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "plans again": (AsyncioWaiter, "_plan_turn", _plan_again),
     "opens slowly": (Queue, "_open_inbox", _open_slowly),
     "binds one first": (Process, "bind", _bind_one_first),
+    "sends though it is cancelled": (Timer, "_go_off", _send_what_is_there),
+    "tells nobody who awaits": (PendingCall, "_give_up", _give_up_alone),
+    "forgets what it has postponed": (Machine, "_give_up_events", lambda _: None),
+    "has no successor": (Supervised, "bury", _bury_without_successor),
 }
+SCENES = {
+    "sends though it is cancelled": "wait_a_while",
+    "tells nobody who awaits": "ask_later",
+    "forgets what it has postponed": "change",
+    "has no successor": "come_and_go",
+}
+"""In which scene some of them are found; the others in the first ones."""
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from fauxtp.registry import PID
 from hostile import intrusion_faults
 from hostile.intruded_servers import Accounts, Letter, Victim, Wrong, accounted, overheard
 from hostile.intrusion_bonds import Bonds, Witness
+from hostile.intrusion_services import Services, scenes
 from hostile.opcodes import Places
 
 OURS = os.path.dirname(fauxtp.__file__) + os.sep
@@ -69,6 +70,7 @@ class Place:
         self.accounts = Accounts()
         self.ended: list[PID] = []
         self.bonds = Bonds()
+        self.services = Services(self.accounts)
 
     def come(self, frame: Any, *_: Any) -> Any:
         if not is_ours(frame):
@@ -151,6 +153,7 @@ BONDS: tuple[Intrusion, ...] = (
 SCENES: tuple[tuple[Scene, Intrusion], ...] = (
     *product((start, ask, tell, receive), INTRUSIONS),
     *product((watch,), (*BONDS, INTRUSIONS[1])),
+    *scenes(INTRUSIONS),
 )
 
 
@@ -173,6 +176,8 @@ def main(loop: str, grain: str, first: str, stride: str, patience: str, fault: s
     count = 0
     with intrusion_faults.planted(fault):
         for scene, intrusion in SCENES:
+            if scene.__name__ != intrusion_faults.SCENES.get(fault, scene.__name__):
+                continue
             for number in range(int(first), TOO_MANY, int(stride)):
                 faulthandler.dump_traceback_later(float(patience), exit=True)
                 print(f"in {scene.__name__}, at {number}:", file=sys.stderr, flush=True)  # noqa: T201
