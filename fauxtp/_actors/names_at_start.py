@@ -24,5 +24,7 @@ def has_got(name: str, pid: PID) -> bool:
 
 async def has_claimed(name: str, pid: PID) -> bool:
     """Do as `has_got` does, for a name that others elsewhere may ask for, too."""
-    claim: Callable[[PID], Awaitable[bool]] | None = getattr(name, "_fauxtp_claim", None)
+    claim: Callable[[PID], Awaitable[bool]] | None = None
+    if issubclass(type(name), str):  # what is none is refused by the registry, and asked nothing
+        claim = getattr(name, "_fauxtp_claim", None)
     return has_got(name, pid) if claim is None else await claim(pid)
