@@ -14,7 +14,8 @@ REFERENCE = ROOT / "docs" / "reference"
 MODULES = (
     *("fauxtp", "fauxtp.errors", "fauxtp.registry", "fauxtp.testing"),
     *("fauxtp.observe", "fauxtp.observe.events", "fauxtp.observe.metrics"),
-    *("fauxtp.observe.prometheus", "fauxtp.observe.reports", "fauxtp.cluster"),
+    *("fauxtp.observe.opentelemetry", "fauxtp.observe.prometheus", "fauxtp.observe.reports"),
+    "fauxtp.cluster",
 )
 DIRECTIVE = re.compile(
     r"^\.\. (?:currentmodule:: (?P<module>[\w.]+)"

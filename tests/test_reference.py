@@ -22,7 +22,17 @@ OF_THE_RUNTIME = {
     "Actor": set[str](),
     "Agent": {"leave", "path"},
     "Call": {
-        *("answer", "carried", "deferred", "fail", "give_up", "has_answered", "pass_by", "result"),
+        *(
+            "answer",
+            "carried",
+            "deferred",
+            "fail",
+            "note_sender",
+            "give_up",
+            "has_answered",
+            "pass_by",
+            "result",
+        ),
         *("sent_at", "settled", "take", "taken", "wake"),
     },
     "Cast": {"sent_at"},

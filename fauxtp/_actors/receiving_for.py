@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fauxtp._base.carried import Values
-from fauxtp._base.carrying import Applied, applied
+from fauxtp._base.carrying import Applied, leave_all
 from fauxtp._core.process import Process
 from fauxtp._core.receiving import Pattern, receive
 from fauxtp._core.running_process import current_process
@@ -23,9 +23,7 @@ async def receive_for(
     """
     if process.kind._fauxtp_serves or current_process(own_task=True) is not process:
         return await receive(process.mailbox, patterns, timeout)
-    last = applied()
-    if last is not None:
-        last.leave()
+    leave_all()
     return await receive(process.mailbox, patterns, timeout, _apply)
 
 

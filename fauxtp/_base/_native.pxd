@@ -164,6 +164,6 @@ cdef class Call:
     cdef int _outcome
     cdef int _taken
 
-    cdef int note_sender(self) except -1
+    cpdef note_sender(self)
 
     cpdef bint has_answered(self, object value, object error=*)

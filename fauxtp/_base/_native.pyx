@@ -393,12 +393,14 @@ cdef class Call:
         if wants(&listened_to, HANDLED | CARRYING):
             self.note_sender()
 
-    cdef int note_sender(self) except -1:
+    cpdef note_sender(self):
+        """Note when it is sent, and what it carries: where this is called."""
         if wants(&listened_to, HANDLED):
             self.sent_at = now()
         if wants(&listened_to, CARRYING):
-            self._value = carried_now()
-        return 0
+            with cython.critical_section(self):
+                if self._outcome == UNDECIDED:
+                    self._value = carried_now()
 
     @property
     def carried(self):

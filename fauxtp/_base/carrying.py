@@ -15,27 +15,33 @@ from typing import Any, final
 from fauxtp._base.carried import MISSING, Carried, Values, Variable
 from fauxtp._base.events import CARRYING, set_carrying
 
-__all__ = ["Applied", "applied", "captured", "carry_also", "carry_no_more", "instead"]
+__all__ = ["Applied", "applied", "captured", "carry_also", "carry_no_more", "instead", "leave_all"]
 
 _variables: tuple[Variable, ...] = ()
+_beside = 0  # kinds that who traces wants to hear of
 _changing = threading.RLock()
 
 
-def carry_also(variable: Variable) -> None:
-    """Let messages carry the value of `variable` from now on; once is enough."""
-    global _variables
+def carry_also(variable: Variable, beside: int = 0) -> None:
+    """Let messages carry the value of `variable` from now on; once is enough.
+
+    Want these kinds of events `beside` that, for who makes spans of them.
+    """
+    global _beside, _variables
     with _changing:
         if not any(known is variable for known in _variables):
             _variables += (variable,)
-        set_carrying(captured, CARRYING)
+        _beside |= beside
+        set_carrying(captured, CARRYING | _beside)
 
 
-def carry_no_more(variable: Variable) -> None:
+def carry_no_more(variable: Variable, beside: int = 0) -> None:
     """Let messages that are sent from now on carry nothing of `variable`."""
-    global _variables
+    global _beside, _variables
     with _changing:
         _variables = tuple([known for known in _variables if known is not variable])
-        set_carrying(captured, CARRYING if _variables else 0)
+        _beside &= ~beside
+        set_carrying(captured, (CARRYING if _variables else 0) | _beside)
 
 
 def captured() -> Values:
@@ -91,21 +97,30 @@ class Applied:
             variable.reset(token)
 
 
+def leave_all() -> list[Applied]:
+    """Let the context have what it had before anything was applied; return that, in order."""
+    left: list[Applied] = []
+    while (last := applied()) is not None:
+        last.leave()
+        if applied() is last:
+            break  # it was applied in another context, of which this one is a copy
+        left.insert(0, last)
+    return left
+
+
 @contextmanager
 def instead(message: Any) -> Iterator[None]:
-    """Let the context have what was kept with `message`, in place of what was applied last."""
+    """Let the context have what was kept with `message`, in place of what was applied."""
     if type(message) is not Carried:
         yield
         return
-    outer, inner = applied(), Applied(message.values)
-    if outer is not None:
-        outer.leave()
+    inner, left = Applied(message.values), leave_all()
     try:
         inner.enter()
         yield
     finally:
         inner.leave()
-        if outer is not None:
+        for outer in left:
             outer.enter()
 
 

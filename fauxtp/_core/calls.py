@@ -86,9 +86,10 @@ class Call:
         self.wake: Callable[[], object] | None = None  # the caller, if it waits
         self._cell: dict[str, Any] = {}  # whoever sets a key first has decided
         if wanted(_OF_SENDER):
-            self._note_sender()
+            self.note_sender()
 
-    def _note_sender(self) -> None:
+    def note_sender(self) -> None:
+        """Note when it is sent, and what it carries: where this is called."""
         if wanted(HANDLED):
             self.sent_at = monotonic()
         if wanted(CARRYING):

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.events import tell
+from fauxtp._base.tracing import tracer
 from fauxtp._core.calls import Call, Cast
 
 if TYPE_CHECKING:
@@ -50,7 +51,13 @@ class _Told:
 
     async def _told(self, handling: Awaitable[Any]) -> Any:
         error: BaseException | None = None
+        traces = tracer()
+        trace = None
+        if traces is not None:
+            trace = traces.handle(self._key[1], self._pid, self._message)
         try:
+            if trace is not None:
+                trace.enter()
             return await handling
         except BaseException as failure:
             error = failure
@@ -58,6 +65,9 @@ class _Told:
         finally:
             seconds = monotonic() - self._began
             message, self._message = self._message, None
+            if trace is not None:
+                trace.leave()
+                trace.end(error)
             try:
                 tell(
                     self._key,

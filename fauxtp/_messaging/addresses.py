@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fauxtp._base.carried import bare
+from fauxtp._base.carried import Carried, bare
 from fauxtp._base.events import GONE, SENT, tell, wanted
+from fauxtp._base.tracing import tracer
+from fauxtp._core.calls import Cast
 from fauxtp._core.carried_messages import with_values
 from fauxtp._core.mailbox import find_elsewhere, find_queue
 from fauxtp._core.process import Process, find_process
@@ -27,7 +29,7 @@ __all__ = [
     "on_its_way",
     "starting",
     "target_of",
-    "told_send",
+    "traced",
 ]
 
 
@@ -85,17 +87,31 @@ def class_of(pid: PID) -> str:
     return GONE if find_queue(pid) is None else "Mailbox"
 
 
-def told_send(to: PID | str, message: Any) -> None:
-    """Tell that `message` is being sent, if somebody listens to that."""
-    pid = find_pid(to)
-    tell(("sent", GONE if pid is None else class_of(pid)), pid, {"to": to, "message": message})
-
-
 def on_its_way(to: PID | str, message: Any) -> Any:
     """Return `message` as it is to be put into the mailbox of `to`; tell that it is being sent."""
-    if wanted(SENT):
-        told_send(to, bare(message))
-    return with_values(message)
+    if not wanted(SENT):
+        return with_values(message)
+    pid = find_pid(to)
+    kind = GONE if pid is None else class_of(pid)
+    tell(("sent", kind), pid, {"to": to, "message": bare(message)})
+    return traced("cast" if type(message) is Cast else "send", kind, pid, message)
+
+
+def traced(how: str, kind: str, pid: PID | None, message: Any) -> Any:
+    """Return `message` with what it carries, which comes of a span of its sending if there is one.
+
+    One that carries something already has been sent before: by a timer, that is.
+    """
+    traces = None if type(message) is Carried else tracer()
+    trace = None if traces is None else traces.send(how, kind, pid, message)
+    if trace is None:
+        return with_values(message)
+    try:
+        trace.enter()
+        return with_values(message)
+    finally:
+        trace.leave()
+        trace.end(None)
 
 
 def target_of(to: PID | str, on_the_spot: bool = False) -> tuple[PID, Process | None, Queue]:

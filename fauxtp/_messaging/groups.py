@@ -7,8 +7,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from fauxtp._base.events import CARRYING, SENT, wanted
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._core.carried_messages import with_values
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue, put_news
@@ -16,10 +16,13 @@ from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
+from fauxtp._messaging.addresses import traced
 from fauxtp._messaging.monitors import other_monitors
 from fauxtp.registry import PID, News, Ref, default, members
 
 __all__ = ["GROUPS", "Joined", "Left", "join", "leave", "monitor_group", "publish"]
+
+ON_THE_WAY: Final = CARRYING | SENT
 
 GROUPS: Final = Ref()
 """What stands among the watchers of a process for all monitors of groups that end with it."""
@@ -127,7 +130,8 @@ def publish(group: str, message: Any) -> int:
     ...     assert leave("news", mailbox.pid)
     """
     taken = 0
-    message = with_values(message)
+    if wanted(ON_THE_WAY):
+        message = traced("publish", "", None, message)
     for pid in members(group):
         process = find_process(pid)
         mailbox = find_queue(pid) if process is None else process.mailbox

@@ -78,7 +78,12 @@ class PendingCall(Generic[A_co]):
         if wanted(CALLS):
             from fauxtp._messaging.told import ToldCall  # noqa: PLC0415  (seldom needed)
 
-            self._told = ToldCall(to, call.request)
+            self._told = told = ToldCall(to, call.request)
+            try:
+                told.enter()
+                call.note_sender()  # again, as it comes of what was told now
+            finally:
+                told.leave()
         self._until = None if limit is None else home.time() + limit
 
     def put_into(self, mailbox: Queue) -> None:

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.events import GONE, tell
+from fauxtp._base.tracing import tracer
 from fauxtp._messaging.addresses import class_of, find_pid
 
 if TYPE_CHECKING:
@@ -19,17 +20,31 @@ __all__ = ["ToldCall", "told_attempt", "told_blocking", "told_rest"]
 class ToldCall:
     """A call of which the begin was told, and the end is to be."""
 
-    __slots__ = ("_began", "_label", "_pid", "_request", "_to")
+    __slots__ = ("_began", "_label", "_pid", "_request", "_to", "_trace")
 
     def __init__(self, to: PID | str, request: Any) -> None:
         self._to, self._request = to, request
         self._pid = pid = find_pid(to)
         self._label = GONE if pid is None else class_of(pid)
         tell(("call_begun", self._label), pid, {"to": to, "request": request})
+        traces = tracer()
+        self._trace = None if traces is None else traces.call(self._label, pid, request)
         self._began = monotonic()
+
+    def enter(self) -> None:
+        """Let what is sent now come of this call."""
+        if self._trace is not None:
+            self._trace.enter()
+
+    def leave(self) -> None:
+        """Let it do so no more."""
+        if self._trace is not None:
+            self._trace.leave()
 
     def end(self, error: BaseException | None = None) -> None:
         """Tell that the call is over, by an answer or by `error`."""
+        if self._trace is not None:
+            self._trace.end(error)
         tell(
             ("call_ended", self._label),
             self._pid,
@@ -48,7 +63,11 @@ def told_attempt(
     """Do as `attempt` does, and tell of it; what is `unfinished` has its end told later."""
     told = ToldCall(to, request)
     try:
-        begun = attempt(to, request)
+        try:
+            told.enter()
+            begun = attempt(to, request)
+        finally:
+            told.leave()
     except BaseException as error:
         told.end(error)
         raise
@@ -74,7 +93,11 @@ def told_blocking(call: Callable[..., Any], to: PID | str, request: Any, timeout
     """Do as `call` does, which blocks, and tell of it."""
     told = ToldCall(to, request)
     try:
-        answer = call(to, request, timeout)
+        try:
+            told.enter()
+            answer = call(to, request, timeout)
+        finally:
+            told.leave()
     except BaseException as error:
         told.end(error)
         raise

@@ -16,6 +16,7 @@ from fauxtp.observe.inspection import (
 if TYPE_CHECKING:
     from fauxtp.observe import events as events
     from fauxtp.observe import metrics as metrics
+    from fauxtp.observe import opentelemetry as opentelemetry
     from fauxtp.observe import prometheus as prometheus
     from fauxtp.observe import reports as reports
     from fauxtp.observe.agent import Agent, serve
@@ -40,7 +41,7 @@ _LATER = {  # who only prints a tree needs no sockets
     "serve": "agent",
     "watch": "overload",
 }
-_MODULES = {"events", "metrics", "prometheus", "reports"}
+_MODULES = {"events", "metrics", "opentelemetry", "prometheus", "reports"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,57 @@
+"""Tracing: who is to make a span of each call, of each message and of what handles it.
+
+There is nobody, or one: `fauxtp.observe.opentelemetry` sets it, and has it asked by what tells
+listeners of the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+__all__ = ["Trace", "Tracer", "set_tracer", "tracer"]
+
+
+class Trace(Protocol):
+    """A span that has begun, of which something is to become the context, and then an end."""
+
+    def enter(self) -> object:
+        """Let it be the current one, here: what is sent meanwhile comes of it."""
+        ...
+
+    def leave(self) -> object:
+        """Let it be so no more."""
+        ...
+
+    def end(self, error: BaseException | None) -> object:
+        """Note that it is over, in any thread."""
+        ...
+
+
+class Tracer(Protocol):
+    """Begins spans. None of it raises anything; None is no span."""
+
+    def call(self, kind: str, pid: Any, request: Any, /) -> Trace | None:
+        """Begin one of a call, to a process of the class of that name."""
+        ...
+
+    def send(self, how: str, kind: str, pid: Any, message: Any, /) -> Trace | None:
+        """Begin one of a message to such a process."""
+        ...
+
+    def handle(self, kind: str, pid: Any, message: Any, /) -> Trace | None:
+        """Begin one of what such a process does with a message."""
+        ...
+
+
+_tracer: Tracer | None = None
+
+
+def set_tracer(tracer: Tracer | None) -> None:
+    """Let `tracer` be asked, or nobody. Who sets it has it asked by `carry_also`, too."""
+    global _tracer
+    _tracer = tracer
+
+
+def tracer() -> Tracer | None:
+    """Return who is to be asked, if there is one."""
+    return _tracer

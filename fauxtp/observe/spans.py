@@ -1,0 +1,177 @@
+"""Spans of calls, messages and handlers, as the semantic conventions of OpenTelemetry have them.
+
+`fauxtp.observe.opentelemetry` has them made: it alone imports this.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, final
+
+from opentelemetry import context as contexts
+from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
+
+from fauxtp._base.carrying import Applied
+from fauxtp._base.logs import report
+from fauxtp._base.redaction import described
+from fauxtp._base.texts import full_name, label
+from fauxtp._core.calls import Call, Cast
+from fauxtp._core.shown_contents import contents
+from fauxtp.errors import ProcessExited
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer
+
+__all__ = ["CURRENT", "Spans"]
+
+_SYSTEM: Final = "fauxtp"
+_WORD: Final = re.compile(r"\(?'([^']+)'")
+_SUPPRESSED: Final = "suppress_instrumentation"  # how an exporter says that it is at work
+_FRAMES: Final = 50  # of a traceback, the innermost
+
+
+@final
+class CurrentContext:
+    """The current context of OpenTelemetry, which messages are to carry."""
+
+    __slots__ = ()
+
+    def get(self, default: Any, /) -> Any:
+        return contexts.get_current() or default
+
+    def set(self, value: Context, /) -> Token[Context]:
+        return contexts.attach(value)
+
+    def reset(self, token: Token[Context], /) -> None:
+        contexts.detach(token)
+
+
+CURRENT: Final = CurrentContext()
+
+
+@final
+class Spans:
+    """The `fauxtp._base.tracing.Tracer` that makes spans by a tracer of OpenTelemetry."""
+
+    __slots__ = ("_at_work", "_tracer")
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+        self._at_work: set[int] = set()  # threads in which a span is begun or ended
+
+    def call(self, kind: str, pid: Any, request: Any, /) -> _Trace | None:
+        return self._begin(*_of_call(kind, request), SpanKind.CLIENT, pid)
+
+    def send(self, how: str, kind: str, pid: Any, message: Any, /) -> _Trace | None:
+        name, attributes = _of_message(how, "send", kind, message)
+        return self._begin(name, attributes, SpanKind.PRODUCER, pid)
+
+    def handle(self, kind: str, pid: Any, message: Any, /) -> _Trace | None:
+        if type(message) is Call:
+            return self._begin(*_of_call(kind, message.request), SpanKind.SERVER, pid)
+        name, attributes = _of_message("process", "process", kind, message)
+        return self._begin(name, attributes, SpanKind.CONSUMER, pid)
+
+    def _begin(
+        self, name: str, attributes: dict[str, str], kind: SpanKind, pid: Any
+    ) -> _Trace | None:
+        me = get_ident()
+        if me in self._at_work or contexts.get_value(_SUPPRESSED):
+            return None
+        try:
+            self._at_work.add(me)
+            if pid is not None:
+                attributes["fauxtp.pid"] = str(pid)
+            span = self._tracer.start_span(name, kind=kind, attributes=attributes)
+            return _Trace(span, self._at_work)
+        except Exception:  # of a sampler, or of whatever else the program has put there
+            report("a span could not be begun: %s", name)
+            return None
+        finally:
+            self._at_work.discard(me)
+
+
+@final
+class _Trace:
+    """One span: a `fauxtp._base.tracing.Trace`."""
+
+    __slots__ = ("_applied", "_at_work", "_span")
+
+    def __init__(self, span: Span, at_work: set[int]) -> None:
+        self._applied: Applied | None = None
+        self._at_work = at_work
+        self._span = span
+
+    def enter(self) -> None:
+        self._applied = applied = Applied(((CURRENT, set_span_in_context(self._span)),))
+        applied.enter()
+
+    def leave(self) -> None:
+        if self._applied is not None:
+            self._applied.leave()
+
+    def end(self, error: BaseException | None) -> None:
+        me, span = get_ident(), self._span
+        try:
+            self._at_work.add(me)
+            if error is not None and span.is_recording():
+                _record(span, error)
+            span.end()
+        except Exception:  # of who exports it
+            report("a span could not be ended: %r", span)
+        finally:
+            self._at_work.discard(me)
+
+
+def _of_call(kind: str, request: Any) -> tuple[str, dict[str, str]]:
+    """Return the name and the attributes of a span of a call, at either end."""
+    method = f"{kind}/{_word(request)}"
+    return method, {"rpc.system.name": _SYSTEM, "rpc.method": method}
+
+
+def _of_message(how: str, what: str, kind: str, message: Any) -> tuple[str, dict[str, str]]:
+    """Return the name and the attributes of a span of a message, at either end."""
+    inner = message.request if type(message) is Cast else message
+    attributes = {
+        "messaging.system": _SYSTEM,
+        "messaging.operation.name": how,
+        "messaging.operation.type": what,
+        "fauxtp.message": _word(inner),
+    }
+    if kind:
+        attributes["messaging.destination.name"] = kind
+    return f"{how} {kind}".rstrip(), attributes
+
+
+def _word(request: Any) -> str:
+    """Return what a log says of a request, in a word."""
+    text = label(request)
+    found = _WORD.match(text)
+    return text if found is None else found[1]
+
+
+def _text(error: BaseException) -> str:
+    """Return what is in an error, but for secrets; one of fauxtp's may tell of another's."""
+    told = error.reason.exception if isinstance(error, ProcessExited) else None
+    text = described(error if told is None else told, contents.limit, contents.secrets)
+    return text if told is None else f"exited: {text}"
+
+
+def _record(span: Span, error: BaseException) -> None:
+    """Note the error: its text without secrets, and where it came from without values."""
+    if isinstance(error, Exception):
+        kind, text = full_name(type(error)).removeprefix("builtins."), _text(error)
+        lines = traceback.format_tb(error.__traceback__, -_FRAMES)
+        attributes = {
+            "exception.type": kind,
+            "exception.message": text,
+            "exception.stacktrace": "".join(lines),
+        }
+        span.add_event("exception", attributes)
+        span.set_attribute("error.type", kind)
+        span.set_status(StatusCode.ERROR, text)

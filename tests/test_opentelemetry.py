@@ -1,0 +1,758 @@
+"""Spans and metrics, as an SDK of OpenTelemetry is told them, and as it sends them on."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import copy_context
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import anyio
+import pytest
+from anyio import to_thread
+from conftest import ASYNCIO, Run
+from crew import boom, running, supervisor
+
+from fauxtp import (
+    PID,
+    Actor,
+    Call,
+    ChildSpec,
+    Continue,
+    GenServer,
+    Mailbox,
+    NoProcess,
+    OnDemand,
+    ProcessExited,
+    Raise,
+    ReceiveTimeout,
+    StateMachine,
+    Stop,
+    call,
+    call_blocking,
+    call_many,
+    cast,
+    cast_nowait,
+    join,
+    leave,
+    publish,
+    send,
+    send_after,
+    send_nowait,
+    start_call,
+    suspend,
+    wait_exit,
+)
+from fauxtp._base import carrying, events, tracing
+
+pytest.importorskip("opentelemetry.sdk")
+
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+
+from fauxtp.observe import opentelemetry
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("either_way", "quick_collections")]
+
+
+@pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class Spans:
+    """An SDK of its own, and what it was told."""
+
+    def __init__(self, **options: Any) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider(**options)
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.tracer = self.provider.get_tracer("test")
+
+    def request(self, name: str = "request") -> Any:
+        return self.tracer.start_as_current_span(name)
+
+    @property
+    def ended(self) -> list[ReadableSpan]:
+        return list(self.exporter.get_finished_spans())
+
+    def named(self, name: str, kind: str = "") -> ReadableSpan:
+        found = [
+            span
+            for span in self.ended
+            if span.name == name and kind in {"", span.kind.name.lower()}
+        ]
+        assert len(found) == 1, (name, self.paths())
+        return found[0]
+
+    def paths(self) -> set[str]:
+        """Return each span by its name and kind, behind those of whom it comes."""
+        by_id = {span.context.span_id: span for span in self.ended}
+
+        def path(span: ReadableSpan) -> str:
+            above = None if span.parent is None else by_id.get(span.parent.span_id)
+            before = (
+                "" if span.parent is None else "? > " if above is None else path(above) + " > "
+            )
+            return f"{before}{span.name} {span.kind.name.lower()}".removesuffix(" internal")
+
+        return {path(span) for span in self.ended}
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    spans = Spans()
+    instrumentation = opentelemetry.instrument(tracer_provider=spans.provider)
+    yield spans
+    assert instrumentation.close()
+    assert tracing.tracer() is None
+    assert not carrying._variables
+    assert not events.wanted(-1)
+
+
+SECRET = {"password": "hunter2", "colour": "green"}
+
+
+class Store(GenServer[Any, Any]):
+    """Makes a span in each handler, now and, if it is so told, later."""
+
+    def __init__(self, spans: Spans, key: str = "") -> None:
+        self.spans = spans
+
+    async def work(self, name: str) -> None:
+        with self.spans.request(name):
+            await anyio.sleep(0)
+            with self.spans.request("deep"):
+                pass
+
+    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+        await self.work("in call")
+        if request == "later":
+            return self.reply_later(from_, self.work, "in task"), state
+        if request == "refuse":
+            return Raise(ValueError("refused")), state
+        if request == "stop":
+            return Stop(reply="stopped")
+        if request == "fail":
+            raise ValueError(SECRET)
+        return trace.get_current_span().get_span_context().is_valid, state
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        await self.work("in cast")
+        return state, Continue(request)
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        await self.work("in info")
+        return state
+
+    async def handle_continue(self, request: Any, state: Any) -> Any:
+        await self.work("in continue")
+        return state
+
+
+async def by_thread(send: Callable[..., Any], to: PID, message: Any) -> None:
+    await to_thread.run_sync(send, to, message)
+
+
+async def at_once(send: Callable[..., Any], to: PID, message: Any) -> None:
+    send(to, message)
+
+
+async def by_many(to: PID, message: Any) -> None:
+    assert await call_many([to], message) == ({to: True}, {})
+
+
+async def by_start_call(to: PID, message: Any) -> None:
+    assert await start_call(to, message)
+
+
+async def by_publish(to: PID, message: Any) -> None:
+    join("stores", to)
+    publish("stores", message)
+    leave("stores", to)
+
+
+CALL = {"Store/get client", "Store/get client > Store/get server"}
+CALL_WORK = {"Store/get client > Store/get server > in call"}
+CAST = {
+    "cast Store producer",
+    "cast Store producer > process Store consumer",
+    "cast Store producer > process Store consumer > in cast",
+    "cast Store producer > in continue",
+}
+SEND = {
+    "send Store producer",
+    "send Store producer > process Store consumer",
+    "send Store producer > process Store consumer > in info",
+}
+PUBLISH = {path.replace("send Store", "publish") for path in SEND}
+TIMER = {"process Store consumer", "process Store consumer > in info"}
+WAYS: dict[str, tuple[Callable[[PID, Any], Awaitable[Any]], set[str]]] = {
+    "call": (call, CALL | CALL_WORK),
+    "call_blocking": (partial(by_thread, call_blocking), CALL | CALL_WORK),
+    "start_call": (by_start_call, CALL | CALL_WORK),
+    "call_many": (by_many, CALL | CALL_WORK),
+    "cast": (cast, CAST),
+    "cast in a thread": (partial(by_thread, cast_nowait), CAST),
+    "send": (send, SEND),
+    "send in a thread": (partial(by_thread, send_nowait), SEND),
+    "publish": (by_publish, PUBLISH),
+    "send_after": (partial(at_once, partial(send_after, 0)), TIMER),
+}
+
+
+async def all_done(spans: Spans, number: int) -> None:
+    with anyio.fail_after(30):
+        while len(spans.ended) < number:
+            await anyio.sleep(0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_spans_follow_a_message_to_its_handler(spans: Spans, way: str) -> None:
+    send_by, expected = WAYS[way]
+    deep = {path + " > deep" for path in expected if " > in " in path}
+    async with running() as task_group:
+        store = await Store.start(spans, task_group=task_group)
+        for _ in range(2):
+            spans.exporter.clear()
+            with spans.request():
+                await send_by(store, ("get", "a secret"))
+            await all_done(spans, 1 + len(expected) + len(deep))
+            assert spans.paths() == {"request", *(f"request > {path}" for path in expected | deep)}
+            assert "secret" not in "".join(span.to_json() for span in spans.ended)
+        spans.exporter.clear()
+        await send_by(store, ("get", "a secret"))
+        await all_done(spans, len(expected) + len(deep))
+        assert spans.paths() == expected | deep
+
+
+async def test_attributes_are_those_of_the_conventions(spans: Spans) -> None:
+    async with running() as task_group:
+        store = await Store.start(spans, task_group=task_group)
+        await call(store, ("get", 1))
+        await send(store, 5)
+        await all_done(spans, 8)
+        of_call = {
+            "rpc.system.name": "fauxtp",
+            "rpc.method": "Store/get",
+            "fauxtp.pid": repr(store),
+        }
+        for kind in ("client", "server"):
+            assert spans.named("Store/get", kind).attributes == of_call
+        of_message = {
+            "messaging.system": "fauxtp",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": "Store",
+            "fauxtp.message": "int",
+            "fauxtp.pid": repr(store),
+        }
+        assert spans.named("send Store").attributes == of_message
+        processed = dict.fromkeys(
+            ("messaging.operation.name", "messaging.operation.type"), "process"
+        )
+        assert spans.named("process Store").attributes == of_message | processed
+        scope = spans.named("send Store").instrumentation_scope
+        assert scope is not None
+        assert scope.name == "fauxtp"
+
+
+async def test_errors_are_told_without_secrets(spans: Spans) -> None:
+    async with running() as task_group:
+        store = await Store.start(spans, task_group=task_group)
+        with pytest.raises(ProcessExited):
+            await call(store, "fail")
+        server, client = (spans.named("Store/fail", kind) for kind in ("server", "client"))
+        assert server.attributes is not None
+        assert client.attributes is not None
+        assert server.attributes["error.type"] == "ValueError"
+        assert client.attributes["error.type"] == "fauxtp.ProcessExited"
+        for span in (server, client):
+            assert span.status.status_code is trace.StatusCode.ERROR
+            (event,) = span.events
+            assert event.name == "exception"
+            told = repr(event.attributes) + repr(span.status.description) + span.to_json()
+            assert "hunter2" not in told
+            assert "green" in told
+            assert "hidden" in told
+        assert "handle_call" in str(
+            dict(server.events[0].attributes or {})["exception.stacktrace"]
+        )
+
+
+@pytest.mark.parametrize("request_", ["refuse", "stop", "later"])
+async def test_what_is_no_crash_is_no_error_of_the_server(spans: Spans, request_: str) -> None:
+    async with running() as task_group:
+        store = await Store.start(spans, task_group=task_group)
+        try:
+            await call(store, request_)
+        except ValueError:
+            assert spans.named("Store/refuse", "client").status.description is not None
+        server = spans.named(f"Store/{request_}", "server")
+        assert server.status.status_code is trace.StatusCode.UNSET
+        assert not server.events
+        if request_ == "later":
+            path = "Store/later client > Store/later server > in task > deep"
+            assert path in spans.paths()
+
+
+async def test_calls_that_fail_before_anybody_handles_them(spans: Spans) -> None:
+    async with running() as task_group:
+        with pytest.raises(NoProcess):
+            await call("nobody", "get")
+        with pytest.raises(NoProcess):
+            await to_thread.run_sync(call_blocking, "nobody", "ask")
+        assert spans.named("_GONE/get").attributes == {
+            "rpc.system.name": "fauxtp",
+            "rpc.method": "_GONE/get",
+            "error.type": "fauxtp.NoProcess",
+        }
+        assert spans.named("_GONE/ask").status.status_code is trace.StatusCode.ERROR
+        store = await Store.start(spans, task_group=task_group)
+        await suspend(store)
+        with pytest.raises(ReceiveTimeout):
+            await call(store, "get", timeout=0)
+        pending = start_call(store, "take back")
+        pending.cancel()
+        del pending
+        assert spans.named("Store/get").status.status_code is trace.StatusCode.ERROR
+        assert spans.named("Store/take back").status.status_code is trace.StatusCode.ERROR
+
+
+async def test_what_is_started_in_a_request_is_not_traced_to_it(spans: Spans) -> None:
+    class Begins(Store):
+        async def init(self) -> None:
+            await self.work("in init")
+
+    async with running() as task_group:
+        await supervisor(
+            ChildSpec("store", partial_of(Begins, spans), register_as="supervised")
+        ).start(task_group=task_group)
+        spans.exporter.clear()
+        with spans.request():
+            await Begins.start(spans, task_group=task_group)
+        assert spans.paths() == {"request", "in init", "in init > deep"}
+
+
+def partial_of(kind: type[Any], *arguments: Any) -> type[Any]:
+    class Made(kind):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(*arguments)
+
+    return Made
+
+
+async def test_machines_and_actors_work_for_whom_they_should(spans: Spans) -> None:
+    class Gate(StateMachine[Any, Any]):
+        async def init(self) -> Any:
+            return "on", None
+
+        async def handle_event(self, event: Any, state: Any, data: Any) -> Any:
+            with spans.request("in machine"):
+                return state, data
+
+    class Reads(Actor):
+        async def run(self, state: Any) -> None:
+            await self.receive((str, self.read))
+            with spans.request("after it"):
+                pass
+
+        def read(self, text: str) -> None:
+            with spans.request("as it reads"):
+                pass
+
+    async with running() as task_group:
+        gate = await Gate.start(task_group=task_group)
+        reads = await Reads.start(task_group=task_group)
+        with spans.request():
+            await send(gate, "event")
+            await send(reads, "text")
+        await all_done(spans, 7)
+        assert spans.paths() == {
+            "request",
+            "request > send Gate producer",
+            "request > send Gate producer > process Gate consumer",
+            "request > send Gate producer > process Gate consumer > in machine",
+            "request > send Reads producer",
+            "request > send Reads producer > as it reads",
+            "request > send Reads producer > after it",
+        }
+
+
+async def test_nothing_is_current_after_a_handler(spans: Spans) -> None:
+    seen: list[Any] = []
+
+    class Looks(GenServer[Any, Any]):
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            seen.append({**contexts.get_current()})
+            return request, state
+
+        async def handle_timeout(self, state: Any) -> Any:
+            seen.append({**contexts.get_current()})
+            return Stop()
+
+        async def terminate(self, reason: Any, state: Any) -> None:
+            seen.append({**contexts.get_current()})
+
+        idle_timeout = 0.01
+
+    async with running() as task_group:
+        looks = await Looks.start(task_group=task_group)
+        token = contexts.attach(contexts.set_value("of whom", "Anna"))
+        await call(looks, "get")
+        contexts.detach(token)
+        await wait_exit(looks)
+        assert seen[0]["of whom"] == "Anna"
+        assert seen[1:] == [{}, {}]
+
+
+async def test_where_it_is_suppressed_nothing_is_traced(spans: Spans) -> None:
+    async with running() as task_group:
+        store = await Store.start(spans, task_group=task_group)
+        token = contexts.attach(contexts.set_value("suppress_instrumentation", True))
+        await call(store, "get")
+        await send(store, "get")
+        contexts.detach(token)
+        await call(store, "last")
+        assert not [path for path in spans.paths() if "Store" in path and "last" not in path]
+
+
+async def test_an_exporter_may_send_what_it_is_told_to_a_process(spans: Spans) -> None:
+    mailbox = Mailbox()
+
+    class Sends(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            send_nowait(mailbox.pid, span.name)
+
+    spans.provider.add_span_processor(Sends())
+    await send("nobody", "hello")
+    assert len(mailbox) == 1
+    assert spans.paths() == {"send _GONE producer"}
+
+
+async def test_an_sdk_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    class Fails(Sampler):
+        def should_sample(self, *arguments: Any, **options: Any) -> Any:
+            raise RuntimeError("no sample")
+
+        def get_description(self) -> str:
+            return "fails"
+
+    class FailsAtEnd(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            raise RuntimeError("no end")
+
+    class Plain(GenServer[Any, Any]):
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            return request, state
+
+    at_end = TracerProvider()
+    at_end.add_span_processor(FailsAtEnd())
+    for provider in (TracerProvider(sampler=Fails()), at_end, TracerProvider(sampler=ALWAYS_OFF)):
+        instrumentation = opentelemetry.instrument(tracer_provider=provider)
+        try:
+            async with running() as task_group:
+                plain = await Plain.start(task_group=task_group)
+                assert await call(plain, 1) == 1
+                await send("nobody", "hello")
+        finally:
+            instrumentation.close()
+    assert "a span could not be begun" in caplog.text
+    assert "a span could not be ended" in caplog.text
+
+
+async def test_what_is_closed_in_the_middle_ends_as_it_began() -> None:
+    spans = Spans()
+    instrumentation = opentelemetry.instrument(tracer_provider=spans.provider)
+    begun, go = anyio.Event(), anyio.Event()
+
+    class Waits(GenServer[Any, Any]):
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            begun.set()
+            await go.wait()
+            return request, state
+
+    async with running() as task_group:
+        waits = await Waits.start(task_group=task_group)
+        pending = start_call(waits, "one")
+        await begun.wait()
+        assert instrumentation.close()
+        assert not instrumentation.close()
+        go.set()
+        assert await pending == "one"
+        assert await call(waits, "two") == "two"
+        assert spans.paths() == {"Waits/one client", "Waits/one client > Waits/one server"}
+
+
+async def test_closing_a_handler_elsewhere_logs_nothing(
+    spans: Spans, caplog: pytest.LogCaptureFixture
+) -> None:
+    trace_ = tracing.tracer()
+    assert trace_ is not None
+    begun = trace_.handle("Store", None, "message")
+    assert begun is not None
+    begun.enter()
+    copy_context().run(begun.leave)
+    begun.leave()
+    begun.end(None)
+    gc.collect()
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert not contexts.get_current()
+
+
+async def test_an_address_that_starts_what_it_means_is_traced(spans: Spans) -> None:
+    class Session(Store):
+        def __init__(self, key: str) -> None:
+            super().__init__(spans)
+
+    async with running() as task_group:
+        from fauxtp import DynamicSupervisor  # noqa: PLC0415
+
+        await DynamicSupervisor.start(task_group=task_group, register_as="sessions")
+        spans.exporter.clear()
+        address = OnDemand(Session, supervisor="sessions", prefix="session:")["Anna"]
+        with spans.request():
+            assert await call(address, "get")
+        paths = [path for path in spans.paths() if path.endswith("in call > deep")]
+        (path,) = paths
+        assert path.startswith("request > ")
+        assert path.endswith(" > Session/get server > in call > deep")
+
+
+# Metrics
+
+
+def told(reader: InMemoryMetricReader) -> dict[str, dict[tuple[Any, ...], Any]]:
+    data = reader.get_metrics_data()
+    if data is None:
+        return {}
+    return {
+        metric.name: {
+            tuple((point.attributes or {}).values()): point.value  # type: ignore[union-attr]
+            for point in metric.data.data_points
+        }
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+async def test_metrics_are_those_that_are_collected(caplog: pytest.LogCaptureFixture) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    spans = Spans()
+    instrumentation = opentelemetry.instrument(
+        tracer_provider=spans.provider, meter_provider=provider
+    )
+    try:
+        async with running() as task_group:
+            store = await Store.start(spans, task_group=task_group)
+            await call(store, "get")
+            before = told(reader)
+            assert before["fauxtp.processes"][("Store",)] == 1
+            assert before["fauxtp.mailbox_messages"][("Store",)] == 0
+            await call(store, "get")
+            after = told(reader)
+            assert (
+                after["fauxtp.messages_handled"][("Store",)]
+                - before["fauxtp.messages_handled"][("Store",)]
+                == 1
+            )
+    finally:
+        instrumentation.close()
+    assert told(reader) == {}
+    again = opentelemetry.instrument(tracer_provider=spans.provider, meter_provider=provider)
+    try:
+        assert "fauxtp.names" in told(reader)
+        assert "fauxtp.handler_duration_seconds" not in told(reader)
+    finally:
+        again.close()
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    provider.shutdown()
+
+
+# As it is sent
+
+
+class Receiver(HTTPServer):
+    """A receiver of OTLP on this machine."""
+
+    def __init__(self) -> None:
+        self.traces = ExportTraceServiceRequest()
+        self.metrics = ExportMetricsServiceRequest()
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        assert self.headers["Content-Type"] == "application/x-protobuf"
+        of: dict[str, Any] = {"/v1/traces": self.server.traces, "/v1/metrics": self.server.metrics}
+        of[self.path].MergeFromString(body)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
+    thread.start()
+    yield receiver
+    receiver.shutdown()
+    thread.join()
+    receiver.server_close()
+
+
+async def test_a_receiver_of_otlp_is_told_all_of_it(receiver: Receiver) -> None:
+    tracers = TracerProvider()
+    tracers.add_span_processor(
+        SimpleSpanProcessor(OTLPSpanExporter(endpoint=f"{receiver.url}/v1/traces"))
+    )
+    meters = MeterProvider(
+        [
+            PeriodicExportingMetricReader(
+                OTLPMetricExporter(endpoint=f"{receiver.url}/v1/metrics"),
+                export_interval_millis=float("inf"),
+            )
+        ]
+    )
+
+    class Fails(GenServer[Any, Any]):
+        async def handle_cast(self, request: Any, state: Any) -> Any:
+            boom()
+
+    instrumentation = opentelemetry.instrument(tracer_provider=tracers, meter_provider=meters)
+    try:
+        async with running() as task_group:
+            fails = await Fails.start(task_group=task_group)
+            await cast(fails, "crash")
+            with anyio.fail_after(30):
+                while len(list(all_spans(receiver))) < 2:
+                    await anyio.sleep(0.01)
+        await to_thread.run_sync(meters.force_flush)
+    finally:
+        instrumentation.close()
+        tracers.shutdown()
+        meters.shutdown()
+    by_name = {span.name: span for span in all_spans(receiver)}
+    sent, handled = by_name["cast Fails"], by_name["process Fails"]
+    assert (sent.kind, handled.kind) == (sent.SPAN_KIND_PRODUCER, sent.SPAN_KIND_CONSUMER)
+    assert handled.parent_span_id == sent.span_id
+    assert handled.trace_id == sent.trace_id
+    assert handled.status.code == handled.status.STATUS_CODE_ERROR
+    attributes = {each.key: each.value.string_value for each in handled.attributes}
+    assert attributes["messaging.system"] == "fauxtp"
+    assert attributes["error.type"].endswith("crew.Boom")
+    numbers = {
+        metric.name
+        for resource in receiver.metrics.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert {"fauxtp.names", "fauxtp.crashes", "fauxtp.messages_handled"} <= numbers
+
+
+def all_spans(receiver: Receiver) -> Iterator[Any]:
+    for resource in receiver.traces.resource_spans:
+        for scope in resource.scope_spans:
+            yield from scope.spans
+
+
+# Who asks, and who does not
+
+
+def test_it_is_turned_on_once(spans: Spans) -> None:
+    before = tracing.tracer()
+    with pytest.raises(RuntimeError, match="expected no spans to be made yet"):
+        opentelemetry.instrument()
+    assert tracing.tracer() is before
+
+
+@pytest.mark.parametrize("came", [1, "provider", object()])
+@pytest.mark.parametrize("name", ["tracer_provider", "meter_provider"])
+def test_what_is_no_provider_is_refused(name: str, came: Any) -> None:
+    with pytest.raises(TypeError, match=f"expected {name} to be a"):
+        opentelemetry.instrument(**{name: came})
+    assert tracing.tracer() is None
+    assert not events.wanted(-1)
+
+
+def test_nobody_who_does_not_ask_imports_it(run: Run) -> None:
+    program = """
+import sys, anyio, fauxtp, fauxtp.observe
+from fauxtp import Mailbox, send_nowait
+from fauxtp.observe import events, metrics, overload, reports
+metrics.collect()
+send_nowait(Mailbox().pid, "hello")
+assert not [name for name in sys.modules if name.startswith("opentelemetry")]
+"""
+    assert run(program).stderr == ""
+
+
+def test_without_the_api_it_says_what_it_needs(run: Run) -> None:
+    program = """
+import sys
+sys.modules["opentelemetry.metrics"] = None
+try:
+    from fauxtp.observe import opentelemetry
+except ImportError as error:
+    assert str(error) == (
+        "fauxtp.observe.opentelemetry needs opentelemetry-api: install fauxtp[otel]"
+    ), error
+else:
+    raise AssertionError
+"""
+    assert run(program).stderr == ""
+
+
+def test_a_forked_child_goes_on(run: Run) -> None:
+    program = """
+import os, sys
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from fauxtp import send_nowait
+from fauxtp.observe import opentelemetry
+reader = InMemoryMetricReader()
+instrumentation = opentelemetry.instrument(meter_provider=MeterProvider([reader]))
+numbers = next(iter(opentelemetry._known.values()))
+numbers._looking.acquire(), opentelemetry._changing.acquire()  # as another thread may
+pid = os.fork()
+if not pid:
+    send_nowait("nobody", "hello")
+    assert reader.get_metrics_data() is not None
+    assert instrumentation.close()
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    if not hasattr(__import__("os"), "fork"):
+        pytest.skip("there is no fork")
+    ended = run(program)
+    assert (ended.returncode, ended.stderr) == (0, "")
