@@ -35,8 +35,10 @@ def member(broker: MemoryBroker, name: str, ttl: int = TTL) -> Any:
 async def until(holds: Callable[[], object]) -> None:
     """Wait for what nobody tells, and which comes within some turns of the event loop."""
     with anyio.fail_after(PATIENCE):
+        pause = 0.001
         while not holds():
-            await anyio.sleep(0.001)
+            await anyio.sleep(pause)
+            pause = min(2 * pause, 0.1)
 
 
 class Diary(GenServer[Any, Any]):

@@ -115,7 +115,7 @@ async def test_who_cannot_connect_does_not_join() -> None:
     broker = MemoryBroker("shop")
     broker.cut("a")
     with pytest.raises(NoConnection):
-        async with member(broker, "a"):
+        async with Cluster.join(broker.engine("a", timeout=0.2), cluster="shop", node="a"):
             raise AssertionError
 
 
@@ -187,6 +187,25 @@ def test_a_heartbeat_whose_answer_is_lost_is_read_back() -> None:
             assert a.nodes() == ["a", "b"]
 
     explore(scenario, seeds=50)
+
+
+def test_an_incarnation_that_came_and_went_unknown_to_itself_is_not_had_again() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.05))
+        async with members("a", "b", broker=broker) as (a, b):
+            broker.cut("b")
+            await until(lambda: a.nodes() == ["a"])
+            broker.lose_answers("b")
+            broker.heal("b")
+            await until(lambda: a.nodes() == ["a", "b"])
+            assert not b._node.may_act()
+            broker.cut("b")
+            await until(lambda: a.nodes() == ["a"])
+            broker.heal("b")
+            await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
+            assert b._node.may_act()
+
+    explore(scenario, seeds=30)
 
 
 def test_who_leaves_is_gone_at_once_and_without_a_connection_in_one_ttl() -> None:

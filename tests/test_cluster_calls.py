@@ -324,6 +324,24 @@ def test_a_frozen_node_serves_nothing_on_waking() -> None:
     explore(scenario, seeds=50)
 
 
+def test_what_a_node_had_sent_is_not_heard_when_it_is_gone() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.02))
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            server = await Server.start(task_group=group)
+            await send(seen_by(b, a, server), "early")
+            await until(lambda: process_of(server).state)
+            broker.hold("b")
+            await send(seen_by(b, a, server), "late")
+            await until(lambda: a.nodes() == ["a"])
+            broker.heal("b")
+            await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
+            await anyio.sleep(1)
+            assert await call(server, "told") == ["early"]
+
+    explore(scenario, seeds=30)
+
+
 def test_each_call_is_executed_at_most_once_and_answered_or_not() -> None:
     async def scenario() -> None:
         broker = MemoryBroker("shop", delay=(0.001, 0.1))

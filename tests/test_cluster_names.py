@@ -270,7 +270,7 @@ def test_names_of_a_node_that_is_gone_are_swept_and_taken_by_one() -> None:
             await until(lambda: c.nodes() == ["a", "b", "c"])
             assert c.whereis("x") is not None
 
-    explore(scenario, seeds=50)
+    explore(scenario, seeds=15)
 
 
 def test_a_name_has_one_holder_at_any_moment() -> None:
@@ -318,7 +318,7 @@ def test_a_name_has_one_holder_at_any_moment() -> None:
             assert len(holds) == 1
             group.cancel_scope.cancel()
 
-    explore(scenario, seeds=60)
+    explore(scenario, seeds=20)
 
 
 def test_a_sweep_without_revision_is_found() -> None:

@@ -143,7 +143,7 @@ async def test_a_node_that_is_killed_is_gone_and_its_name_is_taken(nats_server: 
             await until(lambda: a._messenger.calls_out._known)
             beside.kill()
             await anyio.to_thread.run_sync(beside.wait)
-            with pytest.raises((NoConnection, NoProcess)):
+            with pytest.raises((NoConnection, NoProcess, ProcessExited)):
                 await ask_for_ever(there)
             with pytest.raises(ProcessExited, match="noconnection"):
                 await pending

@@ -61,19 +61,15 @@ class Lease:
     async def take(self, incarnation: int, *, patient: bool) -> int:
         """Take the key of the node in a new incarnation, and return the revision.
 
-        Raises `NodeTaken` if another node has it, and what `Engine.create` raises unless it is
-        `patient`: then it tries until it succeeds.
+        Raises `NodeTaken` if another node has it, unless this is `patient`; and what
+        `Engine.create` raises. After that, the others may have seen this incarnation come and go:
+        it cannot be had again.
         """
         self._former.add(incarnation)
         self._value = Membership(incarnation, False).packed()
         since = self._hub.time()
         while True:
-            try:
-                revision = await self._try_to_take()
-            except (NoConnection, TimeoutError):
-                if not patient:
-                    raise
-                revision = None
+            revision = await self._try_to_take()
             if revision is not None:
                 return revision
             if not patient and self._hub.time() - since > self.ttl + PATIENCE:
@@ -86,8 +82,12 @@ class Lease:
             return self._renewed(
                 sent, await self._engine.create(self._key, self._value, ttl=self.ttl)
             )
-        except (Taken, TimeoutError):
+        except Taken:
             entry = await self._engine.read(self._key)
+        except TimeoutError:
+            entry = await self._engine.read(self._key)
+            if entry is None or entry.value != self._value:
+                raise
         if entry is None:
             return None
         member = membership(entry.value)

@@ -78,6 +78,8 @@ class Node:
         revision = await self.lease.take(number, patient=patient)
         with anyio.move_on_after(self.lease.left):
             await self.replica.seen(revision)
+        if not self.peers.own.is_up:
+            self.lease.drop()  # the others have seen it come and go, or will
         if self.lease.holds and not self.leaves:
             self._acts = True
             self._has_lease.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
 from weakref import WeakValueDictionary
@@ -16,6 +17,7 @@ NO_CONNECTION = ExitReason("noconnection", abnormal=True)
 
 PROTOCOL = "1"
 LARGEST = 2**63
+KNOWN_AS_GONE = 10_000
 
 
 class Membership(NamedTuple):
@@ -96,6 +98,7 @@ class Peers:
         self.on_up: list[Callable[[Peer], object]] = []
         self.on_gone: list[Callable[[Peer, ExitReason], object]] = []
         self._leaving: set[str] = set()
+        self._gone: deque[Peer] = deque(maxlen=KNOWN_AS_GONE)
 
     def find(self, node: str, incarnation: int) -> Peer:
         """Return that node in that incarnation. One that is not known may yet come."""
@@ -154,5 +157,6 @@ class Peers:
         peer.is_up, peer.is_gone = False, True
         reason = ExitReason("left") if peer.node in self._leaving else NO_CONNECTION
         self._leaving.discard(peer.node)
+        self._gone.append(peer)  # or what it had sent, and comes late, would seem to be of one new
         for tell in self.on_gone:
             tell(peer, reason)
