@@ -98,6 +98,7 @@ bench: $(VENV)/test
 	$(BIN)/python -m bench.on_demand
 	$(BIN)/python -m bench.groups
 	$(BIN)/python -m bench.names
+	$(BIN)/python -m bench.cluster_engine
 
 # AGAINST names a commit; what is here may be committed or not.
 AGAINST := HEAD

@@ -104,19 +104,18 @@ class NatsSession:
         self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
         """Send, and do not wait. Raises `NoConnection`, and `ValueError` if it is too long."""
-        sending = self.client.publish(subject, payload, reply, headers)
         try:
-            sending.send(None)  # it waits for nobody, as there is no limit to what is pending
-        except StopIteration:
-            pass
+            # It waits for nobody, as there is no limit to what is pending: so it is over at once.
+            for _ in self.client.publish(subject, payload, reply, headers).__await__():
+                break
         except nats.errors.MaxPayloadError:
             most = self.client.max_payload
             raise ValueError(f"expected at most {most} bytes, got {len(payload)}") from None
+        except nats.errors.BadSubjectError:
+            raise ValueError(f"expected a subject, got {subject[:80]!r}") from None
         except (nats.errors.Error, OSError) as error:
             self._look_now()
             raise NoConnection(f"the server is away: {error}") from error
-        finally:
-            sending.close()
 
     async def request(
         self,
