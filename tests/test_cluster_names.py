@@ -31,7 +31,7 @@ from fauxtp import (
 )
 from fauxtp.cluster import Cluster, NoConnection
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.name_keys import Holding, key_of, name_of
+from fauxtp.cluster.name_keys import Holding, holding, key_of, name_of
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +84,29 @@ async def test_a_name_is_had_by_one() -> None:
         assert await b.register("billing", other)
         assert b.whereis("billing") is other
         assert is_alive(one)
+
+
+async def test_who_looks_while_all_names_are_told_anew_sees_those_of_before_or_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        till = await Idle.start(task_group=group)
+        for name in ("one", "two"):
+            assert await a.register(name, till)
+            await b.wait_registered(name, timeout=30)
+
+        def look(value: bytes) -> Any:
+            seen.append([b.whereis(name) for name in ("one", "two")])
+            return holding(value)
+
+        seen: list[list[PID | None]] = []
+        there = [seen_by(b, a, till)] * 2
+        monkeypatch.setattr("fauxtp.cluster.names.holding", look)
+        broker.cut("b")
+        broker.heal("b")
+        await until(lambda: len(seen) >= 2)
+        assert all(one == there for one in seen)
 
 
 async def test_a_name_can_be_called() -> None:

@@ -112,12 +112,15 @@ class Names:
             self._wake(name)
 
     def _told_all(self, names: dict[str, tuple[bytes, int]]) -> None:
-        before, self._table = self._table, {}
-        self.of_peers = {}
+        table: dict[str, Holder] = {}
+        of_peers: dict[Peer, dict[str, None]] = {}
         for words, (value, revision) in names.items():
             name = self._name(words)
-            if name is not None:
-                self._set(name, self._holder(words, value, revision))
+            holder = None if name is None else self._holder(words, value, revision)
+            if name is not None and holder is not None:
+                table[name] = holder
+                of_peers.setdefault(holder.peer, {})[name] = None
+        before, self._table, self.of_peers = self._table, table, of_peers  # others look meanwhile
         for name in before.keys() | self._table.keys():
             holder = self._table.get(name)
             self.on_change(name, holder, 0 if holder is None else holder.revision)
