@@ -212,4 +212,5 @@ def _engine_at(
         return cast("Engine", at)
     from fauxtp.cluster.nats_engine import NatsEngine  # noqa: PLC0415  (it imports asyncio)
 
-    return NatsEngine(at, cluster=cluster, node=node, **options)
+    servers: Any = at  # which it checks itself
+    return NatsEngine(servers, cluster=cluster, node=node, **options)
