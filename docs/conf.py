@@ -30,6 +30,7 @@ default_role = "code"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(anyio|asyncio|collections|concurrent|pathlib|traceback|typing|types)\..*"),
+    ("py:.*", r"(contextvars|opentelemetry)\..*"),
     ("py:.*", r"(.*\.)?[A-Z](_co)?"),  # variables of types
     (
         "py:class",

@@ -109,7 +109,8 @@ class PendingCall(Generic[A_co]):
     def cancel(self) -> bool:
         """Give the call up, and return True; False if there is an outcome already.
 
-        What the server has not taken up is never executed. Whoever awaits it gets `RuntimeError`.
+        What the server has not taken up is never executed. Whoever awaits it gets `RuntimeError`;
+        this raises nothing.
         """
         return self._give_up("cancelled")
 
