@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from weakref import ref
 
@@ -396,7 +397,7 @@ async def test_a_call_is_told_as_it_begins_and_as_it_ends(request_: Any) -> None
     begun, ended = log.told
     assert begun == Event(Kind.CALL_BEGUN, pid, ("Puppet",), {"to": "puppet", "request": request_})
     assert ended[:3] == (Kind.CALL_ENDED, pid, ("Puppet",))
-    assert ended.details["seconds"] >= 0
+    assert 0 <= ended.details["seconds"] < monotonic()
     assert ended.details["error"] is None
 
 
@@ -514,7 +515,7 @@ async def test_what_is_handled_is_told_at_its_end(how: str) -> None:
     (event,) = log.told
     assert event[:3] == (Kind.HANDLED, pid, ("Puppet",))
     details = event.details
-    assert details["seconds"] >= 0
+    assert 0 <= details["seconds"] < monotonic()
     assert (details["waited"] is None) is (how == "info")
     assert isinstance(details["error"], Boom) is (how == "crash")
 

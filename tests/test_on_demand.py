@@ -19,6 +19,7 @@ from crew import Boom, Idle, boom
 from in_simulated_time import each_loop
 
 from fauxtp import (
+    PID,
     Actor,
     Call,
     CallCycle,
@@ -136,6 +137,24 @@ async def test_an_address_is_a_name(sessions: OnDemand) -> None:
         assert whereis(anna) is pid is not None
         assert process_info(pid).names == ["session:anna"]
         assert [child.pid for child in await which_children("sessions")] == [pid]
+
+
+async def test_one_with_an_idle_timeout_ends_by_itself(session: type[Session]) -> None:
+    brief = OnDemand(session, supervisor="sessions", prefix="session:", idle_timeout=1e-3)
+    async with task_group() as group:
+        await chief(group)
+        pid = await call(brief["anna"], "pid")
+        assert await wait_exit(pid) == "normal"
+
+
+async def test_a_name_that_means_what_will_never_live_starts_nobody(sessions: OnDemand) -> None:
+    async with task_group() as group:
+        await chief(group)
+        register("session:anna", PID())
+        with pytest.raises(NoProcess):
+            await call(sessions["anna"], 1)
+        unregister("session:anna")
+        assert await call(sessions["anna"], 1) == ("anna", 1)
 
 
 @pytest.mark.parametrize(

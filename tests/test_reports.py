@@ -27,6 +27,7 @@ from sentry_sdk.integrations.logging import LoggingIntegration
 from fauxtp import (
     NO_REPLY,
     PID,
+    Actor,
     Call,
     ChildSpec,
     DynamicSupervisor,
@@ -50,6 +51,7 @@ from fauxtp import (
 from fauxtp._core import crash_circumstances, crash_storms
 from fauxtp._core.crash_log import facts
 from fauxtp._core.crash_storms import FEW, storms
+from fauxtp._core.shown_contents import Contents, contents
 from fauxtp.observe import reports
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("as_at_first")]
@@ -132,7 +134,7 @@ async def test_a_crash_tells_what_was_around_it(caplog: pytest.LogCaptureFixture
         assert facts["supervisor"] == repr(chief)
         assert around["ancestors"] == [f"Chief {chief!r}"]
         assert facts["handling"] == "Call ('begin', …)"
-        assert 0 <= around["handling_for"] <= around["uptime"] < 60
+        assert 0 < around["handling_for"] <= around["uptime"] < 60
         assert facts["mailbox_length"] == 10
         assert around["mailbox"] == [
             "Call ('in the mailbox', …)",
@@ -144,6 +146,21 @@ async def test_a_crash_tells_what_was_around_it(caplog: pytest.LogCaptureFixture
         assert not {"message", "state"} & facts.keys()
         assert SECRET not in caplog.text + repr(facts)
         exit(puppet)
+
+
+async def test_a_crash_of_who_handles_nothing_tells_so(caplog: pytest.LogCaptureFixture) -> None:
+    class Runner(Actor):
+        async def run(self, state: Any) -> Any:
+            boom()
+
+    async with task_group() as group:
+        pid = await Runner.start(task_group=group)
+        await wait_exit(pid)
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"Runner {pid!r} crashed")
+    facts = record.fauxtp  # type: ignore[attr-defined]
+    around = facts["circumstances"]
+    assert (facts["handling"], around["handled"], around["handling_for"]) == (None, 0, 0.0)
 
 
 async def test_monitors_and_few_keys_are_in_a_crash(caplog: pytest.LogCaptureFixture) -> None:
@@ -187,6 +204,12 @@ async def test_contents_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
         login = await Login.start([*range(1000)], task_group=group)
         record = await crash_of(login, "x" * 1000, caplog)
     assert [len(record.fauxtp[key]) for key in ("message", "state")] == [101, 101]
+
+
+async def test_before_anybody_says_what_is_shown_it_is_as_without_arguments() -> None:
+    reports.configure()
+    first, said = Contents(), contents
+    assert all(getattr(first, name) == getattr(said, name) for name in Contents.__slots__)
 
 
 async def test_what_a_class_says_of_its_state_has_no_secrets_either(

@@ -407,6 +407,17 @@ def test_a_timer_of_a_process_of_an_ended_loop_is_over(loop: asyncio.AbstractEve
     assert cancel_timer(send_after(LATER, server, "message")) is None  # who meets it here
 
 
+def test_one_for_a_loop_that_takes_nothing_more_is_over(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start(loop)
+    monkeypatch.setattr(type(process_of(server).home), "run_soon", lambda *_: False)
+    timer = send_after(LATER, server, "message")
+    assert "is over" in repr(timer)
+    assert timers._bound == {server: {}}
+    monkeypatch.undo()
+
+
 def test_on_trio_nothing_of_it_outlives_the_loop_or_holds_it_up() -> None:
     async def main() -> Timer:
         made = send_after(LATER, "nobody", "message")
