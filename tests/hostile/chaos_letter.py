@@ -25,7 +25,8 @@ A **cast**, or a plain message, has two ends that nobody connects:
     outcome       begun + dead
     ACCEPTED      exactly one: handled once, or a dead letter once ("noproc" or "exited")
     FULL          none
-    CANCELLED     none: who is cancelled while there is no room has sent nothing
+    CANCELLED     none: who is cancelled while there is no room has sent nothing,
+                  nor has a timer that somebody has cancelled and was told so
 
 So each letter counts once, as handled (its handling was begun, though perhaps not ended),
 dead, or failed to its sender; one that is none of them is lost.
@@ -57,10 +58,17 @@ class How(StrEnum):
     CAST_NOWAIT = "cast_nowait"
     SEND_NOWAIT = "send_nowait"
     CALL_BLOCKING = "call_blocking"
+    START_CALL = "start_call"
+    SEND_AFTER = "send_after"
+    CAST_AFTER = "cast_after"
 
     @property
     def is_call(self) -> bool:
-        return self in {How.CALL, How.CALL_BLOCKING}
+        return self in {How.CALL, How.CALL_BLOCKING, How.START_CALL}
+
+    @property
+    def is_timed(self) -> bool:
+        return self in {How.SEND_AFTER, How.CAST_AFTER}
 
 
 class Order(StrEnum):

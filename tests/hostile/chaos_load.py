@@ -12,12 +12,15 @@ from anyio.lowlevel import checkpoint
 from fauxtp import PID, exit, whereis
 from fauxtp._loops.running import running_asyncio_loop
 from hostile.chaos_letter import How, Letter, Order
-from hostile.chaos_post import post, post_blocking
+from hostile.chaos_post import post, post_blocking, post_later
 from hostile.chaos_world import AFTERWARDS, World
 
 __all__ = ["Caller"]
 
-FROM_TASKS = 4 * [How.CALL] + 2 * [How.CAST, How.SEND] + [How.CAST_NOWAIT, How.SEND_NOWAIT]
+FROM_TASKS = [
+    *(4 * [How.CALL] + 2 * [How.START_CALL, How.CAST, How.SEND]),
+    *(How.CAST_NOWAIT, How.SEND_NOWAIT, How.SEND_AFTER, How.CAST_AFTER),
+]
 FROM_THREADS = [How.CALL_BLOCKING, How.CALL_BLOCKING, How.CAST_NOWAIT, How.SEND_NOWAIT]
 PATIENCE = (None, 5.0, 0.05, 0.05, 0.02, 0.005, 0.0)
 HARMLESS = [
@@ -50,7 +53,10 @@ class Caller:
     async def post_as_long_as_it_likes(self, letter: Letter, timeout: float | None) -> None:
         """Send a letter, and perhaps be cancelled."""
         fate = self.random.random()
-        if fate < 0.05:
+        if letter.how.is_timed:
+            with move_on_after(self.random.random() * 0.005):
+                await post_later(letter, *(self.random.random() * 0.002 for _ in range(2)))
+        elif fate < 0.05:
             with move_on_after(self.random.random() * 0.005):
                 await post(letter, timeout)
         elif fate < 0.08:
@@ -90,12 +96,16 @@ class Caller:
         if self.random.random() < 0.1:
             to = self.random.choice(self.world.spared)
             order = self.random.choice((Order.WORK, Order.YIELD, Order.LATER))
-            return self.world.letter(self.sender, to, how, order, spared=True), None
+            sender = self.world.new_sender() if how.is_timed else self.sender
+            return self.world.letter(sender, to, how, order, spared=True), None
         if self.world.stormy and self.random.random() < HARM * self.world.severity:
             order = self.random.choice(HARMFUL)
         else:
             order = self.random.choice(HARMLESS)
-        letter = self.world.letter(self.sender, self.anybody(), how, order)
+        to, sender = self.anybody(), self.sender
+        if how.is_timed:  # one to a PID may end with that; and others overtake it
+            to, sender = self.random.choice(self.world.servers), self.world.new_sender()
+        letter = self.world.letter(sender, to, how, order)
         return letter, self.random.choice(PATIENCE)
 
     def anybody(self) -> PID | str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from anyio import sleep
+
 from fauxtp import (
     CallCycle,
     FauxtpError,
@@ -14,14 +16,18 @@ from fauxtp import (
     ReceiveTimeout,
     call,
     call_blocking,
+    cancel_timer,
     cast,
+    cast_after,
     cast_nowait,
     send,
+    send_after,
     send_nowait,
+    start_call,
 )
 from hostile.chaos_letter import Answer, Event, How, Letter, Order
 
-__all__ = ["Boom", "post", "post_blocking"]
+__all__ = ["Boom", "post", "post_blocking", "post_later"]
 
 _EVENT_OF: dict[type[FauxtpError], Event] = {
     NoProcess: Event.NO_PROCESS,
@@ -68,6 +74,8 @@ async def post(letter: Letter, timeout: float | None) -> None:
         match letter.how:
             case How.CALL:
                 _answered(letter, await call(letter.to, letter, timeout))
+            case How.START_CALL:
+                _answered(letter, await start_call(letter.to, letter, timeout))
             case How.CAST:
                 await cast(letter.to, letter)
                 letter.note(Event.ACCEPTED)
@@ -76,6 +84,17 @@ async def post(letter: Letter, timeout: float | None) -> None:
                 letter.note(Event.ACCEPTED)
             case _:
                 post_blocking(letter, timeout)
+
+
+async def post_later(letter: Letter, seconds: float, patience: float) -> None:
+    """Send the letter in so many `seconds`; cancel that if it was not sent before."""
+    after = send_after if letter.how is How.SEND_AFTER else cast_after
+    timer = after(seconds, letter.to, letter)
+    try:
+        await sleep(patience)
+    finally:
+        sent = cancel_timer(timer) is None
+        letter.note(Event.ACCEPTED if sent else Event.CANCELLED)
 
 
 def post_blocking(letter: Letter, timeout: float | None) -> None:

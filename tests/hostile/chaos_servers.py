@@ -12,12 +12,15 @@ from anyio.lowlevel import checkpoint
 from fauxtp import (
     NO_REPLY,
     PID,
+    POSTPONE,
     Actor,
     Call,
     Cast,
     Exit,
     GenServer,
     ReceiveTimeout,
+    StateMachine,
+    StateTimeout,
     Stop,
     join,
     link,
@@ -28,7 +31,7 @@ from hostile.chaos_letter import Answer, Event, How, Letter, Order
 from hostile.chaos_post import Boom, post
 from hostile.chaos_world import World
 
-__all__ = ["KINDS", "SERVERS", "Bounded", "Clerk", "Server", "Trapper"]
+__all__ = ["KINDS", "SERVERS", "Bounded", "Clerk", "Machine", "Server", "Trapper"]
 
 INIT_FAILS, INIT_HANGS, INIT_SLOW = 0.003, 0.001, 0.02
 TERMINATE_FAILS = TERMINATE_HANGS = 0.005
@@ -268,4 +271,27 @@ class Clerk(Deeds):
         await self.obey(letter)
 
 
-KINDS = (Server, Server, Bounded, Trapper, Server, Clerk, Server, Bounded)
+class Machine(Deeds, StateMachine[str, None]):
+    """One that is busy now and then, and postpones what comes meanwhile."""
+
+    async def init(self) -> Any:
+        await super().init()
+        return "open", None
+
+    async def handle_event(self, event: Any, state: str, _: None) -> Any:
+        if isinstance(event, StateTimeout):
+            return "open", None
+        if state == "busy":
+            return "busy", None, POSTPONE
+        letter = event if isinstance(event, Letter) else event.request
+        self.begin(letter)
+        if letter.order in {Order.LATER, Order.ELSEWHERE} and isinstance(event, Call):
+            await self.promise(letter, event)
+        else:
+            await self.obey(letter)
+            if isinstance(event, Call):
+                give(letter, event)
+        return "busy", None, StateTimeout(self.world.random.choice(WAITS))
+
+
+KINDS = (Server, Machine, Bounded, Trapper, Server, Clerk, Server, Bounded)
