@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from threading import Timer
+from threading import Timer as LaterCall
 from typing import Any
 from unittest.mock import patch
 
@@ -23,12 +23,15 @@ from twins_of import form_of
 
 from fauxtp import Cast, Down, registry
 from fauxtp._actors import lifecycle
+from fauxtp._actors.state_machine_events import Machine
 from fauxtp._base import events as seam
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core import death, process
 from fauxtp._core.death import bury
 from fauxtp._core.queue import Queue
+from fauxtp._core.succession import Address
 from fauxtp._messaging import sending as messaging
+from fauxtp._messaging.timers import Timer
 from fauxtp._supervision.child import ChildDown
 from fauxtp._supervision.dynamic_supervision import Down as PoolDown
 from fauxtp.observe import events
@@ -90,7 +93,7 @@ def leaves_its_name() -> Patch:
 
     def broken(pid: registry.PID, reason: object = None) -> tuple[Callable[[], object], ...]:
         if next(count) % ONE_IN == 0:
-            Timer(LATE, withdraw, [pid, reason]).start()
+            LaterCall(LATE, withdraw, [pid, reason]).start()
             return ()
         return withdraw(pid, reason)
 
@@ -140,6 +143,22 @@ def tells_no_one() -> Patch:
     return patch.object(events, "_tell", broken)
 
 
+def forgets_what_it_postponed() -> Patch:
+    """A state machine that ends, and tells nobody of the events that it has postponed."""
+    return patch.object(Machine, "_give_up_events", lambda _: None)
+
+
+def says_that_it_was_cancelled() -> Patch:
+    """A timer that has sent its message, and says to who cancels it that it has not."""
+    end = Timer.end
+    return patch.object(Timer, "end", lambda timer: end(timer) or 0.0)
+
+
+def leaves_its_successor_nothing() -> Patch:
+    """An address whose next server does not get what came too late for the one before."""
+    return patch.object(Address, "take_over", lambda *_: None)
+
+
 PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
     "drops one": (partial(drops_one, Letter, Cast), "accepted, and it has 0 ends"),
     "doubles one": (partial(doubles_one, Letter, Cast), "begun more than once"),
@@ -162,6 +181,15 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
     "hears of a death twice": (partial(doubles_one, Down), "did not wait for"),
     "counts one twice": (counts_one_twice, "events: ended .* counted"),
     "tells no one": (tells_no_one, "events: as was told"),
+    "forgets what it postponed": (
+        forgets_what_it_postponed,
+        "accepted, and it has 0 ends|outcomes",
+    ),
+    "says that it was cancelled": (says_that_it_was_cancelled, "cancelled, and it has 1 ends"),
+    "leaves its successor nothing": (
+        leaves_its_successor_nothing,
+        "accepted, and it has 0 ends|somebody waits for ever",
+    ),
     "holds the dead": (holds_the_dead, "somebody holds the dead"),
 }
 """What is planted, and what has to be said of it: a pattern."""

@@ -90,7 +90,7 @@ class Ledger:
             "as was told", self.told, {k: n for k, n in counted.items() if k[0] != "handled"}
         )
         noted = self.world.counted
-        for name in ("Server", "Bounded", "Trapper", "Warden", "Clerk", "Machine"):
+        for name in ("Server", "Bounded", "Trapper", "Warden", "Clerk", "Machine", "Session"):
             begun, done = noted[f"init begun: {name}"], noted[f"init done: {name}"]
             failed = counted["init_failed", name] - self.unnamed[name]
             ended = sum(n for key, n in counted.items() if key[:2] == ("ended", name))

@@ -109,10 +109,12 @@ class Caller:
         return letter, self.random.choice(PATIENCE)
 
     def anybody(self) -> PID | str:
-        """Return the name of a server; or the PID of one, that perhaps is no more."""
+        """Return the name or address of a server; or the PID of one, that perhaps is no more."""
         fate = self.random.random()
-        if fate < 0.3:
+        if fate < 0.2:
             return self.random.choice(self.world.popular)
+        if fate < 0.3:
+            return self.random.choice(self.world.addresses)
         name = self.random.choice(self.world.servers)
         if fate < 0.8:
             return name

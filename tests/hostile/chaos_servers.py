@@ -18,10 +18,12 @@ from fauxtp import (
     Cast,
     Exit,
     GenServer,
+    OnDemand,
     ReceiveTimeout,
     StateMachine,
     StateTimeout,
     Stop,
+    exit,
     join,
     link,
     reply,
@@ -31,11 +33,14 @@ from hostile.chaos_letter import Answer, Event, How, Letter, Order
 from hostile.chaos_post import Boom, post
 from hostile.chaos_world import World
 
-__all__ = ["KINDS", "SERVERS", "Bounded", "Clerk", "Machine", "Server", "Trapper"]
+__all__ = ["KINDS", "SERVERS", "Bounded", "Clerk", "Machine", "Server", "Trapper", "addresses_of"]
 
 INIT_FAILS, INIT_HANGS, INIT_SLOW = 0.003, 0.001, 0.02
 TERMINATE_FAILS = TERMINATE_HANGS = 0.005
+BUSY_ENDS = 0.3  # of those that are sent something meanwhile
+BUSY = (0.0, 0.001, 0.005)  # seconds that a machine is busy after each letter
 NEVER_MIND = 0.002  # seconds that a dawdling handler takes
+IDLE, SESSIONS = 0.002, 4  # seconds until one ends; how many there may be of each tree
 WAITS = (0.0, 0.0, 0.001)  # seconds that a clerk waits for plain messages
 RELAYED = (0.05, 0.01, None)  # seconds that a server waits for another
 
@@ -282,6 +287,9 @@ class Machine(Deeds, StateMachine[str, None]):
         if isinstance(event, StateTimeout):
             return "open", None
         if state == "busy":
+            if self.world.mishap(BUSY_ENDS):
+                self.world.inject("exit of who has postponed something")
+                exit(self.pid, "too busy")
             return "busy", None, POSTPONE
         letter = event if isinstance(event, Letter) else event.request
         self.begin(letter)
@@ -291,7 +299,24 @@ class Machine(Deeds, StateMachine[str, None]):
             await self.obey(letter)
             if isinstance(event, Call):
                 give(letter, event)
-        return "busy", None, StateTimeout(self.world.random.choice(WAITS))
+        return "busy", None, StateTimeout(self.world.random.choice(BUSY))
+
+
+class Session(Server):
+    """One that is started when somebody wants something of it, and ends when nobody does."""
+
+    world: World
+
+    def __init__(self, key: str) -> None:
+        super().__init__(self.world, key)
+
+
+def addresses_of(world: World, supervisor: str) -> list[str]:
+    """Return the addresses of some sessions under a supervisor of that name."""
+    kind: type[Session] = type("Session", (Session,), {"world": world})
+    prefix = f"{supervisor}:"
+    sessions = OnDemand(kind, supervisor=supervisor, prefix=prefix, idle_timeout=IDLE)
+    return [sessions[str(number)] for number in range(SESSIONS)]
 
 
 KINDS = (Server, Machine, Bounded, Trapper, Server, Clerk, Server, Bounded)

@@ -29,7 +29,7 @@ from fauxtp import (
     start_child,
 )
 from hostile.chaos_post import Boom
-from hostile.chaos_servers import KINDS, Server
+from hostile.chaos_servers import KINDS, Server, addresses_of
 from hostile.chaos_warden import Warden
 from hostile.chaos_world import World
 
@@ -170,27 +170,39 @@ class LimbsRestForOne(Limbs, RestForOne):
     pass
 
 
+class Sessions(DynamicSupervisor):
+    """A supervisor of those that are started on demand."""
+
+
 class Root(Branch):
     """The one that nobody harms while the tree stands."""
 
     def child_specs(self) -> list[ChildSpec]:
         return [
             limb(self.world, f"{self.name}:spared", Spared),
+            self.sessions(),
             limb(self.world, f"{self.name}:one", Limbs),
             limb(self.world, f"{self.name}:rest", LimbsRestForOne),
             limb(self.world, f"{self.name}:all", LimbsForAll),
         ]
+
+    def sessions(self) -> ChildSpec:
+        name = f"{self.name}:sessions"
+        return ChildSpec(name, Sessions, shutdown=60.0, register_as=name)
 
 
 def lay_out(world: World, *roots: str) -> None:
     """Note the names that there will be below these roots."""
     for root in roots:
         _lay_out(world, Root(world, root))
+        world.addresses += addresses_of(world, f"{root}:sessions")
     world.popular += [name for name in world.servers if name.endswith(POPULAR)]
 
 
 def _lay_out(world: World, supervisor: Branch | Pool) -> None:
     for spec in supervisor.child_specs():
+        if spec.actor_class is Sessions:
+            continue
         if issubclass(spec.actor_class, (Branch, Pool)):
             below = spec.actor_class(*spec.args)
             if not isinstance(below, Spared):

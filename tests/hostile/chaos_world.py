@@ -49,6 +49,7 @@ class World:
         self.wardens: list[Callable[[float], Awaitable[None]]] = []  # their accounts
         self.servers: list[str] = []  # names that there always are
         self.popular: list[str] = []  # … of which some are called more often
+        self.addresses: list[str] = []  # … that start whom they mean
         self.spared: list[str] = []  # … of servers that nobody harms
         self.limbs: list[str] = []  # … of supervisors that may be harmed
         self.stormy = False  # whether harm may be done

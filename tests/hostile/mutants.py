@@ -68,7 +68,7 @@ TESTS = {
     "_messaging/call_blocking.py": "calls threads safe_retry imports_under_way",
     "_messaging/carry.py": "carrying",
     "_messaging/delivery.py": "delivery messaging names calls handoff exits",
-    "_messaging/exits.py": "exits ending bad_listeners elsewhere",
+    "_messaging/exits.py": "exits ending bad_listeners elsewhere checkpoints",
     "_messaging/links.py": "exits bad_listeners elsewhere",
     "_messaging/monitors.py": "exits groups bad_listeners elsewhere",
     "_messaging/groups.py": "groups",
