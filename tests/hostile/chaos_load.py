@@ -102,10 +102,11 @@ class Caller:
             order = self.random.choice(HARMFUL)
         else:
             order = self.random.choice(HARMLESS)
-        to, sender = self.anybody(), self.sender
         if how.is_timed:  # one to a PID may end with that; and others overtake it
-            to, sender = self.random.choice(self.world.servers), self.world.new_sender()
-        letter = self.world.letter(sender, to, how, order)
+            to = self.random.choice(self.world.servers)
+            letter = self.world.letter(self.world.new_sender(), to, how, order)
+        else:
+            letter = self.world.letter(self.sender, self.anybody(), how, order)
         return letter, self.random.choice(PATIENCE)
 
     def anybody(self) -> PID | str:
