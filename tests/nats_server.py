@@ -100,6 +100,27 @@ def running(configuration: str = "", **environment: str) -> Iterator[NatsServer]
         server.stop()
 
 
+@contextlib.contextmanager
+def three() -> Iterator[list[NatsServer]]:
+    """Have three servers that are one cluster, and end them."""
+    routes = [free_port() for _ in range(3)]
+    urls = ", ".join(f"nats://127.0.0.1:{port}" for port in routes)
+    servers = [
+        NatsServer(
+            f"server_name: s{number}\n"
+            f"cluster {{ name: three, listen: 127.0.0.1:{port}, routes: [{urls}] }}"
+        )
+        for number, port in enumerate(routes)
+    ]
+    try:
+        for server in servers:
+            server.start()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
 class Proxy:
     """Stands between one node and the server, in the event loop of the test: it cuts and holds."""
 

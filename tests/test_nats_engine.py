@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -200,3 +201,33 @@ async def test_what_is_none_is_refused(options: Any, error: type, match: str) ->
     given = {"servers": "nats://127.0.0.1:1", "cluster": "shop", "node": "a", **options}
     with pytest.raises(error, match=match):
         NatsEngine(given.pop("servers"), **given)
+
+
+async def test_of_three_servers_one_may_go() -> None:
+    """Whichever it is, what was acknowledged is there, and after some seconds all goes on."""
+    with nats.three() as servers, anyio.fail_after(PATIENCE):
+        urls = [server.url for server in servers]
+        changes = Told()
+        a = NatsEngine(urls, cluster="shop", node="a", timeout=15)
+        await a.open(followed=changes)
+        async with plain(servers[0]) as client:
+            info = await told(client, "STREAM.INFO.ftp_shop", {})
+        assert info["config"]["num_replicas"] == 3
+        done = {f"k.{number}": await a.create(f"k.{number}", b"1") for number in range(50)}
+        leader = int(info["cluster"]["leader"].removeprefix("s"))
+        servers[leader].kill()
+        while True:
+            try:
+                done["after"] = await a.create("after", b"1")
+            except (NoConnection, TimeoutError):
+                entry = None
+                with contextlib.suppress(NoConnection, TimeoutError):
+                    entry = await a.read("after")
+                if entry is None:
+                    await anyio.sleep(0.1)
+                    continue
+                done["after"] = entry.revision
+            break
+        await changes.wait(lambda _: len(changes.known()) == len(done))
+        assert {key: revision for key, (_, revision) in changes.known().items()} == done
+        await a.close()

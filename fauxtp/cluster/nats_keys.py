@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any, Final, final
@@ -20,8 +21,11 @@ WRONG_REVISION: Final = {10071, 10164}
 NO_MESSAGE: Final = 10037
 NO_STREAM: Final = 10059
 NAME_IN_USE: Final = 10058
-NOT_NOW: Final = {10008, 10009, 10076}  # errors of a cluster of servers without a leader
-NO_PEERS: Final = {10005, 10074}
+NOT_NOW: Final = {10005, 10008, 10009, 10074, 10076}  # of servers that are not complete yet
+A_WHILE: Final = (
+    2.0  # seconds: who leads nobody yet answers nothing, and whoever leads then either
+)
+AGAIN_IN: Final = 0.1  # seconds
 AGAIN: Final = 8  # times that a create may find another marker
 
 
@@ -66,6 +70,21 @@ class NatsKeys:
 
         Raises `Refused` if there is one that is otherwise, or none can be made.
         """
+        until = asyncio.get_running_loop().time() + self._timeout
+        patience, self._timeout = self._timeout, min(self._timeout, A_WHILE)
+        try:
+            while True:
+                try:
+                    return await self._prepare(replicas, in_a_cluster)
+                except (NoConnection, TimeoutError):
+                    over = self._session.over.done()
+                    if over or asyncio.get_running_loop().time() > until:
+                        raise
+                await asyncio.sleep(AGAIN_IN)
+        finally:
+            self._timeout = patience
+
+    async def _prepare(self, replicas: int | None, in_a_cluster: bool) -> None:
         try:
             info = await self.info()
         except _Problem as problem:
