@@ -19,8 +19,9 @@ pytest.importorskip("nats")
 
 from nats.aio.client import Client
 
-from fauxtp.cluster.engine import Change, NoConnection, Refused, Snapshot
+from fauxtp.cluster.engine import Change, Entry, NoConnection, Refused, Snapshot
 from fauxtp.cluster.nats_engine import NatsEngine
+from fauxtp.cluster.nats_follower import NatsFollower
 from fauxtp.cluster.subjects import Subjects
 
 pytestmark = [
@@ -231,3 +232,34 @@ async def test_of_three_servers_one_may_go() -> None:
         await changes.wait(lambda _: len(changes.known()) == len(done))
         assert {key: revision for key, (_, revision) in changes.known().items()} == done
         await a.close()
+
+
+async def test_what_changes_while_the_keys_are_read_is_in_the_snapshot(
+    nats_server: nats.NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, changes = new_cluster(), Told()
+    read_all = NatsFollower._read_all
+    async with opened(nats_server, cluster) as a:
+        kept = await a.create("kept", b"1")
+        changed = await a.create("changed", b"1")
+        gone = await a.create("gone", b"1")
+
+        async def read_while_they_change(follower: NatsFollower) -> dict[str, Entry]:
+            nonlocal changed
+            changed = await a.update("changed", b"2", changed)
+            entries = await read_all(follower)
+            await a.delete("gone", gone)
+            changed = await a.update("changed", b"3", changed)
+            return entries
+
+        monkeypatch.setattr(NatsFollower, "_read_all", read_while_they_change)
+        async with opened(nats_server, cluster, "b", followed=changes):
+            (snapshot,) = changes.all
+            assert sorted(snapshot.entries) == [
+                Entry("changed", b"3", changed),
+                Entry("kept", b"1", kept),
+            ]
+            assert snapshot.revision == changed
+            later = await a.create("later", b"1")
+            await changes.number(2)
+            assert changes.all[1] == Change("later", b"1", later)
