@@ -21,6 +21,7 @@ import anyio.to_thread
 import pytest
 from conftest import Run, task_group
 from crew import Boom, Puppet, boom, crash, process_of, supervisor
+from event_kinds import COUNTED, OFTEN
 from twins_of import form_of
 
 from fauxtp import (
@@ -71,20 +72,7 @@ pytestmark = pytest.mark.anyio
 Keys = Counter[tuple[str, ...]]
 
 TESTS = Path(__file__).parent
-COUNTED = (
-    Kind.STARTED
-    | Kind.ENDED
-    | Kind.CRASHED
-    | Kind.INIT_FAILED
-    | Kind.TERMINATE_FAILED
-    | Kind.RESTARTED
-    | Kind.RESTARTS_EXCEEDED
-    | Kind.CALL_TIMED_OUT
-    | Kind.CALL_CYCLE
-    | Kind.MAILBOX_FULL
-    | Kind.DEAD_LETTER
-)
-EVERY = COUNTED | Kind.CALL_BEGUN | Kind.CALL_ENDED | Kind.SENT | Kind.HANDLED
+EVERY = COUNTED | OFTEN
 
 
 @contextmanager

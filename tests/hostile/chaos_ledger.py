@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from event_kinds import COUNTED, OFTEN
+
 from fauxtp import NameTaken, send_nowait
 from fauxtp.observe import events
 from fauxtp.observe.events import Kind
@@ -21,20 +23,6 @@ from hostile.chaos_letter import Event, Letter
 
 __all__ = ["Ledger"]
 
-COUNTED = (
-    Kind.STARTED
-    | Kind.ENDED
-    | Kind.CRASHED
-    | Kind.INIT_FAILED
-    | Kind.TERMINATE_FAILED
-    | Kind.RESTARTED
-    | Kind.RESTARTS_EXCEEDED
-    | Kind.CALL_TIMED_OUT
-    | Kind.CALL_CYCLE
-    | Kind.MAILBOX_FULL
-    | Kind.DEAD_LETTER
-)
-OFTEN = Kind.CALL_BEGUN | Kind.CALL_ENDED | Kind.SENT | Kind.HANDLED
 ONE_IN = 50  # events at which a listener blocks, or causes another
 LATE = {Event.TIMED_OUT, Event.NO_ROOM}
 # A collection within a listener: what its finalisers lose counts as caused by that listener.
