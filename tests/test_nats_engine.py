@@ -21,7 +21,7 @@ from nats.aio.client import Client
 
 from fauxtp.cluster.engine import Change, Entry, NoConnection, Refused, Snapshot
 from fauxtp.cluster.nats_engine import NatsEngine
-from fauxtp.cluster.nats_follower import NatsFollower
+from fauxtp.cluster.nats_follower import NatsFollower, _Reading
 from fauxtp.cluster.subjects import Subjects
 
 pytestmark = [
@@ -263,3 +263,10 @@ async def test_what_changes_while_the_keys_are_read_is_in_the_snapshot(
             later = await a.create("later", b"1")
             await changes.number(2)
             assert changes.all[1] == Change("later", b"1", later)
+
+
+async def test_who_reads_the_keys_as_the_connection_is_lost_does_not_wait_for_them() -> None:
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    over.set_result(None)
+    with pytest.raises(TimeoutError, match="lost"):
+        await _Reading(0).more(PATIENCE, over)

@@ -181,10 +181,12 @@ class _Reading:
             self._event.set()
 
     async def more(self, timeout: float, over: asyncio.Future[None]) -> None:
-        """Return when more has come. Raises `TimeoutError` if nothing does."""
+        """Return when more has come. Raises `TimeoutError` if nothing does, or nothing can."""
         before = self.count
-        if self.is_over or over.done():
+        if self.is_over:
             return
+        if over.done():
+            raise TimeoutError("the connection was lost before the keys came")
         self._event.clear()
         try:
             async with asyncio.timeout(timeout):
