@@ -31,10 +31,11 @@ BAR = 1.02  # the ratio, at most
 
 
 class Operation(NamedTuple):
-    """What it is, in a program, and how often it runs: few times, and more often."""
+    """What it is, in a program, how often it runs: few times, and more often; and what is on."""
 
     statement: str
     times: tuple[int, int]
+    while_on: str = "pass"
 
 
 OPERATIONS = {
@@ -46,6 +47,25 @@ OPERATIONS = {
         (500, 2_000),
     ),
     "whereis": Operation("whereis('server')", (10_000, 210_000)),
+    "call, timed": Operation("await call(server, 1)", (1_000, 5_000), "durations.measure(True)"),
+    "call, heard": Operation("await call(server, 1)", (1_000, 5_000), "hears(events.HANDLED)"),
+    "call's ends": Operation(
+        "await call(server, 1)", (1_000, 5_000), "hears(events.CALL_BEGUN | events.CALL_ENDED)"
+    ),
+    "cast, timed": Operation(
+        "await cast(server, 1); await checkpoint()", (500, 2_500), "durations.measure(True)"
+    ),
+    "cast, heard": Operation(
+        "await cast(server, 1); await checkpoint()", (500, 2_500), "hears(events.HANDLED)"
+    ),
+    "send, heard": Operation(
+        "await send(server, 1); await checkpoint()", (500, 2_500), "hears(events.SENT)"
+    ),
+    "dead letter": Operation("send_nowait('nobody', 1)", (1_000, 5_000)),
+    "one heard": Operation(
+        "send_nowait('nobody', 1)", (1_000, 5_000), "hears(events.DEAD_LETTER)"
+    ),
+    "listener": Operation("hear(None)", (1_000, 21_000)),
 }
 
 PROGRAM = """
@@ -57,7 +77,8 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 import fauxtp.registry
-from fauxtp import GenServer, call, cast, exit, send, wait_exit, whereis
+from fauxtp import GenServer, call, cast, exit, send, send_nowait, wait_exit, whereis
+from fauxtp.observe import durations, events
 
 assert Path(fauxtp.__file__).is_relative_to({root!r}), fauxtp.__file__
 assert fauxtp.registry.implementation == "cython"
@@ -72,7 +93,15 @@ class Server(GenServer):
     async def handle_info(self, message, state):
         return state
 
+def hear(event):
+    pass
+
+def hears(kinds):
+    global listener
+    listener = events.listen(hear, kinds)
+
 async def main():
+    {while_on}
     async with anyio.create_task_group() as group:
         server = await Server.start(task_group=group, register_as="server")
         for _ in range(int(sys.argv[1])):
@@ -106,16 +135,18 @@ def build(root: Path) -> None:
     compileall.compile_dir(root / "fauxtp", quiet=1)  # or the first that runs would do it
 
 
-def total(statement: str, root: Path, times: int) -> int:
-    """Return the instructions of a process that runs a statement so many times."""
-    program = PROGRAM.format(root=str(root), statement=statement)
+def total(operation: Operation, root: Path, times: int) -> int:
+    """Return the instructions of a process that does something so many times."""
+    program = PROGRAM.format(
+        root=str(root), statement=operation.statement, while_on=operation.while_on
+    )
     environment = {"PYTHONPATH": str(root), "FAUXTP_EXTENSIONS": "always"}
     return instructions(program, f"{times:09}", **environment)  # as long as any other
 
 
 def count(operation: Operation, root: Path) -> float:
     """Return how many instructions it takes there."""
-    few, more = (total(operation.statement, root, times) for times in operation.times)
+    few, more = (total(operation, root, times) for times in operation.times)
     return (more - few) / (operation.times[1] - operation.times[0])
 
 

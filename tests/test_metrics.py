@@ -35,6 +35,7 @@ from fauxtp import (
     wait_exit,
 )
 from fauxtp._base import events as seam
+from fauxtp._base.durations import BOUNDS
 from fauxtp.observe import durations, metrics
 from fauxtp.observe.metrics import Histogram
 
@@ -137,10 +138,10 @@ async def test_handlers_are_measured_while_somebody_wants_it() -> None:
         collectors[1].unregister()
         assert (durations.are_measured(), seam.wanted(~0)) == (False, 0)
     assert after.total == before.total + 1
-    assert list(after.buckets) == list(durations.BOUNDS)
+    assert list(after.buckets) == list(BOUNDS)
     numbers = [*after.buckets.values(), after.total]
     assert numbers == sorted(numbers)
-    short = max(bound for bound in durations.BOUNDS if bound <= 0.001)
+    short = max(bound for bound in BOUNDS if bound <= 0.001)
     assert after.total - after.buckets[short] >= 1  # the one that has slept
     assert after.seconds >= 0.002
     assert "handler_duration_seconds" not in values()

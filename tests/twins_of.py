@@ -22,6 +22,8 @@ __all__ = ["FORMS", "MODULES", "form_of", "names_of"]
 
 MODULES = (
     "_base.coroutines",
+    "_base.durations",
+    "_base.ears",
     "_base.events",
     "_base.stack",
     "_core.calls",

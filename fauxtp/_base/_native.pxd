@@ -2,7 +2,7 @@
 # The C side of it, for the other compiled modules of fauxtp.
 
 from cpython.object cimport PyObject, PyTypeObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from *:
     """
@@ -100,6 +100,7 @@ cdef extern from *:
     #define fauxtp_load(those) (*(those))
     #define fauxtp_store(those, kinds) (*(those) = (kinds))
     #endif
+    #define fauxtp_name_of(kind) PyType_GetName((PyTypeObject *)(kind))
     #define fauxtp_wants(those, kinds) ((fauxtp_load(those) & (kinds)) != 0)
 
     #define fauxtp_get(it, slot) fauxtp_read(it, &(slot))
@@ -129,11 +130,13 @@ cdef enum:
     HANDLED = 4
     LISTENING = 8  # to anything
     CARRYING = 16
+    TIMED = 32
 
 cdef int listened_to  # by any thread, while another may change it
 
 cdef extern from *:
     bint wants "fauxtp_wants"(int *those, int kinds) noexcept
+    object name_of "fauxtp_name_of"(object kind)  # `kind.__name__` takes ten times as long
 
 
 cdef double now() except? -1
@@ -150,6 +153,24 @@ cdef class Counter:
 cdef extern from *:
     void add "fauxtp_add"(int64_t *place, int64_t number) noexcept
     int64_t value_of "fauxtp_value"(int64_t *place) noexcept
+
+
+cpdef tell(key, pid=*, details=*)
+
+
+cdef class Told:
+    """What a server does with one message, while somebody listens to what is handled."""
+
+    cdef object handlers, kind, pid, message, handling
+    cdef double began
+    cdef int wanted
+    cdef bint has_begun
+
+    cdef Told begun(self, handling)
+    cdef over(self, error)
+
+
+cdef Told told_of(kind, pid, message, handlers, double began)
 
 
 cdef class Call:

@@ -6,13 +6,15 @@ The attributes in the `__slots__` of a class, for compiled code that is in a hur
 finds them as it finds all attributes. How much of the stack is left, which
 `fauxtp._base.stack` finds in another way. Call and Cast: `fauxtp._core.calls` says the same in
 Python. Whether a coroutine function can suspend, as `fauxtp._base.coroutines` tells. Which events
-somebody listens to, as in `fauxtp._base.events`.
+somebody listens to, as in `fauxtp._base.events`; those who listen, and handlers that are told of,
+as in `fauxtp._base.ears`, `fauxtp._base.durations` and `fauxtp._core.told_handlers`.
 """
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.time cimport monotonic
+from libc.stdint cimport int64_t, uint64_t
 
 from inspect import CO_COROUTINE
 from opcode import opmap
@@ -27,19 +29,25 @@ __all__ = [
     "Call",
     "Cast",
     "Counter",
+    "Ear",
+    "Hook",
     "carried_now",
     "counted",
     "counter_of",
+    "durations",
     "forget",
+    "forget_durations",
     "has_room",
     "insist_on_room",
     "is_free",
     "may_suspend",
     "note",
+    "note_duration",
     "note_end",
     "note_start",
     "set_carrying",
     "set_hook",
+    "set_timed",
     "tell",
     "wanted",
 ]
@@ -63,7 +71,9 @@ cdef extern from "Python.h":
 
 cdef enum:
     MOST = 4096  # keys of a kind, and classes, as in `fauxtp._base.events`
-    TO_ANSWER = 40  # calls, as in `fauxtp._base.stack`
+    TO_WAKE = 16  # calls, as in `fauxtp._base.stack`
+    TO_ANSWER = 40
+    BOUNDS = 14  # of durations, as in `fauxtp._base.durations`
 
 cdef enum:
     UNDECIDED
@@ -109,8 +119,6 @@ cdef extern from *:
     #include <time.h>
     #endif
 
-    #define fauxtp_name_of(kind) PyType_GetName((PyTypeObject *)(kind))
-
     /* What `time.monotonic` returns, to the last bit; negative where it has to be asked. */
     static CYTHON_INLINE double fauxtp_now(void) {
     #ifdef __linux__
@@ -121,7 +129,6 @@ cdef extern from *:
         return -1.0;
     }
     """
-    object fauxtp_name_of(object kind)  # to ask for `kind.__name__` takes ten times as long
     int load "fauxtp_load"(int *those) noexcept
     void store "fauxtp_store"(int *those, int kinds) noexcept
     double fauxtp_now() noexcept
@@ -180,7 +187,7 @@ cdef dict _counters = {}  # by the kind, and by the whole key
 cdef dict _lives = {}  # by the name of the class
 cdef dict _hooks = {}  # the only one, by None: a dict can be read while another thread changes it
 cdef dict _captures = {None: tuple}  # likewise
-cdef int _told = 0, _beside = 0  # which kinds are wanted by the hook, and beside it
+cdef int _told = 0, _beside = 0, _timed = 0  # which kinds are wanted by the hook, and beside it
 
 
 cpdef Counter counter_of(tuple key):
@@ -209,7 +216,7 @@ cdef _Lives lives_of(object name):
 
 def label_of(kind, /):
     """Return by which name the processes of the class `kind` are counted, from now on."""
-    name = fauxtp_name_of(kind)
+    name = name_of(kind)
     lives_of(name)
     return name if name in _lives else "_OTHER"
 
@@ -217,15 +224,15 @@ def label_of(kind, /):
 cpdef note(tuple key, pid=None, details=None):
     """Count something that has happened: its kind and its labels. Tell it, if somebody listens."""
     add(&counter_of(key).number, 1)
-    if load(&listened_to):
+    if wants(&listened_to, LISTENING):
         tell(key, pid, details)
 
 
 def note_start(kind, pid, /):
     """Note that the `init` of a process is over, whose class is `kind`."""
-    name = fauxtp_name_of(kind)
+    name = name_of(kind)
     add(&lives_of(name).started, 1)
-    if load(&listened_to):
+    if wants(&listened_to, LISTENING):
         tell(("started", name), pid)
 
 
@@ -236,7 +243,7 @@ def note_end(kind, pid, reason, handled, killed, asked, bint has_lived, /):
     reason by which it was asked to end, if it was.
     """
     cdef int way
-    name = fauxtp_name_of(kind)
+    name = name_of(kind)
     lives = lives_of(name)
     if handled is not None:
         add(&lives.handled, value_of(&(<Counter>handled).number))
@@ -252,7 +259,7 @@ def note_end(kind, pid, reason, handled, killed, asked, bint has_lived, /):
         else:
             way = NORMAL  # who ends for it is idle, too
         add(&lives.ended[way], 1)
-    if load(&listened_to):
+    if wants(&listened_to, LISTENING):
         key = ("ended", name, _WAYS[way]) if has_lived else ("init_failed", name)
         tell(key, pid, {"reason": reason})
 
@@ -260,7 +267,9 @@ def note_end(kind, pid, reason, handled, killed, asked, bint has_lived, /):
 cpdef tell(key, pid=None, details=None):
     """Tell of what is not counted here, if somebody listens."""
     hook = _hooks.get(None)
-    if hook is not None:
+    if type(hook) is Hook:
+        (<Hook>hook).tell(key, pid, {} if details is None else details)
+    elif hook is not None:
         hook(key, pid, {} if details is None else details)
 
 
@@ -293,7 +302,7 @@ def set_hook(hook, int kinds, /):
     _hooks[None] = hook
     with cython.critical_section(_hooks):
         _told = 0 if hook is None else kinds | LISTENING
-        store(&listened_to, _told | _beside)
+        store(&listened_to, _told | _beside | _timed)
 
 
 def set_carrying(capture, int kinds, /):
@@ -302,7 +311,15 @@ def set_carrying(capture, int kinds, /):
     _captures[None] = capture
     with cython.critical_section(_hooks):
         _beside = kinds
-        store(&listened_to, _told | _beside)
+        store(&listened_to, _told | _beside | _timed)
+
+
+def set_timed(bint timed, /):
+    """Let it be noted, or no longer, how long handlers take."""
+    global _timed
+    with cython.critical_section(_hooks):
+        _timed = TIMED if timed else 0
+        store(&listened_to, _told | _beside | _timed)
 
 
 cpdef object carried_now():
@@ -311,8 +328,331 @@ cpdef object carried_now():
 
 
 def wanted(int kinds, /):
-    """Return which of these kinds are to be told."""
+    """Return which of these kinds are to be told, or noted."""
     return load(&listened_to) & kinds
+
+
+# Who listens
+
+cdef extern from *:
+    """
+    /* A thread that has a place to itself, while it has it. */
+    #ifdef Py_GIL_DISABLED
+    #define fauxtp_thread_at(place) _Py_atomic_load_uint64(place)
+    #define fauxtp_leave(place) _Py_atomic_store_uint64((place), 0)
+    static CYTHON_INLINE int fauxtp_enter(uint64_t *place, uint64_t thread) {
+        uint64_t nobody = 0;
+        return _Py_atomic_compare_exchange_uint64(place, &nobody, thread);
+    }
+    #else
+    #define fauxtp_thread_at(place) (*(place))
+    #define fauxtp_leave(place) ((void)(*(place) = 0))
+    static CYTHON_INLINE int fauxtp_enter(uint64_t *place, uint64_t thread) {
+        if (*place != 0)
+            return 0;
+        *place = thread;
+        return 1;
+    }
+    #endif
+
+    /* `kind(first, second, third, fourth)`, of a class of tuples without slots of its own. */
+    static CYTHON_INLINE PyObject *fauxtp_four(
+            PyObject *kind, PyObject *first, PyObject *second, PyObject *third, PyObject *fourth) {
+        PyObject *made = ((PyTypeObject *)kind)->tp_alloc((PyTypeObject *)kind, 4);
+        if (made != NULL) {
+            PyTuple_SET_ITEM(made, 0, Py_NewRef(first));
+            PyTuple_SET_ITEM(made, 1, Py_NewRef(second));
+            PyTuple_SET_ITEM(made, 2, Py_NewRef(third));
+            PyTuple_SET_ITEM(made, 3, Py_NewRef(fourth));
+        }
+        return made;
+    }
+    """
+    uint64_t fauxtp_thread_at(uint64_t *place) noexcept
+    bint fauxtp_enter(uint64_t *place, uint64_t thread) noexcept
+    void fauxtp_leave(uint64_t *place) noexcept
+    object fauxtp_four(object kind, object first, object second, object third, object fourth)
+    uint64_t PyThread_get_thread_ident() noexcept
+
+
+@cython.final
+cdef class Ear:
+    """A function that listens to events of some `kinds`; if it fails, `failed` gets this ear."""
+
+    cdef readonly object function, kinds
+    cdef object failed
+    cdef uint64_t first  # of the threads in which it is being told: there is seldom another
+    cdef set others
+
+    def __cinit__(self, function, kinds, failed, /):
+        self.function, self.kinds, self.failed = function, kinds, failed
+        self.others = set()
+
+    cpdef hear(self, event):
+        cdef uint64_t me = PyThread_get_thread_ident()
+        cdef bint is_first
+        if fauxtp_thread_at(&self.first) == me or (self.others and me in self.others):
+            return  # it has caused that itself
+        is_first = fauxtp_enter(&self.first, me)
+        try:
+            if not is_first:
+                self.others.add(me)
+            self.function(event)
+        except Exception as error:
+            # One that comes at the end of the stack is not to blame for it.
+            if has_room(TO_WAKE) or not isinstance(error, RecursionError):
+                self.failed(self)
+        finally:
+            if is_first:
+                fauxtp_leave(&self.first)
+            else:
+                self.others.discard(me)
+
+    def after_fork_in_child(self):
+        cdef uint64_t me = PyThread_get_thread_ident()
+        if fauxtp_thread_at(&self.first) != me:
+            fauxtp_leave(&self.first)  # the other threads are not here
+        self.others.intersection_update({me})
+
+
+@cython.final
+cdef class Hook:
+    """What is called with all that happens: it tells each ear of what that listens to.
+
+    `listening` has for the name of a kind the kind itself and who listens to it. `event` is a
+    tuple's class: of a kind, a PID, labels and details. `tell_all` is how several are told.
+    """
+
+    cdef object event, tell_all
+    cdef dict listening
+
+    def __cinit__(self, type event not None, dict listening not None, tell_all, /):
+        if not issubclass(event, tuple) or event.__basicsize__ != tuple.__basicsize__:
+            raise TypeError(f"expected a class of tuples, got {event!r}")
+        self.event, self.listening, self.tell_all = event, listening, tell_all
+
+    def __call__(self, tuple key, pid, details, /):
+        self.tell(key, pid, details)
+
+    cdef tell(self, tuple key, pid, details):
+        found = self.listening.get(key[0])
+        if found is None:
+            return
+        kind, ears = <tuple>found
+        event = fauxtp_four(self.event, kind, pid, key[1:], details)
+        if len(<tuple>ears) == 1:
+            (<Ear>(<tuple>ears)[0]).hear(event)
+        else:
+            self.tell_all([(<Ear>ear).hear for ear in <tuple>ears], event)
+
+
+# How long handlers take
+
+@cython.final
+@cython.internal
+cdef class _Durations:
+    """How long the handlers of one class took."""
+
+    cdef int64_t nanoseconds
+    cdef int64_t buckets[BOUNDS + 1]  # the last has no bound
+
+
+cdef dict _durations = {}  # by the name of the class
+
+
+cpdef note_duration(name, double seconds):
+    """Note how long a handler of a process took, whose class has that name."""
+    cdef double bound = 0.00000095367431640625  # 2 ** -20, and then four times the one before
+    cdef int place = 0
+    found = _durations.get(name)
+    if found is None:
+        if len(_durations) >= MOST:
+            name = "_OTHER"
+        found = _durations.setdefault(name, _Durations())
+    while place < BOUNDS and seconds > bound:
+        bound *= 4
+        place += 1
+    add(&(<_Durations>found).nanoseconds, <int64_t>(seconds * 1e9))
+    add(&(<_Durations>found).buckets[place], 1)
+
+
+def durations():
+    """Return for each class how many took up to each bound, or longer; and all nanoseconds."""
+    cdef _Durations its
+    cdef int place
+    return {
+        name: (
+            [value_of(&its.buckets[place]) for place in range(BOUNDS + 1)],
+            value_of(&its.nanoseconds),
+        )
+        for name, its in _durations.copy().items()
+    }
+
+
+def forget_durations():
+    """Note from nothing."""
+    _durations.clear()
+
+
+# Handlers that are told of
+
+cdef extern from *:
+    """
+    /* `await` asks a class by this, if it has it, without an exception for each result. */
+    static void fauxtp_sends(PyObject *kind, void *function) {
+        ((PyTypeObject *)kind)->tp_as_async->am_send = (sendfunc)function;
+    }
+    #define fauxtp_raise_set() NULL
+    """
+    void fauxtp_sends(object kind, void *function)
+    object fauxtp_raise_set()  # what `iter_send` has set
+    int iter_send "PyIter_Send"(PyObject *iterator, PyObject *value, PyObject **answer) noexcept
+    bint PyCoro_CheckExact(object thing)
+    enum:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+
+cdef extern from "Python.h":
+    void Py_CLEAR(PyObject *it)
+
+
+async def _awaited(awaitable):
+    return await awaitable
+
+
+@cython.final
+@cython.freelist(8)
+cdef class Told:
+    """Stands for a server's handlers, and for the one that it begins, for one message.
+
+    Whoever asks it for what coroutines tell of themselves is told of that one's.
+    """
+
+    cdef Told begun(self, handling):
+        """Take on the coroutine of a handler."""
+        self.handlers = None
+        self.handling = handling if PyCoro_CheckExact(handling) else _awaited(handling)
+        return self
+
+    def handle_call(self, request, from_, state):
+        return self.begun(self.handlers.handle_call(request, from_, state))
+
+    def handle_cast(self, request, state):
+        return self.begun(self.handlers.handle_cast(request, state))
+
+    def handle_info(self, message, state):
+        return self.begun(self.handlers.handle_info(message, state))
+
+    def handle_task_end(self, pid, status, result, state):
+        return self.begun(self.handlers.handle_task_end(pid, status, result, state))
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value, /):
+        cdef PyObject *answer = NULL
+        cdef int how = sent(<PyObject *>self, <PyObject *>value, &answer)
+        result = <object>answer
+        Py_DECREF(result)  # it came with a reference of its own
+        if how == PYGEN_RETURN:
+            raise StopIteration(result)
+        return result
+
+    def throw(self, *error):
+        try:
+            return self.handling.throw(*error)
+        except StopIteration:
+            self.over(None)
+            raise
+        except BaseException as failure:
+            self.over(failure)
+            raise
+
+    def close(self):
+        self.handling.close()
+        if self.has_begun:
+            self.over(GeneratorExit())
+
+    def __getattr__(self, name):
+        if name.startswith("cr_") or name in ("__name__", "__qualname__"):
+            return getattr(self.handling, name)
+        raise AttributeError(name)
+
+    cdef over(self, error):
+        """Tell, or note, that the handler has ended: by `error`, or well."""
+        cdef double seconds
+        cdef int wanted = self.wanted
+        if not wanted:
+            return  # that was before
+        self.wanted = 0
+        message, self.message = self.message, None
+        seconds = now() - self.began
+        name = name_of(self.kind)
+        if wanted & TIMED:
+            note_duration(name, seconds)
+        if wanted & HANDLED:
+            details = {
+                "message": message,
+                "seconds": seconds,
+                "waited": waited(message, self.began),
+                "error": error,
+            }
+            tell(("handled", name), self.pid, details)
+
+
+cdef object waited(message, double began):
+    """Return how long a message has lain in the mailbox; None if that is not known."""
+    cdef double sent_at = 0
+    if type(message) is Call:
+        sent_at = (<Call>message).sent_at
+    elif type(message) is Cast:
+        sent_at = (<Cast>message).sent_at
+    return max(0.0, began - sent_at) if sent_at else None
+
+
+cdef int sent(PyObject *it, PyObject *value, PyObject **answer) except -1:
+    """Let the handler go on, as `PyIter_Send` does; tell of its end."""
+    cdef Told told = <Told>it
+    cdef int how
+    answer[0] = NULL
+    told.has_begun = True
+    how = iter_send(<PyObject *>told.handling, value, answer)
+    if how == PYGEN_ERROR:
+        failed(told)
+    elif how == PYGEN_RETURN:
+        try:
+            told.over(None)
+        except:
+            Py_CLEAR(answer[0])
+            raise
+    return how
+
+
+cdef int failed(Told told) except -1:
+    try:
+        fauxtp_raise_set()
+    except BaseException as error:
+        told.over(error)
+        raise
+    return 0
+
+
+fauxtp_sends(Told, <void *>sent)
+
+
+cdef Told told_of(kind, pid, message, handlers, double began):
+    """Return who stands for `handlers`, for a `message` that was begun with at that time."""
+    cdef Told told = Told.__new__(Told)
+    told.kind, told.pid, told.message, told.handlers = kind, pid, message, handlers
+    told.began, told.wanted = began, load(&listened_to) & (HANDLED | TIMED)
+    return told
 
 
 cdef object any_function = FunctionType, any_method = MethodType

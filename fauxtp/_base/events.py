@@ -23,6 +23,7 @@ __all__ = [
     "MOST",
     "OTHER",
     "SENT",
+    "TIMED",
     "Counter",
     "carried_now",
     "counted",
@@ -34,6 +35,7 @@ __all__ = [
     "note_start",
     "set_carrying",
     "set_hook",
+    "set_timed",
     "tell",
     "wanted",
 ]
@@ -51,6 +53,7 @@ CALLS: Final = 1
 SENT: Final = 2
 HANDLED: Final = 4
 CARRYING: Final = 16  # what context variables of senders have, whoever listens
+TIMED: Final = 32  # nobody is told how long handlers take: it is noted for histograms
 
 _HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
 _lock = threading.RLock()  # of counters, where there is none; a finaliser may come in between
@@ -107,7 +110,7 @@ _counters: dict[str, dict[Key, Counter]] = {}  # by the kind, and by the whole k
 _lives: dict[str, _Lives] = {}  # by the name of the class
 _hook: Hook | None = None
 _wanted = 0
-_told, _beside = 0, 0  # which of these are wanted by the hook, and beside it
+_told, _beside, _timed = 0, 0, 0  # which of these are wanted by the hook, and beside it
 _capture: Callable[[], Any] = tuple
 
 
@@ -235,9 +238,15 @@ def carried_now() -> Any:
     return _capture()
 
 
+def set_timed(timed: bool, /) -> None:
+    """Let it be noted, or no longer, how long handlers take."""
+    global _timed
+    _timed = TIMED if timed else 0
+
+
 def wanted(kinds: int, /) -> int:
-    """Return which of these kinds are to be told."""
-    return _wanted & kinds
+    """Return which of these kinds are to be told, or noted."""
+    return (_wanted | _timed) & kinds
 
 
 def _after_fork_in_child() -> None:
@@ -264,6 +273,7 @@ if not TYPE_CHECKING and implementation == "cython":
         note_start,
         set_carrying,
         set_hook,
+        set_timed,
         tell,
         wanted,
     )

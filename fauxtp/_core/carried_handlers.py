@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.carried import Values
 from fauxtp._base.carrying import Applied
-from fauxtp._base.events import HANDLED, wanted
+from fauxtp._base.events import HANDLED, TIMED, wanted
 from fauxtp._core.calls import Cast
 from fauxtp._core.carried_messages import values_of
 from fauxtp._core.continuing import Continue, carry_on
@@ -20,7 +20,7 @@ __all__ = ["CarriedHandlers", "handlers_of"]
 def handlers_of(process: Process, message: Any) -> Any:
     """Return what handles `message` with the values that a call brings, and tells who listens."""
     handlers: Any = process.actor
-    if wanted(HANDLED):
+    if wanted(HANDLED | TIMED):
         from fauxtp._core.told_handlers import told_handlers  # noqa: PLC0415  (seldom needed)
 
         handlers = told_handlers(process, message)

@@ -1,4 +1,4 @@
-"""Told handlers: those of a server while somebody listens to what is handled."""
+"""Told handlers: those of a server while somebody listens to what is handled, or times it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
-from fauxtp._base.events import tell
+from fauxtp._base.durations import note_duration
+from fauxtp._base.events import HANDLED, TIMED, tell, wanted
 from fauxtp._base.tracing import tracer
 from fauxtp._core.calls import Call, Cast
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["told_handlers"]
 
 
-def told_handlers(process: Process, message: Any) -> Any:
-    """Return what handles `message` as the process does, and tells of it at the end."""
+def told_handlers(process: Process, message: Any, /) -> Any:
+    """Return what handles `message` as the process does; at the end it tells, or notes, of it."""
     return _Told(process, message)
 
 
@@ -26,14 +27,15 @@ def told_handlers(process: Process, message: Any) -> Any:
 class _Told:
     """Stands for a server's handlers, for one message."""
 
-    __slots__ = ("_began", "_handlers", "_key", "_message", "_pid", "_waited")
+    __slots__ = ("_began", "_handlers", "_key", "_message", "_pid", "_waited", "_wanted")
 
     def __init__(self, process: Process, message: Any) -> None:
         self._handlers: Any = process.actor
         self._key = "handled", process.kind.__name__
         self._pid = process.pid
+        self._wanted = wanted(HANDLED | TIMED)
         self._message = message
-        self._began = monotonic()
+        self._began = process.handled_since
         sent_at = message.sent_at if type(message) in {Call, Cast} else 0.0
         self._waited = max(0.0, self._began - sent_at) if sent_at else None
 
@@ -64,20 +66,23 @@ class _Told:
             raise
         finally:
             seconds = monotonic() - self._began
-            message, self._message = self._message, None
             if trace is not None:
                 trace.leave()
                 trace.end(error)
             try:
-                tell(
-                    self._key,
-                    self._pid,
-                    {
-                        "message": message,
-                        "seconds": seconds,
-                        "waited": self._waited,
-                        "error": error,
-                    },
-                )
+                self._over(seconds, error)
             finally:
                 error = None  # a circle else: its traceback has this frame
+
+    def _over(self, seconds: float, error: BaseException | None) -> None:
+        message, self._message = self._message, None
+        if self._wanted & TIMED:
+            note_duration(self._key[1], seconds)
+        if self._wanted & HANDLED:
+            details = {
+                "message": message,
+                "seconds": seconds,
+                "waited": self._waited,
+                "error": error,
+            }
+            tell(self._key, self._pid, details)

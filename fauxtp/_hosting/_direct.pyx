@@ -31,6 +31,7 @@ from fauxtp._base._build cimport fauxtp_build
 from fauxtp._base._native cimport (
     CARRYING,
     HANDLED,
+    TIMED,
     Call,
     Counter,
     Slot,
@@ -43,6 +44,7 @@ from fauxtp._base._native cimport (
     now,
     put,
     slot_of,
+    told_of,
     wants,
 )
 
@@ -127,7 +129,9 @@ cdef Slot _handling = slot_of(Process, "handling")
 cdef Slot _home = slot_of(Process, "home")
 cdef Slot _idle = slot_of(Process, "idle")
 cdef Slot _interrupted = slot_of(Process, "interrupted")
+cdef Slot _kind = slot_of(Process, "kind")
 cdef Slot _mailbox = slot_of(Process, "mailbox")
+cdef Slot _pid = slot_of(Process, "pid")
 cdef Slot _state = slot_of(Process, "state")
 cdef Slot _task = slot_of(Process, "task")
 
@@ -286,6 +290,17 @@ cdef object handlers_of(process, message):
     return told(process, message)
 
 
+cdef object begun(process, Call call, double at):
+    """Return the handler of `call`, of which is told, or with the values that it brings."""
+    state = get(process, _state)
+    if not wants(&listened_to, CARRYING):
+        handler = get(process, _actor).handle_call(call.request, call, state)
+        told = told_of(get(process, _kind), get(process, _pid), call, None, at)
+        return told.begun(handler)
+    handler = handlers_of(process, call).handle_call(call.request, call, state)
+    return handler if PyCoro_CheckExact(handler) else awaited(handler)
+
+
 cpdef give_turn(home, turn):
     """Let another task have its turn now: `turn` is what the event loop would call for it."""
     cdef int depth = <int>get(home, _nested)
@@ -437,6 +452,7 @@ def step(process, Call call not None, caller, handler=None, /):
     If the call cannot be handled on the spot, return `DECLINED`: nothing has happened.
     """
     cdef int depth, handled
+    cdef double at
     cdef bint first = handler is None
     home = get(process, _home)
     loop = get(home, _loop)
@@ -456,7 +472,8 @@ def step(process, Call call not None, caller, handler=None, /):
         if handler is None:
             put(process, _idle, False)
             put(process, _handling, call)
-            put(process, _handled_since, now())
+            at = now()
+            put(process, _handled_since, at)
             counter = get(process, _handled)
             if counter is None:
                 counter = Counter()
@@ -465,13 +482,13 @@ def step(process, Call call not None, caller, handler=None, /):
             scope = get(process, _process_scope)
             if scope_of(scope) is None:
                 scope.enter()
-            if wants(&listened_to, HANDLED | CARRYING):
-                actor = handlers_of(process, call)
+            if wants(&listened_to, HANDLED | CARRYING | TIMED):
+                handler = begun(process, call, at)
             else:
                 actor = get(process, _actor)
-            handler = actor.handle_call(call.request, call, get(process, _state))
-            if not PyCoro_CheckExact(handler):
-                handler = awaited(handler)
+                handler = actor.handle_call(call.request, call, get(process, _state))
+                if not PyCoro_CheckExact(handler):
+                    handler = awaited(handler)
         else:
             put(process, _handed_over, None)
         result = advance(get(process, _context), handler)

@@ -9,7 +9,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp._base import switches
-from fauxtp._base.events import CARRYING, HANDLED, Counter, wanted
+from fauxtp._base.events import CARRYING, HANDLED, TIMED, Counter, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import is_free
 from fauxtp._core.calls import DECLINED, NO_REPLY, PENDING, Call, Raise, reply
@@ -29,7 +29,7 @@ from fauxtp._loops.asyncio_loop import AsyncioHome
 
 __all__ = ["Suspended", "advance", "step"]
 
-_AT_THE_END: Final = HANDLED | CARRYING
+_AT_THE_END: Final = HANDLED | CARRYING | TIMED
 
 
 @final

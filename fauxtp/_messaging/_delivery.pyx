@@ -6,12 +6,13 @@ cimport cython
 from cpython.contextvars cimport get_value
 
 from fauxtp._base.carried import Carried
+from fauxtp._base.events import GONE
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import NOTHING, Queue
 from fauxtp._core.running_process import _current, current_process
-from fauxtp._messaging.addresses import mailbox_of, on_its_way, target_of
+from fauxtp._messaging.addresses import class_of, find_pid, mailbox_of, on_its_way, target_of
 
 from fauxtp._base._build cimport fauxtp_build
 from fauxtp._base._native cimport (
@@ -19,15 +20,19 @@ from fauxtp._base._native cimport (
     CARRYING,
     HANDLED,
     SENT,
+    TIMED,
     Call,
     Counter,
     Slot,
     add,
     get,
     listened_to,
+    name_of,
     now,
     put,
     slot_of,
+    tell,
+    told_of,
     wants,
 )
 from fauxtp._registry cimport PID
@@ -41,7 +46,9 @@ cdef Slot _handled_since = slot_of(Process, "handled_since")
 cdef Slot _handling = slot_of(Process, "handling")
 cdef Slot _idle = slot_of(Process, "idle")
 cdef Slot _inbox = slot_of(Queue, "inbox")
+cdef Slot _kind = slot_of(Process, "kind")
 cdef Slot _mailbox = slot_of(Process, "mailbox")
+cdef Slot _pid = slot_of(Process, "pid")
 cdef Slot _step = slot_of(Process, "step")
 cdef Slot _waiting = slot_of(Queue, "waiting")
 
@@ -51,11 +58,19 @@ cdef object carried = Carried
 cdef object declined = DECLINED, gave_way = GAVE_WAY, pending = PENDING
 
 
+cdef object class_at(pid):
+    """Do as `class_of` does; None is nobody."""
+    process = None if pid is None else find(pid)
+    if process is not None:
+        return name_of(get(process, _kind))
+    return GONE if pid is None else class_of(pid)
+
+
 cdef dict _told = {}  # an import takes longer each time than what it is for
 
 
 cdef object told(str name):
-    """Return what is needed only while somebody listens to events, or carries values."""
+    """Return what is needed only while somebody carries values."""
     if not _told:
         from fauxtp._core.carried_handlers import CarriedHandlers, handlers_of
         from fauxtp._messaging.told import told_attempt
@@ -66,6 +81,44 @@ cdef object told(str name):
     return _told[name]
 
 
+cdef told_send(to, message):
+    """Do as `fauxtp._messaging.addresses.told_send` does."""
+    pid = to if type(to) is PID else find_pid(to)
+    tell(("sent", class_at(pid)), pid, {"to": to, "message": message})
+
+
+@cython.final
+@cython.freelist(8)
+cdef class ToldCall:
+    """A call of which the begin was told, and the end is to be."""
+
+    cdef object to, request, pid, label
+    cdef double began
+
+    def __cinit__(self, to, request):
+        self.to, self.request = to, request
+        self.pid = to if type(to) is PID else find_pid(to)
+        self.label = class_at(self.pid)
+        tell(("call_begun", self.label), self.pid, {"to": to, "request": request})
+        self.began = now()
+
+    def enter(self):
+        """Do nothing: it is not traced."""
+
+    def leave(self):
+        """Do nothing."""
+
+    cpdef end(self, error=None):
+        """Tell that the call is over, by an answer or by `error`."""
+        details = {
+            "to": self.to,
+            "request": self.request,
+            "seconds": now() - self.began,
+            "error": error,
+        }
+        tell(("call_ended", self.label), self.pid, details)
+
+
 def post(to, message, /):
     """Put `message` into the mailbox of `to`; return one that is bounded or closed instead.
 
@@ -74,7 +127,10 @@ def post(to, message, /):
     """
     cdef bint is_plain = not wants(&listened_to, SENT | CARRYING)
     if not is_plain:
-        message = on_its_way(to, message)
+        if wants(&listened_to, CARRYING):
+            message = on_its_way(to, message)
+        else:
+            told_send(to, message.message if type(message) is carried else message)
     process = find(to) if type(to) is PID else None
     mailbox = mailbox_of(to) if process is None else get(process, _mailbox)
     if mailbox is None:
@@ -126,7 +182,19 @@ def attempt(to, request, /):
     """
     if not wants(&listened_to, CALLS):
         return _attempt(to, request)
-    return told("told_attempt")(_attempt, Attempt, to, request)
+    if wants(&listened_to, CARRYING):
+        return told("told_attempt")(_attempt, Attempt, to, request)  # which is traced, perhaps
+    call = ToldCall(to, request)
+    try:
+        begun = _attempt(to, request)
+    except BaseException as error:
+        call.end(error)
+        raise
+    if type(begun) is Attempt:
+        (<Attempt>begun).told = call
+    else:
+        call.end()
+    return begun
 
 
 cpdef object _attempt(to, request):
@@ -159,18 +227,23 @@ def begin(process, message, /):
 
     It is counted here, as a handler that is handed over ends elsewhere.
     """
+    cdef double at
     if type(message) is carried:
         return told("CarriedHandlers")(begin(process, message.message), message.values)
     put(process, _handling, message)
-    put(process, _handled_since, now())
+    at = now()
+    put(process, _handled_since, at)
     handled = get(process, _handled)
     if handled is None:
         handled = Counter()
         put(process, _handled, handled)
     add(&(<Counter>handled).number, 1)
-    if not wants(&listened_to, HANDLED | CARRYING):
-        return get(process, _actor)
-    return told("handlers_of")(process, message)
+    actor = get(process, _actor)
+    if not wants(&listened_to, HANDLED | CARRYING | TIMED):
+        return actor
+    if wants(&listened_to, CARRYING):
+        return told("handlers_of")(process, message)
+    return told_of(get(process, _kind), get(process, _pid), message, actor, at)
 
 
 cpdef object _build():

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp._base.carried import Carried
-from fauxtp._base.events import CALLS, CARRYING, HANDLED, SENT, Counter, wanted
+from fauxtp._base.events import CALLS, CARRYING, HANDLED, SENT, TIMED, Counter, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
 from fauxtp._core.dead_letters import dead_letters
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "attempt", "begin", "post"]
 
 _ON_THE_WAY: Final = SENT | CARRYING
-_AT_THE_END: Final = HANDLED | CARRYING
+_AT_THE_END: Final = HANDLED | CARRYING | TIMED
 
 
 def post(to: PID | str, message: Any, /) -> Queue | tuple[Queue, Any] | None:

@@ -17,17 +17,16 @@ import sys
 import threading
 from collections.abc import Callable
 from enum import Flag, auto
-from threading import get_ident
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, final
 
 from fauxtp._base.arguments import expect_callable, unexpected
+from fauxtp._base.ears import Ear, Hook
 from fauxtp._base.events import CALLS as _CALLS
 from fauxtp._base.events import HANDLED as _HANDLED
 from fauxtp._base.events import SENT as _SENT
 from fauxtp._base.events import counted, label_of, set_hook
 from fauxtp._base.logs import report
-from fauxtp._base.stack import TO_WAKE, has_room
 from fauxtp._base.tell_all import tell_all
 from fauxtp._core.process import everybody
 from fauxtp.registry import PID
@@ -100,39 +99,6 @@ class Event(NamedTuple):
     details: dict[str, Any]
 
 
-_new: Final = tuple.__new__  # which takes a third of the time of `Event(…)`
-
-
-@final
-class _Ear:
-    """A function that listens to events of some kinds."""
-
-    __slots__ = ("_function", "_hearing", "kinds")
-
-    def __init__(self, function: Callable[[Event], object], kinds: Kind) -> None:
-        self.kinds = kinds
-        self._function = function
-        self._hearing: set[int] = set()  # threads in which it is being told
-
-    def hear(self, event: Event) -> None:
-        me, hearing = get_ident(), self._hearing
-        if me in hearing:
-            return  # it has caused that itself
-        try:
-            hearing.add(me)
-            self._function(event)
-        except Exception as error:
-            # One that comes at the end of the stack is not to blame for it.
-            is_to_blame = has_room(TO_WAKE) or not isinstance(error, RecursionError)
-            if is_to_blame and _take_out(self):
-                report("a listener to events failed, and is detached: %r", self._function)
-        finally:
-            hearing.discard(me)
-
-    def after_fork_in_child(self) -> None:
-        self._hearing.intersection_update({get_ident()})  # the other threads are not here
-
-
 @final
 class Listener:
     """What `listen` returns. As a context manager, it is detached at the end of the block.
@@ -172,8 +138,7 @@ class Listener:
         self.detach()
 
 
-_listeners: tuple[_Ear, ...] = ()
-_listening: dict[str, tuple[Kind, tuple[_Ear, ...]]] = {}  # to each kind, by its name
+_listeners: tuple[Ear, ...] = ()
 _changing = threading.RLock()
 _shown: dict[str, int] = {}  # how many messages were told of as handled, by class
 
@@ -204,14 +169,19 @@ def listen(function: Callable[[Event], object], kinds: Kind) -> Listener:
         raise unexpected("kinds", "a Kind", kinds)
     if not kinds:
         raise ValueError("expected kinds to have at least one, got none")
-    ear = _Ear(function, kinds)
+    ear = Ear(function, kinds, _failed)
     with _free_lock():
         _listeners += (ear,)  # in one line, as the lock lets a finaliser in
         _settle()
     return Listener(ear)
 
 
-def _take_out(ear: _Ear) -> bool:
+def _failed(ear: Ear) -> None:
+    if _take_out(ear):
+        report("a listener to events failed, and is detached: %r", ear.function)
+
+
+def _take_out(ear: Ear) -> bool:
     global _listeners
     with _free_lock():
         while ear in _listeners:
@@ -227,29 +197,16 @@ def _take_out(ear: _Ear) -> bool:
 
 def _settle() -> None:
     """Have told what the listeners want to hear, and nothing else."""
-    global _listening
-    listeners: tuple[_Ear, ...] | None = None
+    listeners: tuple[Ear, ...] | None = None
     while listeners is not _listeners:
         listeners = _listeners
-        _listening = {
+        listening = {
             str(kind.name).lower(): (kind, wanted)
             for kind in Kind
             if (wanted := tuple([one for one in listeners if kind in one.kinds]))
         }
-        bits = [_ON_DEMAND.get(kind, 0) for kind, _ in _listening.values()]
-        set_hook(_tell if listeners else None, sum({*bits}))
-
-
-def _tell(key: tuple[str, ...], pid: PID | None, details: dict[str, Any]) -> None:
-    found = _listening.get(key[0])
-    if found is None:
-        return
-    kind, listeners = found
-    event = _new(Event, (kind, pid, key[1:], details))
-    if len(listeners) == 1:
-        listeners[0].hear(event)
-    else:
-        tell_all([ear.hear for ear in listeners], event)
+        bits = [_ON_DEMAND.get(kind, 0) for kind, _ in listening.values()]
+        set_hook(Hook(Event, listening, tell_all) if listeners else None, sum({*bits}))
 
 
 def counts() -> dict[tuple[str, ...], int]:
