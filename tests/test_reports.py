@@ -10,6 +10,7 @@ import json
 import logging
 import logging.config
 import threading
+import traceback
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -449,6 +450,40 @@ async def test_notes_that_an_error_has_stay(caplog: pytest.LogCaptureFixture) ->
         caplog.clear()
         await restarted_after(error, "crash", caplog)
         assert error.__notes__ == notes
+
+
+def down(left: int) -> None:
+    if left:
+        down(left - 1)
+    raise Boom
+
+
+class Deep(GenServer[Any, Any]):
+    """Crashes as many calls deep as it is told."""
+
+    async def handle_cast(self, depth: int, state: Any) -> None:
+        down(depth)
+
+
+@pytest.mark.parametrize(("depth", "has_gap"), [(90, False), (300, True)])
+async def test_a_crash_at_the_end_of_the_stack_has_a_short_traceback(
+    depth: int, has_gap: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thousand frames take seconds to print, in which the event loop would stand still."""
+    async with task_group() as group:
+        pid = await Deep.start(task_group=group)
+        await cast(pid, depth)
+        reason = await wait_exit(pid)
+    [record] = [record for record in caplog.records if "crashed" in record.message]
+    _, error, logged = record.exc_info  # type: ignore[misc]
+    assert error is not None
+    assert error is reason.exception
+    frames = traceback.extract_tb(logged)
+    whole = traceback.extract_tb(error.__traceback__)
+    assert len(whole) > depth  # it has all of its own
+    assert frames == ([*whole[:50], *whole[-50:]] if has_gap else whole)
+    gaps = [note for note in getattr(error, "__notes__", ()) if "left out" in note]
+    assert [f"{len(whole) - 100} frames" in note for note in gaps] == [True] * has_gap
 
 
 async def test_a_crash_whose_report_fails_is_told_in_few_words(

@@ -16,11 +16,13 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._base.texts import label, type_name
 from fauxtp._core.process import Process
+from fauxtp._core.short_traceback import short_traceback
 
 __all__ = ["crashed", "facts", "failed_as_it_ended", "lost", "who"]
 
 _HANDLED = "the message that was handled: "
 _STATE = "the state: "
+_LEFT_OUT = "in the middle of the traceback that is logged are left out: "
 
 
 def who(process: Process) -> str:
@@ -48,8 +50,9 @@ def crashed(process: Process, reason: ExitReason) -> None:
     except Exception as failure:  # of somebody's class, that others go on without
         called, known = repr(process.pid), _bare(process, reason, failure)
     if is_told:
-        showable = None if error is None else _showable(error, reason)
-        logger().error("%s crashed", called, exc_info=showable, extra={"fauxtp": known})
+        logger().error(
+            "%s crashed", called, exc_info=_traceback(error, reason), extra={"fauxtp": known}
+        )
 
 
 def _report(process: Process, reason: ExitReason, is_told: bool) -> dict[str, Any]:
@@ -75,6 +78,16 @@ def _bare(process: Process, reason: ExitReason, failure: Exception) -> dict[str,
     """Return what can be said of a crash whose report has failed."""
     failed = type_name(type(failure))
     return {"pid": repr(process.pid), "reason": str(reason), "report_failed": failed}
+
+
+def _traceback(error: BaseException | None, reason: ExitReason) -> Any:
+    """Return what a log record has of an error: itself, and a traceback that is not too long."""
+    if error is None:
+        return None
+    short, left_out = short_traceback(error.__traceback__)
+    if left_out:
+        _note(error, _LEFT_OUT, f"{left_out:,} frames")
+    return type(error), _showable(error, reason), short
 
 
 def _showable(error: BaseException, reason: ExitReason) -> BaseException:

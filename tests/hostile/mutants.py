@@ -59,6 +59,7 @@ TESTS = {
     "_core/crash_storms.py": "reports",
     "_core/succession.py": "on_demand idle_timeout hostile/explore",
     "_core/server_state.py": "hostile/server_states genserver handoff",
+    "_core/short_traceback.py": "reports",
     "_core/told_handlers.py": "events",
     "_core/carried_handlers.py": "carrying",
     "_core/carried_messages.py": "carrying",
