@@ -29,6 +29,7 @@ from fauxtp.observe.asker import Asker
 from fauxtp.observe.await_chain import stack_of
 from fauxtp.observe.events import counts
 from fauxtp.observe.happenings import SELDOM, happenings
+from fauxtp.observe.own_frames import own_ends
 from fauxtp.observe.process_orders import ORDERS
 from fauxtp.observe.process_rows import MOST, ProcessRows
 from fauxtp.observe.states import state_of
@@ -137,7 +138,7 @@ def _found(which: int | str) -> Process:
 
 def _stacks(_: Asker) -> Iterator[Answer]:
     row = ProcessRows().row
-    yield from _in_pieces(living(), lambda process: {**row(process), "stack": _stack(process)})
+    yield from _in_pieces(living(), lambda process: {**row(process), **_stack(process)})
 
 
 def _watch(_: Asker, kinds: object = SELDOM) -> Iterator[Answer]:
@@ -183,12 +184,14 @@ def _details_of(process: Process) -> Answer:
         "links": sorted(map(number_of, list(process.links)[:MOST])),
         "monitors": sorted(map(number_of, list(process.monitors.copy().values())[:MOST])),
         "child_pids": sorted(map(number_of, list(process.children)[:MOST])),
-        "stack": _stack(process),
+        **_stack(process),
     }
 
 
-def _stack(process: Process) -> list[list[Any]]:
-    return [_place(frame) for frame in stack_of(process)]
+def _stack(process: Process) -> Answer:
+    """Return where a process waits, and how many frames at both ends are not the user's."""
+    stack = [_place(frame) for frame in stack_of(process)]
+    return {"stack": stack, "own_frames": [*own_ends([file for file, _, _ in stack])]}
 
 
 def _place(frame: FrameSummary) -> list[Any]:

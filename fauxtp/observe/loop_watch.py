@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 from fauxtp._base.events import Counter, note
 from fauxtp._base.logs import logger
 from fauxtp.observe.levels import Level
+from fauxtp.observe.own_frames import handler_of
 
 if TYPE_CHECKING:
     from fauxtp._loops.protocols import Home
@@ -59,6 +60,7 @@ class _Loop:
         "_answered",
         "_asked",
         "_counted",
+        "_handler",
         "_home",
         "_level",
         "_limit",
@@ -77,10 +79,12 @@ class _Loop:
         self._answered: float | None = None
         self._counted = 0.0  # of the seconds, so many
         self._where: str | None = None
+        self._handler: str | None = None
 
     def ask(self, now: float) -> None:
         """Ask it to say that it runs."""
-        self._asked, self._answered, self._counted, self._where = now, None, 0.0, None
+        self._asked, self._answered, self._counted = now, None, 0.0
+        self._where = self._handler = None
         if not self._home.run_soon(self._answer):
             self._asked = None  # it has ended
 
@@ -96,7 +100,9 @@ class _Loop:
         seconds = (now if answered is None else answered) - asked
         if seconds >= self._limit:
             if answered is None and frame is not None:
+                handler = handler_of(frame)
                 self._where = _place(frame)
+                self._handler = None if handler is None else _place(handler)
             blocked.add(int((seconds - self._counted) * 1e9))
             self._counted = seconds
             if self._level.rises(seconds):
@@ -109,12 +115,20 @@ class _Loop:
         return True
 
     def _tell(self, seconds: float) -> None:
-        facts = {"seconds": seconds, "where": self._where, "processes": self.processes}
+        facts = {
+            "seconds": seconds,
+            "where": self._where,
+            "handler": self._handler,
+            "processes": self.processes,
+        }
+        place = "" if self._where is None else f", at {self._where}"
+        if self._handler not in {None, self._where}:
+            place += f", within the handler at {self._handler}"
         logger("fauxtp.watch").warning(
             "an event loop with %d processes has stood still for %.3g s%s",
             self.processes,
             seconds,
-            "" if self._where is None else f", at {self._where}",
+            place,
             extra={"fauxtp": facts},
         )
         note(("loop_blocked",), None, facts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fauxtp.observe.plain_text import in_seconds, plain
+from fauxtp.observe.plain_text import in_seconds, plain, quoted
 
 __all__ = ["called", "circles", "doing", "stack"]
 
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 def called(row: Row) -> str:
     """Return how a process is called: by its class, its names and its PID."""
-    names = "".join(f" {plain(name)!r}" for name in row["names"])
+    names = "".join(f" {quoted(name)}" for name in row["names"])
     return f"{plain(row['class'])}{names} <PID {plain(row['pid'])}>"
 
 
@@ -51,7 +51,20 @@ def doing(row: Row, known: dict[int, Row], within: set[int]) -> str:
 
 
 def stack(row: Row) -> list[str]:
-    """Return where the task of a process waits, what was called last at the end."""
-    return [
-        f"    {plain(file)}:{plain(line)} in {plain(name)}" for file, line, name in row["stack"]
-    ]
+    """Return where the task of a process waits, what was called last at the end.
+
+    Frames at the ends that are not the user's are left out; it is said how many these are.
+    """
+    match row.get("own_frames"):  # a file may be older, or odd
+        case [int(above), int(below)] if above >= 0 <= below:
+            pass
+        case _:
+            above = below = 0
+    frames = row["stack"][above : len(row["stack"]) - below]
+    shown = [f"    {plain(file)}:{plain(line)} in {plain(name)}" for file, line, name in frames]
+    return [*_left_out(above), *shown, *_left_out(below)]
+
+
+def _left_out(number: int) -> list[str]:
+    frames = "1 frame" if number == 1 else f"{number} frames"
+    return [f"    ({frames} of fauxtp and the event loop)"] if number else []

@@ -1,0 +1,54 @@
+"""Frames that are not the user's: those of fauxtp, and of the event loops that it runs on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+__all__ = ["handler_of", "own_ends"]
+
+PACKAGES = ("fauxtp", "anyio", "asyncio", "trio", "outcome", "uvloop", "winloop")
+
+
+def _is_own(file: str) -> bool:
+    if file.startswith("fauxtp/"):
+        return True  # what is compiled tells where it lay
+    return file.startswith(_folders())
+
+
+def _folders() -> tuple[str, ...]:
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in PACKAGES)
+    return tuple([os.path.dirname(file) + os.sep for file in files if file])
+
+
+def own_ends(files: Sequence[str]) -> tuple[int, int]:
+    """Return how many frames are not the user's, at the begin of a stack and at its end.
+
+    `files` are those of its frames. If none is the user's, all are at the begin.
+
+    >>> own_ends(["fauxtp/_core/x.pyx", "/app/store.py", "/app/db.py"])
+    (1, 0)
+    """
+    own = list(map(_is_own, files))
+    if all(own):
+        return len(own), 0
+    return own.index(False), own[::-1].index(False)
+
+
+def handler_of(frame: FrameType) -> FrameType | None:
+    """Return the frame of the innermost handler that `frame` is called by, or is, if there is one.
+
+    That is the user's, and called by fauxtp.
+    """
+    own = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    at: FrameType | None = frame
+    while at is not None:
+        above = at.f_back
+        if above is not None and not _is_own(at.f_code.co_filename):
+            file = above.f_code.co_filename
+            if file.startswith((own, "fauxtp/")):
+                return at
+        at = above
+    return None
