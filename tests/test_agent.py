@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -35,6 +36,7 @@ from fauxtp import (
     in_thread,
     send_nowait,
 )
+from fauxtp import __main__ as commands
 from fauxtp.observe import Agent, agent, agent_answers, client, events, happenings, places, serve
 from fauxtp.observe.actions import ACTIONS
 from fauxtp.observe.agent_answers import PIECE, answers
@@ -723,6 +725,41 @@ def test_an_odd_program_does_not_hide_the_others(answer: bytes, place: Path) -> 
     good = encoded({"program": {**PROGRAM, "pid": 2}})
     with impostor(place, good, pid=2), impostor(place, answer):
         assert [program["pid"] for program in programs()] == [2]
+
+
+def test_a_program_of_another_protocol_is_shown_as_that(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = encoded({"program": {**PROGRAM, "protocol": 9, "fauxtp": "9.9\x1b[2J"}})
+    told = "expected protocol 1, got 9: the program has fauxtp 9.9·[2J"
+    with impostor(place, encoded({"program": PROGRAM}), pid=2), impostor(place, later, pid=3):
+        commands.main(("ps",))
+        [_, ours, theirs] = capsys.readouterr().out.splitlines()
+        assert ours.endswith("python run")
+        assert theirs.lstrip().startswith("3 ")
+        assert theirs.endswith(told)
+    with impostor(place, later, pid=4):
+        assert client.place_of(None).pid == 4  # and not that there is nobody: who asks is told
+
+
+def test_who_sends_a_question_drop_by_drop_is_cut_off(
+    served: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at the clock is 31 s after the one before: the second piece comes too late."""
+    ticks = itertools.count(step=31.0)
+    monkeypatch.setattr(agent, "monotonic", lambda: next(ticks))
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(PATIENCE)
+        peer.connect(str(served.path))
+        stream = peer.makefile("rb")
+        for question in (b'{"ask": "program"}\n' * 2, b'{"ask": "program"}\n'):
+            peer.sendall(question)  # in one piece, it comes in time
+            for _ in question.splitlines():
+                assert b'"program"' in stream.readline()
+        peer.sendall(b"{")
+        assert stream.readline() == b""
+    with looking(served) as viewer:
+        assert viewer.program()["pid"] == os.getpid()
 
 
 def test_what_is_no_socket_does_not_hide_the_others(place: Path) -> None:

@@ -19,7 +19,7 @@ from conftest import PATIENCE
 
 from fauxtp import __main__ as commands
 from fauxtp.observe.event_line import happening
-from fauxtp.observe.plain_text import plain
+from fauxtp.observe.plain_text import cut, plain, quoted
 from fauxtp.observe.process_details import details
 from fauxtp.observe.process_orders import ORDERS, ROW_ORDERS
 from fauxtp.observe.process_table import table
@@ -40,13 +40,15 @@ def test_the_commands_look_into_a_program(
         assert f"{pid:>8}{2:>11}" in shows(capsys, "ps")
         tree = shows(capsys, "tree").splitlines()
         assert tree[0].startswith("Application 'app' <PID ")
-        assert tree[1].startswith("  Store 'store·[2J' <PID ")
+        assert tree[1].startswith("  Store 'store\\x1b[2J' <PID ")
         assert "(1 waiting): Cast ('get', …) for " in tree[1]
         top = shows(capsys, "top", "--once", "--pid", str(pid))
         assert "2 processes, 2 names" in top
         assert top.index("Store 'store") < top.index("Application 'app'")
         stacks = shows(capsys, "stacks").splitlines()
-        assert any(line.endswith("in asks_the_database") for line in stacks)
+        waits = [line.rpartition(" in ")[2] for line in stacks if " in " in line]
+        assert waits == ["handle_cast", "asks_the_database"]  # and nothing that is not the user's
+        assert re.fullmatch(r"    \(\d+ frames? of fauxtp and the event loop\)", stacks[-1])
         info = shows(capsys, "info", "app")
         assert "children: <PID " in info
         everything = "\n".join([*tree, top, *stacks, info])
@@ -304,12 +306,12 @@ def test_top_in_a_terminal_is_ordered_by_keys(place: Path) -> None:
     with program():
         tmux("-f", "/dev/null", "new-session", "-d", "-s", "top", "-x", "120", "-y", "20", command)
         try:
-            until(lambda: shown_by("mailbox", "Store 'store·[2J'"))
+            until(lambda: shown_by("mailbox", "Store 'store\\x1b[2J'"))
             assert lines()[2] == "m mailbox, h handler, r restarts, c children, w monitors; q ends"
             tmux("send-keys", "-t", "top", "c")
             until(lambda: shown_by("children", "Application 'app'"))
             tmux("send-keys", "-t", "top", "Up", "x", "h")
-            until(lambda: shown_by("handler", "Store 'store·[2J'"))
+            until(lambda: shown_by("handler", "Store 'store\\x1b[2J'"))
             tmux("resize-window", "-t", "top", "-x", "50", "-y", "20")
             until(lambda: any(lines()) and max(map(len, lines())) <= 50)
             tmux("send-keys", "-t", "top", "q")
@@ -366,6 +368,38 @@ def test_what_somebody_has_named_has_no_effect_on_the_terminal() -> None:
         "restarts_below": 0,
     }
     assert "\x1b" not in "".join(table([row]))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a", "'a'"),
+        (" a ", "' a '"),
+        ("", "''"),
+        ("a\x1b", r"'a\x1b'"),
+        ("a·", "'a·'"),
+        ("a\u00a0", r"'a\xa0'"),  # a blank that is another than that of the keyboard
+        ("a\u3000", r"'a\u3000'"),
+        ("a\u200d", r"'a\u200d'"),
+        ("\u00e9", "'\u00e9'"),
+        ("e\u0301", r"'e\u0301'"),  # which looks the same
+        ("\u0301e", r"'\u0301e'"),
+        ("\u0928\u093f", "'\u0928\u093f'"),
+        ("名前", "'名前'"),
+        ("it's", '"it\'s"'),
+        ("\ud800", r"'\ud800'"),
+    ],
+)
+def test_no_two_names_look_the_same(name: str, shown: str) -> None:
+    assert quoted(name) == shown
+
+
+def test_a_line_takes_no_more_cells_than_there_are() -> None:
+    assert [cut("ab名前", cells) for cells in range(7)] == [
+        *("", "a", "ab", "ab", "ab名", "ab名", "ab名前"),
+    ]
+    assert cut("\u0928\u094d\u0928", 1) == "\u0928\u094d"  # with the mark that is on it
+    assert cut("abc", 2) == "ab"
 
 
 ESCAPE = "\x1b]0;pwned\x07"

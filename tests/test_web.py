@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,7 +77,7 @@ def asked(
     given = {"Host": server.host, **{name.replace("_", "-"): it for name, it in headers.items()}}
     if cookie is not None:
         given["Cookie"] = (
-            f"{server.cookie}={server.token if cookie == 'the right one' else cookie}"
+            f"{server.cookie}={server.secret if cookie == 'the right one' else cookie}"
         )
     if body is not None:
         given.setdefault("Content-Length", str(len(body)))
@@ -138,25 +139,41 @@ def test_nobody_else_is_answered() -> None:
                 assert "Set-Cookie" not in told[1]
 
 
-def test_the_token_that_was_printed_lets_a_browser_in_once_and_for_all() -> None:
+def test_the_token_that_was_printed_lets_in_one_browser_for_which_it_becomes_a_cookie() -> None:
     with served() as server:
         path = server.url.removeprefix(f"http://{server.host}")
-        assert len(server.token) == 32
+        assert len(server.token) == len(server.secret) == 32
+        assert server.token != server.secret
+        for wrong in ("", "x" * 32, server.token[:-1], server.secret, "%E9"):
+            status, headers, _ = asked(server, f"/?token={wrong}", cookie=None)
+            assert (status, headers.get("Set-Cookie")) == (403, None)
+        assert asked(server, "/", cookie=server.token)[0] == 403  # which is in the history
         status, headers, _ = asked(server, path, cookie=None)
         assert (status, headers["Location"]) == (303, "/")
         assert headers["Set-Cookie"] == (
-            f"{server.cookie}={server.token}; HttpOnly; SameSite=Strict; Path=/"
+            f"{server.cookie}={server.secret}; HttpOnly; SameSite=Strict; Path=/"
         )
         status, headers, body = asked(server, "/")
         assert status == 200
         assert b"<title>fauxtp</title>" in body
         assert server.token.encode() not in body
-        for wrong in ("", "x" * 32, server.token[:-1], "%E9"):
-            status, headers, _ = asked(server, f"/?token={wrong}", cookie=None)
-            assert (status, headers.get("Set-Cookie")) == (403, None)
+        assert server.secret.encode() not in body
+        status, headers, body = asked(server, path, cookie=None)  # who has read it over a shoulder
+        assert (status, headers.get("Set-Cookie")) == (403, None)
+        assert b"lets in one browser" in body
+        status, headers, _ = asked(server, path)  # the same browser, once more
+        assert (status, headers["Location"], headers.get("Set-Cookie")) == (303, "/", None)
         with PageServer(lambda: viewer_of(os.getpid())) as other:
             assert other.token != server.token
             assert other.cookie != server.cookie
+            assert other.secret != server.secret
+
+
+def test_of_many_that_come_at_once_with_the_token_one_is_let_in() -> None:
+    with served() as server, ThreadPoolExecutor(8) as pool:
+        path = f"/?token={server.token}"
+        came = list(pool.map(lambda _: asked(server, path, cookie=None)[0], range(24)))
+    assert sorted(came) == [303] + [403] * 23
 
 
 def test_a_browser_is_told_to_run_nothing_but_the_script_of_the_page() -> None:
@@ -265,7 +282,9 @@ def test_frames_come_second_by_second_until_the_program_has_gone(
         thread.start()
         host, port = server.host.split(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
-        connection.request("GET", "/events", headers={"Cookie": f"{server.cookie}={server.token}"})
+        connection.request(
+            "GET", "/events", headers={"Cookie": f"{server.cookie}={server.secret}"}
+        )
         events = connection.getresponse()
         assert events.headers["Content-Type"] == "text/event-stream"
         frames: list[Any] = []
@@ -384,7 +403,7 @@ def test_there_are_only_so_many_pages_at_once(monkeypatch: pytest.MonkeyPatch) -
     with served() as server:
         host, port = server.host.split(":")
         with socket.create_connection((host, int(port)), PATIENCE) as page:
-            head = f"Host: {server.host}\r\nCookie: {server.cookie}={server.token}\r\n\r\n"
+            head = f"Host: {server.host}\r\nCookie: {server.cookie}={server.secret}\r\n\r\n"
             page.sendall(f"GET /events HTTP/1.0\r\n{head}".encode())
             assert page.recv(12) == b"HTTP/1.0 200"
             assert asked(server, "/events")[0] == 503
@@ -413,6 +432,7 @@ def test_whatever_comes_is_no_way_in(sent: bytes, hosting: PageServer) -> None:
             told += piece
     assert b" 200 " not in told.partition(b"\r\n")[0]
     assert hosting.token.encode() not in told
+    assert hosting.secret.encode() not in told
 
 
 @pytest.fixture

@@ -88,5 +88,5 @@ def _confirm(action: str, row: dict[str, Any], program: dict[str, Any]) -> None:
         f" ({plain(' '.join(program['command']))})?\nType {name} to do so: "
     )
     sys.stderr.flush()
-    if sys.stdin.readline().strip() != name:
+    if sys.stdin.readline().strip() != name.strip():
         raise ValueError("nothing was done")

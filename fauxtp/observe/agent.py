@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Final, Self, final
 
@@ -29,7 +29,7 @@ __all__ = ["Agent", "serve"]
 
 CLIENTS: Final = 4  # at once
 LONGEST: Final = 64 * 1024  # bytes of a question
-PATIENCE: Final = 60.0  # seconds that a client may say nothing
+PATIENCE: Final = 60.0  # seconds until a client has said all of its next question
 BREATH: Final = 0.1  # seconds until it is tried again to let somebody in
 
 _Sockets: Any = getattr(socketserver, "UnixStreamServer", object)  # Windows has none
@@ -232,11 +232,12 @@ def _user_of(client: socket.socket) -> int | None:
 @final
 class _Client(socketserver.StreamRequestHandler):
     timeout = PATIENCE
+    _said = b""  # and not yet answered
 
     def handle(self) -> None:
         asker = Asker(self.server.rights, _user_of(self.connection))  # type: ignore[attr-defined]
         try:
-            while line := self.rfile.readline(LONGEST + 1):
+            while line := self._question():
                 if len(line) > LONGEST:
                     self._tell({"error": f"expected a question of at most {LONGEST} bytes"})
                     return
@@ -244,6 +245,25 @@ class _Client(socketserver.StreamRequestHandler):
                     self._tell(answer)
         except (OSError, ValueError):
             pass  # it has gone, or says nothing; or its socket was closed here
+
+    def _question(self) -> bytes:
+        """Return the next line, or what there is of it at the end, or when it is too long.
+
+        Raises `TimeoutError` if it does not come in time, however many bytes come meanwhile.
+        """
+        said, end = self._said, monotonic() + self.timeout
+        while b"\n" not in said and len(said) <= LONGEST:
+            left = end - monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.connection.settimeout(left)
+            piece = self.connection.recv(LONGEST)
+            if not piece:
+                break
+            said += piece
+        self.connection.settimeout(self.timeout)
+        line, newline, self._said = said.partition(b"\n")
+        return line + newline
 
     def _tell(self, answer: dict[str, Any]) -> None:
         self.wfile.write(json.dumps(answer).encode() + b"\n")

@@ -27,6 +27,10 @@ class Unreachable(FauxtpError):
     """There is nothing to look into, or it does not answer: the text says which, and why."""
 
 
+class OtherProtocol(Unreachable):
+    """The program speaks another protocol than this."""
+
+
 @final
 class Viewer:
     """A connection to the agent of a program."""
@@ -80,13 +84,13 @@ class Viewer:
     def program(self) -> dict[str, Any]:
         """Return what the agent says of its program.
 
-        Raises `Unreachable` if it speaks another protocol than this.
+        Raises `OtherProtocol` if it speaks another than this, else `Unreachable`.
         """
         program = self.answer("program").get("program")
-        if not isinstance(program, dict):
+        if not isinstance(program, dict) or type(program.get("protocol")) is not int:
             raise Unreachable(_STRANGE)
         if program.get("protocol") != PROTOCOL:
-            raise Unreachable(
+            raise OtherProtocol(
                 f"expected protocol {PROTOCOL}, got {program.get('protocol')}: the program has"
                 f" fauxtp {program.get('fauxtp')}"
             )
@@ -135,6 +139,8 @@ def _is_program(program: dict[str, Any]) -> bool:
 def programs() -> Iterator[dict[str, Any]]:
     """Yield what each other program says of itself that can be looked into.
 
+    Of one that speaks another protocol, there is an `"error"` in place of that.
+
     `"pid"` is that of its socket, and `"is_here"` tells whether it is one of this container; if
     not, `"socket"` is what it is called by. The sockets of programs that have ended are cleared
     away.
@@ -147,10 +153,12 @@ def programs() -> Iterator[dict[str, Any]]:
                 told = viewer.program()
         except ConnectionRefusedError:
             _clear_away(place)
+            continue
+        except OtherProtocol as error:
+            told = {"error": str(error)}
         except (OSError, ValueError, Unreachable):
-            pass
-        else:
-            yield {**told, "pid": place.pid, "is_here": place.is_here, "socket": place.name}
+            continue
+        yield {**told, "pid": place.pid, "is_here": place.is_here, "socket": place.name}
 
 
 def _clear_away(place: Place) -> None:
@@ -207,7 +215,8 @@ def viewer_at(place: Place) -> Viewer:
 
 def _only_one() -> str:
     """Return what the only program is called by that can be looked into."""
-    alive = list(programs())
+    found = list(programs())
+    alive = [program for program in found if "error" not in program] or found[:1]
     if not alive:
         raise Unreachable(_NOBODY)
     if len(alive) > 1:

@@ -56,6 +56,9 @@ def _ps(given: Namespace) -> None:
         )
     say(f"{'PID':>8}{'processes':>11}{'since':>14}  command")
     for program in found:
+        if "error" in program:
+            say(f"{program['pid']:>8}{'?':>11}{'?':>14}  {plain(program['error'])}")
+            continue
         command = plain(" ".join(program["command"]))
         if not program["is_here"]:
             command += f"  (in another container: --pid {plain(program['socket'])})"

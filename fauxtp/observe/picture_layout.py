@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from fauxtp.observe.plain_text import plain
+from fauxtp.observe.plain_text import plain, quoted
 from fauxtp.observe.process_text import circles
 
 __all__ = ["FEW", "MOST", "Drawing", "Node", "drawn"]
@@ -131,7 +131,7 @@ def _nodes(
 
 
 def _node(row: Row, depth: int, is_in_circle: bool) -> Node:
-    names = "".join(f" {plain(name)!r}" for name in row["names"][:1])
+    names = "".join(f" {quoted(name)}" for name in row["names"][:1])
     return Node(
         id=str(row["pid"]),
         label=_cut(plain(row["class"]) + names),

@@ -12,7 +12,7 @@ from fauxtp.observe.client import Viewer, viewer_of
 from fauxtp.observe.command_line import add, say, say_json
 from fauxtp.observe.dumps import processes_in
 from fauxtp.observe.live_screen import key_within, redraw, screen
-from fauxtp.observe.plain_text import in_seconds, plain
+from fauxtp.observe.plain_text import cut, in_seconds, plain
 from fauxtp.observe.process_orders import ORDERS, ROW_ORDERS
 from fauxtp.observe.process_table import table
 
@@ -66,7 +66,7 @@ def _keep_showing(viewer: Viewer, given: Namespace) -> None:
         with screen():
             while key != "q":
                 width = shutil.get_terminal_size().columns
-                redraw([line[:width] for line in _frame(viewer, given, _TELLS_KEYS)])
+                redraw([cut(line, width) for line in _frame(viewer, given, _TELLS_KEYS)])
                 key = key_within(1)
                 given.by = KEYS.get(key, given.by)
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """The page in a browser: served to one user, by who looks in, and never by the program itself.
 
 Pages of others must not get at it: it is on the loopback address only, knows one name of itself,
-and wants the token that was printed, or the cookie that it gives for that.
+and wants the token that was printed, for which it gives one browser a cookie, once.
 """
 
 from __future__ import annotations
@@ -77,6 +77,9 @@ class PageServer(ThreadingHTTPServer):
         self.snapshots: Snapshots = Snapshots(look)
         self._connections: set[Any] = set()
         self.token: str = secrets.token_urlsafe(BITS // 8)
+        self.secret: str = secrets.token_urlsafe(BITS // 8)  # of the cookie
+        self._is_opened = False
+        self._opening = threading.Lock()
         self.streams: threading.BoundedSemaphore = threading.BoundedSemaphore(STREAMS)
         super().__init__((ADDRESS, port), _Request)
         self.host: str = f"{ADDRESS}:{self.server_address[1]}"
@@ -112,8 +115,15 @@ class PageServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """The address with the token: it lets in each browser that opens it."""
+        """The address with the token: it lets in the first browser that opens it."""
         return f"http://{self.host}/?token={self.token}"
+
+    def is_opened_by(self, token: str) -> bool:
+        """Return whether that is the token, and nobody has come with it before."""
+        with self._opening:
+            opens = not self._is_opened and _are_equal(token, self.token)
+            self._is_opened |= opens
+            return opens
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a browser has gone."""
@@ -167,21 +177,24 @@ class _Request(BaseHTTPRequestHandler):
             raise _Refused(403, "another site")
 
     def _let_in(self, token: str) -> None:
-        if not self._is_token(token):
-            raise _Refused(403, "expected the token that was printed")
-        cookie = f"{self.server.cookie}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
+        if self._has_cookie():
+            self._send(303, "text/plain", b"", {"Location": "/"})  # it was there before
+            return
+        if not self.server.is_opened_by(token):
+            raise _Refused(403, "expected the token that was printed, which lets in one browser")
+        cookie = f"{self.server.cookie}={self.server.secret}; HttpOnly; SameSite=Strict; Path=/"
         self._send(303, "text/plain", b"", {"Location": "/", "Set-Cookie": cookie})
 
     def _insist_on_cookie(self) -> None:
+        if not self._has_cookie():
+            raise _Refused(403, "open the address with the token that was printed")
+
+    def _has_cookie(self) -> bool:
         try:
             cookie = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
         except CookieError:
             cookie = None
-        if cookie is None or not self._is_token(cookie.value):
-            raise _Refused(403, "open the address with the token that was printed")
-
-    def _is_token(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self.server.token.encode())
+        return cookie is not None and _are_equal(cookie.value, self.server.secret)
 
     # What is answered
 
@@ -277,6 +290,10 @@ _ASKED: Final = {
     "/processes.svg": _Request.picture,
 }
 _POSTED: Final = {"/act": _Request.act}
+
+
+def _are_equal(text: str, secret: str) -> bool:
+    return hmac.compare_digest(text.encode(), secret.encode())
 
 
 def _opened(text: str) -> set[int | None]:
