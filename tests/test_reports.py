@@ -476,8 +476,8 @@ async def test_a_crash_at_the_end_of_the_stack_has_a_short_traceback(
         reason = await wait_exit(pid)
     [record] = [record for record in caplog.records if "crashed" in record.message]
     _, error, logged = record.exc_info  # type: ignore[misc]
-    assert error is not None
     assert error is reason.exception
+    assert error is not None
     frames = traceback.extract_tb(logged)
     whole = traceback.extract_tb(error.__traceback__)
     assert len(whole) > depth  # it has all of its own
