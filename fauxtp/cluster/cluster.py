@@ -39,6 +39,20 @@ class Cluster:
     """A cluster that this program is a node of: `Cluster.join` makes one.
 
     All of it may be used in any thread, unless it says otherwise.
+
+    >>> from fauxtp import Mailbox, send
+    >>> from fauxtp.cluster.memory_broker import MemoryBroker
+    >>> async def main():
+    ...     broker, mailbox = MemoryBroker("shop"), Mailbox()
+    ...     async with (
+    ...         Cluster.join(broker.engine("a"), cluster="shop", node="a") as a,
+    ...         Cluster.join(broker.engine("b"), cluster="shop", node="b") as b,
+    ...     ):
+    ...         await a.register("till", mailbox.pid)
+    ...         await send(await b.wait_registered("till", timeout=5), "hello")
+    ...         print(await mailbox.receive((str, lambda message: message)))
+    >>> anyio.run(main)
+    hello
     """
 
     def __init__(
@@ -61,7 +75,7 @@ class Cluster:
         ttl: int = USUAL_TTL,
         **options: Any,
     ) -> AsyncIterator[Cluster]:
-        """Be the node `node` of `cluster` meanwhile; at the end, leave it.
+        """Be the node `node` of `cluster` meanwhile, and yield what it sees; at the end, leave it.
 
         `at` is the URL of a NATS server with JetStream, or several of them, of which one has to be
         there; `options` say who we are to it, and are those of `NatsEngine`. Or it is an engine,
@@ -121,7 +135,10 @@ class Cluster:
         return self._node.malformed.count
 
     def nodes(self) -> list[str]:
-        """Return the names of the nodes that are there, the own one among them, in order."""
+        """Return the names of the nodes that are there, the own one among them, in order.
+
+        Raises nothing.
+        """
         return sorted(self._node.peers.up)
 
     def monitor_node(self, node: str) -> Ref:

@@ -18,6 +18,25 @@ class ClusterName(str):
 
     To call it is to call whoever has it then. As `register_as`, it is taken before `init`. As
     text, it is followed by the cluster's name.
+
+    >>> import anyio
+    >>> from fauxtp import GenServer, call, exit
+    >>> from fauxtp.cluster import Cluster
+    >>> from fauxtp.cluster.memory_broker import MemoryBroker
+    >>> class Till(GenServer):
+    ...     async def handle_call(self, request, from_, state):
+    ...         return f"{request} paid", state
+    >>> async def main():
+    ...     engine = MemoryBroker("shop").engine("a")
+    ...     async with (
+    ...         anyio.create_task_group() as task_group,
+    ...         Cluster.join(engine, cluster="shop", node="a") as cluster,
+    ...     ):
+    ...         till = await Till.start(task_group=task_group, register_as=cluster.name("till"))
+    ...         print(await call(cluster.name("till"), "tea"), cluster.name("till"))
+    ...         exit(till)
+    >>> anyio.run(main)
+    tea paid till@shop
     """
 
     __slots__ = ("_claim", "_names", "name")
