@@ -6,6 +6,7 @@ in it as bytes, and is read only when all else makes sense.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 __all__ = ["checked"]
@@ -33,7 +34,7 @@ def _flag(value: object) -> bool:
     return type(value) is bool
 
 
-SHAPES: Final = {
+SHAPES: Final[dict[str, tuple[Callable[[object], bool], ...]]] = {
     "send": (_number, _content),  # to whom
     "cast": (_number, _content),
     "call": (_number, _number, _limit, _number, _content),  # to whom, which, seconds, by whom

@@ -25,9 +25,9 @@ class _End:
 
     def __init__(self, links: Links, peer: Peer, number: int, pid: PID) -> None:
         self._links = links
-        self.peer = peer
-        self.number = number
-        self.pid = pid
+        self.peer: Peer = peer
+        self.number: int = number
+        self.pid: PID = pid
         self.links: dict[PID, Any] = {}
 
     def linked_exit(self, pid: PID, reason: ExitReason) -> None:

@@ -21,8 +21,8 @@ class MemoryListening:
         self, among: dict[MemoryListening, None], subject: str, received: Received
     ) -> None:
         self._among = among
-        self.is_meant = _pattern(subject)
-        self.received = received
+        self.is_meant: Callable[[str], object] = _pattern(subject)
+        self.received: Received = received
 
     def begin(self) -> None:
         self._among[self] = None

@@ -28,8 +28,8 @@ class Pipe:
         self._delay = delay
         self._items: deque[tuple[float, int, Callable[[], object]]] = deque()
         self._planned = False
-        self.held = False  # nothing comes out
-        self.size = 0  # bytes in it
+        self.held: bool = False  # nothing comes out
+        self.size: int = 0  # bytes in it
 
     def put(self, item: Callable[[], object], size: int = 0) -> None:
         """Let `item` be called at the other end; it is so many bytes long."""

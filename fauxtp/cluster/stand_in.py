@@ -32,7 +32,7 @@ class StandIn(Elsewhere):
         self._peer = peer
         self._number = number
         if peer.is_gone:
-            self.closed_because = no_process
+            self.closed_because: Callable[[Call], BaseException] | None = no_process
 
     def pass_on(self, message: Any) -> None:
         post = self._ways.post

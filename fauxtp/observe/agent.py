@@ -251,7 +251,7 @@ class _Client(socketserver.StreamRequestHandler):
 
         Raises `TimeoutError` if it does not come in time, however many bytes come meanwhile.
         """
-        said, end = self._said, monotonic() + self.timeout
+        said, end = self._said, monotonic() + PATIENCE
         while b"\n" not in said and len(said) <= LONGEST:
             left = end - monotonic()
             if left <= 0:
