@@ -219,7 +219,7 @@ OF_THE_REGISTRY = (
     "registry",
     *(
         f"_base.{name}"
-        for name in ("errors", "implementation", "logs", "stack", "tell_all", "texts")
+        for name in ("carried", "errors", "implementation", "logs", "stack", "tell_all", "texts")
     ),
 )
 

@@ -47,7 +47,7 @@ def test_the_dataclasses_that_every_program_loads_are_records() -> None:
     program = """if True:
         import dataclasses, gc, fauxtp
         for it in gc.get_objects():
-            if isinstance(it, type) and it.__module__.startswith("fauxtp"):
+            if isinstance(it, type) and str(it.__module__).startswith("fauxtp"):
                 if dataclasses.is_dataclass(it):
                     print(it.__name__)
         """

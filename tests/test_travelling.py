@@ -42,7 +42,7 @@ from fauxtp.cluster import NoConnection, NodeTaken, Refused, RemoteError, nats_k
 from fauxtp.cluster.engine import Superseded, Taken
 from fauxtp.cluster.wire import BadMessage
 from fauxtp.observe import web
-from fauxtp.observe.client import Unreachable
+from fauxtp.observe.client import OtherProtocol, Unreachable
 from fauxtp.testing import SeedFailed
 from fauxtp.testing.simulated_loop import Stuck
 
@@ -98,6 +98,7 @@ EXAMPLES: dict[str, list[BaseException]] = {
     "NoConnection": [NoConnection("the server is away")],
     "NodeTaken": [NodeTaken("a")],
     "NoProcess": [NoProcess(PIDS[0]), NoProcess("name")],
+    "OtherProtocol": [OtherProtocol("it speaks protocol 2")],
     "ProcessExited": [ProcessExited(PIDS[0], CRASH)],
     "ReceiveTimeout": [ReceiveTimeout("no answer"), ReceiveTimeout()],
     "Refused": [Refused("it forbids it")],

@@ -2,11 +2,11 @@
 
 from fauxtp.cluster.cluster import Cluster
 from fauxtp.cluster.cluster_name import ClusterName
-from fauxtp.cluster.cluster_type import cluster_type
 from fauxtp.cluster.engine import NoConnection, Refused
 from fauxtp.cluster.errors import NodeTaken
 from fauxtp.cluster.node_events import NodeDown, NodeUp
 from fauxtp.cluster.wire_errors import RemoteError
+from fauxtp.cluster.wire_types import cluster_type
 
 __all__ = [
     "Cluster",

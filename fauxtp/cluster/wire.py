@@ -18,9 +18,9 @@ from ormsgpack import Ext, packb, unpackb
 
 from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp.cluster.cluster_type import TYPES
 from fauxtp.cluster.wire_depth import DEEPEST, insist_on_depth
 from fauxtp.cluster.wire_errors import error_of, fields_of, reason_fields, reason_of
+from fauxtp.cluster.wire_types import TYPES
 from fauxtp.registry import PID, Ref
 
 __all__ = ["VERSION", "BadMessage", "Wire"]

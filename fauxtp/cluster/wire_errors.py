@@ -10,7 +10,7 @@ from fauxtp import errors
 from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import shown
-from fauxtp.cluster.cluster_type import TYPES
+from fauxtp.cluster.wire_types import TYPES
 
 __all__ = ["RemoteError", "error_of", "fields_of", "reason_fields", "reason_of"]
 
