@@ -48,6 +48,7 @@ class Till(GenServer):
         return []
     async def handle_call(self, request, from_, state):
         if request == "wait":
+            print("waits", flush=True)
             await anyio.sleep_forever()
         return sys.argv[3], state
     async def terminate(self, reason, state):
@@ -140,7 +141,9 @@ async def test_a_node_that_is_killed_is_gone_and_its_name_is_taken(nats_server: 
             there = await a.wait_registered("billing", timeout=30)
             assert await call(there, "who?") == "b"
             pending = start_call(there, "wait", timeout=None)
-            await until(lambda: a._messenger.calls_out._known)
+            assert beside.stdout is not None
+            lines = [await anyio.to_thread.run_sync(beside.stdout.readline) for _ in range(2)]
+            assert lines == ["has it\n", "waits\n"], "it was taken up"
             beside.kill()
             await anyio.to_thread.run_sync(beside.wait)
             with pytest.raises((NoConnection, NoProcess, ProcessExited)):

@@ -169,6 +169,16 @@ def test_the_token_that_was_printed_lets_in_one_browser_for_which_it_becomes_a_c
             assert other.secret != server.secret
 
 
+@pytest.mark.parametrize("before", ['prefs={"theme":"dark"}', "a[b]=1", "dark", '"', "=", ";;"])
+def test_what_others_have_put_among_the_cookies_of_this_machine_keeps_nobody_out(
+    before: str,
+) -> None:
+    with served() as server:
+        cookies = f"{before}; {server.cookie}={server.secret}; more={before}"
+        assert asked(server, "/", cookie=None, Cookie=cookies)[0] == 200
+        assert asked(server, "/", cookie=None, Cookie=f"{before}; {server.cookie}=x")[0] == 403
+
+
 def test_of_many_that_come_at_once_with_the_token_one_is_let_in() -> None:
     with served() as server, ThreadPoolExecutor(8) as pool:
         path = f"/?token={server.token}"

@@ -185,7 +185,7 @@ cdef object at_rest = AT_REST
 
 cdef dict _counters = {}  # by the kind, and by the whole key
 cdef dict _lives = {}  # by the name of the class
-cdef dict _hooks = {}  # the only one, by None: a dict can be read while another thread changes it
+cdef dict _hooks = {None: None}  # the only one, by None: a dict can be read while another thread changes it
 cdef dict _captures = {None: tuple}  # likewise
 cdef int _told = 0, _beside = 0, _timed = 0  # which kinds are wanted by the hook, and beside it
 
@@ -266,7 +266,7 @@ def note_end(kind, pid, reason, handled, killed, asked, bint has_lived, /):
 
 cpdef tell(key, pid=None, details=None):
     """Tell of what is not counted here, if somebody listens."""
-    hook = _hooks.get(None)
+    hook = _hooks[None]  # and not by get, which does without a lock
     if type(hook) is Hook:
         (<Hook>hook).tell(key, pid, {} if details is None else details)
     elif hook is not None:

@@ -124,6 +124,7 @@ class Call:
         """Stop waiting; return False if there is an outcome already."""
         if self._cell.setdefault("outcome", _GIVEN_UP) is not _GIVEN_UP:
             return False
+        self._cell.pop("carried", None)
         self._cell.setdefault("taken", False)
         return True
 
@@ -142,7 +143,10 @@ class Call:
     def has_answered(self, value: Any, error: BaseException | None = None) -> bool:
         """Do as `answer` does, for a caller that does not wait yet."""
         outcome = (value, error)
-        return self._cell.setdefault("outcome", outcome) is outcome
+        if self._cell.setdefault("outcome", outcome) is not outcome:
+            return False
+        self._cell.pop("carried", None)
+        return True
 
     def fail(self, error: BaseException) -> bool:
         """Raise `error` at the caller; return False if it no longer waits."""

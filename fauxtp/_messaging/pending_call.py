@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final, overload
 
@@ -29,6 +31,17 @@ if TYPE_CHECKING:
 __all__ = ["PendingCall", "call_many", "start_call"]
 
 USUAL = 5.0  # seconds, as for a call
+
+_deciding = threading.RLock()  # how a call was given up; a finaliser may come in between
+
+
+def _after_fork_in_child() -> None:
+    global _deciding
+    _deciding = threading.RLock()  # who held it is not here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
@@ -88,6 +101,13 @@ class PendingCall(Generic[A_co]):
 
     def put_into(self, mailbox: Queue) -> None:
         """Send it, now or as soon as there is room; `start_call` does so."""
+        try:
+            self._put_into(mailbox)
+        except BaseException as error:
+            self._tell_end(error)
+            raise
+
+    def _put_into(self, mailbox: Queue) -> None:
         if mailbox.max_size < 0:
             cast("Elsewhere", mailbox).forward(self._call, seconds(self._timeout))
         elif mailbox.max_size:
@@ -115,9 +135,10 @@ class PendingCall(Generic[A_co]):
         return self._give_up("cancelled")
 
     def _give_up(self, how: str) -> bool:
-        if self._call.settled or not self._call.give_up():
-            return False
-        self._gave_up = how
+        with _deciding:  # whoever finds it given up finds how
+            if self._call.settled or not self._call.give_up():
+                return False
+            self._gave_up = how
         if how == "cancelled":
             self._tell_end(RuntimeError("the call was cancelled"))
             if self._call.wake is not None:  # somebody waits for it, and is to hear of that

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, final
@@ -190,11 +189,10 @@ class _Request(BaseHTTPRequestHandler):
             raise _Refused(403, "open the address with the token that was printed")
 
     def _has_cookie(self) -> bool:
-        try:
-            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
-        except CookieError:
-            cookie = None
-        return cookie is not None and _are_equal(cookie.value, self.server.secret)
+        given = self.headers.get("Cookie", "").split(";")  # whatever else others have put there
+        pairs = [one.strip().partition("=") for one in given]
+        values = [value for name, _, value in pairs if name == self.server.cookie]
+        return any(_are_equal(value, self.server.secret) for value in values)
 
     # What is answered
 
