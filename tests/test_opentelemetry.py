@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -62,7 +63,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 
@@ -444,6 +450,49 @@ async def test_an_exporter_may_send_what_it_is_told_to_a_process(spans: Spans) -
     await send("nobody", "hello")
     assert len(mailbox) == 1
     assert spans.paths() == {"send _GONE producer"}
+
+
+@pytest.mark.parametrize("processor", [SimpleSpanProcessor, BatchSpanProcessor])
+async def test_an_exporter_that_casts_to_a_server_is_not_told_of_that(
+    spans: Spans, processor: Callable[[SpanExporter], SimpleSpanProcessor | BatchSpanProcessor]
+) -> None:
+    exported: list[str] = []
+
+    class Casts(SpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            exported.extend([span.name for span in spans])
+            if len(exported) < 100:  # or it would never end
+                cast_nowait(sink, [span.name for span in spans])
+            return SpanExportResult.SUCCESS
+
+    class Sink(GenServer[Any, int]):
+        async def init(self) -> int:
+            return 0
+
+        async def handle_cast(self, names: list[str], state: int) -> int:
+            return state + len(names)
+
+        async def handle_call(self, request: Any, from_: Call, state: int) -> Any:
+            return state, state
+
+    async with running() as task_group:
+        sink = await Sink.start(task_group=task_group)
+        store = await Store.start(spans, task_group=task_group)
+        spans.provider.add_span_processor(processor(Casts()))
+        await call(store, "get")
+        for _ in range(3):
+            await to_thread.run_sync(spans.provider.force_flush)
+            with contexts_without_spans():
+                assert await call(sink, "how many?") == 4
+        assert sorted(exported) == ["Store/get", "Store/get", "deep", "in call"]
+    spans.provider.shutdown()
+
+
+@contextmanager
+def contexts_without_spans() -> Iterator[None]:
+    token = contexts.attach(contexts.set_value("suppress_instrumentation", True))
+    yield
+    contexts.detach(token)
 
 
 async def test_an_sdk_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:

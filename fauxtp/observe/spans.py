@@ -31,7 +31,11 @@ __all__ = ["CURRENT", "Spans"]
 
 _SYSTEM: Final = "fauxtp"
 _WORD: Final = re.compile(r"\(?'([^']+)'")
-_SUPPRESSED: Final = "suppress_instrumentation"  # how an exporter says that it is at work
+_PLAIN: Final = "suppress_instrumentation"
+_SUPPRESSED: Final = (  # how an exporter says that it is at work: an SDK, and others
+    getattr(contexts, "_SUPPRESS_INSTRUMENTATION_KEY", _PLAIN),
+    _PLAIN,
+)
 _FRAMES: Final = 50  # of a traceback, the innermost
 
 
@@ -81,7 +85,7 @@ class Spans:
         self, name: str, attributes: dict[str, str], kind: SpanKind, pid: Any
     ) -> _Trace | None:
         me = get_ident()
-        if me in self._at_work or contexts.get_value(_SUPPRESSED):
+        if me in self._at_work or _is_suppressed():
             return None
         try:
             self._at_work.add(me)
@@ -126,6 +130,11 @@ class _Trace:
             report("a span could not be ended: %r", span)
         finally:
             self._at_work.discard(me)
+
+
+def _is_suppressed() -> bool:
+    here = contexts.get_current()
+    return any(here.get(key) for key in _SUPPRESSED)
 
 
 def _of_call(kind: str, request: Any) -> tuple[str, dict[str, str]]:
