@@ -535,6 +535,69 @@ async def test_an_actor_has_the_last_value_until_it_receives_again() -> None:
     assert told == ["Anna", "Anna", "Anna", "Anna", ("too late", "nobody"), "nobody"]
 
 
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_task_beside_an_actor_handles_each_message_for_its_sender(waits: bool) -> None:
+    told: list[Any] = []
+
+    class Reads(Actor):
+        async def run(self, state: Any) -> None:
+            told.append(await self.receive((str, self.read)))
+            self.start_soon_child(self.others)
+            await anyio.sleep_forever()
+
+        async def others(self) -> None:
+            for _ in range(2):
+                told.append(await self.receive((str, self.read)))
+                assert user.get() == "Anna"  # as it was when the task began
+            user.set("the task")
+            for _ in range(2):
+                told.append(await self.receive((str, self.read)))
+                assert user.get() == "the task"
+            self.exit()
+
+        def exit(self) -> None:
+            exit(self.pid)
+
+        def read(self, text: str) -> Any:
+            return self.later(text) if waits else (text, user.get(), another.get("none"))
+
+        async def later(self, text: str) -> Any:
+            before = user.get()
+            await anyio.sleep(0)
+            assert await to_thread.run_sync(user.get) == before
+            try:
+                with anyio.fail_after(0):
+                    await anyio.sleep_forever()
+            except TimeoutError:
+                assert user.get() == before
+            return text, user.get(), another.get("none")
+
+    another: ContextVar[str] = ContextVar("another")
+    carry(another)
+
+    async def both(to: PID, text: str) -> None:
+        another.set(text)
+        await send(to, text)
+
+    try:
+        async with running() as task_group:
+            reads = await Reads.start(task_group=task_group)
+            await as_user("Anna", both, reads, "by Anna")
+            await as_user("Bert", send, reads, "by Bert")
+            for name in ("", "Carl", ""):
+                await as_user(name, send, reads, f"by {name}")
+            await wait_exit(reads)
+    finally:
+        carrying.carry_no_more(another)
+    assert told == [
+        ("by Anna", "Anna", "by Anna"),
+        ("by Bert", "Bert", "none"),
+        ("by ", "nobody", "none"),
+        ("by Carl", "Carl", "none"),
+        ("by ", "the task", "none"),
+    ]
+
+
 async def test_a_server_that_receives_within_a_handler_works_for_its_caller() -> None:
     class Waits(GenServer[Any, Any]):
         async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:

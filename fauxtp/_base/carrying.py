@@ -7,15 +7,26 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Generator, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token, copy_context
+from types import coroutine
 from typing import Any, final
 
 from fauxtp._base.carried import MISSING, Carried, Values, Variable
 from fauxtp._base.events import CARRYING, set_carrying
 
-__all__ = ["Applied", "applied", "captured", "carry_also", "carry_no_more", "instead", "leave_all"]
+__all__ = [
+    "Applied",
+    "apart",
+    "applied",
+    "captured",
+    "carry_also",
+    "carry_no_more",
+    "instead",
+    "leave_all",
+    "within",
+]
 
 _variables: tuple[Variable, ...] = ()
 _beside = 0  # kinds that who traces wants to hear of
@@ -66,17 +77,21 @@ class Applied:
     (None, 'green', None, 'none')
     """
 
-    __slots__ = ("_outer", "_tokens", "_values")
+    __slots__ = ("_before", "_outer", "_tokens", "_values", "above")
 
     def __init__(self, values: Values) -> None:
         self._values = values
         self._tokens: list[tuple[Variable, Any]] = []
         self._outer: Token[Applied | None] | None = None
+        self._before: list[Any] = []  # of each value, or MISSING
+        self.above: Applied | None = None  # what was applied before
 
     def enter(self) -> None:
         """Let the context have the values."""
+        self.above, self._before = applied(), []
         self._outer = _applied.set(self)
         for variable, value in self._values:
+            self._before.append(variable.get(MISSING))
             self._tokens.append((variable, variable.set(value)))
 
     def leave(self) -> None:
@@ -96,6 +111,14 @@ class Applied:
             variable, token = self._tokens.pop()
             variable.reset(token)
 
+    def replaced(self) -> list[tuple[Variable, Any]]:
+        """Return each variable that still has the value applied, and what it had before."""
+        return [
+            (variable, before)
+            for (variable, value), before in zip(self._values, self._before, strict=True)
+            if variable.get(MISSING) is value
+        ]
+
 
 def leave_all() -> list[Applied]:
     """Let the context have what it had before anything was applied; return that, in order."""
@@ -106,6 +129,54 @@ def leave_all() -> list[Applied]:
             break  # it was applied in another context, of which this one is a copy
         left.insert(0, last)
     return left
+
+
+def apart(values: Values) -> Context:
+    """Return a context as it is here, with `values` in place of what was applied.
+
+    That may have been applied in another context, of which this one is a copy: there is no way
+    back to it from here.
+    """
+    replaced: list[tuple[Variable, Any]] = []
+    last = applied()
+    while last is not None:
+        inner = [variable for variable, _ in replaced]
+        replaced += [pair for pair in last.replaced() if pair[0] not in inner]
+        last = last.above
+    left_out = [_applied, *[variable for variable, _ in replaced]]
+    made = Context()
+    for mine, value in copy_context().items():
+        if mine not in left_out:
+            made.run(mine.set, value)
+    for variable, before in replaced:
+        if before is not MISSING or not isinstance(variable, ContextVar):
+            made.run(variable.set, before)
+    made.run(Applied(values).enter)
+    return made
+
+
+@coroutine
+def within(context: Context, awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
+    """Await `awaitable` in `context`, whichever this task has."""
+    steps = _awaited(awaitable)
+    try:
+        came = context.run(steps.send, None)
+        while True:
+            try:
+                sent = yield came
+            except GeneratorExit:
+                context.run(steps.close)
+                raise
+            except BaseException as error:
+                came = context.run(steps.throw, error)
+            else:
+                came = context.run(steps.send, sent)
+    except StopIteration as end:
+        return end.value
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 @contextmanager

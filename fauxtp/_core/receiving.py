@@ -43,9 +43,9 @@ async def receive(
     queue: Queue,
     patterns: tuple[Pattern, ...],
     timeout: float | None,
-    apply: Callable[[Values], object] | None = None,
+    handle: Callable[[Values, Callable[..., Any], tuple[Any, ...]], Any] | None = None,
 ) -> Any:
-    """Do as `Mailbox.receive` does; before the handler, `apply` what the message carries."""
+    """Do as `Mailbox.receive` does; let `handle` call the handler, with what is carried."""
     global received
     received += 1
     if received >= BUDGET:  # whose handler sends to itself must not keep others from running
@@ -62,9 +62,10 @@ async def receive(
         queue.receivers -= 1
         if queue.closed_because is not None:
             queue.clear_away(queue.closed_because)
-    if apply is not None:
-        apply(values_of(message))
-    result = handler(*extracted)
+    if handle is None:
+        result = handler(*extracted)
+    else:
+        result = handle(values_of(message), handler, extracted)
     return await result if inspect.isawaitable(result) else result
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from opentelemetry import context as contexts
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
+from fauxtp._base.carried import MISSING
 from fauxtp._base.carrying import Applied
 from fauxtp._base.logs import report
 from fauxtp._base.redaction import described
@@ -48,8 +49,8 @@ class CurrentContext:
     def get(self, default: Any, /) -> Any:
         return contexts.get_current() or default
 
-    def set(self, value: Context, /) -> Token[Context]:
-        return contexts.attach(value)
+    def set(self, value: Any, /) -> Token[Context]:
+        return contexts.attach(contexts.Context() if value is MISSING else value)
 
     def reset(self, token: Token[Context], /) -> None:
         contexts.detach(token)
