@@ -28,8 +28,9 @@ async def members(*names: str, broker: MemoryBroker | None = None) -> AsyncItera
         yield joined
 
 
-def member(broker: MemoryBroker, name: str, ttl: int = TTL) -> Any:
-    return Cluster.join(broker.engine(name), cluster="shop", node=name, ttl=ttl)
+def member(broker: MemoryBroker, name: str, ttl: int = TTL, timeout: float = 5.0) -> Any:
+    engine = broker.engine(name, timeout=timeout)
+    return Cluster.join(engine, cluster="shop", node=name, ttl=ttl)
 
 
 async def until(holds: Callable[[], object]) -> None:

@@ -380,3 +380,56 @@ def test_writes_that_were_lost_are_made_again() -> None:
             assert is_alive(till)
 
     explore(scenario, seeds=50)
+
+
+async def test_a_name_that_is_given_back_while_it_is_taken_again_is_not_kept() -> None:
+    broker = MemoryBroker("shop", delay=(0.02, 0.02))
+    async with members("a", broker=broker) as (a,), task_group() as group:
+        one, other = await Idle.start(task_group=group), await Idle.start(task_group=group)
+        assert await a.register("billing", one)
+        vandal = broker.engine("vandal")
+        await vandal.open()
+        await vandal.delete(key_of("billing"), a._claims._owned["billing"].revision)
+        await until(lambda: a._claims._again)
+        gave_back: list[bool] = []
+
+        async def give_back() -> None:
+            gave_back.append(await a.unregister("billing"))
+
+        group.start_soon(give_back)
+        while not await a.register("billing", other):
+            pass
+        await until(lambda: not a._claims._again and not a._claims._busy)
+        assert gave_back == [True]
+        assert a.whereis("billing") is other
+        assert is_alive(one), "it has given it back, and lost nothing"
+        assert is_alive(other)
+        await vandal.close()
+
+
+async def test_a_name_that_is_taken_as_it_is_given_back_stays() -> None:
+    broker = MemoryBroker("shop")
+    async with (
+        member(broker, "a", timeout=0.2) as a,
+        member(broker, "b") as b,
+        task_group() as group,
+    ):
+        one = await Idle.start(task_group=group)
+        assert await a.register("billing", one)
+        broker.lose_answers("a")  # so that what is done is done again
+        gave_back: list[bool] = []
+
+        async def give_back() -> None:
+            gave_back.append(await a.unregister("billing"))
+
+        group.start_soon(give_back)
+        await until(lambda: a._names.find("billing") is None)
+        assert not gave_back
+        assert await a.register("billing", one)
+        revision = a._claims._owned["billing"].revision
+        await until(lambda: gave_back)
+        await until(lambda: not a._claims._busy)
+        entry = await b._node.engine.read(key_of("billing"))
+        assert entry is not None
+        assert entry.revision == revision, "it was never away"
+        assert a.whereis("billing") is one

@@ -33,6 +33,16 @@ class _Owned(NamedTuple):
     revision: int
 
 
+class _Turns:
+    """Who takes a name, or gives it back, one after the other."""
+
+    __slots__ = ("count", "lock")
+
+    def __init__(self) -> None:
+        self.lock: anyio.Lock = anyio.Lock()
+        self.count: int = 0  # of who has the lock or waits for it
+
+
 @final
 class Claims:
     """What is done about the names of this node's own processes, in the hub's thread."""
@@ -43,7 +53,7 @@ class Claims:
         self._names = names
         self._owned: dict[str, _Owned] = {}
         self._of: dict[PID, set[str]] = {}
-        self._busy: dict[str, int] = {}  # names that are being taken or given back
+        self._busy: dict[str, _Turns] = {}  # names that are being taken or given back
         self._again: set[str] = set()  # names that are being taken once more
         names.on_change = self._changed
         node.on_fence.append(self._fenced)
@@ -68,12 +78,14 @@ class Claims:
             await anyio.sleep(AGAIN)
 
     async def _busy_with(self, name: str, do: Callable[[], Awaitable[bool]]) -> bool:
-        self._busy[name] = self._busy.get(name, 0) + 1
+        turns = self._busy.setdefault(name, _Turns())
+        turns.count += 1
         try:
-            return await do()
+            async with turns.lock:
+                return await do()
         finally:
-            self._busy[name] -= 1
-            if not self._busy[name]:
+            turns.count -= 1
+            if not turns.count:
                 del self._busy[name]
                 self._changed(name, self._names.find(name), 0)  # what came meanwhile
                 self._look_at(name)
@@ -83,6 +95,9 @@ class Claims:
             await self._node.leased()
             if not is_alive_here(pid):
                 raise NoProcess(pid)
+            owned = self._owned.get(name)
+            if owned is not None and owned.pid is not pid and is_alive_here(owned.pid):
+                return False  # even if a server has lost that: it is about to be taken again
             own = self._node.peers.own
             held = Holding(own.node, own.incarnation, self._pids.number_of(pid))
             revision = await self._take(key_of(name), held)
@@ -92,10 +107,14 @@ class Claims:
                 continue  # somebody was quicker, and may have let go of it
             await self._node.replica.seen(revision)
             found = self._names.find(name)
-            if found is not None and found.revision == revision and self._node.may_act():
-                self._own(name, _Owned(pid, held, revision))
+            if found is not None and found.holding == held and self._is_own(found):
+                self._own(name, _Owned(pid, held, found.revision))
                 return True
         raise TimeoutError(f"{name!r} changes hands too quickly")
+
+    def _is_own(self, holder: Holder) -> bool:
+        """Return whether it is of this node as it is now: it may have been fenced meanwhile."""
+        return self._node.may_act() and holder.peer is self._node.peers.own
 
     async def _take(self, key: str, held: Holding) -> int | None:
         """Return the revision with which it is taken: None if it is another's, 0 if who knows."""
@@ -143,10 +162,13 @@ class Claims:
 
     async def unregister(self, name: str) -> bool:
         """Give `name` back; return False if no process of here has it."""
-        owned = self._disown(name)
-        if owned is None:
+        if name not in self._owned:
             return False
-        return await self._busy_with(name, partial(self._release, name, owned))
+        return await self._busy_with(name, partial(self._unregister, name))
+
+    async def _unregister(self, name: str) -> bool:
+        owned = self._disown(name)
+        return owned is not None and await self._release(name, owned)
 
     def _disown(self, name: str) -> _Owned | None:
         owned = self._owned.pop(name, None)
@@ -159,6 +181,8 @@ class Claims:
 
     async def _release(self, name: str, owned: _Owned) -> bool:
         key, revision = key_of(name), owned.revision
+        if name in self._owned:
+            return False  # it was taken again meanwhile
         for _ in range(TRIES):
             try:
                 gone = await self._node.engine.delete(key, revision)
@@ -211,8 +235,7 @@ class Claims:
         try:
             while self._owned.get(name) == owned and not self._node.leaves:
                 try:
-                    if not await self.register(name, owned.pid):
-                        self._lose(name, owned, NAME_LOST)
+                    await self._busy_with(name, partial(self._retake, name, owned))
                     return
                 except NoProcess:
                     return
@@ -220,6 +243,15 @@ class Claims:
                     await anyio.sleep(AGAIN)
         finally:
             self._again.discard(name)
+
+    async def _retake(self, name: str, owned: _Owned) -> bool:
+        if self._owned.get(name) != owned:
+            return False  # it was given back meanwhile, or is another's
+        if await self._register(name, owned.pid):
+            return True
+        if self._owned.get(name) == owned:
+            self._lose(name, owned, NAME_LOST)
+        return False
 
     def _lose(self, name: str, owned: _Owned, reason: ExitReason) -> None:
         """End a process whose name is another's now: it must not go on as if it had it."""
