@@ -16,6 +16,7 @@ from fauxtp import (
     Exit,
     GenServer,
     ReceiveTimeout,
+    Ref,
     call,
     cast,
     demonitor,
@@ -25,7 +26,9 @@ from fauxtp import (
     unlink,
     wait_exit,
 )
+from fauxtp.cluster import NodeDown, NodeUp
 from fauxtp.cluster.memory_broker import MemoryBroker
+from fauxtp.cluster.peers import NO_CONNECTION
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +45,10 @@ def told(pid: PID) -> Any:
 
 def linked(pid: PID) -> object:
     return process_of(pid).links
+
+
+def fails(*_: Any, **__: Any) -> None:
+    raise RuntimeError("planted")
 
 
 class Bonded(GenServer[Any, Any]):
@@ -228,3 +235,57 @@ def test_a_node_that_is_fenced_takes_the_others_for_gone() -> None:
             await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
 
     explore(scenario, seeds=30)
+
+
+def test_whoever_fails_when_a_node_is_fenced_the_others_are_told() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop")
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            node, peers = a._node, b._node.peers
+            everybody: list[list[Any]] = [
+                node.on_fence, node.on_beat, node.on_snapshot, peers.on_up, peers.on_gone
+            ]  # fmt: skip
+            for listeners in everybody:
+                listeners.insert(0, fails)
+            watcher = await diary(group)
+            ref = await call(watcher, partial(b.monitor_node, "a"))
+            named = await diary(group, register_as=a.name("till"))
+            broker.cut("a")
+            assert await wait_exit(named) == "fenced"
+            broker.heal("a")
+            await until(lambda: a._node.may_act() and a.nodes() == b.nodes() == ["a", "b"])
+            await until(lambda: len(told(watcher)) == 2)
+            assert told(watcher) == [NodeDown(ref, "a", NO_CONNECTION), NodeUp(ref, "a")]
+
+    explore(scenario, seeds=5)
+
+
+def test_a_node_goes_on_whatever_its_engine_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with members("a") as (a,):
+            with monkeypatch.context() as planted:
+                planted.setattr(a._node.engine, "update", fails)
+                await until(lambda: not a._node.may_act())
+            await until(a._node.may_act)
+
+    explore(scenario, seeds=5)
+
+
+async def test_processes_may_end_while_their_peer_is_taken_for_gone() -> None:
+    async with members("a", "b") as (a, b):
+        watches, peer = b._messenger.watches, b._node.peers.up["a"]
+
+        class Key(tuple[Any, ...]):
+            """Is asked for its peer while another thread ends what is watched."""
+
+            __slots__ = ()
+
+            def __getitem__(self, at: Any) -> Any:
+                watches._theirs.pop((peer, 2), None)
+                return super().__getitem__(at)
+
+        for which in (Key((peer, 1)), (peer, 2), (peer, 3)):
+            watches._theirs[which] = PID(), Ref()
+        watches._gone(peer, NO_CONNECTION)
+        assert not watches._theirs
+        assert a.nodes() == ["a", "b"]

@@ -14,6 +14,7 @@ from fauxtp._base import switches
 from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
+from fauxtp._base.tell_all import tell_all
 from fauxtp.cluster.engine import Change, Engine, NoConnection, Snapshot
 from fauxtp.cluster.hub import Hub
 from fauxtp.cluster.lease import Lease
@@ -116,19 +117,24 @@ class Node:
         self.lease.drop()
         self._has_lease = anyio.Event()
         self.peers.fenced()
-        for tell in self.on_fence:
-            tell()
+        tell_all(self.on_fence)
 
     async def _live(self) -> None:
         while not self.leaves:
-            if not self.may_act():
-                await self._come_again()
-                continue
-            await anyio.sleep(min(self.lease.interval, self.lease.left))
-            if self.may_act() and not self.leaves:
-                await self.lease.beat()
-                for tell in self.on_beat:
-                    tell()
+            try:
+                await self._live_on()
+            except Exception:  # of an engine that breaks its promises: a node goes on
+                logger().exception("node %r has failed to keep its lease", self.name)
+                await anyio.sleep(self.lease.interval)
+
+    async def _live_on(self) -> None:
+        if not self.may_act():
+            await self._come_again()
+            return
+        await anyio.sleep(min(self.lease.interval, self.lease.left))
+        if self.may_act() and not self.leaves:
+            await self.lease.beat()
+            tell_all(self.on_beat)
 
     async def _come_again(self) -> None:
         try:
@@ -161,8 +167,7 @@ class Node:
     def _followed(self, told: Snapshot | Change) -> None:
         self.replica.followed(told)
         if isinstance(told, Snapshot):
-            for tell in self.on_snapshot:
-                tell()
+            tell_all(self.on_snapshot)
 
     def _connection(self, is_there: bool) -> None:
         logger().info("node %r: its connection is %s", self.name, "back" if is_there else "away")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, final
 from weakref import WeakValueDictionary
 
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.tell_all import tell_all
 from fauxtp.cluster.subjects import Subjects
 
 __all__ = ["LARGEST", "NO_CONNECTION", "Membership", "Peer", "Peers", "membership"]
@@ -142,8 +143,7 @@ class Peers:
             self._leaving.add(node)
         elif not peer.is_up and not peer.is_gone:
             self.up[node], peer.is_up = peer, True
-            for tell in self.on_up:
-                tell(peer)
+            tell_all(self.on_up, peer)
 
     def told_all(self, members: dict[str, Membership]) -> None:
         """Hear of all nodes that there are."""
@@ -158,5 +158,4 @@ class Peers:
         reason = ExitReason("left") if peer.node in self._leaving else NO_CONNECTION
         self._leaving.discard(peer.node)
         self._gone.append(peer)  # or what it had sent, and comes late, would seem to be of one new
-        for tell in self.on_gone:
-            tell(peer, reason)
+        tell_all(self.on_gone, peer, reason)

@@ -95,7 +95,7 @@ class Watches:
     def _gone(self, peer: Peer, reason: ExitReason) -> None:
         for which in list(peer.watches):
             self._tell(peer, which, NO_CONNECTION)
-        for key in [key for key in self._theirs if key[0] is peer]:
+        for key in [key for key in list(self._theirs) if key[0] is peer]:  # they end meanwhile
             self._unwatch(*key)
 
     def _fenced(self) -> None:
