@@ -249,6 +249,23 @@ async def test_nobody_listens_where_a_node_has_left() -> None:
         await until(lambda: dead_letters.counts().get("noconnection", 0) == before + 1)
 
 
+async def test_that_nobody_listens_is_believed_of_the_own_messages_alone() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", "b", "c", broker=broker) as (a, b, _), task_group() as group:
+        server = await Server.start(task_group=group)
+        pending = start_call(seen_by(a, b, server), "never")
+        await until(lambda: process_of(server).state)
+        (which,) = a._messenger.calls_out._known
+        where = f"{a._node.subjects.prefix}to.a.{a._node.peers.own.incarnation}"
+        for forged in (f"{where}.c.1.{which}", f"{where}.c.{which}", f"{where}.a.{which}"):
+            assert broker.route(forged, None, None)
+        await until(lambda: a.malformed == 3)
+        assert list(a._messenger.calls_out._known) == [which]
+        assert broker.route(f"{where}.a.1.{which}", None, None)
+        with pytest.raises(NoConnection, match="node 'b' does not listen"):
+            await pending
+
+
 async def test_who_is_gone_has_no_processes() -> None:
     broker = MemoryBroker("shop")
     async with members("a", broker=broker) as (a,), task_group() as group:

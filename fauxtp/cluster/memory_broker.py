@@ -185,7 +185,7 @@ class MemoryBroker:
         self._lost_answers[node] = max(left - 1, 0)
         return left > 0
 
-    def route(self, subject: str, payload: bytes, reply: str | None) -> bool:
+    def route(self, subject: str, payload: bytes | None, reply: str | None) -> bool:
         """Tell all who listen to `subject`; return whether anybody does."""
         told = [engine.deliver(subject, payload, reply) for engine in self._all()]
         return any(told)

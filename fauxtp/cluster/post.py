@@ -63,8 +63,10 @@ class Post:
         words = subject.split(".")
         numbers = [parsed(word.encode()) for word in words[6:]]
         if payload is None:
-            if len(numbers) == 2 and numbers[1] is not None:
+            if len(numbers) == 2 and numbers[1] is not None and words[5] == self.node.name:
                 self._nobody(numbers[1])
+            else:  # of another node: it cannot know who listens
+                self.node.malformed.note(f"the subject {subject!r}")
             return
         if len(numbers) != 1 or numbers[0] is None:
             self.node.malformed.note(f"the subject {subject!r}")
