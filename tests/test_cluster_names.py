@@ -237,15 +237,18 @@ async def test_what_makes_no_sense_is_nobodys_name() -> None:
 async def test_names_of_who_has_left_can_be_taken() -> None:
     broker = MemoryBroker("shop")
     async with members("a", broker=broker) as (a,), task_group() as group:
-        one = await Idle.start(task_group=group)
+        one, other = await Idle.start(task_group=group), await Idle.start(task_group=group)
         async with member(broker, "b") as b:
             assert await b.register("billing", one)
+            assert await b.register("cash", other)
             await a.wait_registered("billing", timeout=30)
+            assert await b.unregister("cash")
         await until(lambda: a._names.find("billing") is None)
-        assert is_alive(one), "it has no name any more, and lives"
+        await until(lambda: not is_alive(one))  # or the name would have two holders
+        assert is_alive(other), "it had given its name back"
         with pytest.raises(NoConnection):
-            await b.register("billing", one)
-        assert await a.register("billing", one)
+            await b.register("billing", other)
+        assert await a.register("billing", other)
 
 
 async def test_without_a_connection_no_name_is_taken() -> None:

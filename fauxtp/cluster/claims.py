@@ -22,6 +22,7 @@ from fauxtp.registry import PID, Ref
 
 __all__ = ["Claims"]
 
+LEFT: Final = ExitReason("left")
 NAME_LOST: Final = ExitReason("name lost", abnormal=True)
 TRIES: Final = 20  # to take a name that others take and let go of meanwhile
 AGAIN: Final = 0.5  # seconds
@@ -204,7 +205,11 @@ class Claims:
             self._look_at(name)
 
     async def _release_all(self) -> None:
-        owned, self._owned, self._of = self._owned, {}, {}
+        """End who has a name, as others can take it from now on, and give it back."""
+        owned = self._owned.copy()
+        for name, one in owned.items():
+            self._disown(name)
+            self._end(one.pid, LEFT)
         async with anyio.create_task_group() as group:
             for name, one in owned.items():
                 group.start_soon(self._try_to_release, name, one)
@@ -256,10 +261,12 @@ class Claims:
     def _lose(self, name: str, owned: _Owned, reason: ExitReason) -> None:
         """End a process whose name is another's now: it must not go on as if it had it."""
         self._disown(name)
-        process = meet(owned.pid)
-        if process is not None:
+        if self._end(owned.pid, reason):
             logger().warning("%r has lost the name %r, and is ended", owned.pid, name)
-            process.request_exit(reason)
+
+    def _end(self, pid: PID, reason: ExitReason) -> bool:
+        process = meet(pid)
+        return process is not None and process.request_exit(reason)
 
     def _fenced(self) -> None:
         for name, owned in list(self._owned.items()):
