@@ -296,7 +296,61 @@ async def test_a_message_without_a_value_sees_what_the_server_has_itself() -> No
         user.reset(token)
         assert await call(keeps, "get") == "the server"
         assert await call(keeps, "set") == "the server"
-        assert await call(keeps, "get") == "changed"  # by itself, and for nobody
+        assert await call(keeps, "get") == "the server"  # whoever has changed it
+        assert await call(keeps, "set") == "the server"
+
+
+async def test_what_a_handler_sets_is_not_there_for_others() -> None:
+    bare_: ContextVar[str] = ContextVar("bare_")
+    carry(bare_)
+    sent = Mailbox()
+
+    class Logs(GenServer[Any, Any]):
+        idle_timeout = 60.0
+        logged: Any = None
+
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            before = user.get(), bare_.get("none")
+            await send(self.logged, "for whom?")
+            if request != "look":
+                user.set(request)
+                bare_.set(request)
+            await anyio.sleep(0)
+            return before, state, Continue(request)
+
+        async def handle_cast(self, request: Any, state: Any) -> Any:
+            bare_.set(request)
+            return state
+
+        async def handle_info(self, message: Any, state: Any) -> Any:
+            sent.put_nowait((user.get(), bare_.get("none")))
+            return state
+
+        async def handle_continue(self, request: Any, state: Any) -> Any:
+            await send(self.logged, "and now?")
+            if request != "look":
+                user.set("continued")
+            return state
+
+    class Log(Logs):
+        pass
+
+    try:
+        async with running() as task_group:
+            logs = await Logs.start(task_group=task_group)
+            log = await Log.start(task_group=task_group)
+            process_of(logs).actor.logged = log  # type: ignore[attr-defined]
+            nobody = ("nobody", "none")
+            for request in ("Eve", "look", "Carl", "look"):
+                assert await call(logs, request) == nobody
+                assert [await next_of(sent) for _ in range(2)] == [nobody, nobody]
+                await cast(logs, "by a cast")
+                await as_user("Anna", call, logs, "look")
+                assert [await next_of(sent) for _ in range(2)] == [("Anna", "none")] * 2
+                await send(logs, "look")
+                assert await next_of(sent) == nobody
+    finally:
+        carrying.carry_no_more(bare_)
 
 
 async def test_a_value_goes_on_through_servers() -> None:

@@ -12,7 +12,7 @@ from fauxtp._actors.actor import Actor
 from fauxtp._actors.controlling import obey
 from fauxtp._actors.lifecycle import ROUNDS, ActorExit
 from fauxtp._actors.task import TaskEnd
-from fauxtp._base.carrying import Applied
+from fauxtp._base.carrying import Applied, carried_variables
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base.texts import label
 from fauxtp._core.calls import NO_REPLY, Call, Cast, Raise, reply
@@ -243,7 +243,7 @@ async def _continue(process: Process) -> None:
     """Do what a handler has left to be done before the next message: `process.handling`."""
     actor: Handlers = process.actor  # type: ignore[assignment]
     left, begun = ROUNDS, None
-    applied = Applied(process.handling.carried)
+    applied = Applied(process.handling.carried, carried_variables())
     try:
         applied.enter()
         while process.handling is not begun:

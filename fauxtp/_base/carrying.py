@@ -21,8 +21,10 @@ __all__ = [
     "apart",
     "applied",
     "captured",
+    "carried_variables",
     "carry_also",
     "carry_no_more",
+    "has_strays",
     "instead",
     "leave_all",
     "within",
@@ -58,7 +60,28 @@ def carry_no_more(variable: Variable, beside: int = 0) -> None:
 def captured() -> Values:
     """Return the values that a message carries which is sent here and now."""
     found = [(variable, variable.get(MISSING)) for variable in _variables]
+    if strays := _strays.get():
+        found = [pair for pair in found if not any(_are_same(pair, each) for each in strays)]
     return tuple([pair for pair in found if pair[1] is not MISSING])
+
+
+def carried_variables() -> tuple[Variable, ...]:
+    """Return those whose values messages carry."""
+    return _variables
+
+
+_strays: ContextVar[Values] = ContextVar("fauxtp_strays", default=())
+"""What handlers have set where nothing was, and left: a context has no way back to that."""
+
+
+def _are_same(one: tuple[Variable, Any], other: tuple[Variable, Any]) -> bool:
+    return one[0] is other[0] and one[1] is other[1]
+
+
+def has_strays(values: Values) -> bool:
+    """Return whether somebody's value is here still, and `values` put nothing in its place."""
+    strays = _strays.get()
+    return any(not any(variable is each for each, _ in values) for variable, _ in strays)
 
 
 _applied: ContextVar[Applied | None] = ContextVar("fauxtp_applied", default=None)
@@ -77,10 +100,12 @@ class Applied:
     (None, 'green', None, 'none')
     """
 
-    __slots__ = ("_before", "_outer", "_tokens", "_values", "above")
+    __slots__ = ("_before", "_guarded", "_outer", "_tokens", "_unset", "_values", "above")
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Values, guarded: tuple[Variable, ...] = ()) -> None:
         self._values = values
+        self._guarded = guarded  # what is to have its value again, whoever sets it meanwhile
+        self._unset: list[Variable] = []  # those that had none
         self._tokens: list[tuple[Variable, Any]] = []
         self._outer: Token[Applied | None] | None = None
         self._before: list[Any] = []  # of each value, or MISSING
@@ -93,6 +118,23 @@ class Applied:
         for variable, value in self._values:
             self._before.append(variable.get(MISSING))
             self._tokens.append((variable, variable.set(value)))
+        if self._guarded:
+            self._guard()
+
+    def _guard(self) -> None:
+        mine = [variable for variable, _ in self._values]
+        strays = _strays.get()
+        left = tuple([each for each in strays if not any(each[0] is one for one in mine)])
+        if len(left) != len(strays):
+            self._tokens.append((_strays, _strays.set(left)))
+        for variable in self._guarded:
+            if any(variable is one for one in mine):
+                continue
+            value = variable.get(MISSING)
+            if value is MISSING and isinstance(variable, ContextVar):
+                self._unset.append(variable)
+            else:
+                self._tokens.append((variable, variable.set(value)))
 
     def leave(self) -> None:
         """Let the context have what it had before; in another one, and twice, do nothing.
@@ -110,6 +152,12 @@ class Applied:
         while self._tokens:
             variable, token = self._tokens.pop()
             variable.reset(token)
+        while self._unset:
+            variable = self._unset.pop()
+            stray = variable, variable.get(MISSING)
+            if stray[1] is not MISSING:
+                others = [each for each in _strays.get() if each[0] is not variable]
+                _strays.set((*others, stray))
 
     def replaced(self) -> list[tuple[Variable, Any]]:
         """Return each variable that still has the value applied, and what it had before."""
@@ -143,7 +191,8 @@ def apart(values: Values) -> Context:
         inner = [variable for variable, _ in replaced]
         replaced += [pair for pair in last.replaced() if pair[0] not in inner]
         last = last.above
-    left_out = [_applied, *[variable for variable, _ in replaced]]
+    strays = [pair[0] for pair in _strays.get() if pair[0].get(MISSING) is pair[1]]
+    left_out = [_applied, _strays, *strays, *[variable for variable, _ in replaced]]
     made = Context()
     for mine, value in copy_context().items():
         if mine not in left_out:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
-from fauxtp._base.carried import Values
-from fauxtp._base.carrying import Applied
-from fauxtp._base.events import HANDLED, TIMED, wanted
+from fauxtp._base.carried import Values, bare
+from fauxtp._base.carrying import Applied, apart, carried_variables, has_strays, within
+from fauxtp._base.events import CARRYING, HANDLED, TIMED, wanted
 from fauxtp._core.calls import Cast
 from fauxtp._core.carried_messages import values_of
 from fauxtp._core.continuing import Continue, carry_on
 
 if TYPE_CHECKING:
     from fauxtp._core.process import Process
+    from fauxtp.registry import PID
 
 __all__ = ["CarriedHandlers", "handlers_of"]
 
@@ -25,38 +27,47 @@ def handlers_of(process: Process, message: Any) -> Any:
 
         handlers = told_handlers(process, message)
     values = values_of(message)
-    return CarriedHandlers(handlers, values) if values else handlers
+    return CarriedHandlers(handlers, values) if values or wanted(CARRYING) else handlers
 
 
 @final
 class CarriedHandlers:
     """Stands for a server's `handlers`, for one message: they run with its `values`.
 
-    They begin there, too: whoever steps the server has made no more than a coroutine.
+    They begin there, too: whoever steps the server has made no more than a coroutine. At the end
+    all that is carried has the values that it had before, whatever a handler has set.
     """
 
-    __slots__ = ("_handlers", "_values")
+    __slots__ = ("_values", "handlers")
 
     def __init__(self, handlers: Any, values: Values) -> None:
-        self._handlers = handlers
+        inner = type(handlers) is CarriedHandlers
+        self.handlers: Any = handlers.handlers if inner else handlers
         self._values = values
 
     async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
-        applied = Applied(self._values)
-        try:
-            applied.enter()
-            return self._noted(await self._handlers.handle_call(request, from_, state))
-        finally:
-            applied.leave()
+        return await self._applied(self.handlers.handle_call, request, from_, state)
 
-    async def handle_info(self, carried: Any, state: Any) -> Any:
-        """Do what there is to be done with `carried`, which may be a cast."""
-        message, handlers, applied = carried.message, self._handlers, Applied(self._values)
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        return await self._applied(self.handlers.handle_cast, request, state)
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        """Do what there is to be done with `message`, which may be a cast that was carried."""
+        message = bare(message)
+        if type(message) is Cast:
+            return await self._applied(self.handlers.handle_cast, message.request, state)
+        return await self._applied(self.handlers.handle_info, message, state)
+
+    async def handle_task_end(self, pid: PID, status: str, result: Any, state: Any) -> Any:
+        return await self._applied(self.handlers.handle_task_end, pid, status, result, state)
+
+    async def _applied(self, handler: Callable[..., Any], *arguments: Any) -> Any:
+        if has_strays(self._values):
+            return self._noted(await within(apart(self._values), _begun(handler, arguments)))
+        applied = Applied(self._values, carried_variables())
         try:
             applied.enter()
-            if type(message) is Cast:
-                return self._noted(await handlers.handle_cast(message.request, state))
-            return self._noted(await handlers.handle_info(message, state))
+            return self._noted(await handler(*arguments))
         finally:
             applied.leave()
 
@@ -65,3 +76,7 @@ class CarriedHandlers:
         if type(result) is not tuple or not result or type(result[-1]) is not Continue:
             return result
         return (*result[:-1], carry_on(result[-1], self._values))
+
+
+async def _begun(handler: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return await handler(*arguments)
