@@ -240,12 +240,49 @@ async def test_spans_follow_a_message_to_its_handler(spans: Spans, way: str) -> 
             with spans.request():
                 await send_by(store, ("get", "a secret"))
             await all_done(spans, 1 + len(expected) + len(deep))
-            assert spans.paths() == {"request", *(f"request > {path}" for path in expected | deep)}
+            above = "" if way == "send_after" else "request > "
+            assert spans.paths() == {"request", *(above + path for path in expected | deep)}
+            if way == "send_after":
+                (link,) = spans.named("process Store").links
+                assert link.context == spans.named("request").context
             assert "secret" not in "".join(span.to_json() for span in spans.ended)
         spans.exporter.clear()
         await send_by(store, ("get", "a secret"))
         await all_done(spans, len(expected) + len(deep))
         assert spans.paths() == expected | deep
+
+
+async def test_each_tick_of_a_server_that_sets_its_next_is_a_trace_of_its_own(
+    spans: Spans,
+) -> None:
+    class Ticks(GenServer[Any, int]):
+        async def init(self) -> int:
+            return 0
+
+        async def handle_call(self, request: Any, from_: Call, state: int) -> Any:
+            send_after(0, self.pid, "tick")
+            return None, state
+
+        async def handle_info(self, message: Any, state: int) -> Any:
+            await send("nobody", message)
+            if state == 3:
+                return Stop()
+            send_after(0, self.pid, "tick")
+            return state + 1
+
+    async with running() as task_group:
+        ticks = await Ticks.start(task_group=task_group)
+        await call(ticks, "begin")
+        await wait_exit(ticks)
+    ended = [span for span in spans.ended if span.name == "process Ticks"]
+    assert len({span.context.trace_id for span in ended}) == 4
+    before = spans.named("Ticks/begin", "server")
+    for span in ended:
+        assert span.parent is None
+        assert [link.context for link in span.links] == [before.context]
+        (sent,) = [each for each in spans.ended if each.parent == span.context]
+        assert not sent.links
+        before = span
 
 
 async def test_attributes_are_those_of_the_conventions(spans: Spans) -> None:

@@ -6,7 +6,10 @@ listeners of the same.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from fauxtp._base.carried import Values
 
 __all__ = ["Trace", "Tracer", "set_tracer", "tracer"]
 
@@ -29,6 +32,10 @@ class Trace(Protocol):
 
 class Tracer(Protocol):
     """Begins spans. None of it raises anything; None is no span."""
+
+    def later(self, values: Values, /) -> Values:
+        """Return what a message is to carry that is sent later, of `values` of here and now."""
+        ...
 
     def call(self, kind: str, pid: Any, request: Any, /) -> Trace | None:
         """Begin one of a call, to a process of the class of that name."""

@@ -7,9 +7,10 @@ from typing import Any
 from fauxtp._base.carried import Carried, Values, bare
 from fauxtp._base.carrying import captured
 from fauxtp._base.events import CARRYING, wanted
+from fauxtp._base.tracing import tracer
 from fauxtp._core.calls import Call
 
-__all__ = ["kept", "values_of", "with_none", "with_values"]
+__all__ = ["kept", "values_of", "with_none", "with_values", "with_values_later"]
 
 
 def with_values(message: Any) -> Any:
@@ -21,6 +22,14 @@ def with_values(message: Any) -> Any:
         return message
     values = captured()
     return Carried(message, values) if values else message
+
+
+def with_values_later(message: Any) -> Any:
+    """Return `message` as `with_values` does, for a timer: what is done then is no part of now."""
+    message, traces = with_values(message), tracer()
+    if type(message) is Carried and traces is not None:
+        message.values = traces.later(message.values)
+    return message
 
 
 def kept(message: Any) -> Any:

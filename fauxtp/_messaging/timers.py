@@ -9,7 +9,7 @@ from fauxtp._base.arguments import expect_seconds, unexpected
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._core.calls import Cast
-from fauxtp._core.carried_messages import with_none, with_values
+from fauxtp._core.carried_messages import with_none, with_values_later
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
@@ -242,6 +242,8 @@ def send_after(seconds: float, to: PID | str, message: Any) -> Timer:
     Outside of any process, it ends with its event loop: that which runs in this thread; where
     none does, the one in which the process `to` lives.
 
+    What `carry` has named goes with it as it is now, and not as it will be then.
+
     Raises `RuntimeError` where no event loop runs and `to` is not the PID of a process;
     `TypeError` if `seconds` is no number or `to` neither a PID nor a name, and `ValueError` if
     `seconds` is negative or not finite.
@@ -350,6 +352,6 @@ def _timer(after: float, to: PID | str, message: Any, interval: _Interval | None
                 f" got {'a name' if isinstance(to, str) else 'the PID of a mailbox'}"
             )
         home = receiver.home
-    timer = Timer(to, with_values(message), home, home.time() + after, interval)
+    timer = Timer(to, with_values_later(message), home, home.time() + after, interval)
     timer.begin(home, here is not None, current_process(), receiver)
     return timer

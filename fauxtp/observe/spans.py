@@ -11,7 +11,15 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, final
 
 from opentelemetry import context as contexts
-from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    get_current_span,
+    set_span_in_context,
+)
 
 from fauxtp._base.carried import MISSING
 from fauxtp._base.carrying import Applied
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
+
+    from fauxtp._base.carried import Values, Variable
 
 __all__ = ["CURRENT", "Spans"]
 
@@ -57,6 +67,7 @@ class CurrentContext:
 
 
 CURRENT: Final = CurrentContext()
+_SET_BY: Final = contexts.create_key("fauxtp-set-by")  # what was current as a timer was set
 
 
 @final
@@ -68,6 +79,10 @@ class Spans:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
         self._at_work: set[int] = set()  # threads in which a span is begun or ended
+
+    def later(self, values: Values, /) -> Values:
+        """Return `values` for a timer's message, which links to what is current, and no more."""
+        return tuple([_linked(pair) if pair[0] is CURRENT else pair for pair in values])
 
     def call(self, kind: str, pid: Any, request: Any, /) -> _Trace | None:
         return self._begin(*_of_call(kind, request), SpanKind.CLIENT, pid)
@@ -92,7 +107,9 @@ class Spans:
             self._at_work.add(me)
             if pid is not None:
                 attributes["fauxtp.pid"] = str(pid)
-            span = self._tracer.start_span(name, kind=kind, attributes=attributes)
+            set_by = contexts.get_value(_SET_BY)
+            links = [Link(set_by)] if isinstance(set_by, SpanContext) else None
+            span = self._tracer.start_span(name, kind=kind, attributes=attributes, links=links)
             return _Trace(span, self._at_work)
         except Exception:  # of a sampler, or of whatever else the program has put there
             report("a span could not be begun: %s", name)
@@ -113,7 +130,10 @@ class _Trace:
         self._span = span
 
     def enter(self) -> None:
-        self._applied = applied = Applied(((CURRENT, set_span_in_context(self._span)),))
+        current = set_span_in_context(self._span)
+        if _SET_BY in current:
+            current = contexts.set_value(_SET_BY, None, current)  # what comes of this has it above
+        self._applied = applied = Applied(((CURRENT, current),))
         applied.enter()
 
     def leave(self) -> None:
@@ -131,6 +151,14 @@ class _Trace:
             report("a span could not be ended: %r", span)
         finally:
             self._at_work.discard(me)
+
+
+def _linked(pair: tuple[Variable, Any]) -> tuple[Variable, Any]:
+    variable, current = pair
+    span = get_current_span(current).get_span_context()
+    if not span.is_valid:
+        return pair
+    return variable, contexts.set_value(_SET_BY, span, set_span_in_context(INVALID_SPAN, current))
 
 
 def _is_suppressed() -> bool:
