@@ -73,6 +73,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 
 from fauxtp.observe import opentelemetry
+from fauxtp.observe import spans as spans_module
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("either_way", "quick_collections")]
 
@@ -561,6 +562,44 @@ async def test_an_sdk_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) 
             instrumentation.close()
     assert "a span could not be begun" in caplog.text
     assert "a span could not be ended" in caplog.text
+
+
+async def test_failures_are_counted_and_logged_once_a_minute(
+    spans: Spans, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(spans_module, "monotonic", lambda: now)
+    monkeypatch.setattr(spans_module, "_word", boom)  # whatever it is that fails
+    for _ in range(20):
+        await send("nobody", "hello")
+    now += 60
+    await send("nobody", "hello")
+    logged = [each.getMessage() for each in caplog.records if "begun" in each.getMessage()]
+    assert [text.rpartition("(")[2] for text in logged] == [
+        "failures until now: 1)",
+        "failures until now: 21)",
+    ]
+
+
+async def test_a_span_that_ends_while_another_does_lets_nothing_be_traced(spans: Spans) -> None:
+    mailbox = Mailbox()
+    tracer = tracing.tracer()
+    assert tracer is not None
+    others = [tracer.call("Other", None, number) for number in range(2)]
+
+    class Ends(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            if others:
+                other = others.pop()
+                assert other is not None
+                other.end(None)
+            if len(mailbox) < 10:  # or it would never end
+                send_nowait(mailbox.pid, span.name)
+
+    spans.provider.add_span_processor(Ends())
+    await send("nobody", "hello")
+    assert len(mailbox) == 3
+    assert len(spans.ended) == 3
 
 
 async def test_what_is_closed_in_the_middle_ends_as_it_began() -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import traceback
+from itertools import count
 from threading import get_ident
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, final
 
 from opentelemetry import context as contexts
@@ -31,6 +33,7 @@ from fauxtp._core.shown_contents import contents
 from fauxtp.errors import ProcessExited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Token
 
     from opentelemetry.context import Context
@@ -47,6 +50,7 @@ _SUPPRESSED: Final = (  # how an exporter says that it is at work: an SDK, and o
     getattr(contexts, "_SUPPRESS_INSTRUMENTATION_KEY", _PLAIN),
     _PLAIN,
 )
+_MINUTE: Final = 60.0  # seconds
 _FRAMES: Final = 50  # of a traceback, the innermost
 
 
@@ -74,60 +78,75 @@ _SET_BY: Final = contexts.create_key("fauxtp-set-by")  # what was current as a t
 class Spans:
     """The `fauxtp._base.tracing.Tracer` that makes spans by a tracer of OpenTelemetry."""
 
-    __slots__ = ("_at_work", "_tracer")
+    __slots__ = ("_failures", "_logged_at", "_tracer", "at_work")
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
-        self._at_work: set[int] = set()  # threads in which a span is begun or ended
+        self._failures = count(1)
+        self._logged_at = -_MINUTE
+        self.at_work: set[int] = set()  # threads in which a span is begun or ended
+
+    def note_failure(self, what: str, of: object) -> None:
+        """Log the error that is being handled, if that was not done within the last minute."""
+        number, now = next(self._failures), monotonic()
+        if now - self._logged_at >= _MINUTE:
+            self._logged_at = now
+            report("%s: %s (failures until now: %d)", what, of, number)
 
     def later(self, values: Values, /) -> Values:
         """Return `values` for a timer's message, which links to what is current, and no more."""
         return tuple([_linked(pair) if pair[0] is CURRENT else pair for pair in values])
 
     def call(self, kind: str, pid: Any, request: Any, /) -> _Trace | None:
-        return self._begin(*_of_call(kind, request), SpanKind.CLIENT, pid)
+        return self._begin(SpanKind.CLIENT, pid, _of_call, kind, request)
 
     def send(self, how: str, kind: str, pid: Any, message: Any, /) -> _Trace | None:
-        name, attributes = _of_message(how, "send", kind, message)
-        return self._begin(name, attributes, SpanKind.PRODUCER, pid)
+        return self._begin(SpanKind.PRODUCER, pid, _of_message, how, "send", kind, message)
 
     def handle(self, kind: str, pid: Any, message: Any, /) -> _Trace | None:
         if type(message) is Call:
-            return self._begin(*_of_call(kind, message.request), SpanKind.SERVER, pid)
-        name, attributes = _of_message("process", "process", kind, message)
-        return self._begin(name, attributes, SpanKind.CONSUMER, pid)
+            return self._begin(SpanKind.SERVER, pid, _of_call, kind, message.request)
+        return self._begin(
+            SpanKind.CONSUMER, pid, _of_message, "process", "process", kind, message
+        )
 
     def _begin(
-        self, name: str, attributes: dict[str, str], kind: SpanKind, pid: Any
+        self,
+        kind: SpanKind,
+        pid: Any,
+        describe: Callable[..., tuple[str, dict[str, str]]],
+        *what: Any,
     ) -> _Trace | None:
         me = get_ident()
-        if me in self._at_work or _is_suppressed():
+        if me in self.at_work or _is_suppressed():
             return None
+        name = what[0]
         try:
-            self._at_work.add(me)
+            self.at_work.add(me)
+            name, attributes = describe(*what)
             if pid is not None:
                 attributes["fauxtp.pid"] = str(pid)
             set_by = contexts.get_value(_SET_BY)
             links = [Link(set_by)] if isinstance(set_by, SpanContext) else None
             span = self._tracer.start_span(name, kind=kind, attributes=attributes, links=links)
-            return _Trace(span, self._at_work)
+            return _Trace(span, self)
         except Exception:  # of a sampler, or of whatever else the program has put there
-            report("a span could not be begun: %s", name)
+            self.note_failure("a span could not be begun", name)
             return None
         finally:
-            self._at_work.discard(me)
+            self.at_work.discard(me)
 
 
 @final
 class _Trace:
     """One span: a `fauxtp._base.tracing.Trace`."""
 
-    __slots__ = ("_applied", "_at_work", "_span")
+    __slots__ = ("_applied", "_span", "_spans")
 
-    def __init__(self, span: Span, at_work: set[int]) -> None:
+    def __init__(self, span: Span, spans: Spans) -> None:
         self._applied: Applied | None = None
-        self._at_work = at_work
         self._span = span
+        self._spans = spans
 
     def enter(self) -> None:
         current = set_span_in_context(self._span)
@@ -141,16 +160,18 @@ class _Trace:
             self._applied.leave()
 
     def end(self, error: BaseException | None) -> None:
-        me, span = get_ident(), self._span
+        me, span, at_work = get_ident(), self._span, self._spans.at_work
+        is_outermost = me not in at_work
         try:
-            self._at_work.add(me)
+            at_work.add(me)
             if error is not None and span.is_recording():
                 _record(span, error)
             span.end()
         except Exception:  # of who exports it
-            report("a span could not be ended: %r", span)
+            self._spans.note_failure("a span could not be ended", span)
         finally:
-            self._at_work.discard(me)
+            if is_outermost:
+                at_work.discard(me)
 
 
 def _linked(pair: tuple[Variable, Any]) -> tuple[Variable, Any]:
