@@ -66,7 +66,7 @@ class Lease:
         it cannot be had again.
         """
         self._former.add(incarnation)
-        self._value = Membership(incarnation, False).packed()
+        self._value, self._revision = Membership(incarnation, False).packed(), 0
         since = self._hub.time()
         while True:
             revision = await self._try_to_take()
@@ -136,20 +136,23 @@ class Lease:
             pass
 
     async def give_back(self) -> None:
-        """Tell all that the node leaves."""
+        """Tell all that the node leaves, if it has begun to take its key."""
         member = membership(self._value)
-        assert member is not None
+        if member is None:
+            return
         leaves = Membership(member.incarnation, True).packed()
         self.drop()
         for _ in range(TRIES):
             try:
-                revision = await self._engine.update(
-                    self._key, leaves, self._revision, ttl=self.ttl
-                )
-                await self._engine.delete(self._key, revision)
-                return
-            except Superseded:  # as by a heartbeat that was under way
-                entry = await self._engine.read(self._key)
+                if self._revision:  # else nobody knows whether it was written
+                    revision = await self._engine.update(
+                        self._key, leaves, self._revision, ttl=self.ttl
+                    )
+                    await self._engine.delete(self._key, revision)
+                    return
+            except Superseded:
+                pass  # as by a heartbeat that was under way
+            entry = await self._engine.read(self._key)
             if entry is None or entry.value not in (self._value, leaves):
                 return
             self._revision = entry.revision

@@ -60,6 +60,7 @@ class Node:
         self._has_lease = anyio.Event()
         self.farewells: list[Callable[[], Awaitable[object]]] = []
         self.leaves: bool = False
+        self._is_open = False
         self._acts = False
         self._coming = anyio.CancelScope()
         self.peers.on_up.append(self._peer_up)
@@ -68,6 +69,7 @@ class Node:
     async def join(self) -> None:
         """Open the engine, and be a member from now on."""
         await self.engine.open(followed=self._followed, connection=self._connection)
+        self._is_open = True  # else it is closed, or that of another node
         await self._begin(patient=False)
         self.hub.start(self._live)
 
@@ -148,19 +150,25 @@ class Node:
     async def leave(self) -> None:
         """Tell the others, and close the engine. It raises nothing, and takes a few seconds."""
         self.leaves = True
-        acted = self._acts
         self._coming.cancel()
         with anyio.CancelScope(shield=True):
-            with anyio.move_on_after(FAREWELL), suppress(FauxtpError, TimeoutError):
-                if acted and self.lease.holds:
-                    for farewell in self.farewells:
-                        await farewell()
+            try:
+                await self._say_farewell()
+            finally:  # a task of asyncio can be cancelled all the same
+                if self._acts:
                     self._stop_acting()
-                    await self.lease.give_back()
-            if self._acts:
+                self._has_lease.set()  # who waits for it finds that it was left
+                self.replica.end()
+                if self._is_open:
+                    await self.engine.close()
+
+    async def _say_farewell(self) -> None:
+        with anyio.move_on_after(FAREWELL), suppress(FauxtpError, TimeoutError):
+            if self._acts and self.lease.holds:
+                for farewell in self.farewells:
+                    await farewell()
                 self._stop_acting()
-            self._has_lease.set()  # who waits for it finds that it was left
-            await self.engine.close()
+            await self.lease.give_back()
 
     # What is told
 

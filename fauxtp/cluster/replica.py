@@ -7,7 +7,7 @@ from typing import Any, final
 
 import anyio
 
-from fauxtp.cluster.engine import Change, Snapshot
+from fauxtp.cluster.engine import Change, NoConnection, Snapshot
 from fauxtp.cluster.peers import Membership, Peers, membership
 
 __all__ = ["Replica"]
@@ -24,6 +24,7 @@ class Replica:
         self._malformed = malformed
         self._awaited: list[tuple[int, anyio.Event]] = []
         self.revision: int = 0
+        self._is_over = False
         self.on_name: Callable[[str, bytes | None, int], object] = _nobody
         self.on_names: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
 
@@ -60,11 +61,23 @@ class Replica:
         return member
 
     async def seen(self, revision: int) -> None:
-        """Wait until what was written with `revision` is known here."""
-        if self.revision < revision:
+        """Wait until what was written with `revision` is known here.
+
+        Raises `NoConnection` if the cluster is left before it is.
+        """
+        if self.revision < revision and not self._is_over:
             event = anyio.Event()
             self._awaited.append((revision, event))
             await event.wait()
+        if self.revision < revision:
+            raise NoConnection("the cluster was left")
+
+    def end(self) -> None:
+        """Hear nothing any more: let nobody wait for it."""
+        self._is_over = True
+        awaited, self._awaited = self._awaited, []
+        for _, event in awaited:
+            event.set()
 
 
 def _nobody(*_: Any) -> None:
