@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from functools import partial
 from typing import Any
 
 import anyio
 import pytest
-from clusters import TTL, member, members, until
-from conftest import ASYNCIO
+from clusters import PATIENCE, TTL, diary, member, members, until
+from conftest import ASYNCIO, Run, task_group
+from crew import process_of
 
-from fauxtp import Mailbox
+from fauxtp import Mailbox, call, dead_letters, exit, link, monitor, send, wait_exit
 from fauxtp.cluster import Cluster, NoConnection
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.testing import explore
+
+FORKS = """
+import os
+import anyio
+from fauxtp import Mailbox, call
+from fauxtp.cluster import Cluster, NoConnection
+from fauxtp.cluster.memory_broker import MemoryBroker
+
+async def ask(a, there):
+    mailbox = Mailbox()
+    for asked in (a.register("till", mailbox.pid), call(there, "hello", timeout=None)):
+        try:
+            await asked
+        except NoConnection:
+            print("left", flush=True)
+
+async def main():
+    engine = MemoryBroker("shop").engine("a")
+    engine.asyncio_only = True  # so that the child has an event loop that is not the hub's
+    async with Cluster.join(engine, cluster="shop", node="a") as a:
+        there = a._messenger.pids.elsewhere(a._node.peers.find("b", 4711), 1)
+        def forks():
+            child = os.fork()
+            if child == 0:
+                try:
+                    anyio.run(ask, a, there)
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+        await anyio.to_thread.run_sync(forks)
+
+anyio.run(main, backend="trio")
+"""
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +126,44 @@ async def test_an_engine_of_another_node_is_left_open() -> None:
             async with Cluster.join(engine, cluster="shop", node="a"):
                 raise AssertionError
         assert await a.register("till", mailbox.pid)
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_whose_hub_has_ended_reaches_nobody(anyio_backend: str) -> None:
+    engine = MemoryBroker("shop").engine("a")
+    engine.asyncio_only = True
+    async with Cluster.join(engine, cluster="shop", node="a") as a:
+        there = a._messenger.pids.elsewhere(a._node.peers.find("b", 4711), 1)
+    mailbox = Mailbox()
+    async with task_group() as group:
+        with pytest.raises(NoConnection, match="the cluster was left"):
+            await call(there, "hello", timeout=PATIENCE)
+        with pytest.raises(NoConnection, match="the cluster was left"):
+            await a.register("till", mailbox.pid)
+        before = dead_letters.counts().get("noconnection", 0)
+        await send(there, "hello")
+        assert dead_letters.counts()["noconnection"] == before + 1
+        assert not exit(there)
+        watcher, one = await diary(group), await diary(group)
+        await call(watcher, partial(monitor, there))
+        await until(lambda: process_of(watcher).state)
+        assert process_of(watcher).state[0].reason == "noconnection"
+        await call(one, partial(link, there))
+        assert await wait_exit(one) == "noconnection"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")
+def test_a_fork_is_no_node(run: Run) -> None:
+    done = run(FORKS, options=("-W", "ignore::DeprecationWarning"))
+    assert (done.returncode, done.stdout.split()) == (0, ["left", "left"]), done.stderr
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_who_is_cancelled_as_its_hub_begins_leaves_no_thread(anyio_backend: str) -> None:
+    for _ in range(5):
+        engine = MemoryBroker("shop").engine("a")
+        engine.asyncio_only = True
+        with anyio.move_on_after(0):
+            async with Cluster.join(engine, cluster="shop", node="a"):
+                raise AssertionError
+    await until(lambda: "fauxtp cluster" not in [one.name for one in threading.enumerate()])

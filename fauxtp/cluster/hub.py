@@ -7,11 +7,13 @@ a lock. Others, in whichever thread, ask for it here.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, final
+from weakref import WeakSet
 
 import anyio
 from anyio.abc import TaskGroup
@@ -32,7 +34,7 @@ T = TypeVar("T")
 class Hub:
     """An event loop in which an engine is used, and the task group of what goes on meanwhile."""
 
-    __slots__ = ("_group", "_is_over", "_to_start", "_waiter", "home")
+    __slots__ = ("__weakref__", "_group", "_is_over", "_to_start", "_waiter", "home")
 
     def __init__(self, home: Home, group: TaskGroup) -> None:
         self.home: Home = home
@@ -40,6 +42,7 @@ class Hub:
         self._is_over: bool = False
         self._to_start: deque[Callable[[], Awaitable[object]]] = deque()
         self._waiter: Waiter | None = None
+        _hubs.add(self)
 
     async def run(self) -> None:
         """Start what others ask for: they may be callbacks, which no task can be started from."""
@@ -54,16 +57,25 @@ class Hub:
         self._is_over = True
         self._group.cancel_scope.cancel()
 
+    def forget(self) -> None:
+        """Be over, as this process is a fork: the loop, and the connection, are its parent's."""
+        self._is_over = True
+
     def time(self) -> float:
         """Return seconds on a clock that goes on while the machine sleeps."""
         return self.home.time() if switches.simulated else boot_time()
 
-    def post(self, function: Callable[[], object]) -> None:
-        """Call `function` in the hub's thread, now if that is this one; in order."""
+    def post(self, function: Callable[[], object]) -> bool:
+        """Call `function` in the hub's thread, now if that is this one; in order.
+
+        Return False if it is not called, as the hub is over.
+        """
+        if self._is_over:
+            return False
         if self.home.is_here():
             function()
-        else:
-            self.home.run_soon(function)
+            return True
+        return self.home.run_soon(function)
 
     def start(self, function: Callable[[], Awaitable[object]]) -> None:
         """Let a task do `function()`. What it raises is logged, and ends nothing else."""
@@ -73,6 +85,8 @@ class Hub:
 
     async def ask(self, function: Callable[[], Awaitable[T]]) -> T:
         """Return what `function()` returns, which is awaited in the hub's loop."""
+        if self._is_over:
+            raise NoConnection("the cluster was left")
         if self.home.is_here():
             return await function()
         asked: _Asked[T] = _Asked(function)
@@ -90,6 +104,18 @@ class Hub:
             asked.end(NoConnection("the cluster was left"))
         else:
             self.start(asked.run)
+
+
+_hubs: WeakSet[Hub] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for hub in list(_hubs):
+        hub.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 async def _logged(function: Callable[[], Awaitable[object]]) -> None:
@@ -191,7 +217,8 @@ async def _hub_in_thread() -> AsyncIterator[Hub]:
             ended.wake()
 
     threading.Thread(target=in_thread, name="fauxtp cluster", daemon=True).start()
-    await begun.wait(None)
+    with anyio.CancelScope(shield=True):  # or nobody would end the thread
+        await begun.wait(None)
     (hub,) = hubs
     try:
         yield hub

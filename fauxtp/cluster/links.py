@@ -58,7 +58,8 @@ class Links:
             process.links.pop(pid, None)
             return False
         mine = self._post.pids.number_of(process.pid)
-        self._post.node.hub.post(partial(self._ask, peer, number, pid, process, mine))
+        if not self._post.node.hub.post(partial(self._ask, peer, number, pid, process, mine)):
+            self._break(peer, number, process, NO_CONNECTION)
         return True
 
     def _bind(self, peer: Peer, number: int, pid: PID, process: Process) -> None:

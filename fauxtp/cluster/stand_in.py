@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call, Cast
+from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.elsewhere import Elsewhere
 from fauxtp._core.queue import no_process
+from fauxtp.cluster.engine import NoConnection
 from fauxtp.cluster.peers import Peer
 from fauxtp.registry import PID, Ref
 
@@ -38,15 +40,16 @@ class StandIn(Elsewhere):
         post = self._ways.post
         kind, content = ("cast", message.request) if type(message) is Cast else ("send", message)
         frame = kind, self._number, post.pack(content)
-        post.node.hub.post(partial(post.send_message, self.pid, self._peer, frame, message))
+        send = partial(post.send_message, self.pid, self._peer, frame, message)
+        if not post.node.hub.post(send):
+            dead_letters.add(self.pid, message, "noconnection")
 
     def pass_on_call(self, call: Call, limit: float | None) -> None:
         content = self._ways.post.pack(call.request)
         call.take()  # nobody here knows whether it is, there
-        send = self._ways.calls_out.send
-        self._ways.post.node.hub.post(
-            partial(send, self._peer, self._number, call, limit, content)
-        )
+        send = partial(self._ways.calls_out.send, self._peer, self._number, call, limit, content)
+        if not self._ways.post.node.hub.post(send):
+            call.fail(NoConnection("the cluster was left"))
 
     def give_up(self, call: Call) -> bool:
         self._ways.post.node.hub.post(partial(self._ways.calls_out.give_up, call))
@@ -63,8 +66,7 @@ class StandIn(Elsewhere):
             return False
         post = self._ways.post
         frame = "exit", self._number, post.packed_reason(reason)
-        post.node.hub.post(partial(post.try_to_send, self._peer, frame))
-        return True
+        return post.node.hub.post(partial(post.try_to_send, self._peer, frame))
 
     def bind(self, process: Any) -> bool:
         return self._ways.links.begin(self._peer, self._number, self.pid, process)

@@ -49,7 +49,8 @@ class Watches:
         if peer.is_gone and peer.watches.pop(which, None) is not None:
             del self._own[which], self._refs[ref]
             return False
-        self._post.node.hub.post(partial(self._ask, peer, which))
+        if not self._post.node.hub.post(partial(self._ask, peer, which)):
+            self._tell(peer, which, NO_CONNECTION)
         return True
 
     def end(self, ref: Ref) -> None:
