@@ -171,6 +171,25 @@ async def test_a_mailbox_may_have_a_name() -> None:
         assert await a.register("post", mailbox.pid)
         await send(await b.wait_registered("post", timeout=30), "hello")
         await until(lambda: len(mailbox))
+        mailbox.close()
+        assert a.whereis("post") is None
+        with pytest.raises(NoProcess):
+            await a.register("post", mailbox.pid)
+        await until(lambda: b.whereis("post") is None)
+        assert (a._claims._owned, a._claims._of) == ({}, {})
+
+
+async def test_who_has_given_a_name_back_is_watched_no_more() -> None:
+    async with members("a") as (a,), task_group() as group:
+        one = await Idle.start(task_group=group)
+        assert await a.register("billing", one)
+        assert await a.register("cash", one)
+        assert len(process_of(one).watchers) == 1
+        assert await a.unregister("cash")
+        assert len(process_of(one).watchers) == 1
+        assert await a.unregister("billing")
+        assert not process_of(one).watchers
+        assert not a._claims._refs
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._core.ended_loops import meet
+from fauxtp._core.process import find_process
 from fauxtp.cluster.engine import Entry, NoConnection, Superseded, Taken
 from fauxtp.cluster.name_keys import Holding, holding, key_of
 from fauxtp.cluster.names import Holder, Names, is_alive_here
@@ -54,6 +55,7 @@ class Claims:
         self._names = names
         self._owned: dict[str, _Owned] = {}
         self._of: dict[PID, set[str]] = {}
+        self._refs: dict[PID, Ref] = {}  # by which the ends of those are told
         self._busy: dict[str, _Turns] = {}  # names that are being taken or given back
         self._again: set[str] = set()  # names that are being taken once more
         names.on_change = self._changed
@@ -152,12 +154,20 @@ class Claims:
         names = self._of.get(owned.pid)
         if names is None:
             self._of[owned.pid] = names = set()
-            process = meet(owned.pid)
-            if process is not None:
-                process.watch(Ref(), self._has_ended)
+            self._watch(owned.pid)
         names.add(name)
         if not is_alive_here(owned.pid):
-            self._has_ended(owned.pid, FENCED)
+            self._forget(owned.pid)
+
+    def _watch(self, pid: PID) -> None:
+        process, ref = meet(pid), Ref()
+        if process is not None and process.watch(ref, self._has_ended):
+            self._refs[pid] = ref
+
+    def _watch_no_more(self, pid: PID) -> None:
+        ref, process = self._refs.pop(pid, None), find_process(pid)
+        if ref is not None and process is not None:
+            process.watchers.pop(ref, None)
 
     # Giving back
 
@@ -178,6 +188,7 @@ class Claims:
             names.discard(name)
             if not names:
                 self._of.pop(owned.pid, None)
+                self._watch_no_more(owned.pid)
         return owned
 
     async def _release(self, name: str, owned: _Owned) -> bool:
@@ -274,6 +285,8 @@ class Claims:
 
     def _reconcile(self) -> None:
         """Give back what nobody here has any more, should that have failed; and sweep."""
+        for pid in [pid for pid in self._of if not is_alive_here(pid)]:
+            self._forget(pid)  # as a mailbox tells nobody that it is closed
         own = self._node.peers.own
         for name in list(self._names.of_peers.get(own, ())):
             self._look_at(name)

@@ -41,7 +41,10 @@ class Holder:
 
 def is_alive_here(pid: PID) -> bool:
     """Return whether a process, or a mailbox, of here is behind `pid`."""
-    return meet(pid) is not None or find_queue(pid) is not None
+    if meet(pid) is not None:
+        return True
+    queue = find_queue(pid)
+    return queue is not None and queue.closed_because is None
 
 
 @final
