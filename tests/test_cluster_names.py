@@ -165,6 +165,24 @@ async def test_a_name_that_is_away_is_waited_for() -> None:
         assert not b._names._waiting
 
 
+async def test_who_waits_for_a_name_is_told_that_the_cluster_was_left() -> None:
+    broker = MemoryBroker("shop")
+    told: list[str] = []
+    async with task_group() as group:
+
+        async def wait(one: Cluster, timeout: float | None) -> None:
+            with pytest.raises(NoConnection, match="the cluster was left"):
+                await one.wait_registered("cash", timeout)
+            told.append("left")
+
+        async with member(broker, "a") as a:
+            group.start_soon(wait, a, None)
+            await until(lambda: a._names._waiting)
+        await until(lambda: told)
+        await wait(a, 30)
+    assert not a._names._waiting
+
+
 async def test_a_mailbox_may_have_a_name() -> None:
     async with members("a", "b") as (a, b):
         mailbox = Mailbox()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import final
 
-from anyio import current_time
+from anyio import current_time, sleep_forever
 
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
 from fauxtp._loops.current import give_way, new_waiter, seconds
 from fauxtp._loops.protocols import Waiter
+from fauxtp.cluster.engine import NoConnection
 from fauxtp.cluster.name_keys import Holding, check_name, holding, name_of
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import Peer
@@ -62,6 +64,7 @@ class Names:
         node.replica.on_name = self._told
         node.replica.on_names = self._told_all
         node.peers.on_up.append(self._up)
+        node.hub.post(partial(node.hub.start, self._until_left))
 
     def __len__(self) -> int:
         return len(self._table)
@@ -95,6 +98,8 @@ class Names:
                 pid = self.whereis(name)
                 if pid is not None:
                     return pid
+                if self._node.leaves:
+                    raise NoConnection("the cluster was left")
                 left = None if end is None else max(0.0, end - current_time())
                 if not await waiter.wait(left):
                     raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
@@ -103,6 +108,12 @@ class Names:
                     self._waiting[name].remove(waiter)
                     if not self._waiting[name]:
                         del self._waiting[name]
+
+    async def _until_left(self) -> None:
+        try:
+            await sleep_forever()
+        finally:
+            self._wake_all()  # who waits finds that it was left
 
     # What is told
 
