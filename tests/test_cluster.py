@@ -39,6 +39,17 @@ async def test_who_joins_tells_its_names() -> None:
         assert (a.cluster, a.node, repr(a)) == ("shop", "a", "<Cluster 'shop', node 'a'>")
 
 
+async def test_who_monitors_no_node_any_more_is_watched_no_more() -> None:
+    async with members("a") as (a,), task_group() as group:
+        watcher = await diary(group)
+        refs = [await call(watcher, partial(a.monitor_node, "a")) for _ in range(2)]
+        assert len(process_of(watcher).watchers) == 1
+        for ref in refs:
+            await call(watcher, partial(demonitor, ref))
+        assert not process_of(watcher).watchers
+        assert not a._node.monitors._told
+
+
 async def test_a_process_is_told_who_comes_and_goes() -> None:
     broker = MemoryBroker("shop")
     async with members("a", broker=broker) as (a,), task_group() as group:

@@ -59,8 +59,19 @@ class NodeDown:
         fill(self, ref, node, reason)
 
 
-_all: dict[PID, dict[Ref, NodeMonitors]] = {}
-"""What each process has begun, until it ends."""
+@final
+class _Begun:
+    """What a process has begun; and by which ref its end is told."""
+
+    __slots__ = ("monitors", "watch")
+
+    def __init__(self) -> None:
+        self.monitors: dict[Ref, NodeMonitors] = {}
+        self.watch: Ref = Ref()
+
+
+_all: dict[PID, _Begun] = {}
+"""What each process has begun, until it ends that, or itself."""
 
 
 @final
@@ -74,10 +85,11 @@ class NodeMonitors:
     def begin(self, node: str) -> Ref:
         """Let the calling process be told of `node`: at once if it is not there, then always."""
         me, ref = caller_of("monitor_node"), Ref()
-        mine = _all.setdefault(me.pid, {})
-        if not mine:
-            me.watch(Ref(), _end_all)
-        mine[ref] = self
+        mine = _all.get(me.pid)
+        if mine is None:
+            _all[me.pid] = mine = _Begun()
+            me.watch(mine.watch, _end_all)
+        mine.monitors[ref] = self
         self._told[ref] = node, me
         if me.phase is DEAD:
             _end_all(me.pid, None)
@@ -100,16 +112,21 @@ class NodeMonitors:
 
 
 def _end_one(process: Process, ref: Ref) -> bool:
-    monitors = _all.get(process.pid, {}).pop(ref, None)
-    if monitors is None:
+    mine = _all.get(process.pid)
+    if mine is None or ref not in mine.monitors:
         return False
-    monitors.end(ref)
+    mine.monitors.pop(ref).end(ref)
+    if not mine.monitors:
+        del _all[process.pid]
+        process.watchers.pop(mine.watch, None)
     return True
 
 
 def _end_all(pid: PID, _: object) -> None:
-    for ref, monitors in _all.pop(pid, {}).items():
-        monitors.end(ref)
+    mine = _all.pop(pid, None)
+    if mine is not None:
+        for ref, monitors in mine.monitors.items():
+            monitors.end(ref)
 
 
 other_monitors.append(_end_one)
