@@ -32,6 +32,7 @@ from fauxtp import (
     send_nowait,
     start_call,
 )
+from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp.cluster import Cluster, NoConnection
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.testing import explore
@@ -208,12 +209,67 @@ async def test_a_call_that_is_given_up_is_not_executed() -> None:
         assert not a._messenger.calls_out._known
 
 
+async def test_a_call_that_is_given_up_in_line_for_room_is_not_in_line_any_more() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        goes_on = anyio.Event()
+
+        class Slow(Server):
+            mailbox_size = 1
+
+            async def handle_cast(self, request: Any, state: Any) -> Any:
+                await goes_on.wait()
+                return state
+
+        server = await Slow.start(task_group=group)
+        there, mailbox = seen_by(a, b, server), process_of(server).mailbox
+        assert isinstance(mailbox, BoundedQueue)
+        await cast(there, "wait")
+        await until(lambda: process_of(server).state is not None and not len(mailbox))
+        await cast(there, "fill")
+        await until(lambda: len(mailbox) == 1)
+        pending = start_call(there, "forget me")
+        await until(lambda: len(mailbox.senders) == 1)
+        pending.cancel()
+        await until(lambda: not b._messenger.calls_in._known)
+        assert (len(mailbox.senders), len(mailbox), mailbox.given_up.total) == (0, 1, 0)
+        goes_on.set()
+        assert await call(there, "told") == []
+
+
+async def test_a_node_that_is_fenced_answers_no_call_of_before() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        goes_on = anyio.Event()
+
+        class Slow(Server):
+            async def handle_cast(self, request: Any, state: Any) -> Any:
+                await goes_on.wait()
+                return state
+
+        server = await Slow.start(task_group=group)
+        there = seen_by(a, b, server)
+        taken_up = start_call(there, "never")
+        await until(lambda: process_of(server).state)
+        await cast(there, "wait")
+        pending = start_call(there, "note")
+        await until(lambda: len(b._messenger.calls_in._known) == 2)
+        b._node.fence()
+        assert not b._messenger.calls_in._known
+        assert not reply(process_of(server).state[0], "too late")
+        goes_on.set()
+        for one in (taken_up, pending):
+            with pytest.raises(ProcessExited, match="noconnection"):
+                await one
+        assert len(await call(server, "told")) == 1, "what was not taken up is not executed"
+
+
 async def test_who_waits_no_longer_is_told_that_it_may_have_been_executed() -> None:
     async with members("a", "b") as (a, b), task_group() as group:
         server = await Server.start(task_group=group)
         there = seen_by(a, b, server)
+        pending = start_call(there, "never", timeout=1.0)
+        await until(lambda: process_of(server).state)
         with pytest.raises(ReceiveTimeout) as late:
-            await call(there, "never", timeout=0.2)
+            await pending
         assert late.value.taken_up
         (from_,) = await call(there, ("echo", 1)) and process_of(server).state
         await until(lambda: not b._messenger.calls_in._known)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call
+from fauxtp._core.wait_for_room import LeftInLine
 from fauxtp._messaging.outcome import withdraw
 from fauxtp.cluster.deliver import deliver
 from fauxtp.cluster.peers import Peer
@@ -17,17 +18,24 @@ from fauxtp.errors import NoProcess, ProcessExited
 __all__ = ["CallsIn"]
 
 
+class _Known(NamedTuple):
+    call: Call
+    due: float  # when nobody waits any more
+    place: LeftInLine | None = None  # if there was no room in the mailbox
+
+
 @final
 class CallsIn:
     """Those of peers that processes of here have yet to answer."""
 
     def __init__(self, post: Post) -> None:
         self._post = post
-        self._known: dict[tuple[Peer, int], tuple[Call, float]] = {}
+        self._known: dict[tuple[Peer, int], _Known] = {}
         post.handlers["call"] = self._call
         post.handlers["cancel"] = self._cancel
         post.node.peers.on_gone.append(self._gone)
         post.node.on_beat.append(self._look_at_time)
+        post.node.on_fence.append(self._fenced)
 
     def _call(
         self, peer: Peer, number: int, which: int, limit: float | None, by: int, content: bytes
@@ -46,8 +54,10 @@ class CallsIn:
         call = Call(request, pid, caller)
         call.wake = partial(self._answered, peer, which, call)
         due = math.inf if limit is None else self._post.node.hub.time() + limit
-        self._known[peer, which] = call, due
-        deliver(call, process, mailbox, self._post)
+        self._known[peer, which] = known = _Known(call, due)
+        place = deliver(call, process, mailbox, self._post)
+        if place is not None and (peer, which) in self._known:
+            self._known[peer, which] = known._replace(place=place)
 
     def _answered(self, peer: Peer, which: int, call: Call) -> None:
         """Pack the answer, in the thread of who gave it, and send it."""
@@ -55,7 +65,7 @@ class CallsIn:
         self._post.node.hub.post(partial(self._send, peer, which, frame))
 
     def _send(self, peer: Peer, which: int, frame: tuple[Any, ...]) -> None:
-        if self._known.pop((peer, which), None) is not None:
+        if self._known.pop((peer, which), None) is not None and self._post.node.may_act():
             self._post.try_to_send(peer, frame)
 
     def _outcome(self, call: Call) -> tuple[str, bool, bytes]:
@@ -78,16 +88,25 @@ class CallsIn:
 
     def _cancel(self, peer: Peer, which: int) -> None:
         known = self._known.pop((peer, which), None)
-        if known is not None and known[0].give_up():
-            withdraw(known[0])
+        if (
+            known is not None
+            and known.call.give_up()
+            and (known.place is None or not known.place.leave())
+        ):
+            withdraw(known.call)
 
     def _gone(self, peer: Peer, reason: ExitReason) -> None:
         for known, which in [key for key in self._known if key[0] is peer]:
             self._cancel(known, which)
 
+    def _fenced(self) -> None:
+        """Give up all: their callers take this node for gone, or will."""
+        for peer, which in list(self._known):
+            self._cancel(peer, which)
+
     def _look_at_time(self) -> None:
         """Give up what nobody waits for any more, should that not have been told."""
         now = self._post.node.hub.time()
-        for (peer, which), (_, due) in list(self._known.items()):
-            if due <= now:
+        for (peer, which), known in list(self._known.items()):
+            if known.due <= now:
                 self._cancel(peer, which)

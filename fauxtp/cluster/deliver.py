@@ -6,15 +6,18 @@ from typing import Any
 
 from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
-from fauxtp._core.wait_for_room import put_later
+from fauxtp._core.wait_for_room import LeftInLine, put_later
 from fauxtp.cluster.post import Post
 
 __all__ = ["deliver"]
 
 
-def deliver(message: Any, process: Process | None, mailbox: Queue, post: Post) -> None:
-    """Put in what has come from elsewhere; in line, if there is no room."""
+def deliver(
+    message: Any, process: Process | None, mailbox: Queue, post: Post
+) -> LeftInLine | None:
+    """Put in what has come from elsewhere; if there is no room, return its place in line."""
     if mailbox.max_size:
-        put_later(mailbox, message, post.node.hub.home if process is None else process.home)
-    else:
-        mailbox.admit(message)
+        home = post.node.hub.home if process is None else process.home
+        return put_later(mailbox, message, home)
+    mailbox.admit(message)
+    return None
