@@ -473,3 +473,15 @@ async def test_a_name_that_is_taken_as_it_is_given_back_stays() -> None:
         assert entry is not None
         assert entry.revision == revision, "it was never away"
         assert a.whereis("billing") is one
+
+
+async def test_what_was_seen_before_a_connection_was_lost_does_not_count_after_it() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", broker=broker) as (a,), task_group() as group:
+        seen = a._node.replica.revision
+        broker.cut("a")
+        group.start_soon(a._node.replica.seen, seen)
+        await until(lambda: a._node.replica._awaited)
+        broker.heal("a")
+        await until(lambda: not a._node.replica._awaited)
+        assert a._node.replica.revision >= seen

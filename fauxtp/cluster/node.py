@@ -178,6 +178,8 @@ class Node:
             tell_all(self.on_snapshot)
 
     def _connection(self, is_there: bool) -> None:
+        if not is_there:
+            self.replica.revision = 0  # a server that has lost writes uses revisions again
         logger().info("node %r: its connection is %s", self.name, "back" if is_there else "away")
 
     def _peer_up(self, peer: Peer) -> None:
