@@ -23,13 +23,13 @@ class BoundedQueue(Queue):
     def __init__(self, pid: PID, max_size: int) -> None:
         super().__init__(pid)
         self.max_size = max_size
-        self.inbox = deque()
+        self.inbox: deque[Any] = deque()
         self.after_fork()
 
     def after_fork(self) -> None:
         super().after_fork()
-        self.gate = threading.RLock()
-        self.senders = Line()
+        self.gate: threading.RLock = threading.RLock()
+        self.senders: Line = Line()
 
     @property
     def in_line(self) -> int:  # type: ignore[override]
