@@ -18,12 +18,13 @@ from fauxtp import __main__ as commands
 
 def until(holds: Callable[[], Any]) -> Any:
     """Return the first answer that is true; nobody tells when that is."""
-    end = time.monotonic() + PATIENCE
+    end, pause = time.monotonic() + PATIENCE, 0.0
     while time.monotonic() < end:
         answer = holds()
         if answer:
             return answer
-        time.sleep(0)
+        time.sleep(pause)
+        pause = min(pause + 0.0005, 0.02)
     raise AssertionError("it never was")
 
 

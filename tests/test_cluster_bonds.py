@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from clusters import diary, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
-from crew import Idle, process_of
+from crew import Idle, end_of, process_of
 
 from fauxtp import (
     PID,
@@ -94,7 +94,7 @@ async def test_the_end_of_who_watches_is_told_too() -> None:
         await until(lambda: len(process_of(target).watchers) == 1)
         exit(watcher)
         await until(lambda: not process_of(target).watchers)
-        assert not b._messenger.watches._theirs
+        await until(lambda: not b._messenger.watches._theirs)
 
 
 async def test_an_end_elsewhere_is_waited_for() -> None:
@@ -116,8 +116,9 @@ async def test_who_traps_exits_is_told_of_one_from_afar() -> None:
         assert exit(there, "please")
         await until(lambda: told(target))
         assert told(target) == [Exit(None, told(target)[0].reason)]
+        process = process_of(target)
         assert exit(there, "kill")
-        assert await wait_exit(target) == "kill"
+        assert await end_of(process) == "kill"
 
 
 async def test_a_link_takes_along_who_is_elsewhere() -> None:
@@ -128,10 +129,11 @@ async def test_a_link_takes_along_who_is_elsewhere() -> None:
             other = await Bonded.start(task_group=group)
             await cast(one, partial(link, seen_by(a, b, other)))
             await until(partial(linked, other))
+            taken_along = process_of(other if first_ends else one)
             exit(one if first_ends else other, "an accident")
-            assert await wait_exit(other if first_ends else one) == "an accident"
-        assert not a._node.peers.up["b"].links
-        assert not b._node.peers.up["a"].links
+            assert await end_of(taken_along) == "an accident"
+        await until(lambda: not a._node.peers.up["b"].links)
+        await until(lambda: not b._node.peers.up["a"].links)
 
 
 async def test_who_traps_exits_is_told_of_the_end_of_a_link() -> None:

@@ -12,9 +12,9 @@ import anyio
 import pytest
 from clusters import PATIENCE, TTL, diary, member, members, until
 from conftest import ASYNCIO, Run, task_group
-from crew import process_of
+from crew import end_of, process_of
 
-from fauxtp import Mailbox, call, dead_letters, exit, link, monitor, send, wait_exit
+from fauxtp import Mailbox, call, dead_letters, exit, link, monitor, send
 from fauxtp.cluster import Cluster, NoConnection
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.testing import explore
@@ -70,7 +70,7 @@ async def test_who_waits_to_see_its_name_is_told_that_the_node_has_left() -> Non
 
     async with anyio.create_task_group() as group:
         async with members("a", broker=broker) as (a,):
-            broker.lose_messages("a")
+            broker.lose_messages("a", 1000)  # heartbeats may be among them
             group.start_soon(register, a)
             await until(lambda: a._node.replica._awaited)
         await until(lambda: told)
@@ -148,8 +148,9 @@ async def test_whose_hub_has_ended_reaches_nobody(anyio_backend: str) -> None:
         await call(watcher, partial(monitor, there))
         await until(lambda: process_of(watcher).state)
         assert process_of(watcher).state[0].reason == "noconnection"
+        linked = process_of(one)
         await call(one, partial(link, there))
-        assert await wait_exit(one) == "noconnection"
+        assert await end_of(linked) == "noconnection"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")

@@ -67,8 +67,9 @@ async def test_a_name_is_known_everywhere_until_its_process_ends() -> None:
         await wait_exit(till)
         assert a.whereis("billing") is None
         await until(lambda: b.whereis("billing") is None)
-        await until(lambda: a._names.find("billing") is None)
-        assert (a._claims._owned, a._claims._of, a._claims._busy) == ({}, {}, {})
+        claims = a._claims
+        await until(lambda: (claims._owned, claims._of, claims._busy) == ({}, {}, {}))
+        assert a._names.find("billing") is None
 
 
 async def test_a_name_is_had_by_one() -> None:
@@ -146,6 +147,9 @@ async def test_who_is_restarted_has_its_name_again() -> None:
         assert till is not None
         exit(till, "a crash")
         await until(lambda: a.whereis("billing") not in {till, None})
+        again = a.whereis("billing")
+        assert again is not None
+        await until(lambda: b.whereis("billing") is seen_by(b, a, again))
         assert await call(b.name("billing"), 1, wait=30) == ("a", 1)
 
 
@@ -194,7 +198,7 @@ async def test_a_mailbox_may_have_a_name() -> None:
         with pytest.raises(NoProcess):
             await a.register("post", mailbox.pid)
         await until(lambda: b.whereis("post") is None)
-        assert (a._claims._owned, a._claims._of) == ({}, {})
+        await until(lambda: (a._claims._owned, a._claims._of) == ({}, {}))
 
 
 async def test_who_has_given_a_name_back_is_watched_no_more() -> None:
@@ -447,32 +451,35 @@ async def test_a_name_that_is_given_back_while_it_is_taken_again_is_not_kept() -
         await vandal.close()
 
 
-async def test_a_name_that_is_taken_as_it_is_given_back_stays() -> None:
-    broker = MemoryBroker("shop")
-    async with (
-        member(broker, "a", timeout=0.2) as a,
-        member(broker, "b") as b,
-        task_group() as group,
-    ):
-        one = await Idle.start(task_group=group)
-        assert await a.register("billing", one)
-        broker.lose_answers("a")  # so that what is done is done again
-        gave_back: list[bool] = []
+def test_a_name_that_is_taken_as_it_is_given_back_stays() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop")
+        async with (
+            member(broker, "a", timeout=0.2) as a,
+            member(broker, "b") as b,
+            task_group() as group,
+        ):
+            one = await Idle.start(task_group=group)
+            assert await a.register("billing", one)
+            broker.lose_answers("a")  # so that what is done is done again
+            gave_back: list[bool] = []
 
-        async def give_back() -> None:
-            gave_back.append(await a.unregister("billing"))
+            async def give_back() -> None:
+                gave_back.append(await a.unregister("billing"))
 
-        group.start_soon(give_back)
-        await until(lambda: a._names.find("billing") is None)
-        assert not gave_back
-        assert await a.register("billing", one)
-        revision = a._claims._owned["billing"].revision
-        await until(lambda: gave_back)
-        await until(lambda: not a._claims._busy)
-        entry = await b._node.engine.read(key_of("billing"))
-        assert entry is not None
-        assert entry.revision == revision, "it was never away"
-        assert a.whereis("billing") is one
+            group.start_soon(give_back)
+            await until(lambda: a._names.find("billing") is None)
+            assert not gave_back
+            assert await a.register("billing", one)
+            revision = a._claims._owned["billing"].revision
+            await until(lambda: gave_back)
+            await until(lambda: not a._claims._busy)
+            entry = await b._node.engine.read(key_of("billing"))
+            assert entry is not None
+            assert entry.revision == revision, "it was never away"
+            assert a.whereis("billing") is one
+
+    explore(scenario, seeds=20)
 
 
 async def test_what_was_seen_before_a_connection_was_lost_does_not_count_after_it() -> None:

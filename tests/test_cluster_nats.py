@@ -35,7 +35,8 @@ from fauxtp.cluster import Cluster, NoConnection, NodeTaken
 
 pytestmark = pytest.mark.anyio
 
-TTL = 3  # seconds
+TTL = 3  # seconds, of a node that is to be gone soon
+LONG = 30  # seconds, of one that is to stay whatever else the machine has to do
 
 PROGRAM = """
 import sys
@@ -99,8 +100,8 @@ class Till(GenServer[Any, Any]):
 async def test_two_nodes_meet_at_a_server(nats_server: Any) -> None:
     cluster = new_cluster()
     async with (
-        Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=TTL) as a,
-        Cluster.join([nats_server.url], cluster=cluster, node="b", ttl=TTL) as b,
+        Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=LONG) as a,
+        Cluster.join([nats_server.url], cluster=cluster, node="b", ttl=LONG) as b,
         task_group() as group,
     ):
         till = await Till.start(task_group=group, register_as=a.name("shop:billing"))
@@ -135,7 +136,7 @@ async def test_a_node_that_is_killed_is_gone_and_its_name_is_taken(nats_server: 
     cluster = new_cluster()
     with program(nats_server.url, cluster, "b") as beside:
         async with (
-            Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=TTL) as a,
+            Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=LONG) as a,
             task_group() as group,
         ):
             there = await a.wait_registered("billing", timeout=30)
@@ -159,7 +160,7 @@ async def test_a_node_that_is_stopped_serves_nothing_on_waking(nats_server: Any)
     cluster = new_cluster()
     with program(nats_server.url, cluster, "b") as beside:
         async with (
-            Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=TTL) as a,
+            Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=LONG) as a,
             task_group() as group,
         ):
             there = await a.wait_registered("billing", timeout=30)

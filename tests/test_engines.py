@@ -61,7 +61,7 @@ async def opened(world: World) -> AsyncIterator[Open]:
     """Return a function that opens engines, which are closed afterwards."""
     engines: list[Engine] = []
 
-    async def open_one(node: str = "a", timeout: float = 5.0, **callbacks: Any) -> Engine:
+    async def open_one(node: str = "a", timeout: float = PATIENCE, **callbacks: Any) -> Engine:
         engine = await world.engine(node, timeout=timeout)
         await engine.open(**callbacks)
         engines.append(engine)
@@ -163,9 +163,9 @@ async def test_a_key_goes_when_its_time_is_over_and_can_be_taken_again(opened: O
 async def test_who_writes_in_time_keeps_it_and_who_names_no_time_for_ever(opened: Open) -> None:
     told = Told()
     a = await opened(followed=told)
-    kept = await a.create("kept", b"1", ttl=1)
-    held = await a.create("held", b"1", ttl=1)
-    await a.create("other", b"1", ttl=1)
+    kept = await a.create("kept", b"1", ttl=2)
+    held = await a.create("held", b"1", ttl=2)
+    await a.create("other", b"1", ttl=2)
     kept = await a.update("kept", b"2", kept)
     held = await a.update("held", b"2", held, ttl=3600)
     await told.wait(lambda all_: "other" not in told.known() and len(all_) > 5)
@@ -518,7 +518,7 @@ async def test_while_the_connection_is_away_all_fails_at_once_and_then_it_is_bac
 
 async def test_who_is_cut_off_without_a_word_notices(opened: Open, world: World) -> None:
     told, connection = Told(), Told()
-    a = await opened("a", timeout=30, followed=told, connection=connection)
+    a = await opened("a", followed=told, connection=connection)
     b = await opened("b")
     errors = Told()
 
@@ -541,7 +541,7 @@ async def test_who_is_cut_off_without_a_word_notices(opened: Open, world: World)
 
 
 async def test_who_is_not_answered_does_not_know(opened: Open, world: World) -> None:
-    a = await opened("a", timeout=0.2)
+    a = await opened("a", timeout=1.0)
     b = await opened("b")
     world.hold("a")
     with pytest.raises(TimeoutError):
@@ -567,5 +567,6 @@ async def test_a_server_that_is_started_again_has_the_keys(opened: Open, world: 
     assert await a.update("k", b"2", revision) > revision
     while not b.connected:
         await anyio.sleep(0.01)
+    await b.flush()
     a.publish(a.prefix + "x", b"1")
     await received.number(1)

@@ -58,15 +58,15 @@ async def test_a_write_that_was_lost_takes_its_time_with_it() -> None:
 
 async def test_an_answer_that_is_lost_leaves_the_write_done() -> None:
     broker = MemoryBroker()
-    engine = broker.engine("a", timeout=0.05)
+    engine, patient = broker.engine("a", timeout=0.05), await opened(broker, "b")
     await engine.open()
     broker.lose_answers("a", 1)
     with pytest.raises(TimeoutError):
         await engine.create("k", b"1")
-    assert await engine.read("k") == Entry("k", b"1", 1)
+    assert await patient.read("k") == Entry("k", b"1", 1)
     with pytest.raises(Taken):
-        await engine.create("k", b"2")
-    await closed(engine)
+        await patient.create("k", b"2")
+    await closed(engine, patient)
 
 
 async def test_after_a_change_that_is_lost_a_snapshot_is_told() -> None:
@@ -142,39 +142,6 @@ async def test_without_a_leader_keys_are_refused_and_messages_go_on() -> None:
     await closed(a, b)
 
 
-async def test_a_key_whose_time_is_over_without_a_leader_goes_with_the_next() -> None:
-    broker, told = MemoryBroker(), Told()
-    a = await opened(broker, "a", followed=told)
-    await a.create("k", b"1", ttl=1)
-    broker.lose_leader()
-    await anyio.sleep(2.1)
-    assert len(told.all) == 2
-    broker.elect_leader()
-    await told.number(3)
-    assert told.all[2] == Change("k", None, 2)
-    await closed(a)
-
-
-async def test_what_was_held_arrives_late() -> None:
-    broker, connection = MemoryBroker(), Told()
-    a = await opened(broker, "a", connection=connection)
-    b = await opened(broker, "b")
-    broker.hold("a")
-    async with anyio.create_task_group() as group:
-
-        async def write() -> None:
-            with pytest.raises(TimeoutError):
-                await a.create("k", b"late")
-
-        group.start_soon(write)
-        await connection.number(1)
-    assert await b.read("k") is None
-    broker.heal("a")
-    await connection.number(2)
-    assert await b.read("k") == Entry("k", b"late", 1)
-    await closed(a, b)
-
-
 async def test_a_broker_outlasts_the_event_loop_and_time_stands_still_without_one() -> None:
     broker = MemoryBroker()
     a = await opened(broker, "a")
@@ -200,6 +167,45 @@ async def test_two_event_loops_at_a_time_are_refused() -> None:
 
 
 # In simulated time
+
+
+def test_what_was_held_arrives_late() -> None:
+    async def scenario() -> None:
+        broker, connection = MemoryBroker(), Told()
+        a = await opened(broker, "a", connection=connection)
+        b = await opened(broker, "b")
+        broker.hold("a")
+        async with anyio.create_task_group() as group:
+
+            async def write() -> None:
+                with pytest.raises(TimeoutError):
+                    await a.create("k", b"late")
+
+            group.start_soon(write)
+            await connection.number(1)
+        assert await b.read("k") is None
+        broker.heal("a")
+        await connection.number(2)
+        assert await b.read("k") == Entry("k", b"late", 1)
+        await closed(a, b)
+
+    explore(scenario, seeds=5)
+
+
+def test_a_key_whose_time_is_over_without_a_leader_goes_with_the_next() -> None:
+    async def scenario() -> None:
+        broker, told = MemoryBroker(), Told()
+        a = await opened(broker, "a", followed=told)
+        await a.create("k", b"1", ttl=1)
+        broker.lose_leader()
+        await anyio.sleep(2.1)
+        assert len(told.all) == 2
+        broker.elect_leader()
+        await told.number(3)
+        assert told.all[2] == Change("k", None, 2)
+        await closed(a)
+
+    explore(scenario, seeds=5)
 
 
 async def claims_under_faults(broker: MemoryBroker, log: list[Any]) -> None:

@@ -39,7 +39,7 @@ def anyio_backend() -> Any:
 async def opened(
     server: nats.NatsServer, cluster: str, node: str = "a", **callbacks: Any
 ) -> AsyncIterator[NatsEngine]:
-    engine = NatsEngine(server.url, cluster=cluster, node=node)
+    engine = NatsEngine(server.url, cluster=cluster, node=node, timeout=PATIENCE)
     with anyio.fail_after(PATIENCE):
         await engine.open(**callbacks)
         yield engine
@@ -72,7 +72,7 @@ async def test_a_server_that_is_too_old_is_refused() -> None:
 
     server = await asyncio.start_server(pretend, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    engine = NatsEngine(f"nats://127.0.0.1:{port}", cluster="shop", node="a")
+    engine = NatsEngine(f"nats://127.0.0.1:{port}", cluster="shop", node="a", timeout=PATIENCE)
     with (
         anyio.fail_after(PATIENCE),
         pytest.raises(Refused, match=r"2\.11 or newer, got .*2\.10\.4"),
@@ -88,7 +88,7 @@ async def test_a_stream_that_is_set_up_otherwise_is_refused(nats_server: nats.Na
     async with plain(nats_server) as client:
         config = {"name": subjects.stream, "subjects": [subjects.keys + ">"]}
         await told(client, f"STREAM.CREATE.{subjects.stream}", config)
-    engine = NatsEngine(nats_server.url, cluster=cluster, node="a")
+    engine = NatsEngine(nats_server.url, cluster=cluster, node="a", timeout=PATIENCE)
     with pytest.raises(Refused, match="set up otherwise") as refused:
         await engine.open()
     for name in ("max_msgs_per_subject", "allow_msg_ttl", "republish", "marker_ttl"):
@@ -177,7 +177,7 @@ async def test_without_jetstream_it_is_not_opened() -> None:
 
 async def test_any_of_several_servers_will_do(nats_server: nats.NatsServer) -> None:
     urls = [f"nats://127.0.0.1:{nats.free_port()}", nats_server.url]
-    engine = NatsEngine(urls, cluster=new_cluster(), node="a")
+    engine = NatsEngine(urls, cluster=new_cluster(), node="a", timeout=PATIENCE)
     with anyio.fail_after(PATIENCE):
         await engine.open()
         assert await engine.read("k") is None

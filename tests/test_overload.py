@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -285,10 +286,22 @@ anyio.run(main, backend=sys.argv[1], backend_options={"use_uvloop": True} if sys
 
 
 async def test_a_blocked_loop_is_found_and_heard_of_again(logged: Logged) -> None:
-    """It is blocked until it is told of: by a handler that waits without `await`."""
+    """It is blocked until it is told of: by a handler that waits without `await`.
+
+    On a machine that has much to do, it may be told of before, and again at the doubling. Where
+    it stands is known if it was heard of before.
+    """
+
+    def shows(event: Event) -> bool:
+        where, handler = event.details["where"], event.details["handler"]
+        return where is None or (" in " in where and "crew.py" in (handler or ""))
 
     def block() -> None:
-        assert logged.warned.wait(PATIENCE)
+        before, end = len(heard), time.monotonic() + PATIENCE
+        while not any(map(shows, heard[before:])):
+            assert time.monotonic() < end, heard
+            time.sleep(0.001)
+        logged.is_over.clear()
 
     with watch(slow_handler=None, mailbox=None, loop_blocked=0.02), told() as heard:
         async with task_group() as group:
@@ -297,13 +310,8 @@ async def test_a_blocked_loop_is_found_and_heard_of_again(logged: Logged) -> Non
             await call(pid, block)
             await anyio.to_thread.run_sync(logged.is_over.wait, PATIENCE)
     assert logged.levels[0] == "WARNING"
-    assert logged.levels[-1] == "INFO"
-    assert heard[0].kind is Kind.LOOP_BLOCKED
-    assert heard[0].details["seconds"] >= 0.02
-    where = heard[0].details["where"]
-    assert not has_gil or where is None or " in " in where
-    handler = heard[0].details["handler"]
-    assert not has_gil or where is None or "crew.py" in handler
+    assert {event.kind for event in heard} == {Kind.LOOP_BLOCKED}
+    assert min(event.details["seconds"] for event in heard) >= 0.02
 
 
 async def test_the_thread_finds_slow_handlers_and_long_mailboxes(logged: Logged) -> None:
@@ -324,8 +332,11 @@ async def test_the_thread_finds_slow_handlers_and_long_mailboxes(logged: Logged)
 
 
 async def test_it_is_watched_once_until_that_is_closed() -> None:
-    before = threading.active_count()
+    def watchers() -> int:
+        return [thread.name for thread in threading.enumerate()].count("fauxtp.watch")
+
     watching = watch()
+    assert watchers() == 1
     assert isinstance(watching, Watch)
     with pytest.raises(RuntimeError, match="the program is watched already"):
         watch()
@@ -333,7 +344,7 @@ async def test_it_is_watched_once_until_that_is_closed() -> None:
     watching.close()
     with watch():
         pass
-    assert threading.active_count() == before
+    assert watchers() == 0
 
 
 @pytest.mark.parametrize(
