@@ -214,7 +214,7 @@ def test_an_incarnation_that_came_and_went_unknown_to_itself_is_not_had_again() 
             await until(lambda: a.nodes() == ["a"])
             broker.heal("b")
             await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
-            assert b._node.may_act()
+            await until(b._node.may_act)
 
     explore(scenario, seeds=30)
 

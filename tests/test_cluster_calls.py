@@ -456,6 +456,51 @@ def test_who_waits_no_longer_is_told_that_it_may_have_been_executed() -> None:
     explore(scenario, seeds=20)
 
 
+def test_an_answer_that_is_lost_is_sent_again_or_told_to_be_unknown() -> None:
+    outcomes: set[object] = set()
+
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.05))
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            server = await Server.start(task_group=group)
+            pending = start_call(seen_by(a, b, server), "never", timeout=None)
+            await until(lambda: process_of(server).handled)
+            (asked,) = await call(server, "told")
+            whose = broker.random.choice("ab")
+            first = broker.random.random() < 0.5
+            if first:
+                reply(asked, "an answer")
+                await anyio.sleep(broker.random.uniform(0, 0.05))
+            broker.cut(whose)
+            if not first:
+                reply(asked, "an answer")
+            await anyio.sleep(broker.random.uniform(0, 1))
+            broker.heal(whose)
+            try:
+                outcomes.add(await pending)
+            except ProcessExited as error:
+                outcomes.add((error.reason, error.taken_up))
+            await until(lambda: not b._messenger.calls_in._unsent)
+
+    explore(scenario, seeds=60)
+    assert outcomes == {"an answer", ("noconnection", True)}
+
+
+def test_a_call_that_came_too_fast_is_told_to_be_unknown() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.01))
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            server = await Server.start(task_group=group)
+            there = seen_by(a, b, server)
+            broker.lose_messages("b")
+            with pytest.raises(ProcessExited) as lost:
+                await call(there, "note", timeout=None)
+            assert (lost.value.reason, lost.value.taken_up) == ("noconnection", True)
+            assert "note" not in await call(there, "told")
+
+    explore(scenario, seeds=10)
+
+
 def test_a_lost_cancel_is_made_good_by_the_time_that_travels() -> None:
     async def scenario() -> None:
         broker = MemoryBroker("shop", delay=(0.001, 0.01))

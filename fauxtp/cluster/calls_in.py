@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call
 from fauxtp._core.wait_for_room import LeftInLine
 from fauxtp._messaging.outcome import withdraw
 from fauxtp.cluster.deliver import deliver
-from fauxtp.cluster.peers import Peer
+from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.post import NOTHING, Post
 from fauxtp.errors import NoProcess, ProcessExited
 
 __all__ = ["CallsIn"]
+
+
+_Outcome = tuple[str, bool, bytes]  # as in the frame of an answer
 
 
 class _Known(NamedTuple):
@@ -31,10 +34,11 @@ class CallsIn:
     def __init__(self, post: Post) -> None:
         self._post = post
         self._known: dict[tuple[Peer, int], _Known] = {}
-        post.handlers["call"] = self._call
-        post.handlers["cancel"] = self._cancel
+        self._unsent: dict[tuple[Peer, int], _Outcome] = {}  # as the connection was away
+        post.handlers.update(call=self._call, cancel=self._cancel, asked=self._asked)
         post.node.peers.on_gone.append(self._gone)
         post.node.on_beat.append(self._look_at_time)
+        post.node.on_snapshot.append(self._send_unsent)
         post.node.on_fence.append(self._fenced)
 
     def _call(
@@ -42,13 +46,13 @@ class CallsIn:
     ) -> None:
         found = self._post.find(number)
         if found is None:
-            self._post.try_to_send(peer, ("answer", which, "noproc", False, NOTHING))
+            self._answer(peer, which, ("noproc", False, NOTHING))
             return
         pid, process, mailbox = found
         try:
             request = self._post.wire.decode(content)
         except Exception as error:
-            self._post.try_to_send(peer, ("answer", which, "error", False, self._error(error)))
+            self._answer(peer, which, ("error", False, self._error(error)))
             return
         caller = self._post.pids.elsewhere(peer, by) if by else None
         call = Call(request, pid, caller)
@@ -61,14 +65,30 @@ class CallsIn:
 
     def _answered(self, peer: Peer, which: int, call: Call) -> None:
         """Pack the answer, in the thread of who gave it, and send it."""
-        frame = ("answer", which, *self._outcome(call))
-        self._post.node.hub.post(partial(self._send, peer, which, frame))
+        outcome = self._outcome(call)
+        self._post.node.hub.post(partial(self._settle, peer, which, outcome))
 
-    def _send(self, peer: Peer, which: int, frame: tuple[Any, ...]) -> None:
+    def _settle(self, peer: Peer, which: int, outcome: _Outcome) -> None:
         if self._known.pop((peer, which), None) is not None and self._post.node.may_act():
-            self._post.try_to_send(peer, frame)
+            self._answer(peer, which, outcome)
 
-    def _outcome(self, call: Call) -> tuple[str, bool, bytes]:
+    def _answer(self, peer: Peer, which: int, outcome: _Outcome) -> None:
+        if not self._post.try_to_send(peer, ("answer", which, *outcome)):
+            self._unsent[peer, which] = outcome
+
+    def _send_unsent(self) -> None:
+        """Send what could not be sent, as the connection is back."""
+        unsent, self._unsent = self._unsent, {}
+        for (peer, which), outcome in unsent.items():
+            self._answer(peer, which, outcome)
+
+    def _asked(self, peer: Peer, which: int) -> None:
+        """Tell whose answer was lost, or whose call, that nobody knows what became of it."""
+        if (peer, which) not in self._known and (peer, which) not in self._unsent:
+            reason = self._post.packed_reason(NO_CONNECTION)
+            self._answer(peer, which, ("exited", True, reason))
+
+    def _outcome(self, call: Call) -> _Outcome:
         try:
             return "ok", True, self._post.pack(call.result())
         except BaseException as error:
@@ -87,6 +107,7 @@ class CallsIn:
             return self._post.pack(RuntimeError(f"{type(error).__name__}, which cannot travel"))
 
     def _cancel(self, peer: Peer, which: int) -> None:
+        self._unsent.pop((peer, which), None)
         known = self._known.pop((peer, which), None)
         if (
             known is not None
@@ -96,12 +117,12 @@ class CallsIn:
             withdraw(known.call)
 
     def _gone(self, peer: Peer, reason: ExitReason) -> None:
-        for known, which in [key for key in self._known if key[0] is peer]:
-            self._cancel(known, which)
+        for of, which in [key for key in (*self._known, *self._unsent) if key[0] is peer]:
+            self._cancel(of, which)
 
     def _fenced(self) -> None:
         """Give up all: their callers take this node for gone, or will."""
-        for peer, which in list(self._known):
+        for peer, which in (*self._known, *self._unsent):
             self._cancel(peer, which)
 
     def _look_at_time(self) -> None:

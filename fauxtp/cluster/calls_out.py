@@ -57,6 +57,11 @@ class CallsOut:
             peer, _ = self._forget(which)
             self._post.try_to_send(peer, ("cancel", which))
 
+    def ask_again(self, peer: Peer) -> None:
+        """Ask for all that is yet to be answered there, as the answer may have been lost."""
+        for which in list(peer.calls):
+            self._post.try_to_send(peer, ("asked", which))
+
     def _forget(self, which: int) -> tuple[Peer, Call]:
         peer, call = self._known.pop(which)
         del self._numbers[call]

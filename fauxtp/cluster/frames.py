@@ -40,6 +40,7 @@ SHAPES: Final[dict[str, tuple[Callable[[object], bool], ...]]] = {
     "call": (_number, _number, _limit, _number, _content),  # to whom, which, seconds, by whom
     "answer": (_number, _status, _flag, _content),  # to which, how, whether it was taken up
     "cancel": (_number,),
+    "asked": (_number,),  # what became of that call
     "exit": (_number, _content),  # whom
     "watch": (_number, _number),  # whom, which watch
     "unwatch": (_number,),
@@ -47,7 +48,7 @@ SHAPES: Final[dict[str, tuple[Callable[[object], bool], ...]]] = {
     "link": (_number, _number),  # whom, with whom
     "unlink": (_number, _number),
     "ended": (_number, _number, _content),  # whom that concerns, who has ended
-    "ask": (),  # for what is watched and linked, as it may have been lost
+    "ask": (),  # for answers, and what is watched and linked, as it may have been lost
 }
 
 

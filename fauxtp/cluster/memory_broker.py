@@ -1,13 +1,13 @@
 """A broker in memory: what carries a cluster whose nodes are all in one event loop, for tests.
 
 It promises what `Engine` promises and takes its faults on demand. What it does by chance, as how
-long something takes or when a cut connection comes back, depends on its seed alone. So it does in
-the simulated time of `fauxtp.testing.explore`.
+long something takes or when a cut connection comes back, depends on its seed: so it is done again
+by a seed of `fauxtp.testing.explore`.
 """
 
 from __future__ import annotations
 
-from random import Random
+import random
 from typing import TYPE_CHECKING, final
 
 from fauxtp._loops.current import current_home
@@ -27,7 +27,8 @@ __all__ = ["MemoryBroker"]
 class MemoryBroker:
     """Where the engines of one cluster meet: see `engine`.
 
-    `cluster` is its name; `seed` decides what is left to chance. `delay` are two numbers of
+    `cluster` is its name; `seed` decides what is left to chance: without one, the module `random`
+    does, which `explore` seeds. `delay` are two numbers of
     seconds, between which each way of a message to the broker or from it takes.
 
     Raises `TypeError` and `ValueError` if `cluster` is no name.
@@ -49,10 +50,16 @@ class MemoryBroker:
     """
 
     def __init__(
-        self, cluster: str = "test", *, seed: int = 0, delay: tuple[float, float] = (0.0, 0.0)
+        self,
+        cluster: str = "test",
+        *,
+        seed: int | None = None,
+        delay: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.subjects: Subjects = Subjects(cluster)
-        self.random: Random = Random(seed)
+        self.random: random.Random = random.Random(
+            random.getrandbits(64) if seed is None else seed
+        )
         self.keys: MemoryKeys = MemoryKeys(self.random, self._tell)
         self.delay: tuple[float, float] = delay
         self._home: Home | None = None

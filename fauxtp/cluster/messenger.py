@@ -84,11 +84,12 @@ class Messenger:
     # Of what may have been lost
 
     def _ask(self, peer: Peer) -> None:
+        self.calls_out.ask_again(peer)
         self.watches.ask_again(peer)
         self.links.ask_again(peer)
 
     def _ask_all(self) -> None:
-        """Ask for ends anew, and let the others do so: the connection was away."""
+        """Ask for answers and ends anew, and let the others do so: the connection was away."""
         if self.post.node.may_act():
             for peer in list(self.post.node.peers.up.values()):
                 if peer is not self.post.node.peers.own:
