@@ -13,7 +13,7 @@ from conftest import task_group
 
 import fauxtp
 from fauxtp import GenServer, call
-from fauxtp.observe.own_frames import handler_of, own_ends
+from fauxtp._base.own_frames import handler_of, own_ends
 from fauxtp.observe.process_text import stack
 
 OURS, LOOP, COMPILED, USERS = fauxtp.__file__, asyncio.__file__, "fauxtp/_a/_b.pyx", __file__

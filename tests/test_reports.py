@@ -52,6 +52,7 @@ from fauxtp import (
 from fauxtp._core import crash_circumstances, crash_storms
 from fauxtp._core.crash_log import facts
 from fauxtp._core.crash_storms import FEW, storms
+from fauxtp._core.short_traceback import shortened
 from fauxtp._core.shown_contents import Contents, contents
 from fauxtp.observe import reports
 
@@ -479,11 +480,170 @@ async def test_a_crash_at_the_end_of_the_stack_has_a_short_traceback(
     assert error is reason.exception
     assert error is not None
     frames = traceback.extract_tb(logged)
-    whole = traceback.extract_tb(error.__traceback__)
-    assert len(whole) > depth  # it has all of its own
+    own, *whole = traceback.extract_tb(error.__traceback__)
+    while whole[0].filename != __file__:
+        own, *whole = whole
+    assert "fauxtp" in own.filename  # it has all of its own: those of fauxtp, that none is told of
+    assert len(whole) > depth
     assert frames == ([*whole[:50], *whole[-50:]] if has_gap else whole)
     gaps = [note for note in getattr(error, "__notes__", ()) if "left out" in note]
     assert [f"{len(whole) - 100} frames" in note for note in gaps] == [True] * has_gap
+
+
+class Behind(Exception):
+    """Has its own words for its causes, which no log asks for a context."""
+
+    @property
+    def __suppress_context__(self) -> bool:  # type: ignore[override]
+        raise KeyError("planted")
+
+
+def deep(depth: int, kind: type[Exception] = Boom) -> Exception:
+    def go(left: int) -> None:
+        if left:
+            on(left - 1)
+        raise kind(str(depth))
+
+    def on(left: int) -> None:  # as one that calls itself is printed in few lines
+        if left:
+            go(left - 1)
+        raise kind(str(depth))
+
+    try:
+        go(depth)
+    except Exception as error:
+        return error
+    raise AssertionError
+
+
+def behind(how: str, far: Exception) -> Exception:
+    """Return an error that has another behind it."""
+    error = raised(Boom())
+    match how:
+        case "cause":
+            error.__cause__ = far
+        case "context":
+            error.__context__ = far
+        case "suppressed":
+            error.__context__, error.__suppress_context__ = far, True
+        case "circle":
+            error.__cause__ = Boom()
+            error.__cause__.__context__, far.__cause__ = far, error
+        case "group":
+            error = raised(ExceptionGroup("some", [ValueError("near"), far]))
+        case "group within":
+            error = raised(ExceptionGroup("some", [ExceptionGroup("others", [far])]))
+    return error
+
+
+def raised(error: Exception) -> Exception:
+    with suppress(Exception):
+        raise error
+    return error
+
+
+@pytest.fixture
+def printed() -> Iterator[io.StringIO]:
+    """What a log of a program shows."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logging.getLogger("fauxtp").addHandler(handler)
+    yield stream
+    logging.getLogger("fauxtp").removeHandler(handler)
+
+
+@pytest.mark.parametrize("how", ["cause", "context", "group", "group within", "circle"])
+@pytest.mark.parametrize("depth", [90, 300])
+async def test_what_is_behind_a_crash_has_a_short_traceback_too(
+    how: str, depth: int, caplog: pytest.LogCaptureFixture, printed: io.StringIO
+) -> None:
+    far = deep(depth)
+    error = behind(how, far)
+    before = traceback.extract_tb(far.__traceback__)
+    await restarted_after(error, "crash", caplog)
+    shown = printed.getvalue()
+    told = sum(line.lstrip(" |").startswith("File ") for line in shown.splitlines())
+    if depth < 100:
+        assert depth < told < depth + 20
+        assert "left out" not in shown
+    else:
+        assert told < 120
+        assert f"are left out: {len(before) - 100} frames" in shown
+    assert traceback.extract_tb(far.__traceback__)[-depth:] == before[-depth:]  # it has its own
+
+
+async def test_what_nobody_is_told_of_behind_a_crash_stays_as_it_is(
+    caplog: pytest.LogCaptureFixture, printed: io.StringIO
+) -> None:
+    far = deep(300)
+    await restarted_after(behind("suppressed", far), "crash", caplog)
+    assert " in go" not in printed.getvalue()
+    assert not getattr(far, "__notes__", ())
+
+
+async def test_many_errors_behind_a_crash_have_few_frames_each(
+    caplog: pytest.LogCaptureFixture, printed: io.StringIO
+) -> None:
+    error = deep(1)
+    for _ in range(50):
+        error = behind("cause", error)
+        error.__traceback__ = deep(200).__traceback__
+    await restarted_after(error, "crash", caplog)
+    told = sum(line.startswith("  File ") for line in printed.getvalue().splitlines())
+    assert 500 <= told < 700
+
+
+async def test_no_error_is_asked_by_its_own_words_for_what_is_behind_it() -> None:
+    far = deep(300)
+    error = Behind()
+    error.__cause__ = far
+    left_out: list[tuple[BaseException, int]] = []
+    with shortened(error, lambda *those: left_out.append(those)) as short:
+        assert short is None
+        assert len(traceback.extract_tb(far.__traceback__)) == 100
+    assert left_out == [(far, len(traceback.extract_tb(far.__traceback__)) - 100)]
+
+
+async def test_an_error_that_is_raised_again_while_it_is_told_keeps_where_from(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    far = deep(300)
+
+    class Raises(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            with suppress(Boom):
+                raise far
+
+    handler = Raises()
+    logging.getLogger("fauxtp").addHandler(handler)
+    try:
+        await restarted_after(behind("cause", far), "crash", caplog)
+    finally:
+        logging.getLogger("fauxtp").removeHandler(handler)
+    assert traceback.extract_tb(far.__traceback__)[0].name == "emit"
+
+
+@pytest.mark.parametrize("what", ["terminate", "on_exit"])
+async def test_what_fails_at_an_end_has_a_short_traceback(
+    what: str, caplog: pytest.LogCaptureFixture, printed: io.StringIO
+) -> None:
+    error = behind("cause", deep(300))
+
+    class Ends(GenServer[Any, Any]):
+        async def terminate(self, reason: ExitReason, state: Any) -> None:
+            if what == "terminate":
+                raise error
+
+    async def on_exit(pid: PID, reason: ExitReason) -> None:
+        if what == "on_exit":
+            raise error
+
+    async with task_group() as group:
+        handle = await Ends.start_link(task_group=group, on_exit=on_exit)
+        exit(handle.pid)
+    told = sum(line.startswith("  File ") for line in printed.getvalue().splitlines())
+    assert 100 <= told < 120
+    assert f"{what} of " in printed.getvalue()
 
 
 async def test_a_crash_whose_report_fails_is_told_in_few_words(

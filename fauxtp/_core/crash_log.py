@@ -7,7 +7,8 @@ record has its label only: see `fauxtp._core.shown_contents`.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from fauxtp import registry
@@ -16,9 +17,9 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._base.texts import label, type_name
 from fauxtp._core.process import Process
-from fauxtp._core.short_traceback import short_traceback
+from fauxtp._core.short_traceback import shortened
 
-__all__ = ["crashed", "facts", "failed_as_it_ended", "lost", "who"]
+__all__ = ["crashed", "facts", "failed_as_it_ended", "logged", "lost", "who"]
 
 _HANDLED = "the message that was handled: "
 _STATE = "the state: "
@@ -50,9 +51,8 @@ def crashed(process: Process, reason: ExitReason) -> None:
     except Exception as failure:  # of somebody's class, that others go on without
         called, known = repr(process.pid), _bare(process, reason, failure)
     if is_told:
-        logger().error(
-            "%s crashed", called, exc_info=_traceback(error, reason), extra={"fauxtp": known}
-        )
+        with logged(error) as shown:
+            logger().error("%s crashed", called, exc_info=shown, extra={"fauxtp": known})
 
 
 def _report(process: Process, reason: ExitReason, is_told: bool) -> dict[str, Any]:
@@ -80,17 +80,24 @@ def _bare(process: Process, reason: ExitReason, failure: Exception) -> dict[str,
     return {"pid": repr(process.pid), "reason": str(reason), "report_failed": failed}
 
 
-def _traceback(error: BaseException | None, reason: ExitReason) -> Any:
-    """Return what a log record has of an error: itself, and a traceback that is not too long."""
+@contextmanager
+def logged(error: BaseException | None) -> Iterator[Any]:
+    """Yield what a log record has of an error: itself, and a traceback that is not too long.
+
+    In the block, nor are those of the errors behind it.
+    """
     if error is None:
-        return None
-    short, left_out = short_traceback(error.__traceback__)
-    if left_out:
-        _note(error, _LEFT_OUT, f"{left_out:,} frames")
-    return type(error), _showable(error, reason), short
+        yield None
+        return
+    with shortened(error, _note_left_out) as short:
+        yield type(error), _showable(error), short
 
 
-def _showable(error: BaseException, reason: ExitReason) -> BaseException:
+def _note_left_out(error: BaseException, number: int) -> None:
+    _note(error, _LEFT_OUT, f"{number:,} frames")
+
+
+def _showable(error: BaseException) -> BaseException:
     """Return the error, or what a traceback of it may be printed of.
 
     Before Python 3.13 none can be of an error whose notes cannot be read.
@@ -100,7 +107,7 @@ def _showable(error: BaseException, reason: ExitReason) -> BaseException:
     except AttributeError:
         return error
     except Exception:
-        return Exception(str(reason)).with_traceback(error.__traceback__)
+        return Exception(str(ExitReason.error(error))).with_traceback(error.__traceback__)
     return error
 
 
@@ -125,9 +132,9 @@ def failed_as_it_ended(process: Process, what: str, error: BaseException) -> Non
     """Tell of an error in what comes after the end of a process's work."""
     if what == "terminate":
         note(("terminate_failed", process.kind.__name__), process.pid, {"error": error})
-    logger().error(
-        "%s of %s failed", what, who(process), exc_info=error, extra=facts(process, during=what)
-    )
+    known = facts(process, during=what)
+    with logged(error) as shown:
+        logger().error("%s of %s failed", what, who(process), exc_info=shown, extra=known)
 
 
 def facts(process: Process, **more: Any) -> dict[str, dict[str, Any]]:

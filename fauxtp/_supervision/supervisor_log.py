@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
-from fauxtp._core.crash_log import facts, who
+from fauxtp._core.crash_log import facts, logged, who
 from fauxtp._core.process import Process
 from fauxtp._supervision.child import Child
 from fauxtp._supervision.child_spec import ChildSpec
@@ -41,14 +41,15 @@ def started_child(chief: Process, spec: ChildSpec, child: Process) -> None:
 
 def not_started(child: Process, name: str | None, error: BaseException) -> None:
     """Tell that who was expected could not be started, as nobody may wait for it."""
-    logger(SUPERVISOR).error(
-        "%s%s %r could not be started",
-        child.kind.__name__,
-        "" if name is None else f" {name!r}",
-        child.pid,
-        exc_info=error,
-        extra=facts(child, name=name),
-    )
+    with logged(error) as shown:
+        logger(SUPERVISOR).error(
+            "%s%s %r could not be started",
+            child.kind.__name__,
+            "" if name is None else f" {name!r}",
+            child.pid,
+            exc_info=shown,
+            extra=facts(child, name=name),
+        )
 
 
 def restarted(
@@ -83,13 +84,14 @@ def restarted(
 
 def not_restarted(chief: Process, spec: ChildSpec, error: Exception) -> None:
     """Tell that `init` of a child has failed as it was to be started again."""
-    logger(SUPERVISOR).error(
-        "child %r of %s could not be restarted",
-        spec.id,
-        who(chief),
-        exc_info=error,
-        extra=facts(chief, child=spec.id),
-    )
+    with logged(error) as shown:
+        logger(SUPERVISOR).error(
+            "child %r of %s could not be restarted",
+            spec.id,
+            who(chief),
+            exc_info=shown,
+            extra=facts(chief, child=spec.id),
+        )
 
 
 def cut_off(chief: Process, spec: ChildSpec, child: Process) -> None:
@@ -108,15 +110,16 @@ def waits(
     chief: Process, spec: ChildSpec, reason: ExitReason, seconds: float, error: Exception | None
 ) -> None:
     """Tell that a supervisor waits before it starts a child again, after an `error` of `init`."""
-    logger(SUPERVISOR).warning(
-        "%s restarts child %r, which ended by %s, in %.3g s",
-        who(chief),
-        spec.id,
-        reason,
-        seconds,
-        exc_info=error,
-        extra=facts(chief, child=spec.id, child_reason=str(reason), seconds=seconds),
-    )
+    with logged(error) as shown:
+        logger(SUPERVISOR).warning(
+            "%s restarts child %r, which ended by %s, in %.3g s",
+            who(chief),
+            spec.id,
+            reason,
+            seconds,
+            exc_info=shown,
+            extra=facts(chief, child=spec.id, child_reason=str(reason), seconds=seconds),
+        )
 
 
 def waits_for_name(chief: Process, spec: ChildSpec, name: str, holder: Process) -> None:
@@ -145,6 +148,8 @@ def gave_up(chief: Process, spec: ChildSpec, intensity: Intensity) -> None:
 
 def hook_failed(chief: Process, name: str, error: Exception) -> None:
     """Tell that a hook of a supervisor's class has raised, which harms nobody."""
-    logger(SUPERVISOR).error(
-        "%s of %s has failed", name, who(chief), exc_info=error, extra=facts(chief, hook=name)
-    )
+    known = facts(chief, hook=name)
+    with logged(error) as shown:
+        logger(SUPERVISOR).error(
+            "%s of %s has failed", name, who(chief), exc_info=shown, extra=known
+        )

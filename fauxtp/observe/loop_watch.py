@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, final
 
 from fauxtp._base.events import Counter, note
 from fauxtp._base.logs import logger
+from fauxtp._base.own_frames import handler_of
 from fauxtp.observe.levels import Level
-from fauxtp.observe.own_frames import handler_of
 
 if TYPE_CHECKING:
     from fauxtp._loops.protocols import Home

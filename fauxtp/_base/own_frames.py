@@ -12,15 +12,11 @@ __all__ = ["handler_of", "own_ends"]
 PACKAGES = ("fauxtp", "anyio", "asyncio", "trio", "outcome", "uvloop", "winloop")
 
 
-def _is_own(file: str) -> bool:
-    if file.startswith("fauxtp/"):
-        return True  # what is compiled tells where it lay
-    return file.startswith(_folders())
-
-
 def _folders() -> tuple[str, ...]:
+    """Return how the files of frames begin that are not the user's."""
     files = (getattr(sys.modules.get(name), "__file__", None) for name in PACKAGES)
-    return tuple([os.path.dirname(file) + os.sep for file in files if file])
+    folders = [os.path.dirname(file) + os.sep for file in files if file]
+    return "fauxtp/", *folders  # what is compiled tells where it lay
 
 
 def own_ends(files: Sequence[str]) -> tuple[int, int]:
@@ -31,7 +27,8 @@ def own_ends(files: Sequence[str]) -> tuple[int, int]:
     >>> own_ends(["fauxtp/_core/x.pyx", "/app/store.py", "/app/db.py"])
     (1, 0)
     """
-    own = list(map(_is_own, files))
+    folders = _folders()
+    own = [file.startswith(folders) for file in files]
     if all(own):
         return len(own), 0
     return own.index(False), own[::-1].index(False)
@@ -43,10 +40,11 @@ def handler_of(frame: FrameType) -> FrameType | None:
     That is the user's, and called by fauxtp.
     """
     own = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    folders = _folders()
     at: FrameType | None = frame
     while at is not None:
         above = at.f_back
-        if above is not None and not _is_own(at.f_code.co_filename):
+        if above is not None and not at.f_code.co_filename.startswith(folders):
             file = above.f_code.co_filename
             if file.startswith((own, "fauxtp/")):
                 return at
