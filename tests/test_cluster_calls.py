@@ -85,6 +85,14 @@ async def test_a_call_to_another_node_is_answered() -> None:
             await call(server, ("refuse", ValueError("no apples")))
 
 
+async def test_a_call_that_finds_the_lease_over_fails_as_not_sent() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = seen_by(a, b, await Server.start(task_group=group))
+        a._node.lease.drop()
+        with pytest.raises(NoConnection, match="no lease"):
+            await call(server, ("echo", 1))
+
+
 async def test_messages_arrive_in_order_calls_among_them() -> None:
     async with members("a", "b") as (a, b), task_group() as group:
         server = seen_by(a, b, await Server.start(task_group=group))

@@ -34,6 +34,9 @@ class CallsOut:
         """Send a call to the process that `peer` knows by `number`, or let it fail."""
         if call.settled:
             return  # its caller has given up meanwhile
+        if not self._post.node.may_act():  # which may fence it, and so fail all that are known
+            call.fail(NoConnection("this node has no lease"))
+            return
         which, caller = next(self._post.numbers), 0
         if call.caller is not None:
             caller = self._post.pids.number_of(call.caller)
@@ -41,14 +44,10 @@ class CallsOut:
         self._numbers[call] = which
         peer.calls[which] = call
         frame = "call", number, which, limit, caller, content
-        why = "this node has no lease"
         try:
-            if self._post.node.may_act():
-                self._post.send(peer, frame, which)
-                return
+            self._post.send(peer, frame, which)
         except NoConnection as error:
-            why = error.why
-        self._fail(which, NoConnection(why))
+            self._fail(which, NoConnection(error.why))
 
     def give_up(self, call: Call) -> None:
         """Tell that nobody waits for `call` any more."""
