@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from fauxtp import PID, GenServer
 from fauxtp.cluster.cluster import Cluster
 from fauxtp.cluster.memory_broker import MemoryBroker
+from fauxtp.testing import TestCluster
 
 TTL = 5  # seconds
 ACTS = 0.9 * TTL  # how long a node acts of which nobody hears
@@ -21,16 +22,12 @@ PATIENCE = 30.0
 @asynccontextmanager
 async def members(*names: str, broker: MemoryBroker | None = None) -> AsyncIterator[list[Cluster]]:
     """Let there be nodes of these names meanwhile, each of which knows all."""
-    broker = broker or MemoryBroker("shop")
-    async with AsyncExitStack() as stack:
-        joined = [await stack.enter_async_context(member(broker, name)) for name in names]
-        await until(lambda: all(one.nodes() == sorted(names) for one in joined))
-        yield joined
+    async with TestCluster(names, broker or MemoryBroker("shop"), TTL, 5.0) as joined:
+        yield list(joined)
 
 
 def member(broker: MemoryBroker, name: str, ttl: int = TTL, timeout: float = 5.0) -> Any:
-    engine = broker.engine(name, timeout=timeout)
-    return Cluster.join(engine, cluster="shop", node=name, ttl=ttl)
+    return TestCluster((), broker, ttl, timeout).join(name)
 
 
 async def until(holds: Callable[[], object]) -> None:

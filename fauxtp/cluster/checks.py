@@ -9,6 +9,7 @@ from fauxtp._base.arguments import expect_text, unexpected
 
 __all__ = [
     "check_key",
+    "check_lease",
     "check_revision",
     "check_subject",
     "check_token",
@@ -72,6 +73,19 @@ def check_ttl(ttl: object) -> int | None:
     if not 1 <= ttl <= LONGEST_TTL:
         raise ValueError(f"expected ttl to be 1 to {LONGEST_TTL} seconds, got {ttl}")
     return int(ttl)
+
+
+def check_lease(ttl: object) -> int:
+    """Return `ttl` if a node can have one: a whole number of seconds, at least 2.
+
+    Raises `TypeError` if it is no int, and `ValueError` if it is too small or too large.
+    """
+    seconds = check_ttl(ttl)
+    if seconds is None:
+        raise unexpected("ttl", "a whole number of seconds", ttl)
+    if seconds < 2:
+        raise ValueError(f"expected ttl to be at least 2 seconds, got {seconds}")
+    return seconds
 
 
 def check_revision(revision: object) -> int:

@@ -12,7 +12,7 @@ import anyio
 from fauxtp._base.arguments import unexpected
 from fauxtp._core.mailbox import find_elsewhere
 from fauxtp._loops.current import give_way
-from fauxtp.cluster.checks import check_token, check_ttl
+from fauxtp.cluster.checks import check_lease, check_token
 from fauxtp.cluster.claims import Claims
 from fauxtp.cluster.cluster_name import ClusterName
 from fauxtp.cluster.hub import Hub, hub_for
@@ -97,11 +97,7 @@ class Cluster:
         """
         subjects = Subjects(cluster)
         check_token("node", node)
-        seconds = check_ttl(ttl)
-        if seconds is None:
-            raise unexpected("ttl", "a whole number of seconds", ttl)
-        if seconds < 2:
-            raise ValueError(f"expected ttl to be at least 2 seconds, got {ttl}")
+        seconds = check_lease(ttl)
         engine = _engine_at(at, cluster, node, options)
         async with hub_for(engine.asyncio_only) as hub:
             member = Node(hub, engine, subjects, node, seconds, seconds / BEATS)

@@ -108,7 +108,7 @@ class MemoryBroker:
             engine.hold(notices=False)
 
     def heal(self, node: str) -> None:
-        """End what was done to `node`; if its connection was lost, it comes back soon."""
+        """Undo what cut or held `node`; if its connection was lost, it comes back soon."""
         self._cut.discard(node)
         for engine in self._of(node):
             engine.heal()
@@ -121,6 +121,12 @@ class MemoryBroker:
         """Lose the next `count` messages and changes to `node`, as if they came too fast."""
         for engine in self._of(node):
             engine.losing += count
+
+    def lose_no_more(self, node: str) -> None:
+        """Lose none of what `node` is still to lose."""
+        self._lost_answers.pop(node, None)
+        for engine in self._of(node):
+            engine.losing = 0
 
     def stop(self) -> None:
         """End, until `start`: all connections are lost."""

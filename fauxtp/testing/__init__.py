@@ -21,12 +21,15 @@ from fauxtp._core.receiving import Pattern
 from fauxtp._loops.current import give_way, seconds
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID
+from fauxtp.testing.cluster_in_memory import TestCluster, cluster
 from fauxtp.testing.exploring import SeedFailed, explore
 
 __all__ = [
     "SeedFailed",
     "TestActor",
+    "TestCluster",
     "assert_receives",
+    "cluster",
     "explore",
     "wait_for",
     "with_timeout",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar
@@ -49,6 +50,10 @@ def _timeout(value: object) -> bool:
 
 def _number(value: object) -> bool:
     return value is not None and _timeout(value)
+
+
+def _int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _pair(value: object) -> bool:
@@ -117,6 +122,11 @@ SPEC = Kind(lambda world: [fauxtp.ChildSpec("new", Idle)], _never)
 CALL = Kind(lambda world: [fauxtp.Call("x", world.gone, None)], _never)
 TIMER = Kind(lambda world: [fauxtp.send_after(60, "nobody", 1)], _never)
 RECEIVER = Kind(lambda world: [world.mailbox], _never)
+NODE = _one(
+    "a", lambda value: _some_text(value) and bool(re.fullmatch(r"[\w=-]{1,64}", value, re.ASCII))
+)
+TTL = _one(5, lambda value: _int(value) and 2 <= value <= 10 * 365 * 86_400)
+AN_INT_OR_NONE = _one(0, lambda value: value is None or _int(value))
 SPECS = _one([fauxtp.ChildSpec("one", Idle)], lambda value: _sequence(value) and not len(value))
 STRATEGY = _one(fauxtp.RestartStrategy.ONE_FOR_ALL, _never)
 
@@ -697,6 +707,18 @@ RULES: dict[str, list[Rule]] = {
     ],
     "unregister": [plain(fauxtp.unregister, NAME, A_PID_OR_NONE)],
     "SeedFailed": RECORD,
+    "TestCluster": RECORD,  # its tests give it junk
+    "cluster": [
+        rule(
+            lambda world, node, ttl, timeout, seed: fauxtp.testing.cluster(
+                node, ttl=ttl, timeout=timeout, seed=seed
+            ),
+            NODE,
+            TTL,
+            SECONDS,
+            AN_INT_OR_NONE,
+        )
+    ],
     "explore": RECORD,  # runs event loops of its own: its tests give it junk outside of one
     "wait_exit": [plain(fauxtp.wait_exit, NOBODY, TIMEOUT)],
     "wait_for": [
