@@ -260,7 +260,7 @@ def test_watch_shows_what_happens_line_by_line() -> None:
             if first == 0:
                 known = re.compile(
                     r"\d\d:\d\d:\d\d\.\d{3} "
-                    r"(crashed|ended|restarted|restarts_exceeded|started) +\w.*\n"
+                    r"(crashed|ended|restarted|restarts_exceeded|started|(un)?registered) +\w.*\n"
                 )
                 assert not [line for line in lines if not known.fullmatch(line)]
             else:

@@ -29,6 +29,7 @@ from fauxtp._base.events import counted, label_of, set_hook
 from fauxtp._base.logs import report
 from fauxtp._base.tell_all import tell_all
 from fauxtp._core.process import everybody
+from fauxtp.observe.name_events import follow, follow_in_child
 from fauxtp.registry import PID
 
 __all__ = ["Event", "Kind", "Listener", "counts", "listen"]
@@ -59,6 +60,8 @@ class Kind(Flag):
     SLOW_HANDLER = auto()
     MAILBOX_HIGH = auto()
     LOOP_BLOCKED = auto()
+    REGISTERED = auto()
+    UNREGISTERED = auto()
 
 
 STARTED: Final = Kind.STARTED
@@ -79,8 +82,11 @@ HANDLED: Final = Kind.HANDLED
 SLOW_HANDLER: Final = Kind.SLOW_HANDLER
 MAILBOX_HIGH: Final = Kind.MAILBOX_HIGH
 LOOP_BLOCKED: Final = Kind.LOOP_BLOCKED
+REGISTERED: Final = Kind.REGISTERED
+UNREGISTERED: Final = Kind.UNREGISTERED
 
 _ON_DEMAND: Final = {CALL_BEGUN: _CALLS, CALL_ENDED: _CALLS, SENT: _SENT, HANDLED: _HANDLED}
+_OF_NAMES: Final = {"registered", "unregistered"}
 
 
 class Event(NamedTuple):
@@ -207,6 +213,7 @@ def _settle() -> None:
         }
         bits = [_ON_DEMAND.get(kind, 0) for kind, _ in listening.values()]
         set_hook(Hook(Event, listening, tell_all) if listeners else None, sum({*bits}))
+        follow(not _OF_NAMES.isdisjoint(listening))
 
 
 def counts() -> dict[tuple[str, ...], int]:
@@ -244,6 +251,7 @@ def _after_fork_in_child() -> None:
     _shown.clear()
     for ear in _listeners:
         ear.after_fork_in_child()
+    follow_in_child()
 
 
 if hasattr(os, "register_at_fork"):
