@@ -9,11 +9,14 @@ import pytest
 import test_cluster as nodes
 import test_cluster_bonds as bonds
 import test_cluster_calls as calls
+import test_cluster_groups as groups
 import test_cluster_names as names
 
 from fauxtp.cluster.calls_in import CallsIn
 from fauxtp.cluster.claims import Claims
+from fauxtp.cluster.groups import Groups
 from fauxtp.cluster.lease import Lease
+from fauxtp.cluster.memberships import Memberships
 from fauxtp.cluster.messenger import Messenger
 from fauxtp.cluster.names import Names
 from fauxtp.cluster.node import Node
@@ -26,6 +29,10 @@ def nothing(*_: Any) -> None:
 
 def always(_: Any) -> bool:
     return True
+
+
+def always_no(*_: Any) -> bool:
+    return False
 
 
 async def not_read_back(self: Any) -> None:
@@ -56,6 +63,24 @@ FAULTS: dict[str, tuple[type, str, Any, Callable[[], None]]] = {
         "_told_all",
         nothing,
         names.test_writes_that_were_lost_are_made_again,
+    ),
+    "what is heard of an own key is not looked at": (
+        Memberships,
+        "_look_at",
+        nothing,
+        groups.test_keys_that_were_lost_are_written_again,
+    ),
+    "the groups are not swapped": (
+        Groups,
+        "_told_all",
+        nothing,
+        groups.test_all_nodes_know_who_is_there_whatever_happens_in_between,
+    ),
+    "no key is written again in time": (
+        Memberships,
+        "_is_old",
+        always_no,
+        groups.test_the_keys_of_who_is_gone_expire_and_those_of_who_lives_do_not,
     ),
     "the time of a call does not count": (
         CallsIn,

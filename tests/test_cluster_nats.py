@@ -126,6 +126,30 @@ async def test_two_nodes_meet_at_a_server(nats_server: Any) -> None:
                 raise AssertionError
 
 
+async def test_a_group_has_members_on_two_nodes(nats_server: Any) -> None:
+    cluster = new_cluster()
+    async with (
+        Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=TTL) as a,
+        task_group() as group,
+    ):
+        here, there = await diary(group), await diary(group)
+        async with Cluster.join(nats_server.url, cluster=cluster, node="b", ttl=TTL) as b:
+            assert await a.join_group("sport", here)
+            assert await b.join_group("sport", there)
+            await until(lambda: len(a.members("sport")) == len(b.members("sport")) == 2)
+            for number in range(50):
+                assert await a.publish("sport", number) == 2
+            await until(lambda: process_of(there).state == list(range(50)))
+            assert process_of(here).state == list(range(50))
+            assert await b.leave_group("sport", there)
+            await until(lambda: a.members("sport") == (here,))
+            assert await b.join_group("sport", there)
+            await until(lambda: len(a.members("sport")) == 2)
+        await until(lambda: a.members("sport") == (here,))
+        exit(here)
+        await until(lambda: not a._grouped.groups.own())
+
+
 async def test_where_no_server_is_nobody_joins() -> None:
     with pytest.raises(NoConnection):
         async with Cluster.join("nats://127.0.0.1:1", cluster="x", node="a", timeout=1.0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -20,7 +21,17 @@ from fauxtp._messaging.addresses import traced
 from fauxtp._messaging.monitors import other_monitors
 from fauxtp.registry import PID, News, Ref, default, members
 
-__all__ = ["GROUPS", "Joined", "Left", "join", "leave", "monitor_group", "publish"]
+__all__ = [
+    "GROUPS",
+    "Joined",
+    "Left",
+    "join",
+    "leave",
+    "monitor_group",
+    "publish",
+    "put_in_all",
+    "tell",
+]
 
 ON_THE_WAY: Final = CARRYING | SENT
 
@@ -129,10 +140,20 @@ def publish(group: str, message: Any) -> int:
     >>> for mailbox in mailboxes:
     ...     assert leave("news", mailbox.pid)
     """
-    taken = 0
+    return tell(members(group), message)
+
+
+def tell(pids: Iterable[PID], message: Any) -> int:
+    """Send `message` to all of `pids`, and return into how many mailboxes it was put."""
     if wanted(ON_THE_WAY):
         message = traced("publish", "", None, message)
-    for pid in members(group):
+    return put_in_all(pids, message)
+
+
+def put_in_all(pids: Iterable[PID], message: Any) -> int:
+    """Put what somebody sent into the mailboxes of `pids`; return how many have taken it."""
+    taken = 0
+    for pid in pids:
         process = find_process(pid)
         mailbox = find_queue(pid) if process is None else process.mailbox
         if mailbox is None:

@@ -15,6 +15,8 @@ from fauxtp._loops.current import give_way
 from fauxtp.cluster.checks import check_lease, check_token
 from fauxtp.cluster.claims import Claims
 from fauxtp.cluster.cluster_name import ClusterName
+from fauxtp.cluster.group_keys import check_group
+from fauxtp.cluster.grouped import Grouped
 from fauxtp.cluster.hub import Hub, hub_for
 from fauxtp.cluster.messenger import Messenger
 from fauxtp.cluster.name_keys import check_name
@@ -56,13 +58,20 @@ class Cluster:
     """
 
     def __init__(
-        self, hub: Hub, node: Node, messenger: Messenger, names: Names, claims: Claims
+        self,
+        hub: Hub,
+        node: Node,
+        messenger: Messenger,
+        names: Names,
+        claims: Claims,
+        grouped: Grouped,
     ) -> None:
         self._hub = hub
         self._node = node
         self._messenger = messenger
         self._names = names
         self._claims = claims
+        self._grouped = grouped
 
     @classmethod
     @asynccontextmanager
@@ -105,9 +114,10 @@ class Cluster:
             names = Names(member, messenger.pids)
             claims = Claims(member, messenger.pids, names)
             Sweeper(member, names)
+            grouped = Grouped(member, messenger.post)
             try:
                 await hub.ask(member.join)
-                yield cls(hub, member, messenger, names, claims)
+                yield cls(hub, member, messenger, names, claims, grouped)
             finally:
                 with anyio.CancelScope(shield=True):
                     await hub.ask(member.leave)
@@ -164,13 +174,7 @@ class Cluster:
         soon as that is possible, should it be taken.
         """
         check_name(name)
-        if type(pid) is not PID:
-            raise unexpected("pid", "a PID", pid)
-        if find_elsewhere(pid) is not None:
-            raise ValueError(f"expected a process of node {self.node!r}, got {pid!r} of another")
-        if not is_alive_here(pid):
-            await give_way()
-            raise NoProcess(pid)
+        await self._expect_here(pid)
         return await self._hub.ask(partial(self._claims.register, name, pid))
 
     async def unregister(self, name: str) -> bool:
@@ -212,8 +216,86 @@ class Cluster:
         """
         return await self._names.wait_registered(name, timeout)
 
+    # Groups
+
+    async def join_group(self, group: str, pid: PID) -> bool:
+        """Let `pid`, a process of this node, be in `group`; return False if it is already.
+
+        It is a member here at once, and elsewhere soon after this returns: until then it waits,
+        also for a lease and a connection. It is one until `leave_group`, or until it ends, or this
+        node leaves; a fence ends no membership. A group of the cluster has nothing to do with the
+        one that the program alone has under that name.
+
+        Raises `TypeError` if `group` is no str or `pid` no PID, `ValueError` if `group` is empty
+        or too long or has too many members, or the process not of this node; `NoProcess` if it has
+        ended, `NoConnection` if the cluster was left, `Refused` if the server forbids it.
+        """
+        check_group(group)
+        await self._expect_here(pid)
+        return await self._hub.ask(partial(self._grouped.memberships.join, group, pid))
+
+    async def leave_group(self, group: str, pid: PID) -> bool:
+        """Let `pid` be in `group` no longer; return False if it is not.
+
+        It is told nothing more that is published there; the others know it soon.
+
+        Raises `TypeError` and `ValueError` for what is no group or no PID, and `NoConnection` if
+        the cluster was left.
+        """
+        check_group(group)
+        if type(pid) is not PID:
+            raise unexpected("pid", "a PID", pid)
+        return await self._hub.ask(partial(self._grouped.memberships.leave, group, pid))
+
+    def members(self, group: str) -> tuple[PID, ...]:
+        """Return who is in `group`: first those of this node, then those of the others.
+
+        It is looked up in what this node has heard; nobody is asked. Without a lease, those of
+        this node are all.
+
+        Raises `TypeError` and `ValueError` for what is no group.
+        """
+        return self._grouped.groups.members(check_group(group))
+
+    async def publish(self, group: str, message: Any) -> int:
+        """Send `message` to everybody in `group`, and return to how many that is.
+
+        Of this node, that is how many mailboxes have taken it; of the others, how many members
+        they are known to have. Each node that has some is sent one message, and tells them. It
+        waits for nobody: where a bounded mailbox has no room, or a node cannot be reached, that is
+        a dead letter. What one process publishes and sends, another gets in that order, at most
+        once.
+
+        Raises `TypeError` and `ValueError` for what is no group, and, before anybody is told, if
+        some are elsewhere and `message` cannot travel.
+        """
+        check_group(group)
+        await give_way()
+        return self._grouped.publisher.publish(group, message)
+
+    def monitor_group(self, group: str) -> Ref:
+        """Let the calling actor be sent a `Joined` for each who is in `group`, now or later.
+
+        Return what those messages have as their `ref`. When one leaves, or ends, it is sent a
+        `Left`, whose `reason` is the exit reason of a process of this node, `"noconnection"` if
+        its node is gone, and else None. It ends by `demonitor`, or with the actor.
+
+        Raises `RuntimeError` outside of an actor, `TypeError` and `ValueError` for what is no
+        group.
+        """
+        return self._grouped.monitors.begin(check_group(group))
+
     async def _claim(self, name: str, pid: PID) -> bool:
         return await self._hub.ask(partial(self._claims.claim, name, pid))
+
+    async def _expect_here(self, pid: PID) -> None:
+        if type(pid) is not PID:
+            raise unexpected("pid", "a PID", pid)
+        if find_elsewhere(pid) is not None:
+            raise ValueError(f"expected a process of node {self.node!r}, got {pid!r} of another")
+        if not is_alive_here(pid):
+            await give_way()
+            raise NoProcess(pid)
 
 
 def _engine_at(

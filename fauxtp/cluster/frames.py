@@ -37,6 +37,7 @@ def _flag(value: object) -> bool:
 SHAPES: Final[dict[str, tuple[Callable[[object], bool], ...]]] = {
     "send": (_number, _content),  # to whom
     "cast": (_number, _content),
+    "publish": (_content,),  # in which group, and what
     "call": (_number, _number, _limit, _number, _content),  # to whom, which, seconds, by whom
     "answer": (_number, _status, _flag, _content),  # to which, how, whether it was taken up
     "cancel": (_number,),

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, final
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.record import fill, record
 from fauxtp._core.mailbox import put_news
-from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process
 from fauxtp._core.running_process import caller_of
-from fauxtp._messaging.monitors import other_monitors
-from fauxtp.registry import PID, Ref
+from fauxtp.cluster.begun import begun
+from fauxtp.registry import Ref
 
 if TYPE_CHECKING:
     from fauxtp.cluster.peers import Peers
@@ -60,21 +59,6 @@ class NodeDown:
 
 
 @final
-class _Begun:
-    """What a process has begun; and by which ref its end is told."""
-
-    __slots__ = ("monitors", "watch")
-
-    def __init__(self) -> None:
-        self.monitors: dict[Ref, NodeMonitors] = {}
-        self.watch: Ref = Ref()
-
-
-_all: dict[PID, _Begun] = {}
-"""What each process has begun, until it ends that, or itself."""
-
-
-@final
 class NodeMonitors:
     """Who is told of which nodes of one cluster."""
 
@@ -85,15 +69,8 @@ class NodeMonitors:
     def begin(self, node: str) -> Ref:
         """Let the calling process be told of `node`: at once if it is not there, then always."""
         me, ref = caller_of("monitor_node"), Ref()
-        mine = _all.get(me.pid)
-        if mine is None:
-            _all[me.pid] = mine = _Begun()
-            me.watch(mine.watch, _end_all)
-        mine.monitors[ref] = self
         self._told[ref] = node, me
-        if me.phase is DEAD:
-            _end_all(me.pid, None)
-        elif node not in self._peers.up:
+        if begun(me, ref, self) and node not in self._peers.up:
             put_news(me.mailbox, NodeDown(ref, node, ExitReason("noconnection", abnormal=True)))
         return ref
 
@@ -109,24 +86,3 @@ class NodeMonitors:
         for ref, (name, process) in list(self._told.items()):
             if name == node:
                 put_news(process.mailbox, NodeDown(ref, node, reason))
-
-
-def _end_one(process: Process, ref: Ref) -> bool:
-    mine = _all.get(process.pid)
-    if mine is None or ref not in mine.monitors:
-        return False
-    mine.monitors.pop(ref).end(ref)
-    if not mine.monitors:
-        del _all[process.pid]
-        process.watchers.pop(mine.watch, None)
-    return True
-
-
-def _end_all(pid: PID, _: object) -> None:
-    mine = _all.pop(pid, None)
-    if mine is not None:
-        for ref, monitors in mine.monitors.items():
-            monitors.end(ref)
-
-
-other_monitors.append(_end_one)

@@ -12,12 +12,12 @@ from fauxtp.cluster.peers import Membership, Peers, membership
 
 __all__ = ["Replica"]
 
-NODE, NAME = "node.", "name."
+NODE, NAME, GROUP = "node.", "name.", "group."
 
 
 @final
 class Replica:
-    """What an engine tells of keys, told on: of nodes to the peers, of names to those."""
+    """What an engine tells of keys, told on to the peers, the names and the groups."""
 
     def __init__(self, peers: Peers, malformed: Callable[[str], object]) -> None:
         self._peers = peers
@@ -27,6 +27,8 @@ class Replica:
         self._is_over = False
         self.on_name: Callable[[str, bytes | None, int], object] = _nobody
         self.on_names: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
+        self.on_group: Callable[[str, bytes | None, int], object] = _nobody
+        self.on_groups: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
 
     def followed(self, told: Snapshot | Change) -> None:
         """Hear what an engine tells."""
@@ -36,6 +38,8 @@ class Replica:
             self._peers.told(told.key[len(NODE) :], self._member(told.key, told.value))
         elif told.key.startswith(NAME):
             self.on_name(told.key[len(NAME) :], told.value, told.revision)
+        elif told.key.startswith(GROUP):
+            self.on_group(told.key[len(GROUP) :], told.value, told.revision)
         self.revision = told.revision
         for one in [one for one in self._awaited if one[0] <= told.revision]:
             self._awaited.remove(one)
@@ -44,6 +48,7 @@ class Replica:
     def _all(self, snapshot: Snapshot) -> None:
         members: dict[str, Membership] = {}
         names: dict[str, tuple[bytes, int]] = {}
+        groups: dict[str, tuple[bytes, int]] = {}
         for key, value, revision in snapshot.entries:
             if key.startswith(NODE):
                 member = self._member(key, value)
@@ -51,8 +56,11 @@ class Replica:
                     members[key[len(NODE) :]] = member
             elif key.startswith(NAME):
                 names[key[len(NAME) :]] = value, revision
+            elif key.startswith(GROUP):
+                groups[key[len(GROUP) :]] = value, revision
         self._peers.told_all(members)  # first: or there would be names of nobody
         self.on_names(names)
+        self.on_groups(groups)
 
     def _member(self, key: str, value: bytes | None) -> Membership | None:
         member = None if value is None else membership(value)

@@ -1,0 +1,262 @@
+"""The groups that processes of a node are in: told to the others, and kept told.
+
+What is true is what is here, and the key of each group is made to say so: at a change, after a
+fence, and whenever it is heard to say something else. One writes a key at a time; whoever joins
+meanwhile is in the next write, with all others who wait for that.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import Final, final
+
+import anyio
+
+from fauxtp._base.errors import FauxtpError
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.ended_loops import meet
+from fauxtp._core.process import find_process
+from fauxtp.cluster.engine import Entry, NoConnection, Superseded, Taken
+from fauxtp.cluster.group_keys import Membership, key_of
+from fauxtp.cluster.groups import Groups, There
+from fauxtp.cluster.names import is_alive_here
+from fauxtp.cluster.node import Node
+from fauxtp.cluster.peers import Peer
+from fauxtp.cluster.pids import Pids
+from fauxtp.errors import NoProcess
+from fauxtp.registry import PID, Ref
+
+__all__ = ["Memberships"]
+
+TTL: Final = 3600  # seconds for which a key outlasts its node, which nobody else may delete
+AGAIN: Final = 0.5  # seconds
+TRIES: Final = 20  # to write a key that changes meanwhile
+AT_ONCE: Final = 32
+
+
+class _Turns:
+    """Who writes a key, one after the other."""
+
+    __slots__ = ("count", "lock")
+
+    def __init__(self) -> None:
+        self.lock: anyio.Lock = anyio.Lock()
+        self.count: int = 0  # of who has the lock or waits for it
+
+
+@final
+class Memberships:
+    """What is done about the groups of this node's own processes, in the hub's thread."""
+
+    def __init__(self, node: Node, pids: Pids, groups: Groups) -> None:
+        self._node = node
+        self._pids = pids
+        self._groups = groups
+        self._of: dict[PID, dict[str, None]] = {}
+        self._said: dict[str, bytes] = {}  # the numbers of who is in each, as its key says them
+        self._refs: dict[PID, Ref] = {}  # by which the ends of those are told
+        self._busy: dict[str, _Turns] = {}  # groups whose keys are being written
+        self._written: dict[str, float] = {}  # when each key was written last
+        groups.on_own = self._look_at
+        node.peers.on_up.append(self._up)
+        node.on_beat.append(self._reconcile)
+        node.farewells.append(self._leave_all)
+
+    async def join(self, group: str, pid: PID) -> bool:
+        """Let `pid`, of here, be in `group`; return False if it is already."""
+        await self._node.leased()
+        if not is_alive_here(pid):
+            raise NoProcess(pid)
+        is_new = group not in self._of.get(pid, ())
+        if is_new:
+            self._check_room(group, pid)
+            self._add(group, pid)
+        try:
+            await self._until_written(group)
+        except BaseException:
+            if is_new:
+                self._remove(group, pid, None)
+            raise
+        return is_new
+
+    async def leave(self, group: str, pid: PID) -> bool:
+        """Let `pid` be in `group` no longer; return False if it is not."""
+        return self._remove(group, pid, None)
+
+    def _check_room(self, group: str, pid: PID) -> None:
+        room = self._node.engine.max_payload - 256
+        if len(self._said.get(group, b"")) + len(self._number(pid)) > room:
+            there = len(self._groups.here[group])
+            raise ValueError(f"expected group {group!r} to have at most {there} members here")
+
+    def _number(self, pid: PID) -> bytes:
+        return f" {self._pids.number_of(pid)}".encode()
+
+    def _add(self, group: str, pid: PID) -> None:
+        groups = self._of.get(pid)
+        if groups is None:
+            self._of[pid] = groups = {}
+            self._watch(pid)
+        groups[group] = None
+        self._groups.here.setdefault(group, {})[pid] = None
+        self._said[group] = self._said.get(group, b"") + self._number(pid)
+        self._groups.on_change(group, None)
+        if not is_alive_here(pid):
+            self._forget(pid, None)
+
+    def _remove(self, group: str, pid: PID, reason: ExitReason | None) -> bool:
+        groups = self._of.get(pid, {})
+        if group not in groups:
+            return False
+        del groups[group]
+        if not groups:
+            del self._of[pid]
+            self._watch_no_more(pid)
+        here = self._groups.here[group]
+        del here[pid]
+        self._said[group] = b"".join(map(self._number, here))
+        if not here:
+            del self._groups.here[group], self._said[group]
+        self._groups.on_change(group, reason)
+        self._look_at(group)
+        return True
+
+    # Ends
+
+    def _watch(self, pid: PID) -> None:
+        process, ref = meet(pid), Ref()
+        if process is not None and process.watch(ref, self._has_ended):
+            self._refs[pid] = ref
+
+    def _watch_no_more(self, pid: PID) -> None:
+        ref, process = self._refs.pop(pid, None), find_process(pid)
+        if ref is not None and process is not None:
+            process.watchers.pop(ref, None)
+
+    def _has_ended(self, pid: PID, reason: ExitReason) -> None:
+        self._node.hub.post(partial(self._forget, pid, reason))
+
+    def _forget(self, pid: PID, reason: ExitReason | None) -> None:
+        for group in list(self._of.get(pid, ())):
+            self._remove(group, pid, reason)
+
+    # Writing
+
+    def _wanted(self, group: str) -> bytes | None:
+        """Return what the key of `group` has to say, or None if it is not to be there."""
+        if self._node.leaves or group not in self._said:
+            return None
+        return Membership(self._node.peers.own.incarnation, ()).packed() + self._said[group]
+
+    def _is_right(self, group: str, there: There | Entry | None) -> bool:
+        return (None if there is None else there.value) == self._wanted(group)
+
+    def _look_at(self, group: str) -> None:
+        """Write the key of `group` if it does not say what it should."""
+        there = self._groups.own_keys.get(group)
+        if group in self._busy or not self._node.may_act() or self._node.leaves:
+            return
+        if not self._is_right(group, there) or (there and self._is_old(group)):
+            self._node.hub.start(partial(self._try_to_write, group))
+
+    def _is_old(self, group: str) -> bool:
+        return self._node.hub.time() - self._written.get(group, -TTL) > TTL / 2
+
+    async def _until_written(self, group: str) -> None:
+        while True:
+            await self._node.leased()
+            try:
+                await self._in_turn(group)
+                return
+            except (NoConnection, TimeoutError):
+                if self._node.leaves:
+                    raise
+            await anyio.sleep(AGAIN)
+
+    async def _try_to_write(self, group: str) -> None:
+        try:
+            await self._in_turn(group)
+        except (FauxtpError, TimeoutError):
+            pass  # it is looked at again with the next heartbeat, or snapshot
+
+    async def _in_turn(self, group: str) -> None:
+        turns, is_written = self._busy.setdefault(group, _Turns()), False
+        turns.count += 1
+        try:
+            async with turns.lock:
+                await self._write(group)
+                is_written = True
+        finally:
+            turns.count -= 1
+            if not turns.count:
+                del self._busy[group]
+                if is_written:
+                    self._look_at(group)  # what has changed meanwhile was left to who wrote it
+
+    async def _write(self, group: str) -> None:
+        key = key_of(group, self._node.name)
+        there: There | Entry | None = self._groups.own_keys.get(group)
+        for _ in range(TRIES):
+            if not self._node.may_act():
+                raise NoConnection("this node has no lease")
+            if self._is_right(group, there) and not (there and self._is_old(group)):
+                return
+            sent = self._node.hub.time()
+            try:
+                revision = await self._try(key, self._wanted(group), there)
+            except (Taken, Superseded, TimeoutError):
+                there = await self._node.engine.read(key)
+                if there is not None and self._is_right(group, there):
+                    self._written[group] = sent  # the answer was lost
+                    await self._node.replica.seen(there.revision)
+                continue
+            self._written[group] = sent
+            await self._node.replica.seen(revision)
+            return
+        raise TimeoutError(f"the key {key!r} changes too quickly")
+
+    async def _try(self, key: str, wanted: bytes | None, there: There | Entry | None) -> int:
+        engine = self._node.engine
+        if there is None:
+            assert wanted is not None  # else it would be right
+            return await engine.create(key, wanted, ttl=TTL)
+        if wanted is None:
+            return await engine.delete(key, there.revision)
+        return await engine.update(key, wanted, there.revision, ttl=TTL)
+
+    # Keeping
+
+    def _up(self, peer: Peer) -> None:
+        if peer is self._node.peers.own:
+            self._node.hub.start(self._begin)
+
+    async def _begin(self) -> None:
+        """Tell in which groups this node is as who it is now."""
+        with suppress(NoConnection):  # it was left before that
+            await self._node.leased()
+        for group in self._groups.own():
+            self._look_at(group)
+
+    def _reconcile(self) -> None:
+        for pid in [pid for pid in self._of if not is_alive_here(pid)]:
+            self._forget(pid, None)  # as a mailbox tells nobody that it is closed
+        own = self._groups.own()
+        for group in own:
+            self._look_at(group)
+        for group in self._written.keys() - set(own):
+            del self._written[group]
+
+    async def _leave_all(self) -> None:
+        """Take all keys away, as the node leaves."""
+        limiter = anyio.CapacityLimiter(AT_ONCE)
+
+        async def leave(group: str) -> None:
+            async with limiter:
+                await self._try_to_write(group)
+
+        for pid in list(self._of):
+            self._watch_no_more(pid)
+        async with anyio.create_task_group() as tasks:
+            for group in self._groups.own():
+                tasks.start_soon(leave, group)
