@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from fauxtp import Actor, __version__, registry, run
+from fauxtp._commands.cluster_commands import add_cluster_commands
 from fauxtp._loops.asyncio_examination import broken, examine
 from fauxtp.observe.look_commands import add_commands
 
@@ -61,33 +61,12 @@ def main(arguments: Sequence[str] = ()) -> None:
     runs.add_argument("--shutdown", type=float, default=30.0, help="seconds to end in (30)")
     runs.set_defaults(carried_out=partial(_run_it, runs))
     add_commands(commands)
-    _add_cluster_commands(commands)
+    add_cluster_commands(commands)
     given = parser.parse_args(arguments)
     if hasattr(given, "carried_out"):
         given.carried_out(given)
     else:
         tell()
-
-
-def _add_cluster_commands(commands: Any) -> None:
-    clusters = commands.add_parser("cluster", help="for clusters: needs fauxtp[cluster]")
-    of_it = clusters.add_subparsers(metavar="command", required=True)
-    permits = of_it.add_parser(
-        "permissions", help="print what a NATS server is told, so that no node speaks as another"
-    )
-    permits.add_argument("nodes", nargs="+", help="their names")
-    permits.add_argument("--cluster", required=True, help="its name")
-    permits.set_defaults(carried_out=partial(_print_permissions, permits))
-
-
-def _print_permissions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    try:
-        module = import_module("fauxtp.cluster.permissions")
-        print(module.configuration(given.cluster, given.nodes), end="")
-    except ModuleNotFoundError as error:
-        parser.error(f"fauxtp.cluster needs {error.name}: install fauxtp[cluster]")
-    except ValueError as error:
-        parser.error(str(error))
 
 
 def _run_it(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:

@@ -30,6 +30,7 @@ FLOORS = [  # from the ground up; those on one floor do not know each other
     {"cluster"},
     {"testing"},
     {"__init__"},
+    {"_commands"},
     {"__main__"},
 ]
 IMPORT = re.compile(

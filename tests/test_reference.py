@@ -13,6 +13,7 @@ import pytest
 from reference import REFERENCE, public, shown
 
 import fauxtp
+from fauxtp._commands.cluster_commands import add_cluster_commands
 from fauxtp._supervision.any_supervisor import AnySupervisor
 from fauxtp.observe.look_commands import add_commands
 from fauxtp.testing import pytest_plugin
@@ -97,17 +98,10 @@ def test_the_fixtures_are_in_the_reference() -> None:
     assert set(re.findall(r"^`(fauxtp_\w+)`\n: ", page, re.MULTILINE)) == {*pytest_plugin.__all__}
 
 
-def test_the_commands_and_their_options_are_in_the_reference() -> None:
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers()
-    add_commands(commands)
-    page = (REFERENCE / "commands.md").read_text("utf-8")
-    rows = {
-        row[0]: {*re.findall(r"(--[a-z-]+)", row[1])}
-        for row in re.findall(r"^\| `([a-z]+)(?: [A-Za-z:]+)?` \| (.*)$", page, re.MULTILINE)
-    }
-    assert rows.pop("run") == {"--backend", "--uvloop", "--shutdown"}
-    assert rows == {
+def options_of(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> dict[str, set[str]]:
+    return {
         name: {
             option
             for action in command._actions
@@ -116,3 +110,25 @@ def test_the_commands_and_their_options_are_in_the_reference() -> None:
         }
         for name, command in commands.choices.items()
     }
+
+
+def test_the_commands_and_their_options_are_in_the_reference() -> None:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    add_commands(commands)
+    expected = options_of(commands)
+    add_cluster_commands(commands)
+    of_clusters = commands.choices["cluster"]._subparsers
+    assert of_clusters is not None
+    (below,) = of_clusters._group_actions
+    assert isinstance(below, argparse._SubParsersAction)
+    expected |= {f"cluster {name}": found for name, found in options_of(below).items()}
+    page = (REFERENCE / "commands.md").read_text("utf-8")
+    rows = {
+        row[0]: {*re.findall(r"(--[a-z-]+)", row[1])}
+        for row in re.findall(
+            r"^\| `((?:cluster )?[a-z]+)(?: [A-Za-z:…]+)*` \| (.*)$", page, re.MULTILINE
+        )
+    }
+    assert rows.pop("run") == {"--backend", "--uvloop", "--shutdown"}
+    assert rows == expected

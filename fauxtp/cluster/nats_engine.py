@@ -10,7 +10,7 @@ from typing import Any, Final, final
 
 from nats.aio.subscription import Subscription
 
-from fauxtp._base.arguments import expect_callable, expect_seconds, unexpected
+from fauxtp._base.arguments import expect_callable, expect_seconds
 from fauxtp._base.logs import logger, report
 from fauxtp.cluster.checks import (
     check_key,
@@ -30,27 +30,14 @@ from fauxtp.cluster.engine import (
 )
 from fauxtp.cluster.nats_follower import NatsFollower
 from fauxtp.cluster.nats_keys import NatsKeys
+from fauxtp.cluster.nats_options import check_options, check_servers, insist_on_version
 from fauxtp.cluster.nats_session import NatsSession
+from fauxtp.cluster.permissions import inbox
 from fauxtp.cluster.subjects import Subjects
 
 __all__ = ["NatsEngine"]
 
-OLDEST: Final = (2, 11)  # server in which a message may have a time to live
 BACK: Final = 0.1, 0.5  # seconds after which a lost connection is tried again
-OPTIONS: Final = frozenset(
-    {
-        *(
-            "nkeys_seed",
-            "nkeys_seed_str",
-            "password",
-            "signature_cb",
-            "tls",
-            "tls_handshake_first",
-        ),
-        *("tls_hostname", "token", "user", "user_credentials", "user_jwt_cb"),
-        "ws_connection_headers",
-    }
-)
 
 
 @final
@@ -83,7 +70,7 @@ class NatsEngine:
         timeout: float = 5.0,
         **options: Any,
     ) -> None:
-        self._servers = _urls(servers)
+        self._servers = check_servers(servers)
         self._subjects = Subjects(cluster)
         self.prefix: str = self._subjects.prefix
         self.node: str = check_token("node", node)
@@ -91,9 +78,7 @@ class NatsEngine:
             raise ValueError(f"expected replicas to be 1, 3, 5 or None, got {replicas!r}")
         self._replicas = replicas
         self._timeout = expect_seconds("timeout", timeout)
-        unknown = options.keys() - OPTIONS
-        if unknown:
-            raise TypeError(f"expected options to be among {sorted(OPTIONS)}, got {min(unknown)}")
+        check_options(options)
         self._options = {"name": f"fauxtp {cluster} {node}", **options}
         self._state = "new"
         self._session: NatsSession | None = None
@@ -240,12 +225,10 @@ class NatsEngine:
         timeout = self._timeout
         if not opened.done():
             timeout = max(0.1, min(timeout, until - _now()))
-        session = NatsSession(f"_INBOX_{self._subjects.cluster}_{self.node}", self._lose)
+        session = NatsSession(inbox(self._subjects.cluster, self.node), self._lose)
         await session.connect(servers[0], timeout, self._options)
         try:
-            version = session.client.connected_server_version
-            if (version.major, version.minor) < OLDEST:
-                raise Refused(f"needs NATS 2.11 or newer, got {version!r}")
+            insist_on_version(session)
             self._add_servers(session)
             self.max_payload = session.client.max_payload
             keys = NatsKeys(session, self._subjects, self._timeout)
@@ -358,13 +341,3 @@ def _guarded(callback: Callable[[Any], object]) -> Callable[[Any], object]:
             report("a callback of an engine failed")
 
     return call
-
-
-def _urls(servers: object) -> list[str]:
-    if isinstance(servers, str):
-        return [servers]
-    if not isinstance(servers, Sequence) or not all(isinstance(each, str) for each in servers):
-        raise unexpected("servers", "a URL or a list of them", servers)
-    if not servers:
-        raise ValueError("expected servers to be at least one")
-    return list(servers)

@@ -7,6 +7,7 @@ costs the server next to nothing, whoever follows. A consumer is made for the sn
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final, final
 
 from nats.aio.msg import Msg
@@ -26,12 +27,14 @@ IN_TIME: Final = 1.0  # seconds within which a change comes that was made before
 QUIET: Final = (
     5.0  # seconds without a change after which the server is asked whether there is none
 )
+ReadAll = Callable[[], Awaitable[dict[str, Entry]]]
+
 AGAIN: Final = 0.5  # seconds after which a snapshot that failed is asked for again
 
 
 @final
 class NatsFollower:
-    """Who follows the keys in one session."""
+    """Who follows the keys in one session; `read_all`, if given, reads them in place of that."""
 
     def __init__(
         self,
@@ -40,11 +43,13 @@ class NatsFollower:
         keys: NatsKeys,
         followed: Followed,
         timeout: float,
+        read_all: ReadAll | None = None,
     ) -> None:
         self._session = session
         self._subjects = subjects
         self._keys = keys
         self._timeout = timeout
+        self._entries: ReadAll = read_all or self._read_all
         self._feed = KeyFeed(followed, self._gap)
         self._is_needed = asyncio.Event()
         self._changes = 0
@@ -71,7 +76,7 @@ class NatsFollower:
             self._is_needed.clear()
             self._feed.begin()
             base = await self._keys.last_revision()
-            entries = await self._read_all()
+            entries = await self._entries()
             until = await self._keys.last_revision()
             if await self._add_changes(entries, base, until):
                 there = [entry for entry in entries.values() if entry.value]

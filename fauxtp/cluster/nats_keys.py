@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from typing import Any, Final, final
+import re
+from datetime import datetime
+from typing import Any, Final, NamedTuple, final
 
 from fauxtp._base.errors import Travels
 from fauxtp.cluster.engine import Entry, NoConnection, Refused, Superseded, Taken
 from fauxtp.cluster.nats_session import NatsSession
 from fauxtp.cluster.subjects import Subjects
 
-__all__ = ["NatsKeys"]
+__all__ = ["NatsKeys", "Written"]
 
 MARKER: Final = 900  # seconds that a marker of what is gone stays
 NS: Final = 1_000_000_000
@@ -20,6 +22,8 @@ API: Final = "$JS.API."
 WRONG_REVISION: Final = {10071, 10164}
 NO_MESSAGE: Final = 10037
 NO_STREAM: Final = 10059
+NO_JETSTREAM: Final = {10039, 10076}
+TTL: Final = re.compile(rb"Nats-TTL: *(\d+)s")
 NAME_IN_USE: Final = 10058
 NOT_NOW: Final = {10005, 10008, 10009, 10074, 10076}  # of servers that are not complete yet
 A_WHILE: Final = (
@@ -35,6 +39,14 @@ class _Problem(Travels, Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{text} ({code})")
         self.code = code
+
+
+class Written(NamedTuple):
+    """The last write of a key: what it is, when it was, for how many seconds it counts."""
+
+    entry: Entry  # with an empty value if the key is gone
+    time: datetime
+    ttl: int | None
 
 
 @final
@@ -115,6 +127,23 @@ class NatsKeys:
                 return await self.info()
             raise _outcome(problem) from None
 
+    async def look(self) -> datetime:
+        """See that the stream is there, and return what time it is at the server.
+
+        Raises `Refused` if there is none, or nobody there has streams at all.
+        """
+        try:
+            info = await self.info()
+        except NoConnection as error:
+            raise Refused(f"no JetStream: {error}") from None
+        except _Problem as problem:
+            if problem.code == NO_STREAM:
+                raise Refused(f"no cluster {self._subjects.cluster!r} is there") from None
+            if problem.code in NO_JETSTREAM:
+                raise Refused(f"no JetStream: {problem}") from None
+            raise _outcome(problem) from None
+        return datetime.fromisoformat(info["ts"])
+
     async def info(self) -> dict[str, Any]:
         """Return how the stream is, and what is in it."""
         return await self._ask(f"{API}STREAM.INFO.{self._subjects.stream}", {})
@@ -157,6 +186,30 @@ class NatsKeys:
         revision, value = await self._last(key)
         return Entry(key, value, revision) if value else None
 
+    async def matching(self, pattern: str) -> list[str]:
+        """Return the keys that match a pattern, also those of which there is but a marker."""
+        subject, skip = f"{API}STREAM.INFO.{self._subjects.stream}", len(self._subjects.keys)
+        found: list[str] = []
+        while True:
+            asked = {"subjects_filter": self._subjects.keys + pattern, "offset": len(found)}
+            answer = await self._told(subject, asked)
+            there = answer["state"].get("subjects") or {}
+            found += [each[skip:] for each in there]
+            if not there or len(found) >= answer.get("total", 0):
+                return found
+
+    async def written(self, key: str) -> Written | None:
+        """Return what was written last to a key, and when; None: nothing is known of it."""
+        message = await self._message(key)
+        if message is None:
+            return None
+        ttl = TTL.search(base64.b64decode(message.get("hdrs") or ""))
+        return Written(
+            Entry(key, base64.b64decode(message.get("data") or ""), int(message["seq"])),
+            datetime.fromisoformat(message["time"]),
+            None if ttl is None else int(ttl[1]),
+        )
+
     async def consume(self, name: str) -> int:
         """Make a consumer for the last write of each key; return how many there are."""
         keys = self._subjects.keys + ">"
@@ -188,15 +241,21 @@ class NatsKeys:
 
     async def _last(self, key: str) -> tuple[int, bytes]:
         """Return the revision and the value that were written last; empty: it is gone."""
+        message = await self._message(key)
+        if message is None:
+            return 0, b""
+        return int(message["seq"]), base64.b64decode(message.get("data") or "")
+
+    async def _message(self, key: str) -> dict[str, Any] | None:
         asked = {"last_by_subj": self._subjects.keys + key}
         try:
             found = await self._ask(f"{API}STREAM.MSG.GET.{self._subjects.stream}", asked)
         except _Problem as problem:
             if problem.code == NO_MESSAGE:
-                return 0, b""
+                return None
             raise _outcome(problem) from None
-        message = found["message"]
-        return int(message["seq"]), base64.b64decode(message.get("data") or "")
+        message: dict[str, Any] = found["message"]
+        return message
 
     async def _write(self, key: str, value: bytes, revision: int, ttl: int | None) -> int:
         headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}

@@ -32,6 +32,7 @@ WAITING: Final = 65_536  # messages that one listener may leave unread
 VIOLATION: Final = re.compile(
     r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE
 )
+NOT_LET_IN: Final = re.compile("authorization (violation|failed)", re.IGNORECASE)
 STATUS: Final = "Status"
 
 
@@ -72,11 +73,10 @@ class NatsSession:
                     **options,
                 )
                 await self.client.subscribe(self._inbox + "*", cb=self._answered)
-        except nats.errors.AuthorizationError as error:
-            await self.close()
-            raise Refused(f"{server} does not let us in: {error}") from error
         except (OSError, nats.errors.Error, TimeoutError) as error:
             await self.close()
+            if NOT_LET_IN.search(str(error)):  # of which nats-py makes errors of several classes
+                raise Refused(f"{server} does not let us in: {error}") from error
             raise NoConnection(f"no answer from {server}: {error}") from error
         except BaseException:
             await self.close()
@@ -191,6 +191,12 @@ class NatsSession:
                 raise TimeoutError(f"no answer within {timeout:g} s") from error
         finally:
             flushing.cancel()
+
+    def insist_on_answers(self) -> None:
+        """Raise `Refused` if the server has said that we may not listen to its answers."""
+        refusal = self.refusal(self._inbox + "*")
+        if refusal is not None:
+            raise Refused(refusal)
 
     def refusal(self, subject: str) -> str | None:
         """Return what the server said if it does not let us listen to `subject`."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fauxtp.cluster.checks import check_token
 from fauxtp.cluster.subjects import Subjects
 
-__all__ = ["configuration", "may_listen", "may_publish"]
+__all__ = ["configuration", "inbox", "may_ask", "may_hear", "may_listen", "may_publish"]
 
 
 def may_publish(cluster: str, node: str) -> list[str]:
@@ -40,35 +40,54 @@ def may_listen(cluster: str, node: str) -> list[str]:
     return [
         f"{subjects.prefix}to.{node}.>",
         f"{subjects.seen}>",
-        f"_INBOX_{cluster}_{node}.>",
+        f"{inbox(cluster, node)}.>",
     ]
 
 
-def configuration(cluster: str, nodes: Sequence[str]) -> str:
+def may_ask(cluster: str) -> list[str]:
+    """Return the subjects that an observer may publish to: by none of them anything changes."""
+    stream = Subjects(cluster).stream
+    return [f"$JS.API.STREAM.INFO.{stream}", f"$JS.API.STREAM.MSG.GET.{stream}"]
+
+
+def may_hear(cluster: str, observer: str) -> list[str]:
+    """Return the subjects that an observer may listen to: what all may know, and its answers."""
+    return [f"{Subjects(cluster).seen}>", f"{inbox(cluster, observer)}.>"]
+
+
+def inbox(cluster: str, who: str) -> str:
+    """Return where a server answers a node or an observer of that name."""
+    return f"_INBOX_{cluster}_{who}"
+
+
+def configuration(cluster: str, nodes: Sequence[str], observers: Sequence[str] = ()) -> str:
     """Return what belongs into the configuration of the server: a user for each of `nodes`.
 
-    Passwords come from the environment of the server, so that none stands there.
+    So is there one for each of `observers`, who may look and do nothing. Passwords come from the
+    environment of the server, so that none stands there.
 
-    Raises `ValueError` if there is no node, one is there twice, or no name of one, or if two of
+    Raises `ValueError` if there is neither, one is there twice, or no name of one, or if two of
     them would have one password.
 
     >>> print(configuration("shop", ["a"]).splitlines()[3].strip())
     { user: "a", password: $FAUXTP_PASSWORD_A, permissions: {
     """
-    if not nodes:
+    if not nodes and not observers:
         raise ValueError("expected nodes to be at least one")
     variables: dict[str, str] = {}
     users: list[str] = []
-    for node in nodes:
-        check_token("node", node)
-        variable = f"FAUXTP_PASSWORD_{re.sub(r'[^A-Z0-9]', '_', node.upper())}"
-        other = variables.setdefault(variable, node)
-        if other != node or len(users) != len(variables) - 1:
-            raise ValueError(f"{other!r} and {node!r} would both have the password {variable}")
+    rights = [(each, may_publish(cluster, each), may_listen(cluster, each)) for each in nodes]
+    rights += [(each, may_ask(cluster), may_hear(cluster, each)) for each in observers]
+    for who, publishes, listens in rights:
+        check_token("node", who)
+        variable = f"FAUXTP_PASSWORD_{re.sub(r'[^A-Z0-9]', '_', who.upper())}"
+        other = variables.setdefault(variable, who)
+        if other != who or len(users) != len(variables) - 1:
+            raise ValueError(f"{other!r} and {who!r} would both have the password {variable}")
         users.append(
-            f'    {{ user: "{node}", password: ${variable}, permissions: {{\n'
-            f"      publish: {{ allow: {_list(may_publish(cluster, node))} }}\n"
-            f"      subscribe: {{ allow: {_list(may_listen(cluster, node))} }}\n"
+            f'    {{ user: "{who}", password: ${variable}, permissions: {{\n'
+            f"      publish: {{ allow: {_list(publishes)} }}\n"
+            f"      subscribe: {{ allow: {_list(listens)} }}\n"
             "    } }\n"
         )
     return (

@@ -1,0 +1,145 @@
+"""What people are shown of a cluster by `python -m fauxtp cluster`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any, Final
+
+from fauxtp.cluster.engine import Change, NoConnection, Snapshot
+from fauxtp.cluster.nats_observer import NatsObserver, SeenNode
+from fauxtp.cluster.overview import Happening, Overview
+from fauxtp.observe.command_line import say, say_json
+from fauxtp.observe.plain_text import in_seconds, plain, quoted
+
+__all__ = ["say_names", "say_nodes", "watch"]
+
+AGAIN: Final = 0.5  # seconds after which a server that is away is tried again
+
+
+async def say_nodes(connection: dict[str, Any], as_json: bool) -> None:
+    """Say who is there; `connection` is what `NatsObserver.connected` is given."""
+    async with NatsObserver.connected(**connection) as observer:
+        nodes = await observer.nodes()
+    if as_json:
+        say_json([_node_as_json(seen) for seen in nodes])
+    elif not nodes:
+        say("no node is there")
+    else:
+        width = max(4, *(len(seen.node) for seen in nodes))
+        say(f"{'node':<{width}}  {'incarnation':>19}  heard")
+        say(*(f"{seen.node:<{width}}  {_node_as_text(seen)}" for seen in nodes))
+
+
+def _node_as_json(seen: SeenNode) -> dict[str, Any]:
+    return {
+        "node": seen.node,
+        "incarnation": seen.member.incarnation,
+        "leaves": seen.member.leaves,
+        "heard": round(seen.heard, 3),
+        "ttl": seen.ttl,
+    }
+
+
+def _node_as_text(seen: SeenNode) -> str:
+    ttl = "" if seen.ttl is None else f", of {seen.ttl} s"
+    leaves = ", and leaves" if seen.member.leaves else ""
+    return f"{seen.member.incarnation:>19}  {in_seconds(seen.heard)} ago{ttl}{leaves}"
+
+
+async def say_names(connection: dict[str, Any], as_json: bool) -> None:
+    """Say who has which name; `connection` is what `NatsObserver.connected` is given."""
+    async with NatsObserver.connected(**connection) as observer:
+        names = await observer.names()
+        there = {(seen.node, seen.member.incarnation) for seen in await observer.nodes()}
+    rows = [
+        {"name": name, **held._asdict(), "is_there": held[:2] in there} for name, held in names
+    ]
+    if as_json:
+        say_json(rows)
+        return
+    if not rows:
+        say("no name is taken")
+        return
+    width = max(4, *(len(quoted(row["name"])) for row in rows))
+    node = max(4, *(len(str(row["node"])) for row in rows))
+    say(f"{'name':<{width}}  {'node':<{node}}  {'incarnation':>19}  number")
+    for row in rows:
+        gone = "" if row["is_there"] else "  (that node is gone)"
+        say(
+            f"{quoted(row['name']):<{width}}  {row['node']:<{node}}"
+            f"  {row['incarnation']:>19}  {row['number']}{gone}"
+        )
+
+
+async def watch(connection: dict[str, Any], as_json: bool) -> None:
+    """Say what happens, until it is cancelled; a server that is away is tried again."""
+    lines: asyncio.Queue[list[str]] = asyncio.Queue()
+    following = asyncio.ensure_future(_follow(connection, as_json, lines))
+    try:
+        while not following.done() or not lines.empty():
+            next_ones = asyncio.ensure_future(lines.get())
+            await asyncio.wait({following, next_ones}, return_when=asyncio.FIRST_COMPLETED)
+            if next_ones.done():
+                say(*next_ones.result())
+            next_ones.cancel()
+        await following
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def _follow(
+    connection: dict[str, Any], as_json: bool, lines: asyncio.Queue[list[str]]
+) -> None:
+    """Put what happens into `lines`."""
+    overview, begun = Overview(), False
+
+    def followed(told: Snapshot | Change) -> None:
+        nonlocal begun
+        happened = overview.followed(told)
+        if begun:
+            lines.put_nowait([_as_json(it) if as_json else _as_text(it) for it in happened])
+        else:
+            begun = True
+            lines.put_nowait([_what_is_there(overview, as_json)])
+
+    while True:
+        try:
+            async with NatsObserver.connected(**connection) as observer:
+                await observer.follow(followed)
+        except (NoConnection, TimeoutError) as error:
+            if not begun:
+                raise
+            sys.stderr.write(f"{_now()}  {plain(error)}\n")
+        await asyncio.sleep(AGAIN)
+
+
+def _what_is_there(overview: Overview, as_json: bool) -> str:
+    nodes, names = sorted(overview.nodes), len(overview.names)
+    if as_json:
+        return json.dumps({"kind": "begun", "at": time.time(), "nodes": nodes, "names": names})
+    here = ", ".join(nodes) if nodes else "no node"
+    return f"{_now()}  {here}; {names:,} name{'' if names == 1 else 's'}"
+
+
+def _as_json(it: Happening) -> str:
+    told = {key: value for key, value in it._asdict().items() if value is not None}
+    return json.dumps({**told, "at": time.time()})
+
+
+def _as_text(it: Happening) -> str:
+    who = f"{it.node} {it.incarnation}"
+    match it.kind:
+        case "down":
+            return f"{_now()}  down      {who}: {it.reason}"
+        case "up":
+            return f"{_now()}  up        {who}"
+        case kind:
+            return f"{_now()}  {kind:<8}  {quoted(it.name)} of {who}, number {it.number}"
+
+
+def _now() -> str:
+    return time.strftime("%H:%M:%S")

