@@ -1,4 +1,4 @@
-"""What the tests of looking into programs share: a program that can be looked into."""
+"""What tests of looking into programs share: a program, and servers in this one, to look into."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import anyio
 import pytest
 from conftest import PATIENCE
 
+from fauxtp import ChildSpec, GenServer, Supervisor, call
 from fauxtp import __main__ as commands
+from fauxtp.observe import Agent
+from fauxtp.observe.client import Viewer
 
 
 def until(holds: Callable[[], Any]) -> Any:
@@ -79,3 +83,31 @@ def program(
 def shows(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     commands.main(words)
     return capsys.readouterr().out
+
+
+@contextmanager
+def looking(one: Agent) -> Iterator[Viewer]:
+    with Viewer(one.path) as viewer:
+        yield viewer
+
+
+class Busy(GenServer[Any, Any]):
+    """Waits in a handler, or blocks its event loop, until it is let go on."""
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        if request == "wait":
+            await self.waits_here()
+        elif callable(request):
+            request()
+        return state
+
+    async def waits_here(self) -> None:
+        await anyio.sleep_forever()
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        return await call(request, "anything", timeout=None), state
+
+
+class Application(Supervisor):
+    def child_specs(self) -> list[ChildSpec]:
+        return [ChildSpec(name, Busy, register_as=name, shutdown=0.01) for name in ("a", "b", "c")]

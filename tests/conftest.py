@@ -280,6 +280,21 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture
+def served(place: Path) -> Iterator[Any]:
+    """An agent, by which this process can be looked into."""
+    with importlib.import_module("fauxtp.observe").serve() as one:
+        yield one
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def application(request: pytest.FixtureRequest) -> Iterator[None]:
+    """An application to look into, in a thread with either kind of event loop."""
+    kind = importlib.import_module("agents").Application
+    with fauxtp.in_thread(kind, register_as="app", backend=request.param):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_storm_so_far() -> Iterator[None]:
     """Let no test miss the report of a crash because there were many in another."""
