@@ -9,6 +9,9 @@ VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.p[xy][dx] fauxtp/*/*.p[xy][dx])
 
+# Tests start hundreds of interpreters, each of which would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test torture coverage mutants sanitize lint docs links bench counts bench-peers clean
 
 demo: $(VENV)/demo

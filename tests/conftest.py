@@ -93,6 +93,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are processors: some tests wait for servers most of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_testnodedown(node: Any) -> None:
     """Take what was counted in one of them; one that has crashed has handed on nothing."""
     effort.figures += getattr(node, "workeroutput", {}).get("figures", [])

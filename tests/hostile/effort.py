@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import platform
 import random
-from importlib.metadata import version
+from collections.abc import Sequence
+from typing import TypeVar
 
 MINUTES = float(os.environ.get("FAUXTP_TORTURE_MINUTES") or 0)
 SEED = int(os.environ.get("FAUXTP_SEED") or (random.randrange(2**32) if MINUTES else 20261129))
 os.environ["FAUXTP_SEED"] = str(SEED)  # for all processes that share the tests
 
 figures: list[str] = []
+
+T = TypeVar("T")
 
 
 def times(short: int, long: int) -> int:
@@ -29,6 +32,11 @@ def seconds(short: float, share: float) -> float:
     return max(short, MINUTES * 60 * share)
 
 
+def one_in(number: int, them: Sequence[T]) -> Sequence[T]:
+    """Return one in so many of them, by the seed; in torture, all."""
+    return them if MINUTES else them[SEED % number :: number]
+
+
 def report(figure: str) -> None:
     """Print a line of figures below the tests: what was done, and what was found."""
     figures.append(figure)
@@ -36,6 +44,8 @@ def report(figure: str) -> None:
 
 def where() -> str:
     """Say of which version, on what and with which seed the figures are."""
+    from importlib.metadata import version  # noqa: PLC0415 - programs have no use for it
+
     python = f"{platform.python_implementation()} {platform.python_version()}"
     long = f", FAUXTP_TORTURE_MINUTES={MINUTES:g}" if MINUTES else ""
     return f"fauxtp {version('fauxtp')}, {python}, {platform.system()}, FAUXTP_SEED={SEED}{long}"

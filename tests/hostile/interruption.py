@@ -226,8 +226,8 @@ def interrupt(
 def interrupt_all(twin: Any, way: str) -> int:
     """Do that with each pair of operations; return how often one came in.
 
-    Each begins in one of the ways to begin, and is tried at the moments of even or of odd number,
-    by the seed; in torture, in all of them, at all. So half of all others come in at each moment.
+    Each begins in one of the ways to begin, and is tried at every third moment, by the seed; in
+    torture, in all of them, at all. So a third of all others come in at each moment.
     """
     chance = random.Random(effort.SEED)
     gc.collect()
@@ -237,7 +237,7 @@ def interrupt_all(twin: Any, way: str) -> int:
             beginnings, moments = BEGINNINGS, range(TOO_MANY)
         else:
             beginnings = [chance.choice(BEGINNINGS)]
-            moments = range(chance.randrange(2), TOO_MANY, 2)
+            moments = range(chance.randrange(3), TOO_MANY, 3)
         for names in beginnings:
             count += interrupt(twin, way, names, outer, inner, moments)
     return count

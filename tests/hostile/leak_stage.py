@@ -45,7 +45,6 @@ class Stage:
     group: TaskGroup
     server: PID
     other: PID
-    looks: int
     kept: list[PID] = field(default_factory=list)
     hoard: bytearray = field(default_factory=bytearray)
 

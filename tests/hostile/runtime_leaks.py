@@ -8,6 +8,7 @@ How often each thing is done is a matter of the minutes of torture, and never ab
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import sys
 from typing import Any, NoReturn
@@ -40,9 +41,9 @@ from hostile.leak_services import SERVICES, start_services
 from hostile.leak_stage import AT_ONCE, Life, Server, Stage, echo, echo_later, end
 from hostile.leaks import BYTES, Leak, in_use
 
-BLOCKS = 1000  # fewer than rounds: what event loop and interpreter may take meanwhile
+BLOCKS = 1250  # fewer than rounds: what event loop and interpreter may take meanwhile
 SHORT, MOST = 1500, 1_000_000  # rounds, from the first look before to the first look after
-LOOKS = {"asyncio": 40, "trio": 160}  # for the least memory in use: see `least_in_use`
+LOOKS = 40  # for the least memory in use: see `least_in_use`
 APART = 7  # rounds from one look to the next
 TURN = 32  # rounds until the servers may catch up, who take up to 64 messages in a turn
 
@@ -207,10 +208,10 @@ async def least_in_use(life: Life, stage: Stage) -> tuple[int, int]:
     """Return the blocks and the bytes in use, each at the least of many looks.
 
     What is cleared away now and then only counts as it is just after that: as the heap of
-    deadlines, in which up to a thousand lie that are over on trio, and a hundred on asyncio.
+    deadlines, in which up to a hundred lie that are over.
     """
     looks = []
-    for _ in range(stage.looks):
+    for _ in range(LOOKS):
         await repeat(life, stage, APART)
         await anyio.lowlevel.checkpoint()
         looks.append(in_use())
@@ -220,18 +221,18 @@ async def least_in_use(life: Life, stage: Stage) -> tuple[int, int]:
 async def growth(life: Life, stage: Stage, rounds: int) -> tuple[int, int]:
     """Return how many blocks and bytes more are in use after so many rounds."""
     blocks, size = await least_in_use(life, stage)
-    await repeat(life, stage, rounds - stage.looks * APART)
+    await repeat(life, stage, rounds - LOOKS * APART)
     blocks_after, size_after = await least_in_use(life, stage)
     return blocks_after - blocks, size_after - size
 
 
-async def main(lives: dict[Life, int], looks: int) -> None:
+async def main(lives: dict[Life, int]) -> None:
     most = most_bytes = 0
     async with anyio.create_task_group() as group:
         server, other = await Server.start(task_group=group), await Server.start(task_group=group)
         await Restarter.start(task_group=group)
         await start_services(group)
-        stage = Stage(group, server, other, looks)
+        stage = Stage(group, server, other)
         gc.freeze()  # what is there by now need not be looked through each time
         for life, rounds in lives.items():
             blocks, size = await growth(life, stage, rounds)
@@ -255,4 +256,7 @@ if __name__ == "__main__":
         life: min(MOST, effort.times(SHORT, many[backend == "trio"]))
         for life, many in chosen.items()
     }
-    anyio.run(main, rounds, LOOKS[backend], backend=backend)
+    if backend == "trio":  # which lets a thousand deadlines lie that are over; asyncio a hundred
+        run = vars(importlib.import_module("trio._core._run"))
+        run.update(DEADLINE_HEAP_MIN_PRUNE_THRESHOLD=100)
+    anyio.run(main, rounds, backend=backend)

@@ -12,8 +12,8 @@ from hostile import effort
 from hostile.intrusion_faults import FAULTS
 
 PATIENCE = str(effort.times(30, 60))  # seconds until one run counts as hung
-STRIDE = 1 if effort.MINUTES else 97  # of the places in a scene, one in so many
-WIDE = 1 if effort.MINUTES else 211  # the same of places within lines, of which there are more
+STRIDE = 1 if effort.MINUTES else 149  # of the places in a scene, one in so many
+WIDE = 1 if effort.MINUTES else 331  # the same of places within lines, of which there are more
 RUNS = effort.times(2, 150)
 
 WAYS = ["lines", "collections", "finalisers", "signals"]
