@@ -45,8 +45,12 @@ assert ("fauxtp._base._native" in compiled) is (registry.implementation == "cyth
 """
 
 
-# What no program needs, and takes half of the time: anyio has a plugin for pytest, as we have.
-LEFT_OUT = ("tkinter", "pytest", "_pytest", "hypothesis", "pygments", "setuptools")
+# What this program has no use for, and takes most of the time: anyio has a plugin for pytest, as
+# we have; OpenTelemetry brings along all that has plugins for it, and so a web framework.
+LEFT_OUT = (
+    *("tkinter", "pytest", "_pytest", "hypothesis", "pygments", "setuptools"),
+    *("opentelemetry", "prometheus_client"),
+)
 
 
 def run(place: Path, *command: str | Path) -> str:
