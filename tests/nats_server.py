@@ -139,6 +139,7 @@ class Proxy:
         self._refuses = False
         self._flows = asyncio.Event()
         self._flows.set()
+        self._delay = 0.0
         self.port = 0
 
     async def start(self) -> None:
@@ -159,9 +160,13 @@ class Proxy:
         """Let nothing through, either way, and tell nobody."""
         self._flows.clear()
 
+    def delay(self, seconds: float) -> None:
+        """Let all through later, either way, by so many seconds, and in order."""
+        self._delay = seconds
+
     def heal(self) -> None:
-        """Let all through again."""
-        self._refuses = False
+        """Let all through again, and at once."""
+        self._refuses, self._delay = False, 0.0
         self._flows.set()
 
     async def stop(self) -> None:
@@ -207,8 +212,23 @@ class Proxy:
             self._pumps.discard(task)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65_536):
-                await self._flows.wait()
-                writer.write(data)
-                await writer.drain()
+        loop = asyncio.get_running_loop()
+        late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def pass_on() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    due, data = await late.get()
+                    await asyncio.sleep(max(0.0, due - loop.time()))
+                    await self._flows.wait()
+                    writer.write(data)
+                    await writer.drain()
+
+        passing_on = asyncio.create_task(pass_on())
+        try:
+            with contextlib.suppress(OSError):
+                while data := await reader.read(65_536):
+                    late.put_nowait((loop.time() + self._delay, data))
+        finally:
+            passing_on.cancel()
+            await asyncio.gather(passing_on, return_exceptions=True)

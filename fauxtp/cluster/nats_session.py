@@ -73,6 +73,10 @@ class NatsSession:
                     **options,
                 )
                 await self.client.subscribe(self._inbox + "*", cb=self._answered)
+        except ModuleNotFoundError as error:
+            await self.close()
+            said = f"nkeys and credentials need {error.name}: install nats-py[nkeys]"
+            raise Refused(said) from error
         except (OSError, nats.errors.Error, TimeoutError) as error:
             await self.close()
             if NOT_LET_IN.search(str(error)):  # of which nats-py makes errors of several classes
