@@ -15,6 +15,7 @@ from crew import process_of
 
 from fauxtp import (
     NO_REPLY,
+    PID,
     GenServer,
     Mailbox,
     NoProcess,
@@ -72,6 +73,31 @@ class Server(GenServer[Any, Any]):
 
     async def handle_info(self, message: Any, state: Any) -> Any:
         return [*state, message]
+
+
+class Slow(Server):
+    """Does nothing else while it handles a cast, until it may go on."""
+
+    def __init__(self) -> None:
+        self.has_begun, self.goes_on = anyio.Event(), anyio.Event()
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        self.has_begun.set()
+        await self.goes_on.wait()
+        return state
+
+
+class Narrow(Slow):
+    mailbox_size = 1
+
+
+async def kept_busy(there: PID, server: PID) -> anyio.Event:
+    """Let a slow server handle a cast; return what it waits for."""
+    slow: Any = process_of(server).actor
+    await cast(there, "wait")
+    await slow.has_begun.wait()
+    goes_on: anyio.Event = slow.goes_on
+    return goes_on
 
 
 async def test_a_call_to_another_node_is_answered() -> None:
@@ -196,16 +222,9 @@ async def test_a_pid_of_another_cluster_is_refused() -> None:
 
 async def test_a_call_that_is_given_up_is_not_executed() -> None:
     async with members("a", "b") as (a, b), task_group() as group:
-        goes_on = anyio.Event()
-
-        class Slow(Server):
-            async def handle_cast(self, request: Any, state: Any) -> Any:
-                await goes_on.wait()
-                return state
-
         server = await Slow.start(task_group=group)
         there = seen_by(a, b, server)
-        await cast(there, "wait")
+        goes_on = await kept_busy(there, server)
         pending = start_call(there, "forget me")
         mailbox = process_of(server).mailbox
         await until(lambda: len(mailbox) == 1)
@@ -219,20 +238,10 @@ async def test_a_call_that_is_given_up_is_not_executed() -> None:
 
 async def test_a_call_that_is_given_up_in_line_for_room_is_not_in_line_any_more() -> None:
     async with members("a", "b") as (a, b), task_group() as group:
-        goes_on = anyio.Event()
-
-        class Slow(Server):
-            mailbox_size = 1
-
-            async def handle_cast(self, request: Any, state: Any) -> Any:
-                await goes_on.wait()
-                return state
-
-        server = await Slow.start(task_group=group)
+        server = await Narrow.start(task_group=group)
         there, mailbox = seen_by(a, b, server), process_of(server).mailbox
         assert isinstance(mailbox, BoundedQueue)
-        await cast(there, "wait")
-        await until(lambda: process_of(server).state is not None and not len(mailbox))
+        goes_on = await kept_busy(there, server)
         await cast(there, "fill")
         await until(lambda: len(mailbox) == 1)
         pending = start_call(there, "forget me")
@@ -246,18 +255,11 @@ async def test_a_call_that_is_given_up_in_line_for_room_is_not_in_line_any_more(
 
 async def test_a_node_that_is_fenced_answers_no_call_of_before() -> None:
     async with members("a", "b") as (a, b), task_group() as group:
-        goes_on = anyio.Event()
-
-        class Slow(Server):
-            async def handle_cast(self, request: Any, state: Any) -> Any:
-                await goes_on.wait()
-                return state
-
         server = await Slow.start(task_group=group)
         there = seen_by(a, b, server)
         taken_up = start_call(there, "never")
         await until(lambda: process_of(server).state)
-        await cast(there, "wait")
+        goes_on = await kept_busy(there, server)
         pending = start_call(there, "note")
         await until(lambda: len(b._messenger.calls_in._known) == 2)
         b._node.fence()
@@ -513,16 +515,9 @@ def test_a_lost_cancel_is_made_good_by_the_time_that_travels() -> None:
     async def scenario() -> None:
         broker = MemoryBroker("shop", delay=(0.001, 0.01))
         async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            goes_on = anyio.Event()
-
-            class Slow(Server):
-                async def handle_cast(self, request: Any, state: Any) -> Any:
-                    await goes_on.wait()
-                    return state
-
             server = await Slow.start(task_group=group)
             there = seen_by(a, b, server)
-            await cast(there, "wait")
+            goes_on = await kept_busy(there, server)
             pending = start_call(there, "forget me", timeout=1.0)
             await until(lambda: len(process_of(server).mailbox) == 1)
             broker.lose_messages("b", 6)  # heartbeats among them

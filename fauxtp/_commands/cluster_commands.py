@@ -72,22 +72,22 @@ def _print_permissions(given: Namespace) -> None:
 
 
 def _nodes(given: Namespace) -> None:
-    _run(_extra("_commands.cluster_looking").say_nodes, given)
+    _carry_out(_extra("_commands.cluster_looking").say_nodes, given)
 
 
 def _names(given: Namespace) -> None:
-    _run(_extra("_commands.cluster_looking").say_names, given)
+    _carry_out(_extra("_commands.cluster_looking").say_names, given)
 
 
 def _watch(given: Namespace) -> None:
     with suppress(KeyboardInterrupt):
-        _run(_extra("_commands.cluster_looking").watch, given)
+        _carry_out(_extra("_commands.cluster_looking").watch, given)
 
 
 def _demo(given: Namespace) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends what it started
     with suppress(KeyboardInterrupt):
-        _run(_extra("_commands.cluster_demo").show)
+        _carry_out(_extra("_commands.cluster_demo").show)
 
 
 def _extra(name: str) -> Any:
@@ -101,7 +101,7 @@ def _extra(name: str) -> Any:
         raise Unreachable(said) from None
 
 
-def _run(do: Callable[..., Awaitable[None]], given: Namespace | None = None) -> None:
+def _carry_out(do: Callable[..., Awaitable[None]], given: Namespace | None = None) -> None:
     from fauxtp.cluster import NoConnection, Refused  # noqa: PLC0415  (an extra)
 
     async def main() -> None:
