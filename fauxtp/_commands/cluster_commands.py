@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import ssl
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
@@ -85,8 +84,7 @@ def _watch(given: Namespace) -> None:
 
 
 def _demo(given: Namespace) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends what it started
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt, asyncio.CancelledError):
         _carry_out(_extra("_commands.cluster_demo").show)
 
 

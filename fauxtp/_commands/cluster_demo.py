@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import anyio
@@ -49,6 +50,7 @@ class Till(GenServer[Any, int]):
 
 async def show() -> None:
     """Show it, within a minute; what it starts is ended by its own handle."""
+    _let_sigterm_cancel()
     say("a NATS server starts, then the nodes a, b and c")
     with local_server() as url, _nodes(url) as nodes, anyio.fail_after(PATIENCE):
         async with Cluster.join(url, cluster=SHOP, node="demo", ttl=TTL) as cluster:
@@ -60,6 +62,14 @@ async def show() -> None:
             story.begin()
             await story.until_answered(ENOUGH)
             say(f"the nodes that are left: {', '.join(cluster.nodes())}")
+
+
+def _let_sigterm_cancel() -> None:
+    """Let SIGTERM cancel the running task, as Ctrl-C does, so that it ends what it has started."""
+    task = asyncio.current_task()
+    assert task is not None
+    with suppress(NotImplementedError):  # on Windows, where nobody sends it
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 class _Story:
