@@ -24,7 +24,7 @@ SHORT, LONG = 1_000, 21_000  # how often a statement runs
 LENIENCY = 1.0 if sys.version_info < (3, 12) else 1.05  # the bars were set on 3.11
 
 PROGRAM = """
-from fauxtp._registry import PID, Registry, register, unregister, whereis
+from fauxtp._registry import Lookup, PID, Registry, quick, register, unregister, whereis
 from fauxtp._registry_py import PID as PurePID, register as pure_register, whereis as pure_whereis
 
 registry, table = Registry(), {{}}
@@ -34,6 +34,13 @@ for number in range(1_000):
     registry.register(name, holder)
     pure_register(name, PurePID())
     table[name] = holder
+
+@quick
+class Cluster(Lookup):
+    pass
+
+elsewhere = Cluster(table.copy(), Registry(), print)
+here = Cluster({{}}, registry, print)
 
 get = table.get
 known, unknown, fresh = "pipeline:processor:500", "pipeline:nobody", "pipeline:producer"
@@ -73,6 +80,8 @@ COMPARISONS = [
     Comparison("pid == another", "pid == another_pid", "thing == another_thing", 1.1),
     Comparison("d[pid]", "by_pid[pid]", "by_thing[thing]", 1.1),
     Comparison("PID()", "PID()", "object()", 3.0),
+    Comparison("of a cluster", "elsewhere.whereis(known)", "registry.whereis(known)", 1.2),
+    Comparison("of a cluster, here", "here.whereis(known)", "registry.whereis(known)", 1.2),
     Comparison("pure whereis, hit", "pure_whereis(known)", "get(known)", 2.5),
     Comparison("pure whereis, miss", "pure_whereis(unknown)", "get(unknown)", 2.5),
 ]

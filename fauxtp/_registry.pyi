@@ -1,13 +1,16 @@
 # The compiled module has the types of its twin, whose functions are methods of `default`.
 from fauxtp._registry_py import PID as PID
+from fauxtp._registry_py import Lookup as Lookup
 from fauxtp._registry_py import News as News
 from fauxtp._registry_py import Ref as Ref
 from fauxtp._registry_py import Registry as Registry
+from fauxtp._registry_py import quick as quick
 from fauxtp._registry_py import retire as retire
 from fauxtp._registry_py import withdraw as withdraw
 
 __all__ = [
     "PID",
+    "Lookup",
     "News",
     "Ref",
     "Registry",
@@ -15,6 +18,7 @@ __all__ = [
     "default",
     "groups",
     "members",
+    "quick",
     "register",
     "registered",
     "retire",

@@ -56,6 +56,7 @@ from fauxtp._base.tell_all import tell_all
 from fauxtp._base._build cimport fauxtp_build
 
 __all__ = [
+    "Lookup",
     "PID",
     "News",
     "Ref",
@@ -64,6 +65,7 @@ __all__ = [
     "default",
     "groups",
     "members",
+    "quick",
     "register",
     "registered",
     "retire",
@@ -157,6 +159,12 @@ cdef extern from *:
     #endif
     }
 
+    /* The method that a descriptor is of, for another class. */
+    static inline PyObject *fauxtp_method_of(PyObject *cls, PyObject *descriptor) {
+        return PyDescr_NewMethod(
+            (PyTypeObject *)cls, ((PyMethodDescrObject *)descriptor)->d_method);
+    }
+
     /* Threads that use one object fight for its reference count; defer the counting. */
     static inline void fauxtp_defer_refcount(PyObject *shared) {
     #if PY_VERSION_HEX >= 0x030E0000
@@ -174,6 +182,7 @@ cdef extern from *:
     object fauxtp_get(object table, object key)
     void fauxtp_make_shareable(PyObject *name, PyObject *pid) noexcept
     int fauxtp_keep_hashes(object table) except -1
+    object fauxtp_method_of(object cls, object descriptor)
     void fauxtp_defer_refcount(PyObject *shared) noexcept
 
 
@@ -1661,6 +1670,51 @@ cdef class Registry:
 
     def __reduce__(self):
         raise TypeError(f"cannot copy or pickle a {type(self).__name__}: its processes are here")
+
+
+cdef class Lookup:
+    """Names of more than one table, as a cluster has them.
+
+    `known` is a dict of some, which others may change at any time. What is not in it is looked up
+    in the registry `here`; of what is not there, either, `ask` is asked.
+
+    >>> there = PID()
+    >>> lookup = Lookup({"billing": there}, Registry(), print)
+    >>> lookup.whereis("billing") is there, lookup.whereis("nobody")
+    nobody
+    (True, None)
+    """
+
+    cdef dict _known
+    cdef Registry _here
+    cdef object _ask
+
+    def __init__(self, dict known not None, Registry here not None, ask, /):
+        self._known = known
+        self._here = here
+        self._ask = ask
+
+    def whereis(self, name, /):
+        """Return the PID that `name` means, here or on another node, or None.
+
+        It is looked up in what is known here; nobody elsewhere is asked. The process may have
+        exited by the time the answer is used.
+
+        Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
+        """
+        found = _whereis(<PyObject *>self._known, name)
+        if found is None:
+            found = _whereis(<PyObject *>self._here._table, name)
+        return self._ask(name) if found is None else found
+
+
+def quick(cls, /):
+    """Let a subclass of `Lookup` have `whereis` as a method of its own, and return the class.
+
+    The interpreter calls what is inherited from a compiled class in a slower way.
+    """
+    cls.whereis = fauxtp_method_of(cls, Lookup.__dict__["whereis"])
+    return cls
 
 
 default = Registry()

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, compress, repeat
 from types import BuiltinMethodType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, final
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, final
 
 from fauxtp._base.errors import NoProcess
 from fauxtp._base.tell_all import tell_all
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PID",
+    "Lookup",
     "News",
     "Ref",
     "Registry",
@@ -46,6 +47,7 @@ __all__ = [
     "default",
     "groups",
     "members",
+    "quick",
     "register",
     "registered",
     "retire",
@@ -967,6 +969,51 @@ class Registry:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot copy or pickle a {type(self).__name__}: its processes are here")
+
+
+L = TypeVar("L", bound="Lookup")
+
+
+class Lookup:
+    """Names of more than one table, as a cluster has them.
+
+    `known` is a dict of some, which others may change at any time. What is not in it is looked up
+    in the registry `here`; of what is not there, either, `ask` is asked.
+
+    >>> there = PID()
+    >>> lookup = Lookup({"billing": there}, Registry(), print)
+    >>> lookup.whereis("billing") is there, lookup.whereis("nobody")
+    nobody
+    (True, None)
+    """
+
+    def __init__(
+        self, known: dict[str, PID], here: Registry, ask: Callable[[str], PID | None], /
+    ) -> None:
+        self._fauxtp_known = known
+        self._fauxtp_here = here._table
+        self._fauxtp_ask = ask
+
+    def whereis(self, name: str, /) -> PID | None:
+        """Return the PID that `name` means, here or on another node, or None.
+
+        It is looked up in what is known here; nobody elsewhere is asked. The process may have
+        exited by the time the answer is used.
+
+        Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
+        """
+        if type(name) is not str or not name:
+            name = _name(name)
+        found = self._fauxtp_known.get(name) or self._fauxtp_here.get(name)
+        return self._fauxtp_ask(name) if found is None else found
+
+
+def quick(cls: type[L], /) -> type[L]:
+    """Let a subclass of `Lookup` have `whereis` as a method of its own, and return the class.
+
+    The interpreter calls what is inherited from a compiled class in a slower way.
+    """
+    return cls
 
 
 default = Registry()

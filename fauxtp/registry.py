@@ -23,6 +23,7 @@ from fauxtp._base.texts import local_types
 
 __all__ = [
     "PID",
+    "Lookup",
     "News",
     "Ref",
     "Registry",
@@ -31,6 +32,7 @@ __all__ = [
     "groups",
     "implementation",
     "members",
+    "quick",
     "reason",
     "register",
     "registered",
@@ -43,6 +45,7 @@ __all__ = [
 if TYPE_CHECKING or implementation == "cython":
     from fauxtp._registry import (
         PID,
+        Lookup,
         News,
         Ref,
         Registry,
@@ -50,6 +53,7 @@ if TYPE_CHECKING or implementation == "cython":
         default,
         groups,
         members,
+        quick,
         register,
         registered,
         retire,
@@ -60,6 +64,7 @@ if TYPE_CHECKING or implementation == "cython":
 else:
     from fauxtp._registry_py import (
         PID,
+        Lookup,
         News,
         Ref,
         Registry,
@@ -67,6 +72,7 @@ else:
         default,
         groups,
         members,
+        quick,
         register,
         registered,
         retire,

@@ -19,6 +19,7 @@ from fauxtp import (
     NameTaken,
     NoProcess,
     ReceiveTimeout,
+    Ref,
     Supervisor,
     call,
     cast,
@@ -70,6 +71,54 @@ async def test_a_name_is_known_everywhere_until_its_process_ends() -> None:
         claims = a._claims
         await until(lambda: (claims._owned, claims._of, claims._busy) == ({}, {}, {}))
         assert a._names.find("billing") is None
+
+
+async def test_what_was_looked_up_is_known_no_more_when_anybody_hears_of_its_end() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        seen: list[PID | None] = []
+        till = await Till.start("a", task_group=group)
+        process_of(till).watch(Ref(), lambda *_: seen.append(a.whereis("billing")))
+        assert await a.register("billing", till)
+        there = await b.wait_registered("billing", timeout=30)
+        assert (a.whereis("billing"), b.whereis("billing")) == (till, there)
+        assert b._names.known == {"billing": there}, "it is looked up in a dict"
+        exit(till)
+        await wait_exit(till)
+        assert seen == [None]
+        await until(lambda: b.whereis("billing") is None)
+
+        other = await Till.start("a", task_group=group)
+        assert await a.register("billing", other)
+        assert await b.wait_registered("billing", timeout=30) is seen_by(b, a, other)
+        assert await a.unregister("billing")
+        assert a.whereis("billing") is None
+        await until(lambda: b.whereis("billing") is None)
+
+
+def test_what_was_looked_up_is_known_no_more_when_anybody_hears_of_a_node_that_is_gone() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop", delay=(0.001, 0.05))
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            till, post = await Idle.start(task_group=group), await Idle.start(task_group=group)
+            seen: list[list[PID | None]] = []
+
+            def look(*_: Any) -> None:
+                seen.append([one.whereis(name) for one in (a, b) for name in ("till", "post")])
+
+            assert await a.register("till", till)
+            assert await b.register("post", post)
+            post_at_a = await a.wait_registered("post", timeout=30)
+            till_at_b = await b.wait_registered("till", timeout=30)
+            for node in (a._node, b._node):  # the first who hear of a node that is gone
+                node.monitors.down = look  # type: ignore[method-assign, assignment]
+            look()
+            broker.cut("a")
+            await until(lambda: len(seen) == 3)
+            assert seen[0] == [till, post_at_a, till_at_b, post]
+            assert seen[1] == [None, None, till_at_b, post]
+            assert seen[2] == [None, None, None, post]
+
+    explore(scenario, seeds=20)
 
 
 async def test_a_name_is_had_by_one() -> None:

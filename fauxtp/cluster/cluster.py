@@ -25,7 +25,7 @@ from fauxtp.cluster.node import Node
 from fauxtp.cluster.subjects import Subjects
 from fauxtp.cluster.sweeper import Sweeper
 from fauxtp.errors import NoProcess
-from fauxtp.registry import PID, Ref
+from fauxtp.registry import PID, Lookup, Ref, quick
 
 if TYPE_CHECKING:
     from fauxtp.cluster.engine import Engine
@@ -37,7 +37,8 @@ BEATS = 5  # heartbeats within a time to live
 
 
 @final
-class Cluster:
+@quick
+class Cluster(Lookup):
     """A cluster that this program is a node of: `Cluster.join` makes one.
 
     All of it may be used in any thread, unless it says otherwise.
@@ -66,6 +67,7 @@ class Cluster:
         claims: Claims,
         grouped: Grouped,
     ) -> None:
+        super().__init__(names.known, names.here, names.look_up)
         self._hub = hub
         self._node = node
         self._messenger = messenger
@@ -185,18 +187,6 @@ class Cluster:
         """
         check_name(name)
         return await self._hub.ask(partial(self._claims.unregister, name))
-
-    def whereis(self, name: str) -> PID | None:
-        """Return the PID that `name` means, here or on another node, or None.
-
-        It is looked up in what this node has heard; nobody is asked. The process may have ended by
-        the time the answer is used. Without a lease, no name means anybody.
-
-        Raises `TypeError` if `name` is no str.
-        """
-        if not isinstance(name, str):
-            raise unexpected("name", "a str", name)
-        return self._names.whereis(name)
 
     def name(self, name: str) -> ClusterName:
         """Return what stands for whoever has `name` at the time: in `call`, `send`, `monitor`, …

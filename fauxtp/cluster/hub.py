@@ -32,12 +32,16 @@ T = TypeVar("T")
 
 @final
 class Hub:
-    """An event loop in which an engine is used, and the task group of what goes on meanwhile."""
+    """An event loop in which an engine is used, and the task group of what goes on meanwhile.
 
-    __slots__ = ("__weakref__", "_group", "_is_over", "_to_start", "_waiter", "home")
+    `on_fork` is told in a child by `fork` that this is over there.
+    """
+
+    __slots__ = ("__weakref__", "_group", "_is_over", "_to_start", "_waiter", "home", "on_fork")
 
     def __init__(self, home: Home, group: TaskGroup) -> None:
         self.home: Home = home
+        self.on_fork: list[Callable[[], object]] = []
         self._group: TaskGroup = group
         self._is_over: bool = False
         self._to_start: deque[Callable[[], Awaitable[object]]] = deque()
@@ -60,6 +64,8 @@ class Hub:
     def forget(self) -> None:
         """Be over, as this process is a fork: the loop, and the connection, are its parent's."""
         self._is_over = True
+        for tell in self.on_fork:
+            tell()
 
     def time(self) -> float:
         """Return seconds on a clock that goes on while the machine sleeps."""

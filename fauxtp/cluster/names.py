@@ -9,8 +9,10 @@ from typing import final
 
 from anyio import current_time, sleep_forever
 
+from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
+from fauxtp._core.process import find_process
 from fauxtp._loops.current import give_way, new_waiter, seconds
 from fauxtp._loops.protocols import Waiter
 from fauxtp.cluster.engine import NoConnection
@@ -18,8 +20,8 @@ from fauxtp.cluster.name_keys import Holding, check_name, holding, name_of
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import Peer
 from fauxtp.cluster.pids import Address, Pids
-from fauxtp.errors import ReceiveTimeout
-from fauxtp.registry import PID
+from fauxtp.errors import NoProcess, ReceiveTimeout
+from fauxtp.registry import PID, Lookup, Registry, quick
 
 __all__ = ["Holder", "Names", "is_alive_here"]
 
@@ -28,13 +30,12 @@ __all__ = ["Holder", "Names", "is_alive_here"]
 class Holder:
     """Who has a name, as of a revision."""
 
-    __slots__ = ("number", "peer", "pid", "revision")
+    __slots__ = ("number", "peer", "revision")
 
     def __init__(self, peer: Peer, number: int, revision: int) -> None:
         self.peer: Peer = peer
         self.number: int = number
         self.revision: int = revision
-        self.pid: PID | None = None  # until somebody asks
 
     @property
     def holding(self) -> Holding:
@@ -50,20 +51,30 @@ def is_alive_here(pid: PID) -> bool:
 
 
 @final
-class Names:
-    """All names that there are. Those of who is gone mean nobody, and are there until swept."""
+@quick
+class Names(Lookup):
+    """All names that there are. Those of who is gone mean nobody, and are there until swept.
+
+    Who was asked for is remembered, until something changes.
+    """
 
     def __init__(self, node: Node, pids: Pids) -> None:
         self._node = node
         self._pids = pids
         self._table: dict[str, Holder] = {}
+        self.known: dict[str, PID] = {}  # who is elsewhere
+        self.here: Registry = Registry()  # a process leaves it before anybody hears of its end
+        super().__init__(self.known, self.here, self.look_up)
         self._waiting: dict[str, list[Waiter]] = {}
-        self._lock = threading.RLock()  # of who waits, in whichever thread
+        self._lock = threading.RLock()  # of who waits, and of what is remembered, in any thread
         self.of_peers: dict[Peer, dict[str, None]] = {}
         self.on_change: Callable[[str, Holder | None, int], object] = lambda *_: None
         node.replica.on_name = self._told
         node.replica.on_names = self._told_all
         node.peers.on_up.append(self._up)
+        node.peers.on_gone.insert(0, self._gone)  # before anybody hears of it
+        node.on_fence.insert(0, self._forget_all)
+        node.hub.on_fork.append(self._after_fork)
         node.hub.post(partial(node.hub.start, self._until_left))
 
     def __len__(self) -> int:
@@ -73,16 +84,52 @@ class Names:
         """Return who has `name`, dead or alive."""
         return self._table.get(name)
 
-    def whereis(self, name: str) -> PID | None:
+    def look_up(self, name: str) -> PID | None:
         """Return the PID that `name` means, or None if that is nobody, as far as is known here."""
-        holder = self._table.get(name)
+        name, pid = str.__str__(name), None
+        while pid is None:
+            holder, own = self._table.get(name), self._node.peers.own
+            if holder is None or not holder.peer.is_up or not own.is_up:
+                return None
+            pid = self._pids.pid_at(Address(*holder.holding))
+            if holder.peer is own and not is_alive_here(pid):
+                return None
+            try:
+                if not self._remember(name, pid, holder):
+                    pid = None  # that has changed meanwhile
+            except NoProcess:
+                return None
+        return pid
+
+    def _remember(self, name: str, pid: PID, holder: Holder) -> bool:
+        """Note that `name` means `pid`, as long as `holder` has it; return whether that is so.
+
+        Raises `NoProcess` if that is one of here that ends just now.
+        """
         own = self._node.peers.own
-        if holder is None or not holder.peer.is_up or not own.is_up:
-            return None
-        pid = holder.pid
-        if pid is None:
-            pid = holder.pid = self._pids.pid_at(Address(*holder.holding))
-        return pid if holder.peer is not own or is_alive_here(pid) else None
+        with self._lock:
+            if self._table.get(name) is not holder or not holder.peer.is_up or not own.is_up:
+                return False
+            if holder.peer is not own:
+                self.known[name] = pid
+            elif find_process(pid) is not None:  # else it is a mailbox, which tells nobody
+                self.here.register(name, pid)
+            return True
+
+    def _forget(self, name: str) -> None:
+        """Remember no more what `name` means; with the lock."""
+        self.known.pop(name, None)
+        self.here.unregister(name)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()  # who held it is not here
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        with self._lock:
+            self.known.clear()
+            for name in self.here.registered():
+                self.here.unregister(name)
 
     async def wait_registered(self, name: str, timeout: float | None = None) -> PID:
         """Return the PID that `name` means, as soon as it means one."""
@@ -134,7 +181,9 @@ class Names:
             if name is not None and holder is not None:
                 table[name] = holder
                 of_peers.setdefault(holder.peer, {})[name] = None
-        before, self._table, self.of_peers = self._table, table, of_peers  # others look meanwhile
+        with self._lock:  # others look meanwhile
+            before, self._table, self.of_peers = self._table, table, of_peers
+            self._forget_all()
         for name in before.keys() | self._table.keys():
             holder = self._table.get(name)
             self.on_change(name, holder, 0 if holder is None else holder.revision)
@@ -160,11 +209,17 @@ class Names:
             del theirs[name]
             if not theirs:
                 del self.of_peers[before.peer]
-        if holder is None:
-            self._table.pop(name, None)
-        else:
-            self._table[name] = holder
+        with self._lock:
+            if holder is None:
+                self._table.pop(name, None)
+            else:
+                self._table[name] = holder
+            self._forget(name)
+        if holder is not None:
             self.of_peers.setdefault(holder.peer, {})[name] = None
+
+    def _gone(self, peer: Peer, reason: ExitReason) -> None:
+        self._forget_all()
 
     def _up(self, peer: Peer) -> None:
         self._wake_all()

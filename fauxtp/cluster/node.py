@@ -63,6 +63,7 @@ class Node:
         self._is_open = False
         self._acts = False
         self._coming = anyio.CancelScope()
+        hub.on_fork.append(self.peers.forget)
         self.peers.on_up.append(self._peer_up)
         self.peers.on_gone.append(self._peer_gone)
 
@@ -157,6 +158,7 @@ class Node:
             finally:  # a task of asyncio can be cancelled all the same
                 if self._acts:
                     self._stop_acting()
+                self.peers.forget()
                 self._has_lease.set()  # who waits for it finds that it was left
                 self.replica.end()
                 if self._is_open:

@@ -130,6 +130,11 @@ class Peers:
         if self.up.get(own.node) is own:
             del self.up[own.node]
 
+    def forget(self) -> None:
+        """Know of no node that is there."""
+        self.fenced()
+        self.up = {}
+
     def told(self, node: str, member: Membership | None) -> None:
         """Hear what the key of a node holds now; None: it is gone, or makes no sense."""
         known = self.up.get(node)
