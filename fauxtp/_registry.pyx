@@ -1709,7 +1709,7 @@ cdef class Lookup:
 
 
 def quick(cls, /):
-    """Let `cls`, a subclass of `Lookup`, have `whereis` as a method of its own, and return the class.
+    """Let `cls`, a subclass of `Lookup`, have `whereis` as a method of its own, and return it.
 
     The interpreter calls what is inherited from a compiled class in a slower way. It raises
     nothing.
