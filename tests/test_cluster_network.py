@@ -55,7 +55,7 @@ async def near_and_far(
     async with (
         behind(server) as proxy,
         Cluster.join(server.url, cluster=name, node="a", ttl=ttl) as a,
-        Cluster.join(proxy.url, cluster=name, node="b", ttl=ttl, timeout=1.0) as b,
+        Cluster.join(proxy.url, cluster=name, node="b", ttl=ttl, timeout=5.0) as b,
     ):
         await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
         yield a, b, proxy
