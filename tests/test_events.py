@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -49,9 +50,12 @@ from fauxtp import (
     cast_nowait,
     exit,
     get_state,
+    join,
     monitor,
+    publish,
     resume,
     send,
+    send_after,
     send_nowait,
     start_call,
     start_child,
@@ -60,8 +64,10 @@ from fauxtp import (
     whereis,
 )
 from fauxtp._base import events as seam
+from fauxtp._base.carrying import carry_also, carry_no_more
 from fauxtp._base.exit_reason import AT_REST
 from fauxtp._core.death import bury
+from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
 from fauxtp.observe import events
@@ -116,6 +122,10 @@ class Stubborn(Puppet):
 
 class Narrow(Puppet):
     mailbox_size = 1
+
+
+class Roomy(Puppet):
+    mailbox_size = 10
 
 
 async def ended(kind: Callable[..., Awaitable[PID]], *arguments: Any) -> None:
@@ -504,8 +514,95 @@ async def test_what_is_handled_is_told_at_its_end(how: str) -> None:
     assert event[:3] == (Kind.HANDLED, pid, ("Puppet",))
     details = event.details
     assert 0 <= details["seconds"] < monotonic()
-    assert (details["waited"] is None) is (how == "info")
+    assert 0 <= details["waited"] <= monotonic()
     assert isinstance(details["error"], Boom) is (how == "crash")
+
+
+async def _by_publish(pid: PID) -> None:
+    join("timed", pid)
+    publish("timed", "hello")
+
+
+async def _by_timer(pid: PID) -> None:
+    send_after(0, pid, "hello")
+
+
+async def _by_signal(pid: PID) -> None:
+    send_nowait(pid, "hello")
+
+
+async def _by_thread(pid: PID) -> None:
+    await anyio.to_thread.run_sync(send_nowait, pid, "hello")
+
+
+async def _by_cast(pid: PID) -> None:
+    await cast(pid, lambda: None)
+
+
+@pytest.mark.parametrize("way", [send, _by_publish, _by_timer, _by_signal, _by_thread, _by_cast])
+@pytest.mark.parametrize("kind", [Puppet, Roomy])
+@pytest.mark.parametrize("is_carried", [False, True])
+async def test_how_long_a_message_lay_there_is_told(
+    way: Callable[..., Awaitable[Any]], kind: type[Puppet], is_carried: bool
+) -> None:
+    go_on = anyio.Event()
+    async with task_group() as group:
+        with carrying(is_carried), logged(Kind.HANDLED) as log:
+            pid = await kind.start("", None, Mailbox(), task_group=group)
+            waits = start_call(pid, go_on.wait)
+            await anyio.wait_all_tasks_blocked()
+            await (way(pid, "hello") if way is send else way(pid))
+            with anyio.fail_after(10):
+                while len(process_of(pid).mailbox) == 0:
+                    await anyio.sleep(0)
+            since = monotonic()
+            while monotonic() - since < 0.02:
+                await anyio.sleep(0)
+            go_on.set()
+            await waits
+            await call(pid, lambda: 1)
+            exit(pid)
+    _, event, _ = log.told
+    assert event.details["waited"] >= 0.02
+    if way is not _by_cast:
+        assert event.details["message"] == "hello"
+
+
+@contextmanager
+def carrying(is_carried: bool) -> Iterator[None]:
+    variable = ContextVar("carried by a test", default=0)
+    token = variable.set(1)
+    if is_carried:
+        carry_also(variable, 0)
+    yield
+    if is_carried:
+        carry_no_more(variable, 0)
+    variable.reset(token)
+
+
+async def test_nobody_puts_the_time_on_a_message_that_nobody_is_told_of() -> None:
+    outside = Mailbox()
+    with logged(Kind.SENT):
+        await send(outside.pid, "hello")
+        send_nowait(outside.pid, "hello")
+    assert [type(message) for message in find_queue(outside.pid).inbox] == [str, str]
+    with logged(Kind.HANDLED):
+        await send(outside.pid, "timed")
+    words = [await outside.receive((str, lambda text: text)) for _ in range(3)]
+    assert words == ["hello", "hello", "timed"]
+
+
+async def test_of_what_the_runtime_tells_no_time_is_known() -> None:
+    async with task_group() as group:
+        pid = await Puppet.start("", None, Mailbox(), task_group=group)
+        other = await Puppet.start(task_group=group)
+        with logged(Kind.HANDLED) as log:
+            await call(pid, lambda: monitor(other))
+            exit(other)
+            await wait_exit(other)
+            await call(pid, lambda: 1)
+    waited = [event.details["waited"] for event in log.told]
+    assert [value is None for value in waited] == [False, True, False]
 
 
 async def test_state_machines_and_controls_are_handled_as_they_are() -> None:

@@ -163,6 +163,7 @@ cdef class Told:
 
     cdef object handlers, kind, pid, message, handling
     cdef double began
+    cdef double sent_at
     cdef int wanted
     cdef bint has_begun
 
@@ -170,7 +171,7 @@ cdef class Told:
     cdef over(self, error)
 
 
-cdef Told told_of(kind, pid, message, handlers, double began)
+cdef Told told_of(kind, pid, message, handlers, double began, double sent_at)
 
 
 cdef class Call:

@@ -601,15 +601,14 @@ cdef class Told:
             details = {
                 "message": message,
                 "seconds": seconds,
-                "waited": waited(message, self.began),
+                "waited": waited(message, self.began, self.sent_at),
                 "error": error,
             }
             tell(("handled", name), self.pid, details)
 
 
-cdef object waited(message, double began):
+cdef object waited(message, double began, double sent_at):
     """Return how long a message has lain in the mailbox; None if that is not known."""
-    cdef double sent_at = 0
     if type(message) is Call:
         sent_at = (<Call>message).sent_at
     elif type(message) is Cast:
@@ -647,11 +646,14 @@ cdef int failed(Told told) except -1:
 fauxtp_sends(Told, <void *>sent)
 
 
-cdef Told told_of(kind, pid, message, handlers, double began):
-    """Return who stands for `handlers`, for a `message` that was begun with at that time."""
+cdef Told told_of(kind, pid, message, handlers, double began, double sent_at):
+    """Return who stands for `handlers`, for a `message` that was begun with at that time.
+
+    It was `sent_at` that time, if it does not know that itself; 0 is not known.
+    """
     cdef Told told = Told.__new__(Told)
     told.kind, told.pid, told.message, told.handlers = kind, pid, message, handlers
-    told.began, told.wanted = began, load(&listened_to) & (HANDLED | TIMED)
+    told.began, told.sent_at, told.wanted = began, sent_at, load(&listened_to) & (HANDLED | TIMED)
     return told
 
 

@@ -1,7 +1,8 @@
 """Carried: a message on its way, with the values of context variables that go with it.
 
 A call has a place for these values itself. Any other message is put into one of these when there
-are such values, and taken out where it is taken up: nobody but the runtime ever sees one.
+are such values, or it is to be known when it was sent, and taken out where it is taken up: nobody
+but the runtime ever sees one.
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ MISSING: Final = _Missing()
 
 @final
 class Carried:
-    """A message, and the values that go with it; none are none of the sender's, nor of others."""
+    """A message, and the values that go with it; none are none of the sender's, nor of others.
 
-    __slots__ = ("message", "values")
+    `sent_at` is when it was sent, if somebody wanted to be told how long it lies there; else 0.
+    """
 
-    def __init__(self, message: Any, values: Values) -> None:
+    __slots__ = ("message", "sent_at", "values")
+
+    def __init__(self, message: Any, values: Values, sent_at: float = 0.0) -> None:
         self.message: Any = message
         self.values: Values = values
+        self.sent_at: float = sent_at
 
     def __repr__(self) -> str:
         return repr(self.message)

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["CarriedHandlers", "handlers_of"]
 
 
-def handlers_of(process: Process, message: Any) -> Any:
-    """Return what handles `message` with the values that a call brings, and tells who listens."""
+def handlers_of(process: Process, message: Any, sent_at: float = 0.0) -> Any:
+    """Return what handles `message` with the values that a call brings, and tells who listens.
+
+    `sent_at` is as `begin` has it.
+    """
     handlers: Any = process.actor
     if wanted(HANDLED | TIMED):
         from fauxtp._core.told_handlers import told_handlers  # noqa: PLC0415  (seldom needed)
 
-        handlers = told_handlers(process, message)
+        handlers = told_handlers(process, message, sent_at)
     values = values_of(message)
     return CarriedHandlers(handlers, values) if values or wanted(CARRYING) else handlers
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 from fauxtp._base.carried import Carried, Values, bare
 from fauxtp._base.carrying import captured
-from fauxtp._base.events import CARRYING, wanted
+from fauxtp._base.events import CARRYING, HANDLED, wanted
 from fauxtp._base.tracing import tracer
-from fauxtp._core.calls import Call
+from fauxtp._core.calls import Call, Cast
 
-__all__ = ["kept", "values_of", "with_none", "with_values", "with_values_later"]
+__all__ = ["kept", "values_of", "with_none", "with_time", "with_values", "with_values_later"]
 
 
 def with_values(message: Any) -> Any:
@@ -22,6 +23,18 @@ def with_values(message: Any) -> Any:
         return message
     values = captured()
     return Carried(message, values) if values else message
+
+
+def with_time(message: Any) -> Any:
+    """Return `message` with when it is sent, if somebody is to be told how long it lies there.
+
+    A call and a cast know that themselves.
+    """
+    if not wanted(HANDLED) or type(bare(message)) in {Call, Cast}:
+        return message
+    if type(message) is not Carried:
+        return Carried(message, (), monotonic())
+    return message if message.sent_at else Carried(message.message, message.values, monotonic())
 
 
 def with_values_later(message: Any) -> Any:

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["told_handlers"]
 
 
-def told_handlers(process: Process, message: Any, /) -> Any:
-    """Return what handles `message` as the process does; at the end it tells, or notes, of it."""
-    return _Told(process, message)
+def told_handlers(process: Process, message: Any, sent_at: float, /) -> Any:
+    """Return what handles `message` as the process does; at the end it tells, or notes, of it.
+
+    `sent_at` is when that was sent, if it does not know that itself.
+    """
+    return _Told(process, message, sent_at)
 
 
 @final
@@ -29,14 +32,14 @@ class _Told:
 
     __slots__ = ("_began", "_handlers", "_key", "_message", "_pid", "_waited", "_wanted")
 
-    def __init__(self, process: Process, message: Any) -> None:
+    def __init__(self, process: Process, message: Any, sent_at: float) -> None:
         self._handlers: Any = process.actor
         self._key = "handled", process.kind.__name__
         self._pid = process.pid
         self._wanted = wanted(HANDLED | TIMED)
         self._message = message
         self._began = process.handled_since
-        sent_at = message.sent_at if type(message) in {Call, Cast} else 0.0
+        sent_at = message.sent_at if type(message) in {Call, Cast} else sent_at
         self._waited = max(0.0, self._began - sent_at) if sent_at else None
 
     def handle_call(self, request: Any, from_: Any, state: Any) -> Awaitable[Any]:

@@ -295,7 +295,7 @@ cdef object begun(process, Call call, double at):
     state = get(process, _state)
     if not wants(&listened_to, CARRYING):
         handler = get(process, _actor).handle_call(call.request, call, state)
-        told = told_of(get(process, _kind), get(process, _pid), call, None, at)
+        told = told_of(get(process, _kind), get(process, _pid), call, None, at, 0)
         return told.begun(handler)
     handler = handlers_of(process, call).handle_call(call.request, call, state)
     return handler if PyCoro_CheckExact(handler) else awaited(handler)

@@ -9,6 +9,7 @@ from fauxtp._base.carried import Carried
 from fauxtp._base.events import GONE
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING
 from fauxtp._core.dead_letters import dead_letters
+from fauxtp._core.calls import Cast
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import NOTHING, Queue
 from fauxtp._core.running_process import _current, current_process
@@ -54,7 +55,7 @@ cdef Slot _waiting = slot_of(Queue, "waiting")
 
 # What would else be looked up in the module each time
 cdef object find = find_process, nothing = NOTHING, unbounded = Queue, works_for = _current
-cdef object carried = Carried
+cdef object carried = Carried, of_casts = Cast
 cdef object declined = DECLINED, gave_way = GAVE_WAY, pending = PENDING
 
 
@@ -73,10 +74,14 @@ cdef object told(str name):
     """Return what is needed only while somebody carries values."""
     if not _told:
         from fauxtp._core.carried_handlers import CarriedHandlers, handlers_of
+        from fauxtp._core.carried_messages import with_time
         from fauxtp._messaging.told import told_attempt
 
         _told.update(
-            CarriedHandlers=CarriedHandlers, told_attempt=told_attempt, handlers_of=handlers_of
+            CarriedHandlers=CarriedHandlers,
+            told_attempt=told_attempt,
+            handlers_of=handlers_of,
+            with_time=with_time,
         )
     return _told[name]
 
@@ -125,12 +130,15 @@ def post(to, message, /):
     With what is to be put there, if that is not just the message. If there is no mailbox, it is a
     dead letter. Raises `TypeError` if `to` is neither a PID nor a name.
     """
-    cdef bint is_plain = not wants(&listened_to, SENT | CARRYING)
+    cdef bint is_plain = not wants(&listened_to, SENT | CARRYING | HANDLED)
     if not is_plain:
         if wants(&listened_to, CARRYING):
             message = on_its_way(to, message)
         else:
-            told_send(to, message.message if type(message) is carried else message)
+            if wants(&listened_to, SENT):
+                told_send(to, message.message if type(message) is carried else message)
+            if type(message) is not of_casts:
+                message = told("with_time")(message)
     process = find(to) if type(to) is PID else None
     mailbox = mailbox_of(to) if process is None else get(process, _mailbox)
     if mailbox is None:
@@ -227,9 +235,14 @@ def begin(process, message, /):
 
     It is counted here, as a handler that is handed over ends elsewhere.
     """
-    cdef double at
     if type(message) is carried:
-        return told("CarriedHandlers")(begin(process, message.message), message.values)
+        handlers = begun(process, message.message, message.sent_at)
+        return told("CarriedHandlers")(handlers, message.values)
+    return begun(process, message, 0)
+
+
+cdef inline begun(process, message, double sent_at):
+    cdef double at
     put(process, _handling, message)
     at = now()
     put(process, _handled_since, at)
@@ -242,8 +255,8 @@ def begin(process, message, /):
     if not wants(&listened_to, HANDLED | CARRYING | TIMED):
         return actor
     if wants(&listened_to, CARRYING):
-        return told("handlers_of")(process, message)
-    return told_of(get(process, _kind), get(process, _pid), message, actor, at)
+        return told("handlers_of")(process, message, sent_at)
+    return told_of(get(process, _kind), get(process, _pid), message, actor, at, sent_at)
 
 
 cpdef object _build():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "attempt", "begin", "post"]
 
-_ON_THE_WAY: Final = SENT | CARRYING
+_ON_THE_WAY: Final = SENT | CARRYING | HANDLED
 _AT_THE_END: Final = HANDLED | CARRYING | TIMED
 
 
@@ -108,10 +108,11 @@ def _attempt(to: PID | str, request: Any) -> Any:
     return outcome
 
 
-def begin(process: Process, message: Any, /) -> Handlers:
+def begin(process: Process, message: Any, sent_at: float = 0.0, /) -> Handlers:
     """Note that a server begins to handle `message`; return its handlers, or who stands for them.
 
-    It is counted here, as a handler that is handed over ends elsewhere.
+    It is counted here, as a handler that is handed over ends elsewhere. `sent_at` is when that was
+    sent, if that is known, and not by the message itself.
     """
     if type(message) is Carried:
         return _begin_carried(process, message)
@@ -123,7 +124,7 @@ def begin(process: Process, message: Any, /) -> Handlers:
         return process.actor  # type: ignore[return-value]
     from fauxtp._core.carried_handlers import handlers_of  # noqa: PLC0415  (seldom needed)
 
-    stand_in: Handlers = handlers_of(process, message)
+    stand_in: Handlers = handlers_of(process, message, sent_at)
     return stand_in
 
 
@@ -131,7 +132,8 @@ def _begin_carried(process: Process, carried: Carried) -> Handlers:
     """Do as `begin` does with a message that values go with."""
     from fauxtp._core.carried_handlers import CarriedHandlers  # noqa: PLC0415  (as above)
 
-    stand_in: Any = CarriedHandlers(begin(process, carried.message), carried.values)
+    handlers = begin(process, carried.message, carried.sent_at)
+    stand_in: Any = CarriedHandlers(handlers, carried.values)
     return stand_in  # type: ignore[no-any-return]
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from fauxtp._base.events import CARRYING, SENT, wanted
+from fauxtp._base.events import CARRYING, HANDLED, SENT, wanted
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._core.carried_messages import with_time
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue, put_news
@@ -33,7 +34,7 @@ __all__ = [
     "tell",
 ]
 
-ON_THE_WAY: Final = CARRYING | SENT
+ON_THE_WAY: Final = CARRYING | SENT | HANDLED
 
 GROUPS: Final = Ref()
 """What stands among the watchers of a process for all monitors of groups that end with it."""
@@ -146,7 +147,7 @@ def publish(group: str, message: Any) -> int:
 def tell(pids: Iterable[PID], message: Any) -> int:
     """Send `message` to all of `pids`, and return into how many mailboxes it was put."""
     if wanted(ON_THE_WAY):
-        message = traced("publish", "", None, message)
+        message = with_time(traced("publish", "", None, message))
     return put_in_all(pids, message)
 
 

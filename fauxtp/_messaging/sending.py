@@ -11,7 +11,7 @@ from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from fauxtp._base.carried import bare
-from fauxtp._base.events import CARRYING, SENT, note, wanted
+from fauxtp._base.events import CARRYING, HANDLED, SENT, note, wanted
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["call", "cast", "cast_nowait", "send", "send_nowait"]
 
 USUAL: Final = 5.0  # seconds until a call times out of which nothing else was said
-ON_THE_WAY: Final = SENT | CARRYING
+ON_THE_WAY: Final = SENT | CARRYING | HANDLED
 BUDGET: Final = 128  # messages sent, before the event loop has a turn
 
 sent = 0  # since it had one; several loops may share the count
