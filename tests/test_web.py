@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import re
@@ -345,7 +346,7 @@ def test_a_page_without_a_file_to_spare_is_not_kept_busy(monkeypatch: pytest.Mon
         return accept(server)
 
     with served() as server:
-        monkeypatch.setattr("fauxtp.observe.web.time.sleep", pauses.append)
+        monkeypatch.setattr("fauxtp.observe.web.sleep", pauses.append)
         monkeypatch.setattr(socketserver.TCPServer, "get_request", fails_at_first)
         assert asked(server, "/")[0] == 200
         monkeypatch.undo()
@@ -418,6 +419,33 @@ def test_there_are_only_so_many_pages_at_once(monkeypatch: pytest.MonkeyPatch) -
             assert page.recv(12) == b"HTTP/1.0 200"
             assert asked(server, "/events")[0] == 503
         until(lambda: server.streams._value == 1)
+
+
+@pytest.mark.parametrize(
+    "begun", ["GET / HT", "GET / HTTP/1.0\r\nHo", "GET / HTTP/1.0\r\nA: b\r\n", "post"]
+)
+def test_who_says_drop_by_drop_what_it_wants_is_cut_off(
+    begun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at the clock is 31 s after the one before: the second piece comes too late."""
+    ticks = itertools.count(step=31.0)
+    with served() as server:
+        monkeypatch.setattr(web, "monotonic", lambda: next(ticks))
+        host, port = server.host.split(":")
+        if begun == "post":
+            head = {
+                "Cookie": f"{server.cookie}={server.secret}",
+                "Content-Type": "application/json",
+            }
+            head |= {"X-Fauxtp": "1", "Origin": f"http://{server.host}", "Content-Length": "9"}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+            begun = f"POST /act HTTP/1.0\r\nHost: {server.host}\r\n{lines}\r\n{{"
+        with socket.create_connection((host, int(port)), PATIENCE) as peer:
+            peer.sendall(begun.encode())
+            assert peer.recv(100) == b""
+        until(lambda: not server._connections)
+        ticks = itertools.count()
+        assert asked(server, "/")[0] == 200
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])

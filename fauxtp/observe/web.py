@@ -9,15 +9,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import json
 import re
 import secrets
+import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Final, final
 from urllib.parse import parse_qs, urlsplit
 
@@ -34,7 +36,7 @@ LONGEST: Final = 64 * 1024  # bytes of what is posted
 STREAMS: Final = 8  # pages at once
 CONNECTIONS: Final = 64  # at once: a browser has 6, and each takes a thread
 BREATH: Final = 0.1  # seconds until it is tried again to let somebody in
-PATIENCE: Final = 60.0  # seconds that a browser may say nothing
+PATIENCE: Final = 60.0  # seconds until a browser has said what it wants, or taken an answer
 
 JSON: Final = "application/json"
 
@@ -98,7 +100,7 @@ class PageServer(ThreadingHTTPServer):
         try:
             return super().get_request()
         except OSError:
-            time.sleep(BREATH)  # without a file to spare, it would be tried all the time
+            sleep(BREATH)  # without a file to spare, it would be tried all the time
             raise
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
@@ -129,10 +131,37 @@ class PageServer(ThreadingHTTPServer):
 
 
 @final
+class _InTime(io.RawIOBase):
+    """What a browser says: all of it within `PATIENCE`, however many bytes come one by one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._end = monotonic() + PATIENCE
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        left = self._end - monotonic()
+        if left <= 0:
+            raise TimeoutError("a browser has not said in time what it wants")
+        self._connection.settimeout(left)
+        try:
+            return self._connection.recv_into(buffer)
+        finally:
+            self._connection.settimeout(PATIENCE)
+
+
+@final
 class _Request(BaseHTTPRequestHandler):
     server: PageServer  # pyright: ignore[reportIncompatibleVariableOverride]
     server_version, sys_version = "fauxtp", ""
     timeout = PATIENCE
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_InTime(self.connection))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Log nothing: an address may have a token in it."""
@@ -238,7 +267,7 @@ class _Request(BaseHTTPRequestHandler):
             self._begin(200, "text/event-stream", {})
             self._tell("frame", first)
             while True:
-                time.sleep(SECONDS)
+                sleep(SECONDS)
                 self._tell("frame", frame())
         except Unreachable as error:
             self._tell("gone", {"error": str(error)})
