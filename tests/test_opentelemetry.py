@@ -201,7 +201,8 @@ CAST = {
     "cast Store producer",
     "cast Store producer > process Store consumer",
     "cast Store producer > process Store consumer > in cast",
-    "cast Store producer > in continue",
+    "cast Store producer > continue Store",
+    "cast Store producer > continue Store > in continue",
 }
 SEND = {
     "send Store producer",
@@ -284,6 +285,72 @@ async def test_each_tick_of_a_server_that_sets_its_next_is_a_trace_of_its_own(
         (sent,) = [each for each in spans.ended if each.parent == span.context]
         assert not sent.links
         before = span
+
+
+class Continues(GenServer[Any, Any]):
+    """Does what is left for later in spans of its own, and some time after its last message."""
+
+    idle_timeout = 0.01
+
+    def __init__(self, spans: Spans, may_end: anyio.Event) -> None:
+        self.spans, self.may_end = spans, may_end
+
+    async def init(self) -> Any:
+        return None, Continue(("load", SECRET))
+
+    async def handle_continue(self, request: Any, state: Any) -> Any:
+        with self.spans.request(f"in {request[0]}"):
+            await anyio.sleep(0)
+        if request[0] == "fail":
+            boom()
+        return state
+
+    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+        return request, state, Continue((request, SECRET))
+
+    async def handle_timeout(self, state: Any) -> Any:
+        if not self.may_end.is_set():
+            return state
+        with self.spans.request("at rest"):
+            return Stop()
+
+
+async def test_what_a_server_does_by_itself_has_spans(spans: Spans) -> None:
+    may_end = anyio.Event()
+    async with running() as task_group:
+        pid = await Continues.start(spans, may_end, task_group=task_group)
+        await all_done(spans, 2)
+        with spans.request():
+            await call(pid, "more")
+        may_end.set()
+        await wait_exit(pid)
+    assert spans.paths() >= {
+        "continue Continues",
+        "continue Continues > in load",
+        "request > Continues/more client > Continues/more server",
+        "request > Continues/more client > continue Continues",
+        "request > Continues/more client > continue Continues > in more",
+        "timeout Continues",
+        "timeout Continues > at rest",
+    }
+    first, *_ = [span for span in spans.ended if span.name == "continue Continues"]
+    told = {"fauxtp.pid": str(pid), "fauxtp.class": "Continues"}
+    assert dict(first.attributes) == {**told, "fauxtp.message": "load"}
+    last = [span for span in spans.ended if span.name == "timeout Continues"][-1]
+    assert dict(last.attributes) == told
+    assert "hunter2" not in "".join(span.to_json() for span in spans.ended)
+
+
+async def test_what_a_server_does_by_itself_fails_in_its_span(
+    spans: Spans, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running() as task_group:
+        pid = await Continues.start(spans, anyio.Event(), task_group=task_group)
+        await call(pid, "fail")
+        await wait_exit(pid)
+    failed = [span for span in spans.ended if span.attributes.get("error.type")]
+    assert {span.name for span in failed} == {"continue Continues"}
+    assert failed[-1].attributes["error.type"].endswith("Boom")
 
 
 async def test_attributes_are_those_of_the_conventions(spans: Spans) -> None:
@@ -427,8 +494,9 @@ async def test_machines_and_actors_work_for_whom_they_should(spans: Spans) -> No
         with spans.request():
             await send(gate, "event")
             await send(reads, "text")
-        await all_done(spans, 7)
+        await all_done(spans, 8)
         assert spans.paths() == {
+            "continue Gate",
             "request",
             "request > send Gate producer",
             "request > send Gate producer > process Gate consumer",
@@ -463,7 +531,8 @@ async def test_nothing_is_current_after_a_handler(spans: Spans) -> None:
         contexts.detach(token)
         await wait_exit(looks)
         assert seen[0]["of whom"] == "Anna"
-        assert seen[1:] == [{}, {}]
+        assert "of whom" not in seen[1]  # it has a span of its own
+        assert seen[2:] == [{}]
 
 
 async def test_where_it_is_suppressed_nothing_is_traced(spans: Spans) -> None:

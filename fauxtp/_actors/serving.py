@@ -15,6 +15,7 @@ from fauxtp._actors.task import TaskEnd
 from fauxtp._base.carrying import Applied, carried_variables
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base.texts import label
+from fauxtp._base.tracing import traced_within, tracer
 from fauxtp._core.calls import NO_REPLY, Call, Cast, Raise, reply
 from fauxtp._core.continuing import Continue
 from fauxtp._core.control import Control
@@ -162,7 +163,7 @@ async def _goes_on(process: Process, scope: ProcessScope) -> bool:
     scope.enter()
     process.handling, process.handled_since = IdleTime(), monotonic()
     try:
-        result = await server.handle_timeout(process.state)
+        result = await _within(process, "timeout", server.handle_timeout(process.state), None)
         process.state = _after_odd(process, result) if type(result) in _ODD else result
         await _pause(process, None, 1, False)
     except (Stop, BaseExceptionGroup) as end:
@@ -252,10 +253,20 @@ async def _continue(process: Process) -> None:
                 await checkpoint()  # as in `_pause`
             begun = Continue(process.handling.request)  # as the same one may come again
             process.handling, process.handled_since = begun, monotonic()
-            result = await actor.handle_continue(begun.request, process.state)
+            going_on = actor.handle_continue(begun.request, process.state)
+            result = await _within(process, "continue", going_on, begun.request)
             process.state = _after_odd(process, result)
     finally:
         applied.leave()
+
+
+def _within(process: Process, how: str, handling: Any, what: Any) -> Awaitable[Any]:
+    """Return what does a server's own work: in a span, if somebody makes them."""
+    traces = tracer()
+    if traces is None:
+        return handling  # type: ignore[no-any-return]
+    name = process.kind.__name__
+    return traced_within(handling, traces, how, name, process.pid, what)
 
 
 async def _finish(process: Process) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from fauxtp._base.carried import Values
 
-__all__ = ["Trace", "Tracer", "set_tracer", "tracer"]
+__all__ = ["Trace", "Tracer", "set_tracer", "traced_within", "tracer"]
 
 
 class Trace(Protocol):
@@ -49,6 +51,10 @@ class Tracer(Protocol):
         """Begin one of what such a process does with a message."""
         ...
 
+    def within(self, how: str, kind: str, pid: Any, what: Any, /) -> Trace | None:
+        """Begin one of what such a process does by itself: `what` is its label, or None."""
+        ...
+
 
 _tracer: Tracer | None = None
 
@@ -62,3 +68,26 @@ def set_tracer(tracer: Tracer | None) -> None:
 def tracer() -> Tracer | None:
     """Return who is to be asked, if there is one."""
     return _tracer
+
+
+async def traced_within(
+    handling: Awaitable[Any], traces: Tracer, how: str, kind: str, pid: Any, what: Any
+) -> Any:
+    """Await what a process of such a class does by itself, in a span of its own.
+
+    `how` and `what` are as `Tracer.within` has them.
+    """
+    error: BaseException | None = None
+    trace = traces.within(how, kind, pid, what)
+    try:
+        if trace is not None:
+            trace.enter()
+        return await handling
+    except BaseException as failure:
+        error = failure
+        raise
+    finally:
+        if trace is not None:
+            trace.leave()
+            trace.end(error)
+        error = None  # a circle else: its traceback has this frame

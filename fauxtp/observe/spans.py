@@ -110,6 +110,9 @@ class Spans:
             SpanKind.CONSUMER, pid, _of_message, "process", "process", kind, message
         )
 
+    def within(self, how: str, kind: str, pid: Any, what: Any, /) -> _Trace | None:
+        return self._begin(SpanKind.INTERNAL, pid, _of_own_work, how, kind, what)
+
     def _begin(
         self,
         kind: SpanKind,
@@ -205,6 +208,14 @@ def _of_message(how: str, what: str, kind: str, message: Any) -> tuple[str, dict
     if kind:
         attributes["messaging.destination.name"] = kind
     return f"{how} {kind}".rstrip(), attributes
+
+
+def _of_own_work(how: str, kind: str, what: Any) -> tuple[str, dict[str, str]]:
+    """Return the name and the attributes of a span of what a process does by itself."""
+    attributes = {"fauxtp.class": kind}
+    if what is not None:
+        attributes["fauxtp.message"] = _word(what)
+    return f"{how} {kind}", attributes
 
 
 def _word(request: Any) -> str:
