@@ -230,5 +230,5 @@ _STRANGE: Final = "the program answers what is not understood here"
 _GONE: Final = "the program does not answer: it has ended, or enough others look in"
 _NOBODY: Final = (
     "no such program lets itself be looked into: one does that calls fauxtp.observe.serve(),"
-    " or runs with FAUXTP_OBSERVE=look"
+    " or runs with FAUXTP_OBSERVE=look; with Python 3.14 or later, ps --pid has one do so"
 )

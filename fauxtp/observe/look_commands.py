@@ -26,7 +26,13 @@ __all__ = ["add_commands"]
 
 def add_commands(commands: Any) -> None:
     """Add the commands to those that a parser knows."""
-    add(commands, "ps", _ps, "list the programs that can be looked into", has_pid=False)
+    lists = add(commands, "ps", _ps, "list the programs that can be looked into", has_pid=False)
+    lists.add_argument(
+        "--pid",
+        type=int,
+        help="of one that has not prepared for it (Python 3.14 or later)",
+    )
+    lists.add_argument("--nudge", action="store_true", help="stop that for a moment, if it waits")
     shows = add(commands, "tree", _tree, "show all processes, each below its supervisor")
     shows.add_argument("--as", dest="form", choices=(*FORMS, "svg", "json"), default="text")
     shows.add_argument("--file", help="what dump has written, in place of a program")
@@ -45,14 +51,16 @@ def add_commands(commands: Any) -> None:
 
 
 def _ps(given: Namespace) -> None:
-    found = list(programs())
+    if given.pid is not None:
+        _let_in(given.pid, given.nudge)
+    found = [it for it in programs() if given.pid in {None, it["pid"]}]
     if given.json:
         say_json(found)
         return
     if not found:
         raise Unreachable(
             "no program lets itself be looked into: one does that calls fauxtp.observe.serve(),"
-            " or runs with FAUXTP_OBSERVE=look"
+            " or runs with FAUXTP_OBSERVE=look; with Python 3.14 or later, ps --pid has one do so"
         )
     say(f"{'PID':>8}{'processes':>11}{'since':>14}  command")
     for program in found:
@@ -64,6 +72,16 @@ def _ps(given: Namespace) -> None:
             command += f"  (in another container: --pid {plain(program['socket'])})"
         since = in_seconds(program["seconds"])
         say(f"{program['pid']:>8}{program['processes']:>11,}{since:>14}  {command}")
+
+
+def _let_in(pid: int, nudge: bool) -> None:
+    """Have a program start its agent, if it has none."""
+    from fauxtp.observe.attaching import attach  # noqa: PLC0415  # seldom needed
+
+    try:
+        viewer_of(pid).close()
+    except Unreachable:
+        attach(pid, nudge=nudge)
 
 
 def _tree(given: Namespace) -> None:
