@@ -7,6 +7,7 @@ import copy
 import gc
 import itertools
 import math
+import os
 import pickle
 import sys
 import threading
@@ -853,3 +854,29 @@ async def test_what_is_no_address_or_no_timer_is_refused() -> None:
             make(1, 5, "message")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="expected timer to be a Timer, got int"):
         cancel_timer(5)  # type: ignore[arg-type]
+
+
+FORKED = """
+import os, sys, anyio
+from fauxtp import Mailbox, cancel_timer, send_after, send_every
+async def main():
+    mailbox = Mailbox()
+    once = send_after(0.05, mailbox.pid, "once")
+    often = send_every(60, "nobody", "often")
+    child = os.fork()
+    if child == 0:
+        os._exit(10 + [cancel_timer(timer) for timer in (once, often, once)].count(None))
+    with anyio.fail_after(20):
+        assert await mailbox.receive((str, lambda text: text)) == "once"
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code == 13, code
+    assert cancel_timer(often) > 0
+anyio.run(main, backend=sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_forked_process_has_none_of_the_timers_of_its_parent(run: Run, backend: str) -> None:
+    done = run(FORKED, backend, options=("-W", "ignore::DeprecationWarning"))
+    assert (done.returncode, done.stderr) == (0, "")

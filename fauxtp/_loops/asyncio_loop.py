@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
+from os import getpid
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary, ref
 
@@ -60,6 +61,7 @@ class AsyncioHome:
         "known",
         "loop",
         "making",
+        "of_program",
         "timers",
         "turns",
     )
@@ -67,6 +69,7 @@ class AsyncioHome:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
+        self.of_program: int = getpid()
         self.deadlines: dict[float, Deadlines] = {}  # by timeout
         self.keepers: dict[object, Any] = {}  # by task group: see group_keeper.py
         self.making: object = None  # whose task is made, to begin later

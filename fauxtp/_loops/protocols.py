@@ -58,6 +58,9 @@ class Home(Protocol):
     idlers: dict[float, Any]
     """By timeout, the servers here that end when they have been idle for so long."""
 
+    of_program: int
+    """The PID of the program that made it: in one that was forked it does not run."""
+
     @property
     def is_asyncio(self) -> bool:
         """Whether it is one of asyncio."""

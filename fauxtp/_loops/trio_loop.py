@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from os import getpid
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -67,11 +68,12 @@ class TrioHome:
     it has ended, though it could not end its tasks.
     """
 
-    __slots__ = ("_alarms", "_clock", "_ended", "_token", "host", "idlers", "timers")
+    __slots__ = ("_alarms", "_clock", "_ended", "_token", "host", "idlers", "of_program", "timers")
     is_asyncio = False
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
+        self.of_program: int = getpid()
         self._ended = False
         self._clock = trio.lowlevel.current_clock()
         self._alarms = Alarms(self.run)

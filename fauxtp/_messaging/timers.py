@@ -165,6 +165,8 @@ class Timer:
             return None
         home: Home = self._home
         self._forget()
+        if home.of_program != os.getpid():
+            return None  # it is the parent's, who sends the message
         if home.is_here():
             self._unset_alarm()
         elif home.is_over() or not home.run_soon(self._unset_alarm):
@@ -316,7 +318,8 @@ def cancel_timer(timer: Timer) -> float | None:
     """Let `timer` send nothing more, from any thread; return how many seconds were left.
 
     That is None if it is over: it has sent its message, was cancelled before, or has ended
-    with a process or its event loop. Of two who cancel it, one is told the time.
+    with a process or its event loop; so it is in a forked process if it was set before.
+    Of two who cancel it, one is told the time.
 
     Raises `TypeError` if `timer` is no Timer.
 
