@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from agents import PROGRAM, program
+from conftest import Run
 
 from fauxtp import __main__ as commands
 from fauxtp.observe import attaching
@@ -220,18 +221,24 @@ def test_the_script_says_why_there_is_nothing_to_look_into(
     assert not [*folder.iterdir()]
 
 
-def test_the_script_starts_the_agent_once(
-    sleeping: int, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from fauxtp.observe import agent  # noqa: PLC0415
-
-    stands_in(monkeypatch, lambda pid, script: executes(script))
-    attach(sleeping)
-    assert agent._agent is not None
-    try:
-        assert "others can look in already" in refused(sleeping)
-    finally:
-        agent._agent.close()
+def test_the_script_starts_the_agent_once(run: Run) -> None:
+    program = """
+import os, sys
+from fauxtp.observe import agent
+from fauxtp.observe.attaching import attach
+from fauxtp.observe.client import Unreachable
+sys.remote_exec = lambda pid, script: exec(open(script).read(), {})
+sys.is_remote_debug_enabled = lambda: True
+attach(os.getppid())
+assert agent._agent.path.exists()
+try:
+    attach(os.getppid())
+except Unreachable as error:
+    print(error)
+"""
+    done = run(program)
+    assert done.stderr == ""
+    assert "others can look in already" in done.stdout
 
 
 # With an interpreter that can

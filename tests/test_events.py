@@ -585,7 +585,9 @@ async def test_nobody_puts_the_time_on_a_message_that_nobody_is_told_of() -> Non
     with logged(Kind.SENT):
         await send(outside.pid, "hello")
         send_nowait(outside.pid, "hello")
-    assert [type(message) for message in find_queue(outside.pid).inbox] == [str, str]
+    queue = find_queue(outside.pid)
+    assert queue is not None
+    assert [type(message) for message in queue.inbox] == [str, str]
     with logged(Kind.HANDLED):
         await send(outside.pid, "timed")
     words = [await outside.receive((str, lambda text: text)) for _ in range(3)]
