@@ -102,6 +102,7 @@ bench: $(VENV)/test
 	$(BIN)/python -m bench.groups
 	$(BIN)/python -m bench.names
 	$(BIN)/python -m bench.cluster_engine
+	$(BIN)/python -m bench.cluster
 
 # AGAINST names a commit; what is here may be committed or not.
 AGAINST := HEAD

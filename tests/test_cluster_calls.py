@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from functools import partial
 from typing import Any
 
@@ -35,6 +36,7 @@ from fauxtp import (
 )
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp.cluster import Cluster, NoConnection
+from fauxtp.cluster.frames import packed
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.testing import explore
 
@@ -342,24 +344,24 @@ async def test_what_makes_no_sense_is_counted_and_dropped() -> None:
         server = await Server.start(task_group=group)
         there = seen_by(a, b, server)
         post, peer = a._messenger.post, b._node.peers.own
-        frames: list[Any] = [
-            7, [], ["dance"], ["send", 1], ["send", -1, b""], ["send", True, b""],
-            ["call", 1, 2, "x", 0, b""], ["send", 1, "text"], ["answer", 1, "perhaps", True, b""],
-            {"send": 1}, ["cancel", 2**63],
+        call_, answer = packed("call", 1, 2, 3.0, 0, b""), packed("answer", 1, "ok", True, b"")
+        frames = [
+            b"", b"\x01", b"\x02" + call_[1:], b"\x01\xff", b"\xff" * 100, call_[:-1],
+            packed("send", -1, b""), packed("cancel", -1), packed("cancel", 1) + b" ",
+            packed("call", 1, 2, -1.0, 0, b""), packed("call", 1, 2, math.nan, 0, b""),
+            packed("call", 1, 2, None, -1, b""), answer[:-1] + b"\x0a", packed("ask") + b"x",
         ]  # fmt: skip
         to = a._node.peers.find("b", peer.incarnation)
         for frame in frames:
-            a._node.engine.publish(to.subject, post.wire.encode(frame))
-        for junk in (b"", b"\x07", b"\x01\xc1", b"\xff" * 100):
-            a._node.engine.publish(to.subject, junk)
-        a._node.engine.publish(to.subject + ".x", post.wire.encode(["ask"]))
-        await until(lambda: b.malformed == len(frames) + 5)
+            a._node.engine.publish(to.subject, frame)
+        a._node.engine.publish(to.subject + ".x", packed("ask"))
+        await until(lambda: b.malformed == len(frames) + 1)
         number = b._messenger.pids.number_of(server)
         post.send(to, ("send", number, b"\xff"))
         post.send(to, ("call", number, 99, None, 0, b"\xff"))  # whose answer nobody waits for
         post.send(to, ("answer", 98, "ok", True, b"\xff"))
         assert await call(there, "told") == []
-        assert b.malformed == len(frames) + 6
+        assert b.malformed == len(frames) + 2
 
 
 async def test_nothing_of_a_pid_is_left_that_nobody_refers_to() -> None:

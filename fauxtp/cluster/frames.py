@@ -1,78 +1,102 @@
-"""Frames: what one node tells another, and what each kind must look like.
+"""Frames: what one node tells another, and how that looks as bytes.
 
-A frame is a list: its kind, then what the kind asks for. Whatever processes say to each other is
-in it as bytes, and is read only when all else makes sense.
+A frame begins with two bytes, the version and the kind; then come the numbers that the kind asks
+for, each eight bytes long; then content, if it has some. Whatever processes say to each other is
+in that, and is read only when all else makes sense.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+import math
+from struct import Struct
+from typing import Any, Final, NamedTuple
 
-__all__ = ["checked"]
+__all__ = ["packed", "unpacked"]
 
-LARGEST: Final = 2**63
-
-
-def _number(value: object) -> bool:
-    return type(value) is int and 0 <= value < LARGEST
+VERSION: Final = 1
+STATUSES: Final = "ok", "noproc", "exited", "fenced", "error"
 
 
-def _limit(value: object) -> bool:
-    return value is None or (type(value) in (int, float) and cast(float, value) >= 0)
+class _Kind(NamedTuple):
+    name: str
+    code: int
+    head: Struct  # q: a number, d: seconds, B: a status, and whether it was taken up
+    size: int
+    has_content: bool
 
 
-def _content(value: object) -> bool:
-    return type(value) is bytes
-
-
-def _status(value: object) -> bool:
-    return value in ("ok", "noproc", "exited", "fenced", "error")
-
-
-def _flag(value: object) -> bool:
-    return type(value) is bool
-
-
-SHAPES: Final[dict[str, tuple[Callable[[object], bool], ...]]] = {
-    "send": (_number, _content),  # to whom
-    "cast": (_number, _content),
-    "publish": (_content,),  # in which group, and what
-    "call": (_number, _number, _limit, _number, _content),  # to whom, which, seconds, by whom
-    "answer": (_number, _status, _flag, _content),  # to which, how, whether it was taken up
-    "cancel": (_number,),
-    "asked": (_number,),  # what became of that call
-    "exit": (_number, _content),  # whom
-    "watch": (_number, _number),  # whom, which watch
-    "unwatch": (_number,),
-    "down": (_number, _content),  # which watch
-    "link": (_number, _number),  # whom, with whom
-    "unlink": (_number, _number),
-    "ended": (_number, _number, _content),  # whom that concerns, who has ended
-    "ask": (),  # for answers, and what is watched and linked, as it may have been lost
+_LOOKS: Final[dict[str, tuple[str, bool]]] = {
+    "send": ("q", True),  # to whom
+    "cast": ("q", True),
+    "publish": ("", True),  # in which group, and what
+    "call": ("qqdq", True),  # to whom, which, seconds, by whom
+    "answer": ("qB", True),  # to which, how, whether it was taken up
+    "cancel": ("q", False),
+    "asked": ("q", False),  # what became of that call
+    "exit": ("q", True),  # whom
+    "watch": ("qq", False),  # whom, which watch
+    "unwatch": ("q", False),
+    "down": ("q", True),  # which watch
+    "link": ("qq", False),  # whom, with whom
+    "unlink": ("qq", False),
+    "ended": ("qq", True),  # whom that concerns, who has ended
+    "ask": ("", False),  # for answers, and what is watched and linked, as it may have been lost
 }
+_KINDS: Final = {
+    name: _Kind(name, code, Struct(f"!BB{look}"), Struct(f"!BB{look}").size, has_content)
+    for code, (name, (look, has_content)) in enumerate(_LOOKS.items())
+}
+_BY_CODE: Final = list(_KINDS.values())
 
 
-def checked(frame: object) -> tuple[str, tuple[Any, ...]]:
+def packed(kind: str, *parts: Any) -> bytes:
+    """Return a frame as bytes.
+
+    >>> packed("cancel", 3)
+    b'\\x01\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x03'
+    """
+    _, code, head, _, has_content = _KINDS[kind]
+    if not has_content:
+        return head.pack(VERSION, code, *parts)
+    content: bytes = parts[-1]
+    if kind == "answer":
+        which, status, taken_up, _ = parts
+        return head.pack(VERSION, code, which, 2 * STATUSES.index(status) + taken_up) + content
+    if kind == "call":
+        number, which, limit, by, _ = parts
+        limit = math.inf if limit is None else limit
+        return head.pack(VERSION, code, number, which, limit, by) + content
+    return head.pack(VERSION, code, *parts[:-1]) + content
+
+
+def unpacked(data: bytes) -> tuple[str, tuple[Any, ...]]:
     """Return the kind of a frame, and the rest of it.
 
     Raises `ValueError` if it is none.
 
-    >>> checked(["cancel", 3])
-    ('cancel', (3,))
-    >>> checked(["cancel", -3])
+    >>> unpacked(packed("answer", 3, "exited", True, b"why"))
+    ('answer', (3, 'exited', True, b'why'))
+    >>> unpacked(packed("cancel", -3))
     Traceback (most recent call last):
         ...
     ValueError: no 'cancel' looks so
     """
-    if type(frame) is not list or not frame or type(frame[0]) is not str:
-        raise ValueError("not a list that begins with a kind")
-    kind, rest = frame[0], tuple(frame[1:])
-    shape = SHAPES.get(kind)
-    if shape is None:
-        raise ValueError("of no known kind")
-    if len(rest) != len(shape) or not all(
-        fits(part) for fits, part in zip(shape, rest, strict=True)
-    ):
-        raise ValueError(f"no {kind!r} looks so")
-    return kind, rest
+    if len(data) < 2 or data[0] != VERSION or data[1] >= len(_BY_CODE):
+        raise ValueError(f"it begins with {data[:2]!r}")
+    kind, _, head, size, has_content = _BY_CODE[data[1]]
+    if len(data) < size or (len(data) > size and not has_content):
+        raise ValueError(f"no {kind!r} is {len(data)} bytes long")
+    _, _, *parts = head.unpack_from(data)
+    for part in parts:
+        if not part >= 0:
+            raise ValueError(f"no {kind!r} looks so")
+    if not has_content:
+        return kind, tuple(parts)
+    if kind == "answer":
+        which, how = parts
+        if how >= 2 * len(STATUSES):
+            raise ValueError("an answer of no known status")
+        return kind, (which, STATUSES[how >> 1], bool(how & 1), data[size:])
+    if kind == "call" and parts[2] == math.inf:
+        parts[2] = None
+    return kind, (*parts, data[size:])

@@ -13,7 +13,7 @@ from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
 from fauxtp.cluster.engine import Listening, NoConnection
-from fauxtp.cluster.frames import checked
+from fauxtp.cluster.frames import packed, unpacked
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import NO_CONNECTION, Peer, parsed
 from fauxtp.cluster.pids import Pids
@@ -73,8 +73,8 @@ class Post:
             return
         peer = self.node.peers.find(words[5], numbers[0])
         try:
-            kind, rest = checked(self.wire.decode(payload))
-        except Exception as error:  # whatever comes: nobody here has sent it
+            kind, rest = unpacked(payload)
+        except ValueError as error:
             self.node.malformed.note(f"a frame of node {peer.node!r} ({error})")
             return
         if peer.is_gone:
@@ -118,7 +118,7 @@ class Post:
 
         Raises `NoConnection` if that cannot be done now.
         """
-        self.node.engine.publish(peer.subject, self.wire.encode([*frame]), f"{peer.lost}.{number}")
+        self.node.engine.publish(peer.subject, packed(*frame), f"{peer.lost}.{number}")
 
     def try_to_send(self, peer: Peer, frame: tuple[Any, ...], number: int = 0) -> bool:
         """Send a frame if that can be done now; from any thread it is done soon."""
