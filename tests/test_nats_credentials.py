@@ -46,12 +46,16 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 def authority(folder: Path, name: str) -> None:
     of = ["-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", "-days", "2"]
-    openssl(folder, "req", "-x509", *CURVE, *of)
+    # From CPython 3.13 on, an authority has to say that it is one, and a certificate whose it is.
+    signs = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    openssl(folder, "req", "-x509", *CURVE, *of, *signs)
 
 
 def certificate(folder: Path, name: str, by: str) -> None:
     extension = folder / "names"
-    extension.write_text("subjectAltName=IP:127.0.0.1\n")
+    extension.write_text(
+        "subjectAltName=IP:127.0.0.1\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    )
     of = ["-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"]
     openssl(folder, "req", *CURVE, *of)
     signs = ["-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-CAcreateserial", "-days", "2"]
