@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import anyio
 import pytest
 import test_cluster as nodes
 import test_cluster_bonds as bonds
 import test_cluster_calls as calls
 import test_cluster_groups as groups
 import test_cluster_names as names
+import test_cluster_singletons as singletons
 
 from fauxtp.cluster.calls_in import CallsIn
 from fauxtp.cluster.claims import Claims
@@ -20,6 +23,7 @@ from fauxtp.cluster.memberships import Memberships
 from fauxtp.cluster.messenger import Messenger
 from fauxtp.cluster.names import Names
 from fauxtp.cluster.node import Node
+from fauxtp.cluster.singletons import Singleton
 from fauxtp.cluster.sweeper import Sweeper
 
 
@@ -29,6 +33,15 @@ def nothing(*_: Any) -> None:
 
 def always(_: Any) -> bool:
     return True
+
+
+async def not_ended(*_: Any) -> None:
+    await anyio.sleep_forever()
+
+
+async def not_waited(self: Any, name: str, owned: Any) -> None:
+    self._disown(name)
+    await self._try_to_release(name, owned)
 
 
 def always_no(*_: Any) -> bool:
@@ -63,6 +76,24 @@ FAULTS: dict[str, tuple[type, str, Any, Callable[[], None]]] = {
         "_told_all",
         nothing,
         names.test_writes_that_were_lost_are_made_again,
+    ),
+    "a fenced node keeps its singletons": (
+        Claims,
+        "_fenced",
+        nothing,
+        singletons.test_who_is_fenced_ends_it_before_another_starts_it,
+    ),
+    "a name goes before its process has ended": (
+        Claims,
+        "_release_when_ended",
+        not_waited,
+        partial(singletons.test_who_takes_it_from_one_that_leaves_waits_for_its_end, 0.5),
+    ),
+    "what has lost its name ends when it likes": (
+        Singleton,
+        "_end_in_time",
+        not_ended,
+        singletons.test_one_that_has_lost_the_name_has_its_shutdown_to_end,
     ),
     "what is heard of an own key is not looked at": (
         Memberships,

@@ -70,15 +70,50 @@ anyio.run(main)
 """
 
 
+SINGLETON = """
+import sys
+import anyio
+from fauxtp import ChildSpec, GenServer, Supervisor
+from fauxtp.cluster import Cluster, singleton
+
+class Till(GenServer):
+    def __init__(self, node):
+        self.node = node
+    async def handle_call(self, request, from_, state):
+        return self.node, state
+
+class Shop(Supervisor):
+    def __init__(self, cluster):
+        self.cluster = cluster
+    def child_specs(self):
+        name = self.cluster.name("billing")
+        return [singleton(ChildSpec("till", Till, args=(self.cluster.node,), register_as=name))]
+
+async def main():
+    url, cluster, node, ttl = sys.argv[1:]
+    async with (
+        Cluster.join(url, cluster=cluster, node=node, ttl=int(ttl)) as joined,
+        anyio.create_task_group() as group,
+    ):
+        await Shop.start(joined, task_group=group)
+        await anyio.sleep_forever()
+
+if __name__ == "__main__":
+    anyio.run(main)
+"""
+
+
 @pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
 @contextmanager
-def program(url: str, cluster: str, node: str) -> Iterator[subprocess.Popen[str]]:
+def program(
+    url: str, cluster: str, node: str, text: str = PROGRAM
+) -> Iterator[subprocess.Popen[str]]:
     """Run a node beside the test that has the name `billing`."""
-    arguments = [sys.executable, "-c", PROGRAM, url, cluster, node, str(TTL)]
+    arguments = [sys.executable, "-c", text, url, cluster, node, str(TTL)]
     beside = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     try:
         yield beside
@@ -178,6 +213,27 @@ async def test_a_node_that_is_killed_is_gone_and_its_name_is_taken(nats_server: 
             assert not is_alive(there)
             till = await Till.start(task_group=group, register_as=a.name("billing"))
             assert a.whereis("billing") is till
+
+
+async def test_a_singleton_of_a_node_that_is_killed_goes_on_at_another(nats_server: Any) -> None:
+    cluster = new_cluster()
+    names: dict[str, Any] = {"__name__": "singleton"}
+    exec(SINGLETON, names)
+    with program(nats_server.url, cluster, "b", SINGLETON) as beside:
+        async with (
+            Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=TTL) as a,
+            task_group() as group,
+        ):
+            there = await a.wait_registered("billing", timeout=30)
+            shop = await names["Shop"].start(a, task_group=group)
+            assert await call(there, "who?") == "b"
+            beside.kill()
+            await until(lambda: a.whereis("billing") not in {there, None})
+            assert await call(a.name("billing"), "who?", wait=30) == "a"
+            assert await a.token("billing") is not None
+            exit(shop)
+            await wait_exit(shop)
+            assert a.whereis("billing") is None
 
 
 async def test_a_node_that_is_stopped_serves_nothing_on_waking(nats_server: Any) -> None:

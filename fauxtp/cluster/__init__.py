@@ -5,6 +5,7 @@ from fauxtp.cluster.cluster_name import ClusterName
 from fauxtp.cluster.engine import NoConnection, Refused
 from fauxtp.cluster.errors import NodeTaken
 from fauxtp.cluster.node_events import NodeDown, NodeUp
+from fauxtp.cluster.singletons import singleton
 from fauxtp.cluster.wire_errors import RemoteError
 from fauxtp.cluster.wire_types import cluster_type
 
@@ -18,4 +19,5 @@ __all__ = [
     "Refused",
     "RemoteError",
     "cluster_type",
+    "singleton",
 ]

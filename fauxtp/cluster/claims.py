@@ -13,6 +13,7 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import find_process
+from fauxtp._messaging.exits import wait_exit
 from fauxtp.cluster.engine import Entry, NoConnection, Superseded, Taken
 from fauxtp.cluster.name_keys import Holding, holding, key_of
 from fauxtp.cluster.names import Holder, Names, is_alive_here
@@ -216,14 +217,28 @@ class Claims:
             self._look_at(name)
 
     async def _release_all(self) -> None:
-        """End who has a name, as others can take it from now on, and give it back."""
-        owned = self._owned.copy()
-        for name, one in owned.items():
-            self._disown(name)
-            self._end(one.pid, LEFT)
+        """End who has a name, and give it back when that has ended: others can take it then."""
+        for owned in list(self._owned.values()):
+            self._end(owned.pid, LEFT)
         async with anyio.create_task_group() as group:
-            for name, one in owned.items():
-                group.start_soon(self._try_to_release, name, one)
+            for name, owned in list(self._owned.items()):
+                group.start_soon(self._release_when_ended, name, owned)
+
+    async def _release_when_ended(self, name: str, owned: _Owned) -> None:
+        if owned.pid is not self._node.leaver:  # who leaves there cannot end before it has left
+            await wait_exit(owned.pid)
+        self._disown(name)
+        await self._try_to_release(name, owned)
+
+    async def token(self, name: str) -> int | None:
+        """Return the revision by which a process of here has `name`, as the server has it."""
+        owned = self._owned.get(name)
+        if owned is None:
+            return None
+        entry = await self._node.engine.read(key_of(name))
+        if entry is None or entry.value != owned.held.packed() or not self._node.may_act():
+            return None
+        return entry.revision
 
     async def _try_to_release(self, name: str, owned: _Owned) -> None:
         try:
@@ -274,6 +289,7 @@ class Claims:
         self._disown(name)
         if self._end(owned.pid, reason):
             logger().warning("%r has lost the name %r, and is ended", owned.pid, name)
+            self._names.wake(name)
 
     def _end(self, pid: PID, reason: ExitReason) -> bool:
         process = meet(pid)

@@ -11,6 +11,7 @@ import anyio
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._core.mailbox import find_elsewhere
+from fauxtp._core.running_process import current
 from fauxtp._loops.current import give_way
 from fauxtp.cluster.checks import check_lease, check_token
 from fauxtp.cluster.claims import Claims
@@ -122,7 +123,7 @@ class Cluster(Lookup):
                 yield cls(hub, member, messenger, names, claims, grouped)
             finally:
                 with anyio.CancelScope(shield=True):
-                    await hub.ask(member.leave)
+                    await hub.ask(partial(member.leave, current()))
 
     def __repr__(self) -> str:
         return f"<Cluster {self.cluster!r}, node {self.node!r}>"
@@ -187,6 +188,20 @@ class Cluster(Lookup):
         """
         check_name(name)
         return await self._hub.ask(partial(self._claims.unregister, name))
+
+    async def token(self, name: str) -> int | None:
+        """Return the number of the claim by which a process of this node has `name`, or None.
+
+        Who has the name later has a larger one: what is outside of the cluster can remember the
+        largest that it has seen, and refuse who comes with a smaller one, as that has lost the
+        name and does not know it yet. The server is asked; None is that the name is lost, or was
+        never had.
+
+        Raises `TypeError` and `ValueError` for what is no name, `NoConnection` and `TimeoutError`
+        if the server cannot be asked.
+        """
+        check_name(name)
+        return await self._hub.ask(partial(self._claims.token, name))
 
     def name(self, name: str) -> ClusterName:
         """Return what stands for whoever has `name` at the time: in `call`, `send`, `monitor`, …

@@ -39,9 +39,9 @@ class ClusterName(str):
     tea paid till@shop
     """
 
-    __slots__ = ("_claim", "_names", "name")
+    __slots__ = ("_claim", "name", "names")
     name: str
-    _names: Names
+    names: Names
     _claim: Callable[[str, PID], Awaitable[bool]]
 
     @classmethod
@@ -50,17 +50,17 @@ class ClusterName(str):
     ) -> Self:
         """Return a name of `cluster` that is looked up in `names`, and is taken by `claim`."""
         self = cls(f"{name}@{cluster}")
-        self.name, self._names, self._claim = name, names, claim
+        self.name, self.names, self._claim = name, names, claim
         return self
 
     def _fauxtp_whereis(self, _: str) -> PID | None:
-        return self._names.whereis(self.name)
+        return self.names.whereis(self.name)
 
     async def _fauxtp_claim(self, pid: PID) -> bool:
         return await self._claim(self.name, pid)
 
     async def _fauxtp_wait_registered(self, _: str, timeout: float | None) -> PID:
-        return await self._names.wait_registered(self.name, timeout)
+        return await self.names.wait_registered(self.name, timeout)
 
     def __copy__(self) -> Self:
         return self

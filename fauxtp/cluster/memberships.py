@@ -61,7 +61,7 @@ class Memberships:
         groups.on_own = self._look_at
         node.peers.on_up.append(self._up)
         node.on_beat.append(self._reconcile)
-        node.farewells.append(self._leave_all)
+        node.farewells.insert(0, self._leave_all)  # the end of a process may take longer
 
     async def join(self, group: str, pid: PID) -> bool:
         """Let `pid`, of here, be in `group`; return False if it is already."""

@@ -73,7 +73,7 @@ class Names(Lookup):
         node.replica.on_names = self._told_all
         node.peers.on_up.append(self._up)
         node.peers.on_gone.insert(0, self._gone)  # before anybody hears of it
-        node.on_fence.insert(0, self._forget_all)
+        node.on_fence.insert(0, self._fenced)
         node.hub.on_fork.append(self._after_fork)
         node.hub.post(partial(node.hub.start, self._until_left))
 
@@ -136,25 +136,51 @@ class Names(Lookup):
         await give_way()
         limit = seconds(timeout)
         check_name(name)
+        pid: PID | None = None
+
+        def is_there() -> bool:
+            nonlocal pid
+            pid = self.whereis(name)
+            return pid is not None
+
+        await self.wait_until(name, is_there, limit)
+        if pid is None:
+            raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
+        return pid
+
+    async def wait_until(
+        self, name: str, holds: Callable[[], bool], limit: float | None = None
+    ) -> None:
+        """Wait until `holds` of `name`, or for `limit` seconds; it is asked at each change.
+
+        Raises `NoConnection` if the cluster is left before that.
+        """
         end = None if limit is None else current_time() + limit
         while True:
             waiter = new_waiter()
             with self._lock:
                 self._waiting.setdefault(name, []).append(waiter)
             try:
-                pid = self.whereis(name)
-                if pid is not None:
-                    return pid
+                if holds():
+                    return
                 if self._node.leaves:
                     raise NoConnection("the cluster was left")
                 left = None if end is None else max(0.0, end - current_time())
                 if not await waiter.wait(left):
-                    raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
+                    return
             finally:
                 with self._lock:
                     self._waiting[name].remove(waiter)
                     if not self._waiting[name]:
                         del self._waiting[name]
+
+    async def wait_free(self, name: str) -> None:
+        """Wait until `name` means nobody, and this node can take it.
+
+        Raises `NoConnection` if the cluster is left before that.
+        """
+        own = self._node.peers
+        await self.wait_until(name, lambda: own.own.is_up and self.whereis(name) is None)
 
     async def _until_left(self) -> None:
         try:
@@ -170,7 +196,7 @@ class Names(Lookup):
             holder = None if value is None else self._holder(words, value, revision)
             self._set(name, holder)
             self.on_change(name, holder, revision)
-            self._wake(name)
+            self.wake(name)
 
     def _told_all(self, names: dict[str, tuple[bytes, int]]) -> None:
         table: dict[str, Holder] = {}
@@ -219,7 +245,11 @@ class Names(Lookup):
             self.of_peers.setdefault(holder.peer, {})[name] = None
 
     def _gone(self, peer: Peer, reason: ExitReason) -> None:
+        self._fenced()
+
+    def _fenced(self) -> None:
         self._forget_all()
+        self._wake_all()
 
     def _up(self, peer: Peer) -> None:
         self._wake_all()
@@ -228,9 +258,10 @@ class Names(Lookup):
         with self._lock:
             names = list(self._waiting)
         for name in names:
-            self._wake(name)
+            self.wake(name)
 
-    def _wake(self, name: str) -> None:
+    def wake(self, name: str) -> None:
+        """Let who waits for something of `name` look again."""
         with self._lock:
             waiters = list(self._waiting.get(name, ()))
         for waiter in waiters:

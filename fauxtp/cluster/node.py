@@ -23,6 +23,7 @@ from fauxtp.cluster.node_events import NodeMonitors
 from fauxtp.cluster.peers import Peer, Peers
 from fauxtp.cluster.replica import Replica
 from fauxtp.cluster.subjects import Subjects
+from fauxtp.registry import PID
 
 __all__ = ["FENCED", "Node"]
 
@@ -60,6 +61,8 @@ class Node:
         self._has_lease = anyio.Event()
         self.farewells: list[Callable[[], Awaitable[object]]] = []
         self.leaves: bool = False
+        self.leaver: PID | None = None  # the process that leaves, if one does
+        self._says_farewell = False
         self._is_open = False
         self._acts = False
         self._coming = anyio.CancelScope()
@@ -123,7 +126,7 @@ class Node:
         tell_all(self.on_fence)
 
     async def _live(self) -> None:
-        while not self.leaves:
+        while not self.leaves or self._says_farewell:
             try:
                 await self._live_on()
             except Exception:  # of an engine that breaks its promises: a node goes on
@@ -131,11 +134,11 @@ class Node:
                 await anyio.sleep(self.lease.interval)
 
     async def _live_on(self) -> None:
-        if not self.may_act():
+        if not self.may_act() and not self.leaves:
             await self._come_again()
             return
-        await anyio.sleep(min(self.lease.interval, self.lease.left))
-        if self.may_act() and not self.leaves:
+        await anyio.sleep(min(self.lease.interval, self.lease.left) or self.lease.interval)
+        if self.may_act() and (not self.leaves or self._says_farewell):
             await self.lease.beat()
             tell_all(self.on_beat)
 
@@ -148,9 +151,12 @@ class Node:
         if not self.lease.holds and not self.leaves:
             await anyio.sleep(self.lease.interval)
 
-    async def leave(self) -> None:
-        """Tell the others, and close the engine. It raises nothing, and takes a few seconds."""
-        self.leaves = True
+    async def leave(self, leaver: PID | None = None) -> None:
+        """Tell the others, and close the engine. It raises nothing, and takes a few seconds.
+
+        `leaver` is the process that does so: nobody waits for the end of that.
+        """
+        self.leaver, self.leaves, self._says_farewell = leaver, True, True
         self._coming.cancel()
         with anyio.CancelScope(shield=True):
             try:
@@ -166,9 +172,13 @@ class Node:
 
     async def _say_farewell(self) -> None:
         with anyio.move_on_after(FAREWELL), suppress(FauxtpError, TimeoutError):
-            if self._acts and self.lease.holds:
-                for farewell in self.farewells:
-                    await farewell()
+            try:
+                if self._acts and self.lease.holds:
+                    for farewell in self.farewells:
+                        await farewell()
+            finally:
+                self._says_farewell = False
+            if self._acts:
                 self._stop_acting()
             await self.lease.give_back()
 
