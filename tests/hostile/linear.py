@@ -19,8 +19,8 @@ FREE: State = (None, frozenset())
 class Event(NamedTuple):
     """An operation on one name, as seen by whoever called it. PIDs are numbers here."""
 
-    begin: int
-    end: int
+    begin: float
+    end: float
     operation: str
     pid: Holder
     successor: Holder
