@@ -1672,6 +1672,7 @@ cdef class Registry:
         raise TypeError(f"cannot copy or pickle a {type(self).__name__}: its processes are here")
 
 
+@cython.no_gc_clear
 cdef class Lookup:
     """Names of more than one table, as a cluster has them.
 
@@ -1689,6 +1690,9 @@ cdef class Lookup:
     cdef Registry _here
     cdef object _ask
 
+    def __cinit__(self):
+        self._known = {}
+
     def __init__(self, dict known not None, Registry here not None, ask, /):
         self._known = known
         self._here = here
@@ -1703,21 +1707,24 @@ cdef class Lookup:
         Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
         """
         found = _whereis(<PyObject *>self._known, name)
-        if found is None:
+        if found is None and self._here is not None:
             found = _whereis(<PyObject *>self._here._table, name)
-        return self._ask(name) if found is None else found
+        return self._ask(_name(name)) if found is None else found
 
 
 def quick(cls, /):
     """Let `cls`, a subclass of `Lookup`, have `whereis` as a method of its own, and return it.
 
-    The interpreter calls what is inherited from a compiled class in a slower way. It raises
-    nothing.
+    The interpreter calls what is inherited from a compiled class in a slower way.
+
+    Raises `TypeError` if `cls` is no such class.
 
     >>> @quick
     ... class Names(Lookup):
     ...     pass
     """
+    if not isinstance(cls, type) or not issubclass(cls, Lookup):
+        raise _unexpected("cls", "subclass of Lookup", cls)
     cls.whereis = fauxtp_method_of(cls, Lookup.__dict__["whereis"])
     return cls
 

@@ -1011,13 +1011,16 @@ class Lookup:
 def quick(cls: type[L], /) -> type[L]:
     """Let `cls`, a subclass of `Lookup`, have `whereis` as a method of its own, and return it.
 
-    The interpreter calls what is inherited from a compiled class in a slower way. It raises
-    nothing.
+    The interpreter calls what is inherited from a compiled class in a slower way.
+
+    Raises `TypeError` if `cls` is no such class.
 
     >>> @quick
     ... class Names(Lookup):
     ...     pass
     """
+    if not isinstance(cls, type) or not issubclass(cls, Lookup):
+        raise _unexpected("cls", "subclass of Lookup", cls)
     return cls
 
 

@@ -35,6 +35,8 @@ from fauxtp import (
     start_call,
 )
 from fauxtp._core.bounded_queue import BoundedQueue
+from fauxtp._core.calls import Call
+from fauxtp._core.mailbox import find_elsewhere
 from fauxtp.cluster import Cluster, NoConnection
 from fauxtp.cluster.frames import packed
 from fauxtp.cluster.memory_broker import MemoryBroker
@@ -336,6 +338,22 @@ async def test_who_is_gone_has_no_processes() -> None:
         assert not is_alive(there)
         with pytest.raises(NoProcess):
             await call(there, "told")
+
+
+async def test_a_call_on_its_way_to_the_wire_as_its_node_goes_fails() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", broker=broker) as (a,), task_group() as group:
+        async with member(broker, "b") as b:
+            await until(lambda: a.nodes() == ["a", "b"])
+            there = seen_by(a, b, await Server.start(task_group=group))
+            stand_in = find_elsewhere(there)
+        assert stand_in is not None
+        await until(lambda: a.nodes() == ["a"])
+        late = Call("late", there, None)
+        stand_in.deliver(late)
+        with pytest.raises(NoProcess):
+            late.result()
+        assert a._messenger.calls_out._known == {}
 
 
 async def test_what_makes_no_sense_is_counted_and_dropped() -> None:

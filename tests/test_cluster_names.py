@@ -121,6 +121,36 @@ def test_what_was_looked_up_is_known_no_more_when_anybody_hears_of_a_node_that_i
     explore(scenario, seeds=20)
 
 
+def test_what_was_looked_up_is_known_no_more_when_the_own_node_is_another() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker("shop")
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            till = await Idle.start(task_group=group)
+            assert await a.register("till", till)
+            await b.wait_registered("till", timeout=30)
+            b._node.peers.begin_as(4711)
+            assert (b.whereis("till"), b._names.known) == (None, {})
+
+    explore(scenario, seeds=1)
+
+
+async def test_a_look_up_that_is_interrupted_by_a_fence_is_not_remembered() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        till = await Idle.start(task_group=group)
+        assert await a.register("till", till)
+        await b.wait_registered("till", timeout=30)
+
+        class Interrupted(dict[str, PID]):
+            def __setitem__(self, name: str, pid: PID) -> None:
+                super().__setitem__(name, pid)
+                b._node.peers.own.is_up = False  # as a fence does, without telling
+
+        b._names.known.clear()
+        b._names.known = Interrupted()
+        assert (b._names.look_up("till"), b._names.known) == (None, {})
+        b._node.peers.own.is_up = True
+
+
 async def test_a_name_is_had_by_one() -> None:
     async with members("a", "b") as (a, b), task_group() as group:
         one, other = await Idle.start(task_group=group), await Idle.start(task_group=group)

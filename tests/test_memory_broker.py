@@ -290,3 +290,23 @@ def test_a_fault_is_found_in_simulated_time() -> None:
 
     with pytest.raises(SeedFailed, match="is there already"):
         explore(scenario, seeds=50)
+
+
+@pytest.mark.parametrize("again", ["freeze", "hold"])
+def test_a_hold_that_is_over_is_not_noticed_in_a_later_one(again: str) -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker()
+        engine = broker.engine("a")
+        await engine.open()
+        broker.hold("a")
+        await anyio.sleep(1)
+        broker.heal("a")
+        await anyio.sleep(1)
+        getattr(broker, again)("a")
+        await anyio.sleep(2.5)
+        assert engine.connected
+        await anyio.sleep(1)
+        assert engine.connected is (again == "freeze")
+        await engine.close()
+
+    explore(scenario, seeds=1)

@@ -37,6 +37,9 @@ class CallsOut:
         if not self._post.node.may_act():  # which may fence it, and so fail all that are known
             call.fail(NoConnection("this node has no lease"))
             return
+        if peer.is_gone:  # since it was looked up; it may not know it yet
+            call.fail(NoProcess(call.target))
+            return
         which, caller = next(self._post.numbers), 0
         if call.caller is not None:
             caller = self._post.pids.number_of(call.caller)

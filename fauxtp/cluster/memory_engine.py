@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
 
@@ -95,6 +96,7 @@ class MemoryEngine:
         self._opening: Waiter | None = None
         self._requests: dict[_Request, None] = {}
         self._connection = 0  # its number: what belongs to an earlier one is void
+        self._holds = 0  # how often it was held or healed: what notices a hold is for one of them
         self._home: Home
         self._up: Pipe
         self._down: Pipe
@@ -203,8 +205,9 @@ class MemoryEngine:
         """Let nothing through, either way."""
         self._up.hold(True)
         self._down.hold(True)
+        self._holds += 1
         if notices:
-            self._later(NOTICES, self._notice)
+            self._later(NOTICES, partial(self._notice, self._holds))
 
     def lose_connection(self, *, with_what_was_sent: bool = True) -> None:
         """Know that the connection is lost."""
@@ -226,6 +229,7 @@ class MemoryEngine:
         """Let all through that waited, and connect again if the connection was lost."""
         self._up.hold(False)
         self._down.hold(False)
+        self._holds += 1
 
     # Its connection
 
@@ -247,8 +251,8 @@ class MemoryEngine:
         if self._feed is not None:
             self._ask_for_keys()
 
-    def _notice(self) -> None:
-        if self._down.held and self.connected:
+    def _notice(self, hold: int) -> None:
+        if hold == self._holds and self.connected:
             self.lose_connection(with_what_was_sent=False)
 
     def _leave(self) -> None:

@@ -48,6 +48,7 @@ class Messenger:
         self._dropped = 0
         self.post.handlers.update(send=self._send, cast=self._cast, exit=self._exit, ask=self._ask)
         node.on_begin.append(self.post.listen)
+        node.hub.on_fork.append(self.pids.after_fork)
         node.on_snapshot.append(self._ask_all)
         node.on_beat.append(self._look_at_losses)
 

@@ -73,7 +73,7 @@ class Names(Lookup):
         node.replica.on_names = self._told_all
         node.peers.on_up.append(self._up)
         node.peers.on_gone.insert(0, self._gone)  # before anybody hears of it
-        node.on_fence.insert(0, self._fenced)
+        node.peers.on_own_gone.append(self._own_gone)
         node.hub.on_fork.append(self._after_fork)
         node.hub.post(partial(node.hub.start, self._until_left))
 
@@ -86,7 +86,7 @@ class Names(Lookup):
 
     def look_up(self, name: str) -> PID | None:
         """Return the PID that `name` means, or None if that is nobody, as far as is known here."""
-        name, pid = str.__str__(name), None
+        pid = None
         while pid is None:
             holder, own = self._table.get(name), self._node.peers.own
             if holder is None or not holder.peer.is_up or not own.is_up:
@@ -106,15 +106,20 @@ class Names(Lookup):
 
         Raises `NoProcess` if that is one of here that ends just now.
         """
-        own = self._node.peers.own
         with self._lock:
-            if self._table.get(name) is not holder or not holder.peer.is_up or not own.is_up:
-                return False
-            if holder.peer is not own:
-                self.known[name] = pid
-            elif find_process(pid) is not None:  # else it is a mailbox, which tells nobody
-                self.here.register(name, pid)
-            return True
+            if self._has(name, holder):
+                if holder.peer is not self._node.peers.own:
+                    self.known[name] = pid
+                elif find_process(pid) is not None:  # else it is a mailbox, which tells nobody
+                    self.here.register(name, pid)
+                if self._has(name, holder):  # whatever interrupted that
+                    return True
+                self._forget(name)
+            return False
+
+    def _has(self, name: str, holder: Holder) -> bool:
+        is_up = holder.peer.is_up and self._node.peers.own.is_up
+        return is_up and self._table.get(name) is holder
 
     def _forget(self, name: str) -> None:
         """Remember no more what `name` means; with the lock."""
@@ -245,9 +250,9 @@ class Names(Lookup):
             self.of_peers.setdefault(holder.peer, {})[name] = None
 
     def _gone(self, peer: Peer, reason: ExitReason) -> None:
-        self._fenced()
+        self._own_gone()
 
-    def _fenced(self) -> None:
+    def _own_gone(self) -> None:
         self._forget_all()
         self._wake_all()
 

@@ -98,6 +98,7 @@ class Peers:
         self.up: dict[str, Peer] = {}
         self.on_up: list[Callable[[Peer], object]] = []
         self.on_gone: list[Callable[[Peer, ExitReason], object]] = []
+        self.on_own_gone: list[Callable[[], object]] = []
         self._leaving: set[str] = set()
         self._gone: deque[Peer] = deque(maxlen=KNOWN_AS_GONE)
 
@@ -129,6 +130,7 @@ class Peers:
         own.is_gone, own.is_up = True, False
         if self.up.get(own.node) is own:
             del self.up[own.node]
+        tell_all(self.on_own_gone)
 
     def forget(self) -> None:
         """Know of no node that is there."""

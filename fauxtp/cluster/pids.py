@@ -72,6 +72,9 @@ class Pids:
         self._next = count(1)
         self._lock = threading.RLock()
 
+    def after_fork(self) -> None:
+        self._lock = threading.RLock()  # who held it is not here
+
     def number_of(self, pid: PID) -> int:
         """Return the number by which others know a PID of here."""
         number = self._numbers.get(pid)
@@ -116,9 +119,9 @@ class Pids:
         pid = self._there.get(address)
         if pid is None:
             with self._lock:
-                pid = self._there.get(address)
+                new = PID()
+                places[new] = Place(self, peer, number)
+                pid = self._there.get(address)  # whoever came in meanwhile
                 if pid is None:
-                    pid = PID()
-                    places[pid] = Place(self, peer, number)
-                    self._there[address] = pid
+                    self._there[address] = pid = new
         return pid
