@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ pytest.importorskip("nats")
 from fauxtp.__main__ import main
 from fauxtp.cluster.engine import NoConnection, Refused
 from fauxtp.cluster.nats_engine import NatsEngine
+from fauxtp.cluster.server_urls import without_user
 
 OPENSSL = shutil.which("openssl")
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -171,6 +173,39 @@ async def test_without_nkeys_it_says_what_it_needs(
     engine = NatsEngine(nats_server.url, cluster="shop", node="a", nkeys_seed_str="SU")
     with pytest.raises(Refused, match=r"need nkeys: install nats-py\[nkeys\]"):
         await engine.open()
+
+
+@pytest.mark.parametrize("user", ["alice:s3cret", "alice:s3/cr@t", "alice:s3#cret", "s3cret"])
+async def test_nobody_reads_the_password_of_a_url(user: str) -> None:
+    """Neither in words that are logged, nor in those of what has led to it."""
+    at = f"nats://{user}@127.0.0.1:1"
+    away = NatsEngine(at, cluster="shop", node="a", timeout=0.1)
+    with anyio.fail_after(PATIENCE), pytest.raises(NoConnection) as caught:
+        await away.open()
+    assert "no answer from nats://127.0.0.1:1: " in str(caught.value)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "alice" not in shown
+    assert "s3" not in shown
+
+
+async def test_nobody_reads_the_password_of_who_is_not_let_in() -> None:
+    with nats.running('authorization { user: "alice", password: "other" }') as server:
+        at = server.url.replace("nats://", "nats://alice:s3cret@")
+        engine = NatsEngine(at, cluster="shop", node="a")
+        with anyio.fail_after(PATIENCE), pytest.raises(Refused) as caught:
+            await engine.open()
+        assert str(caught.value).startswith(f"{server.url} does not let us in: ")
+
+
+def test_a_url_is_shown_without_its_user() -> None:
+    for url, shown in (
+        ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
+        ("tls://s3cret@host:1", "tls://host:1"),
+        ("alice:s3://cret@host", "host"),
+        ("nats://a:s3@h1,nats://b:s4@h2", "nats://h2"),
+        ("", ""),
+    ):
+        assert without_user(url) == shown
 
 
 async def test_a_node_shows_its_token() -> None:

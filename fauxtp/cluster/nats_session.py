@@ -21,6 +21,7 @@ from nats.aio.subscription import Subscription
 
 from fauxtp._base.logs import report
 from fauxtp.cluster.engine import NoConnection, Received, Refused
+from fauxtp.cluster.server_urls import without_user
 
 __all__ = ["NatsSession"]
 
@@ -55,6 +56,7 @@ class NatsSession:
 
     async def connect(self, server: str, timeout: float, options: Mapping[str, Any]) -> None:
         """Connect to `server`. Raises `NoConnection`, or `Refused` if it lets nobody of us in."""
+        shown = without_user(server)
         try:
             async with asyncio.timeout(timeout):
                 await self.client.connect(
@@ -80,8 +82,9 @@ class NatsSession:
         except (OSError, nats.errors.Error, TimeoutError) as error:
             await self.close()
             if NOT_LET_IN.search(str(error)):  # of which nats-py makes errors of several classes
-                raise Refused(f"{server} does not let us in: {error}") from error
-            raise NoConnection(f"no answer from {server}: {error}") from error
+                raise Refused(f"{shown} does not let us in: {error}") from error
+            # What led to it may have a part of the password in its words, if the URL is none.
+            raise NoConnection(f"no answer from {shown}: {error}") from None
         except BaseException:
             await self.close()
             raise
