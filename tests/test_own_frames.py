@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import anyio
@@ -32,6 +32,16 @@ OURS, LOOP, COMPILED, USERS = fauxtp.__file__, asyncio.__file__, "fauxtp/_a/_b.p
 )
 def test_frames_at_the_ends_are_told_apart(files: list[str], ends: tuple[int, int]) -> None:
     assert own_ends(files) == ends
+
+
+@pytest.mark.parametrize("name", ["outcome", "trio"])
+def test_a_module_of_the_users_by_the_name_of_a_library_is_the_users(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType(name)
+    module.__file__ = f"/app/{name}.py"
+    monkeypatch.setitem(sys.modules, name, module)
+    assert own_ends([LOOP, "/app/shop.py", module.__file__, OURS]) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -604,6 +604,26 @@ async def test_no_error_is_asked_by_its_own_words_for_what_is_behind_it() -> Non
     assert left_out == [(far, len(traceback.extract_tb(far.__traceback__)) - 100)]
 
 
+class Liar(Exception):
+    """Has no notes that can be read, and says that its traceback is none."""
+
+    __traceback__ = 5  # type: ignore[assignment]
+
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        raise KeyError("planted")
+
+
+async def test_an_error_that_lies_about_its_notes_and_traceback_ends_its_process_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    record = await restarted_after(Liar(), "crash", caplog)
+    kind, shown, logged = record.exc_info
+    assert kind is Liar
+    assert shown.__traceback__ is logged
+    assert traceback.extract_tb(logged)[-1].filename == __file__
+
+
 async def test_an_error_that_is_raised_again_while_it_is_told_keeps_where_from(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import Any
 
 from fauxtp import registry
@@ -90,15 +91,15 @@ def logged(error: BaseException | None) -> Iterator[Any]:
         yield None
         return
     with shortened(error, _note_left_out) as short:
-        yield type(error), _showable(error), short
+        yield type(error), _showable(error, short), short
 
 
 def _note_left_out(error: BaseException, number: int) -> None:
     _note(error, _LEFT_OUT, f"{number:,} frames")
 
 
-def _showable(error: BaseException) -> BaseException:
-    """Return the error, or what a traceback of it may be printed of.
+def _showable(error: BaseException, short: TracebackType | None) -> BaseException:
+    """Return the error, or what its `short` traceback may be printed of.
 
     Before Python 3.13 none can be of an error whose notes cannot be read.
     """
@@ -107,7 +108,7 @@ def _showable(error: BaseException) -> BaseException:
     except AttributeError:
         return error
     except Exception:
-        return Exception(str(ExitReason.error(error))).with_traceback(error.__traceback__)
+        return Exception(str(ExitReason.error(error))).with_traceback(short)
     return error
 
 
