@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -48,9 +49,12 @@ def look_in():
                 answer = {}
     except BaseException as error:
         answer = {"error": type(error).__name__ + ": " + str(error)}
-    with open(PATH + ".new", "w") as file:
-        json.dump(answer, file)
-    os.rename(PATH + ".new", PATH)
+    try:
+        with open(PATH + ".new", "x") as file:
+            json.dump(answer, file)
+        os.rename(PATH + ".new", PATH)
+    except FileNotFoundError:
+        pass  # who has asked is gone
 
 look_in()
 """
@@ -74,13 +78,9 @@ def attach(pid: int, *, nudge: bool = False) -> None:
         )
     if not sys.is_remote_debug_enabled():  # type: ignore[attr-defined]
         raise _refused(pid, "this command has PYTHON_DISABLE_REMOTE_DEBUG")
-    folder = Path(mkdtemp(prefix="fauxtp-attach-"))
-    told: dict[str, Any] | None = {}
-    try:
-        told = _told(pid, folder, user, execute, nudge)
-    finally:
-        if told is not None:
-            rmtree(folder, ignore_errors=True)
+    told = _told(pid, user, execute, nudge)
+    if told is None and _is_stopped(pid):
+        raise _refused(pid, "it is stopped, and runs nothing until SIGCONT lets it go on")
     if told is None:
         raise _refused(
             pid,
@@ -92,26 +92,48 @@ def attach(pid: int, *, nudge: bool = False) -> None:
 
 
 def _told(
-    pid: int, folder: Path, user: int | None, execute: Callable[[int, str], None], nudge: bool
+    pid: int, user: int | None, execute: Callable[[int, str], None], nudge: bool
 ) -> dict[str, Any] | None:
-    """Have the script run that lies in a folder; return its answer, None if there is none in time.
+    """Have the script run; return its answer, None if there is none in time.
 
-    Then it stays there, and does nothing: the program would complain that it is not there.
+    A program that has not run it yet would later run whatever lies there then, whoever has put it
+    there: before the script is removed, it gets another path to run, at which there is nothing.
     """
-    script, answer = folder / "script.py", folder / "answer"
-    script.write_text(f"PATH = {str(answer)!r}\n{SCRIPT}", "utf-8")
-    script.chmod(0o644)
-    if user is not None and user != os.geteuid():
-        os.chown(folder, user, -1)  # this is root, and the answer is written by that user
+    told: dict[str, Any] | None = None
+    folder = Path(mkdtemp(prefix="fauxtp-attach-"))
+    script = folder / "script.py"
     try:
-        execute(pid, str(script))
-    except (OSError, RuntimeError) as error:
-        raise _refused(pid, _reason(error)) from None
-    told = _answer(pid, answer, nudge)
-    if told is None:
-        (folder / "late.py").write_text("# too late\n", "utf-8")
-        (folder / "late.py").rename(script)
+        answer = _prepared(pid, folder, script, user)
+        try:
+            execute(pid, str(script))
+        except (OSError, RuntimeError) as error:
+            raise _refused(pid, _reason(error)) from None
+        told = _answer(pid, answer, nudge)
+    finally:
+        if told is None:
+            with suppress(OSError, RuntimeError):
+                execute(pid, os.devnull)
+        rmtree(folder, ignore_errors=True)  # not if that was interrupted: the path stays taken
     return told
+
+
+def _prepared(pid: int, folder: Path, script: Path, user: int | None) -> Path:
+    """Write the script for a program of that user; return where it is to put its answer.
+
+    Another user can read the script, and write nowhere but beside the answer: nothing is written
+    there by this one, who may be root, and what is read may be anything.
+    """
+    answers = folder / "answers"
+    try:
+        answers.mkdir(0o700)
+        script.write_text(f"PATH = {str(answers / 'answer')!r}\n{SCRIPT}", "utf-8")
+        script.chmod(0o644)
+        if user is not None and user != os.geteuid():
+            os.chown(answers, user, -1)
+            folder.chmod(0o711)
+    except OSError as error:
+        raise _refused(pid, f"its user cannot be given a script: {error}") from None
+    return answers / "answer"
 
 
 def _refused(pid: int, why: str) -> Unreachable:
@@ -127,6 +149,8 @@ def _user_of(pid: int) -> int | None:
         raise Unreachable(f"there is no program {pid}")
     if pid == os.getpid():
         raise _refused(pid, "that is this command itself")
+    if not hasattr(socket, "AF_UNIX"):  # on Windows, where os.kill() would end the program, too
+        raise _refused(pid, "there are no Unix sockets here, by which programs are looked into")
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -136,6 +160,8 @@ def _user_of(pid: int) -> int | None:
     user: int | None = None
     with suppress(OSError):  # where there is no such folder
         user = os.stat(f"/proc/{pid}").st_uid
+        if os.geteuid() not in {0, user}:  # who may have started it, as a setuid program
+            raise _refused(pid, "it is another user's")
         if os.stat(f"/proc/{pid}/ns/mnt").st_ino != os.stat("/proc/self/ns/mnt").st_ino:
             raise _refused(pid, "it is in another container: run this command there")
     return user
@@ -164,11 +190,29 @@ def _answer(pid: int, path: Path, nudge: bool) -> dict[str, Any] | None:
             return _read(pid, path)
         if nudge and waited > NUDGE:
             nudge = False
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-                os.kill(pid, signal.SIGCONT)
+            _nudge(pid)
         time.sleep(BREATH)
     return None
+
+
+def _nudge(pid: int) -> None:
+    """Stop a program for a moment; not one that somebody has stopped, who wants it so."""
+    if _is_stopped(pid):
+        return
+    with suppress(OSError):  # it has ended
+        try:
+            os.kill(pid, signal.SIGSTOP)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Return whether a program is stopped; False where that is not known."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return state.rpartition(b") ")[2][:1] in {b"T", b"t"}  # its name may have brackets, too
 
 
 def _read(pid: int, path: Path) -> dict[str, Any]:
@@ -176,7 +220,7 @@ def _read(pid: int, path: Path) -> dict[str, Any]:
     answer: object = None
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            answer = json.loads(file.read(LONGEST))
+            answer = json.loads(file.read(LONGEST) or b"")  # None of a pipe
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError):
