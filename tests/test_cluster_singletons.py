@@ -22,6 +22,7 @@ from fauxtp import (
     RestartType,
     Supervisor,
     call,
+    cast,
     exit,
     is_alive,
     wait_exit,
@@ -46,7 +47,7 @@ class Book:
         self.now: list[str] = []
         self.all: list[str] = []
         self.ends: list[str] = []
-        self.crashes_in_init = 0
+        self.in_init: list[Callable[[PID], Any]] = []  # for one start each
         self.to_end = 0.0  # seconds
         self.tokens: list[int] = []
 
@@ -57,9 +58,8 @@ class Owner(GenServer[Any, Any]):
         self.book = book
 
     async def init(self) -> None:
-        if self.book.crashes_in_init:
-            self.book.crashes_in_init -= 1
-            raise ValueError("not today")
+        if self.book.in_init:
+            await self.book.in_init.pop(0)(self.pid)
         assert not self.book.now, "there are two at once"
         self.book.now.append(self.cluster.node)
         self.book.all.append(self.cluster.node)
@@ -72,6 +72,10 @@ class Owner(GenServer[Any, Any]):
         if request == "stop":
             self.stop()
         return self.cluster.node, state
+
+    async def handle_cast(self, request: str, state: None) -> Any:
+        self.stop(request)
+        return state
 
     async def terminate(self, reason: Any, state: None) -> None:
         if self.book.to_end:
@@ -157,9 +161,13 @@ async def test_a_crash_is_a_restart_by_the_rules_of_the_spec() -> None:
         await stop(shop)
 
 
-async def test_an_init_that_fails_is_a_crash() -> None:
+@pytest.mark.parametrize("error", [ValueError("not today"), NoConnection("no token")])
+async def test_an_init_that_fails_is_a_crash(error: Exception) -> None:
+    async def fail(_: PID) -> None:
+        raise error
+
     book = Book()
-    book.crashes_in_init = 2
+    book.in_init = [fail, fail]
     async with members("a") as (a,), task_group() as group:
         shop = await start(a, book, group)
         await until(lambda: book.now == ["a"])
@@ -176,9 +184,66 @@ async def test_one_that_may_end_is_not_started_again_here() -> None:
         with pytest.raises(ProcessExited):
             await call(a.name("it"), "stop")
         await until(lambda: book.now == ["b"])
-        (info,) = await which_children(shop)
-        assert (info.pid, info.restarts) == (None, 0)
+        await ended(shop)
+        assert await restarts(shop) == [0]
         await stop(shop, other)
+
+
+async def ended(shop: PID) -> None:
+    """Wait until the child of `shop` has ended, and is not started again."""
+    with anyio.fail_after(30):
+        while (await which_children(shop))[0].pid is not None:
+            await anyio.sleep(0.01)
+
+
+async def test_one_that_ends_at_once_has_ended_as_it_says() -> None:
+    book = Book()
+
+    async def end(pid: PID) -> None:
+        await cast(pid, "normal")
+
+    book.in_init = [end]
+    async with members("a") as (a,), task_group() as group:
+        shop = await start(a, book, group, restart=RestartType.TRANSIENT)
+        await until(lambda: book.ends == ["normal"])
+        await ended(shop)
+        assert await restarts(shop) == [0]
+        assert book.all == ["a"]
+        await stop(shop)
+
+
+@pytest.mark.parametrize("at", ["in its init", "right after it"])
+async def test_a_fence_while_it_starts_is_no_crash(at: str) -> None:
+    book = Book()
+    async with members("a") as (a,), task_group() as group:
+
+        async def be_fenced(_: PID) -> None:
+            a._node.fence()
+            if at == "in its init":
+                await anyio.sleep_forever()
+
+        book.in_init = [be_fenced]
+        shop = await start(a, book, group, restart=RestartType.TRANSIENT, max_restarts=0)
+        await until(lambda: book.now == ["a"] and not book.in_init and a._node.may_act())
+        assert await call(a.name("it"), "who?", wait=30) == "a"
+        assert await restarts(shop) == [0]
+        await stop(shop)
+
+
+@pytest.mark.parametrize("reason", ["left", "fenced", "name lost"])
+async def test_what_counts_is_that_the_name_was_lost_and_not_the_words(reason: str) -> None:
+    book = Book()
+    async with members("a") as (a,), task_group() as group:
+        shop = await start(a, book, group, restart=RestartType.TEMPORARY)
+        await until(lambda: book.now == ["a"])
+        exit(await a.wait_registered("it", timeout=30), reason)
+        await until(lambda: book.ends == [reason])
+        await until(lambda: a.whereis("it") is None)
+        with anyio.fail_after(30):
+            while await which_children(shop):
+                await anyio.sleep(0.01)
+        assert book.all == ["a"]
+        await stop(shop)
 
 
 async def test_a_node_that_leaves_hands_it_over_when_that_has_ended() -> None:
@@ -291,6 +356,50 @@ def test_one_that_has_lost_the_name_has_its_shutdown_to_end() -> None:
             began = anyio.current_time()
             await until(lambda: not is_alive(pid))
             assert anyio.current_time() - began < 0.1 * TTL
+            group.cancel_scope.cancel()
+
+    explore(scenario, seeds=5)
+
+
+def test_one_that_takes_too_long_to_lose_the_name_is_no_crash() -> None:
+    async def scenario() -> None:
+        book = Book()
+        broker = MemoryBroker("shop", delay=(0.001, 0.05))
+        async with (
+            members("a", broker=broker) as (a,),
+            anyio.create_task_group() as group,
+        ):
+            shop = await start(a, book, group, shutdown=0.2, max_restarts=0)
+            await until(lambda: book.now == ["a"])
+            book.to_end = 1e6
+            first = a.whereis("it")
+            assert first is not None
+            a._node.fence()
+            await until(lambda: not is_alive(first))
+            book.now.clear()
+            assert await call(a.name("it"), "who?", wait=30) == "a"
+            assert await restarts(shop) == [0]
+            group.cancel_scope.cancel()
+
+    explore(scenario, seeds=5)
+
+
+def test_one_whose_node_leaves_has_its_shutdown_to_end() -> None:
+    async def scenario() -> None:
+        book = Book()
+        broker = MemoryBroker("shop", delay=(0.001, 0.05))
+        async with (
+            members("a", broker=broker) as (a,),
+            anyio.create_task_group() as group,
+        ):
+            async with member(broker, "b") as b:
+                await start(b, book, group, shutdown=0.2)
+                await until(lambda: book.now == ["b"])
+                await a.wait_registered("it", timeout=30)
+                book.to_end = 1e6
+                began = anyio.current_time()
+            assert anyio.current_time() - began < 2
+            assert a.whereis("it") is None
             group.cancel_scope.cancel()
 
     explore(scenario, seeds=5)

@@ -37,7 +37,7 @@ OF_THE_RUNTIME = {
         *("sent_at", "settled", "take", "taken", "wake"),
     },
     "Cast": {"sent_at"},
-    "ClusterName": {"of"},
+    "ClusterName": {"noting", "of"},
     "ChildSpec": {"intensity", "must_restart", "stands_alone"},
     "GenServer": {"run"},
     "OnDemand": {"key", "source"},

@@ -12,7 +12,7 @@ from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.process import find_process
+from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp.cluster.engine import Entry, NoConnection, Superseded, Taken
 from fauxtp.cluster.name_keys import Holding, holding, key_of
@@ -22,12 +22,21 @@ from fauxtp.cluster.pids import Pids
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID, Ref
 
-__all__ = ["Claims"]
+__all__ = ["Claims", "was_ended"]
 
 LEFT: Final = ExitReason("left")
 NAME_LOST: Final = ExitReason("name lost", abnormal=True)
 TRIES: Final = 20  # to take a name that others take and let go of meanwhile
 AGAIN: Final = 0.5  # seconds
+
+
+def was_ended(process: Process) -> bool:
+    """Return whether a process has ended as its name was lost, whatever others call their reasons.
+
+    One that was killed as that took too long is one of them, too.
+    """
+    reason = process.exit_request if process.reason is process.killed else process.reason
+    return any(reason is why for why in (FENCED, LEFT, NAME_LOST))
 
 
 class _Owned(NamedTuple):
@@ -220,6 +229,8 @@ class Claims:
         """End who has a name, and give it back when that has ended: others can take it then."""
         for owned in list(self._owned.values()):
             self._end(owned.pid, LEFT)
+        for name in list(self._owned):
+            self._names.wake(name)  # whoever sees to it that its end takes no longer than it may
         async with anyio.create_task_group() as group:
             for name, owned in list(self._owned.items()):
                 group.start_soon(self._release_when_ended, name, owned)

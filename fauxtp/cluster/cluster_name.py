@@ -53,6 +53,17 @@ class ClusterName(str):
         self.name, self.names, self._claim = name, names, claim
         return self
 
+    def noting(self, note: Callable[[PID], object]) -> Self:
+        """Return the same name, which tells `note` who is to have it, before it is taken."""
+        claim = self._claim
+
+        async def noted(name: str, pid: PID) -> bool:
+            note(pid)
+            return await claim(name, pid)
+
+        cluster = str.__str__(self).removeprefix(f"{self.name}@")
+        return self.of(cluster, self.name, self.names, noted)
+
     def _fauxtp_whereis(self, _: str) -> PID | None:
         return self.names.whereis(self.name)
 

@@ -80,6 +80,11 @@ class Names(Lookup):
     def __len__(self) -> int:
         return len(self._table)
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the cluster was left, or is about to be."""
+        return self._node.leaves
+
     def find(self, name: str) -> Holder | None:
         """Return who has `name`, dead or alive."""
         return self._table.get(name)

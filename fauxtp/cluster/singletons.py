@@ -9,11 +9,12 @@ import anyio
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._core.process import find_process
+from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision.child_spec import ChildSpec, RestartType
 from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
 from fauxtp._supervision.supervisor import start_child, terminate_child
+from fauxtp.cluster.claims import was_ended
 from fauxtp.cluster.cluster_name import ClusterName
 from fauxtp.cluster.engine import NoConnection
 from fauxtp.errors import NameTaken, NoChild
@@ -21,7 +22,6 @@ from fauxtp.registry import PID
 
 __all__ = ["singleton"]
 
-LOST: Final = ("fenced", "name lost", "left")  # why one ends that is to run elsewhere
 AGAIN: Final = 0.1  # seconds, if somebody was quicker to take the name
 TO_STOP: Final = 1.0  # seconds, beside those that the child has
 
@@ -91,22 +91,28 @@ class Singleton(DynamicSupervisor):
             backoff=None,
             max_restarts=None,
             significant=False,
+            register_as=name.noting(self._begins),
         )
         self._name = name
         self._names = name.names
+        self._child: Process | None = None  # kept when it has ended: it knows why
 
     async def init(self) -> None:
         self.start_soon_child(self._stand_in_line)
 
+    def _begins(self, pid: PID) -> None:
+        self._child = find_process(pid)
+
     async def _stand_in_line(self) -> None:
         reason: ExitReason | None = None
         try:
-            while reason is None or reason in LOST:
+            while reason is None:
                 await self._names.wait_free(self._name.name)
+                self._child = None
                 reason = await self._run_child()
-        except NoConnection:  # the cluster was left: nobody here has a name of it any more
-            return
         except Exception as error:  # of an `init`
+            if isinstance(error, NoConnection) and self._names.is_left:
+                return  # nobody here has a name of the cluster any more
             reason = ExitReason.error(error)
         else:
             reason = ExitReason(str(reason), abnormal=reason.abnormal)  # its crash is logged
@@ -115,7 +121,7 @@ class Singleton(DynamicSupervisor):
             process.request_exit(reason)
 
     async def _run_child(self) -> ExitReason | None:
-        """Return why the child has ended, or None if it has not got the name."""
+        """Return why the child has ended, or None if it has not got the name, or has lost it."""
         try:
             pid = await start_child(self.pid, self._spec)
         except NameTaken as taken:
@@ -123,13 +129,16 @@ class Singleton(DynamicSupervisor):
                 raise
             await anyio.sleep(AGAIN)
             return None
-        reason = ExitReason("noproc", abnormal=True)  # if it was too quick for us
+        except Exception:
+            if self._child is not None and was_ended(self._child):
+                return None  # while it was in its `init`
+            raise
         async with anyio.create_task_group() as group:
             group.start_soon(self._end_in_time, pid)
-            known = await wait_exit(pid)
-            reason = reason if known == "noproc" else known
+            await wait_exit(pid)
             group.cancel_scope.cancel()
-        return reason
+        assert self._child is not None, "it has had the name"
+        return None if was_ended(self._child) else self._child.reason
 
     async def _end_in_time(self, pid: PID) -> None:
         """When the child has lost the name, let its end take no longer than its `shutdown`."""
