@@ -17,6 +17,7 @@ from fauxtp import PID, Joined, Left, Mailbox, NoProcess, call, dead_letters, de
 from fauxtp.cluster import Cluster, NoConnection, memberships
 from fauxtp.cluster.group_keys import Membership, key_of, membership, place_of
 from fauxtp.cluster.memory_broker import MemoryBroker
+from fauxtp.cluster.pids import Pids
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
@@ -230,6 +231,121 @@ async def test_who_joins_without_a_connection_waits_and_who_gives_up_is_no_membe
         assert not joined
         broker.heal("a")
         await until(lambda: joined == [True] and known(b) == 1)
+
+
+@pytest.mark.parametrize("between", ["nothing", "it leaves"])
+async def test_who_gives_up_takes_nobody_else_s_membership(
+    between: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        one, told = await Idle.start(task_group=group), dict[str, bool]()
+        kept, waiting = a._grouped.memberships, 0
+        until_written = kept._until_written
+
+        async def spy(name: str) -> None:
+            nonlocal waiting
+            waiting += 1
+            try:
+                await until_written(name)
+            finally:
+                waiting -= 1
+
+        monkeypatch.setattr(kept, "_until_written", spy)
+
+        async def join(who: str) -> None:
+            told[who] = await a.join_group("sport", one)
+
+        async def give_up() -> None:
+            with scope:
+                await join("first")
+
+        broker.cut("a")
+        scope = anyio.CancelScope()
+        async with anyio.create_task_group() as joining:
+            joining.start_soon(give_up)
+            await until(lambda: a.members("sport") == (one,))
+            if between == "it leaves":
+                assert await a.leave_group("sport", one)
+            joining.start_soon(join, "second")
+            await until(lambda: a.members("sport") == (one,) and waiting == 2)
+            scope.cancel()
+            await until(lambda: waiting == 1)
+            broker.heal("a")
+        assert told == {"second": between == "it leaves"}
+        assert a.members("sport") == (one,)
+        await until(lambda: known(b) == 1)
+        assert await a.leave_group("sport", one)
+
+
+async def test_who_ends_while_it_joins_is_no_process() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", broker=broker) as (a,):
+        mailbox = Mailbox()
+        broker.cut("a")
+        async with anyio.create_task_group() as joining:
+
+            async def join() -> None:
+                with pytest.raises(NoProcess):
+                    await a.join_group("sport", mailbox.pid)
+
+            joining.start_soon(join)
+            await until(lambda: a.members("sport"))
+            mailbox.close()
+            broker.heal("a")
+
+
+async def test_the_ends_of_many_are_little_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with members("a", "b") as (a, b):
+        mailboxes, asked = [Mailbox() for _ in range(200)], 0
+        async with anyio.create_task_group() as joining:
+            for mailbox in mailboxes:
+                joining.start_soon(a.join_group, "sport", mailbox.pid)
+        await until(lambda: known(b) == 200)
+        number_of = Pids.number_of
+
+        def spy(pids: Pids, pid: PID) -> int:
+            nonlocal asked
+            asked += 1
+            return number_of(pids, pid)
+
+        monkeypatch.setattr(Pids, "number_of", spy)
+        for mailbox in mailboxes[1:]:
+            mailbox.close()
+        await until(lambda: known(b) == 1)
+        assert asked < 5 * 200, "each is looked at a few times"
+
+
+async def test_after_a_fence_a_few_keys_at_a_time_are_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = MemoryBroker("shop", delay=(0.01, 0.01))
+    monkeypatch.setattr(memberships, "AT_ONCE", 3)
+    async with members("a", "b", broker=broker) as (a, b):
+        mailbox, now, most = Mailbox(), 0, 0
+        groups = [f"room:{number}" for number in range(12)]
+        for name in groups:
+            assert await a.join_group(name, mailbox.pid)
+        update = a._node.engine.update
+
+        async def spy(key: str, *args: Any, **how: Any) -> int:
+            nonlocal now, most
+            is_group = key.startswith("group.")
+            now += is_group
+            most = max(most, now)
+            try:
+                return await update(key, *args, **how)
+            finally:
+                now -= is_group
+
+        monkeypatch.setattr(a._node.engine, "update", spy)
+        was = a._node.peers.own
+        a._node.fence()
+        await until(lambda: a._node.peers.own is not was and a._node.may_act())
+        await until(lambda: all(known(b, name) == 1 for name in groups))
+        assert 1 <= most <= 3
 
 
 async def test_what_cannot_travel_is_told_to_nobody_if_some_are_elsewhere() -> None:

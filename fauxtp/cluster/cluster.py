@@ -226,14 +226,16 @@ class Cluster(Lookup):
     async def join_group(self, group: str, pid: PID) -> bool:
         """Let `pid`, a process of this node, be in `group`; return False if it is already.
 
-        It is a member here at once, and elsewhere soon after this returns: until then it waits,
-        also for a lease and a connection. It is one until `leave_group`, or until it ends, or this
-        node leaves; a fence ends no membership. A group of the cluster has nothing to do with the
-        one that the program alone has under that name.
+        This waits for a lease, then it is a member here; for the server to know it, also if there
+        is no connection; and soon after this returns it is one elsewhere. It is one until
+        `leave_group`, or until it ends, or this node leaves; a fence ends no membership. Who gives
+        up waiting takes it back, unless others have joined it, too. A group of the cluster has
+        nothing to do with the one that the program alone has under that name.
 
         Raises `TypeError` if `group` is no str or `pid` no PID, `ValueError` if `group` is empty
         or too long or has too many members, or the process not of this node; `NoProcess` if it has
-        ended, `NoConnection` if the cluster was left, `Refused` if the server forbids it.
+        ended, or does so meanwhile; `NoConnection` if the cluster was left, `Refused` if the
+        server forbids it.
         """
         check_group(group)
         await self._expect_here(pid)

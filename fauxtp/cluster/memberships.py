@@ -32,7 +32,7 @@ __all__ = ["Memberships"]
 TTL: Final = 3600  # seconds for which a key outlasts its node, which nobody else may delete
 AGAIN: Final = 0.5  # seconds
 TRIES: Final = 20  # to write a key that changes meanwhile
-AT_ONCE: Final = 32
+AT_ONCE: Final = 32  # keys that are written for nobody who waits
 
 
 class _Turns:
@@ -45,6 +45,35 @@ class _Turns:
         self.count: int = 0  # of who has the lock or waits for it
 
 
+class _Place:
+    """One membership: whoever joins later, after a leave, has another."""
+
+    __slots__ = ("relied_on",)
+
+    def __init__(self) -> None:
+        self.relied_on: int = 0  # by so many who were told of it, or wait to be told
+
+
+@final
+class _Numbers:
+    """Who is in a group, as its key says it."""
+
+    __slots__ = ("size", "text")
+
+    def __init__(self) -> None:
+        self.text: bytes | None = b""  # None if it is to be made anew
+        self.size: int = 0
+
+    def add(self, number: bytes) -> None:
+        self.size += len(number)
+        if self.text is not None:
+            self.text += number
+
+    def remove(self, number: bytes) -> None:
+        self.size -= len(number)
+        self.text = None  # made once for all who go until then
+
+
 @final
 class Memberships:
     """What is done about the groups of this node's own processes, in the hub's thread."""
@@ -53,10 +82,12 @@ class Memberships:
         self._node = node
         self._pids = pids
         self._groups = groups
-        self._of: dict[PID, dict[str, None]] = {}
-        self._said: dict[str, bytes] = {}  # the numbers of who is in each, as its key says them
+        self._of: dict[PID, dict[str, _Place]] = {}
+        self._said: dict[str, _Numbers] = {}
         self._refs: dict[PID, Ref] = {}  # by which the ends of those are told
         self._busy: dict[str, _Turns] = {}  # groups whose keys are being written
+        self._marked: set[str] = set()  # groups whose keys are about to be
+        self._limiter: anyio.CapacityLimiter | None = None  # made in the hub's loop
         self._written: dict[str, float] = {}  # when each key was written last
         groups.on_own = self._look_at
         node.peers.on_up.append(self._up)
@@ -68,16 +99,21 @@ class Memberships:
         await self._node.leased()
         if not is_alive_here(pid):
             raise NoProcess(pid)
-        is_new = group not in self._of.get(pid, ())
-        if is_new:
+        place = self._of.get(pid, {}).get(group)
+        is_new = place is None
+        if place is None:
             self._check_room(group, pid)
-            self._add(group, pid)
+            place = self._add(group, pid)
+        place.relied_on += 1
         try:
             await self._until_written(group)
         except BaseException:
-            if is_new:
+            place.relied_on -= 1
+            if not place.relied_on and self._of.get(pid, {}).get(group) is place:
                 self._remove(group, pid, None)
             raise
+        if not is_alive_here(pid):
+            raise NoProcess(pid)
         return is_new
 
     async def leave(self, group: str, pid: PID) -> bool:
@@ -86,24 +122,25 @@ class Memberships:
 
     def _check_room(self, group: str, pid: PID) -> None:
         room = self._node.engine.max_payload - 256
-        if len(self._said.get(group, b"")) + len(self._number(pid)) > room:
-            there = len(self._groups.here[group])
+        said, there = self._said.get(group), len(self._groups.here.get(group, ()))
+        if (0 if said is None else said.size) + len(self._number(pid)) > room:
             raise ValueError(f"expected group {group!r} to have at most {there} members here")
 
     def _number(self, pid: PID) -> bytes:
         return f" {self._pids.number_of(pid)}".encode()
 
-    def _add(self, group: str, pid: PID) -> None:
+    def _add(self, group: str, pid: PID) -> _Place:
         groups = self._of.get(pid)
         if groups is None:
             self._of[pid] = groups = {}
             self._watch(pid)
-        groups[group] = None
+        groups[group] = place = _Place()
         self._groups.here.setdefault(group, {})[pid] = None
-        self._said[group] = self._said.get(group, b"") + self._number(pid)
+        self._said.setdefault(group, _Numbers()).add(self._number(pid))
         self._groups.on_change(group, None)
         if not is_alive_here(pid):
             self._forget(pid, None)
+        return place
 
     def _remove(self, group: str, pid: PID, reason: ExitReason | None) -> bool:
         groups = self._of.get(pid, {})
@@ -115,11 +152,12 @@ class Memberships:
             self._watch_no_more(pid)
         here = self._groups.here[group]
         del here[pid]
-        self._said[group] = b"".join(map(self._number, here))
+        self._said[group].remove(self._number(pid))
         if not here:
             del self._groups.here[group], self._said[group]
         self._groups.on_change(group, reason)
-        self._look_at(group)
+        if group not in self._busy and self._node.may_act() and not self._node.leaves:
+            self._mark(group)
         return True
 
     # Ends
@@ -145,19 +183,30 @@ class Memberships:
 
     def _wanted(self, group: str) -> bytes | None:
         """Return what the key of `group` has to say, or None if it is not to be there."""
-        if self._node.leaves or group not in self._said:
+        said = self._said.get(group)
+        if self._node.leaves or said is None:
             return None
-        return Membership(self._node.peers.own.incarnation, ()).packed() + self._said[group]
+        if said.text is None:
+            said.text = b"".join(map(self._number, self._groups.here[group]))
+        return Membership(self._node.peers.own.incarnation, ()).packed() + said.text
 
     def _is_right(self, group: str, there: There | Entry | None) -> bool:
         return (None if there is None else there.value) == self._wanted(group)
 
     def _look_at(self, group: str) -> None:
         """Write the key of `group` if it does not say what it should."""
-        there = self._groups.own_keys.get(group)
-        if group in self._busy or not self._node.may_act() or self._node.leaves:
+        if group in self._busy or group in self._marked:
             return
+        if not self._node.may_act() or self._node.leaves:
+            return
+        there = self._groups.own_keys.get(group)
         if not self._is_right(group, there) or (there and self._is_old(group)):
+            self._mark(group)
+
+    def _mark(self, group: str) -> None:
+        """Let the key of `group` be written: once, whatever changes until then."""
+        if group not in self._marked:
+            self._marked.add(group)
             self._node.hub.start(partial(self._try_to_write, group))
 
     def _is_old(self, group: str) -> bool:
@@ -175,8 +224,12 @@ class Memberships:
             await anyio.sleep(AGAIN)
 
     async def _try_to_write(self, group: str) -> None:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(AT_ONCE)
         try:
-            await self._in_turn(group)
+            async with self._limiter:
+                self._marked.discard(group)
+                await self._in_turn(group)
         except (FauxtpError, TimeoutError):
             pass  # it is looked at again with the next heartbeat, or snapshot
 
@@ -249,14 +302,8 @@ class Memberships:
 
     async def _leave_all(self) -> None:
         """Take all keys away, as the node leaves."""
-        limiter = anyio.CapacityLimiter(AT_ONCE)
-
-        async def leave(group: str) -> None:
-            async with limiter:
-                await self._try_to_write(group)
-
         for pid in list(self._of):
             self._watch_no_more(pid)
         async with anyio.create_task_group() as tasks:
             for group in self._groups.own():
-                tasks.start_soon(leave, group)
+                tasks.start_soon(self._try_to_write, group)
