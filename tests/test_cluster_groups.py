@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -192,6 +193,39 @@ async def test_who_monitors_a_group_is_told_who_comes_and_goes() -> None:
         await until(lambda: not a._grouped.monitors._all and not a._grouped.monitors._of)
         with pytest.raises(RuntimeError, match="monitor_group works for actors only"):
             a.monitor_group("sport")
+
+
+async def test_who_has_ended_leaves_a_group_by_its_own_reason_and_no_other() -> None:
+    """Also if something else is told while the hub has yet to hear of the end."""
+    ended, told = threading.Event(), threading.Event()
+    began: list[PID] = []
+
+    def elsewhere() -> None:
+        async def main() -> None:
+            async with anyio.create_task_group() as group:
+                began.append(await Idle.start(task_group=group))
+                told.set()
+                await fauxtp.wait_exit(began[0])
+                ended.set()
+
+        anyio.run(main)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    await anyio.to_thread.run_sync(told.wait, 30)
+    async with members("a") as (a,), task_group() as group:
+        watcher, other = await diary(group), Mailbox()
+        for pid in (began[0], other.pid):
+            assert await a.join_group("sport", pid)
+        ref = await call(watcher, partial(a.monitor_group, "sport"))
+        await until(lambda: len(process_of(watcher).state) == 2)
+        exit(began[0], "enough")
+        assert ended.wait(30), "this event loop, that of the hub, does nothing meanwhile"
+        a._grouped.groups.on_change("sport", None)  # as when a key of another node is told
+        await until(lambda: len(process_of(watcher).state) == 3)
+        left = process_of(watcher).state[-1]
+        assert (left.ref, left.pid, left.reason) == (ref, began[0], "enough")
+    await anyio.to_thread.run_sync(thread.join)
 
 
 async def test_a_node_that_leaves_takes_its_members_along() -> None:

@@ -32,14 +32,21 @@ class _Monitor:
 
     def tell(self, members: tuple[PID, ...], reason: ExitReason | None) -> None:
         """Tell who has come and gone since; `reason` is why somebody is gone."""
-        mailbox, now = self.process.mailbox, dict.fromkeys(members)
-        before, self.known = self.known, now
-        for pid in before:
-            if pid not in now:
-                put_news(mailbox, Left(self.ref, self.group, pid, reason))
+        now = dict.fromkeys(members)
+        for pid in [pid for pid in self.known if pid not in now]:
+            self.tell_gone(pid, reason)
         for pid in now:
-            if pid not in before:
-                put_news(mailbox, Joined(self.ref, self.group, pid))
+            self.tell_come(pid)
+
+    def tell_come(self, pid: PID) -> None:
+        if pid not in self.known:
+            self.known[pid] = None
+            put_news(self.process.mailbox, Joined(self.ref, self.group, pid))
+
+    def tell_gone(self, pid: PID, reason: ExitReason | None) -> None:
+        if pid in self.known:
+            del self.known[pid]
+            put_news(self.process.mailbox, Left(self.ref, self.group, pid, reason))
 
 
 @final
@@ -51,7 +58,7 @@ class GroupMonitors:
         self._groups = groups
         self._all: dict[Ref, _Monitor] = {}
         self._of: dict[str, dict[Ref, _Monitor]] = {}  # in the hub's thread, as all that is told
-        groups.on_change = self._changed
+        groups.on_change, groups.on_come, groups.on_go = self._changed, self._come, self._gone
 
     def begin(self, group: str) -> Ref:
         """Let the calling process be told of `group`: who is in it, then who comes and goes."""
@@ -71,18 +78,28 @@ class GroupMonitors:
     def _begin(self, monitor: _Monitor) -> None:
         if monitor.ref in self._all:
             self._of.setdefault(monitor.group, {})[monitor.ref] = monitor
-            monitor.tell(self._groups.members(monitor.group), None)
+            monitor.tell(self._groups.not_yet_gone(monitor.group), None)
 
     def _end(self, monitor: _Monitor) -> None:
         monitors = self._of.get(monitor.group, {})
         if monitors.pop(monitor.ref, None) is not None and not monitors:
             del self._of[monitor.group]
 
+    def _come(self, group: str, pid: PID) -> None:
+        for monitor in self._of_group(group):
+            monitor.tell_come(pid)
+
+    def _gone(self, group: str, pid: PID, reason: ExitReason | None) -> None:
+        for monitor in self._of_group(group):
+            monitor.tell_gone(pid, reason)
+
     def _changed(self, group: str | None, reason: ExitReason | None) -> None:
         for one in [group] if group is not None else list(self._of):
-            monitors = self._of.get(one)
-            if monitors is not None:
-                members = self._groups.members(one)
-                for ref, monitor in list(monitors.items()):
-                    if ref in self._all:
-                        monitor.tell(members, reason)
+            monitors = self._of_group(one)
+            if monitors:
+                members = self._groups.not_yet_gone(one)
+                for monitor in monitors:
+                    monitor.tell(members, reason)
+
+    def _of_group(self, group: str) -> list[_Monitor]:
+        return [one for ref, one in list(self._of.get(group, {}).items()) if ref in self._all]

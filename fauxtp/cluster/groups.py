@@ -54,6 +54,8 @@ class Groups:
         self.here: dict[str, dict[PID, None]] = {}  # who of the own node is in which
         self.on_own: Callable[[str], object] = lambda _: None
         self.on_change: Callable[[str | None, ExitReason | None], object] = lambda *_: None
+        self.on_come: Callable[[str, PID], object] = lambda *_: None  # of the own node
+        self.on_go: Callable[[str, PID, ExitReason | None], object] = lambda *_: None
         node.replica.on_group = self._told
         node.replica.on_groups = self._told_all
         node.peers.on_up.append(lambda _: self.on_change(None, None))
@@ -66,9 +68,10 @@ class Groups:
 
     def members_here(self, group: str) -> list[PID]:
         """Return who of the own node is in `group`, in the order in which they have joined."""
-        if self._node.leaves:
-            return []
-        return [pid for pid in list(self.here.get(group, ())) if is_alive_here(pid)]
+        return [pid for pid in self._all_here(group) if is_alive_here(pid)]
+
+    def _all_here(self, group: str) -> list[PID]:
+        return [] if self._node.leaves else list(self.here.get(group, ()))
 
     def elsewhere(self, group: str) -> Iterator[There]:
         """Yield who of the others is in `group`, by the names of their nodes."""
@@ -79,7 +82,13 @@ class Groups:
 
     def members(self, group: str) -> tuple[PID, ...]:
         """Return who is in `group`, as far as is known here; first those of the own node."""
-        found = self.members_here(group)
+        return self._with_others(group, self.members_here(group))
+
+    def not_yet_gone(self, group: str) -> tuple[PID, ...]:
+        """Do as `members`, with those of the own node of whose end this has yet to hear."""
+        return self._with_others(group, self._all_here(group))
+
+    def _with_others(self, group: str, found: list[PID]) -> tuple[PID, ...]:
         for there in self.elsewhere(group):
             found += there.members(self._pids)
         return tuple(found)

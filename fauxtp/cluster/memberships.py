@@ -137,7 +137,7 @@ class Memberships:
         groups[group] = place = _Place()
         self._groups.here.setdefault(group, {})[pid] = None
         self._said.setdefault(group, _Numbers()).add(self._number(pid))
-        self._groups.on_change(group, None)
+        self._groups.on_come(group, pid)
         if not is_alive_here(pid):
             self._forget(pid, None)
         return place
@@ -155,7 +155,7 @@ class Memberships:
         self._said[group].remove(self._number(pid))
         if not here:
             del self._groups.here[group], self._said[group]
-        self._groups.on_change(group, reason)
+        self._groups.on_go(group, pid, reason)
         if group not in self._busy and self._node.may_act() and not self._node.leaves:
             self._mark(group)
         return True
