@@ -16,14 +16,18 @@ import anyio.abc
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
+from conftest import PATIENCE
 from crew import Boom, Idle, Puppet, boom, pid_of, running
 
 from fauxtp import (
     PID,
     Actor,
+    ChildSpec,
+    DynamicSupervisor,
     GenServer,
     NoProcess,
     ProcessExited,
+    Supervisor,
     call,
     cast,
     exit,
@@ -31,6 +35,7 @@ from fauxtp import (
     processes,
     register,
     registered,
+    start_child,
     unregister,
     wait_exit,
     whereis,
@@ -86,6 +91,46 @@ async def test_an_error_in_a_task_of_an_actor_ends_the_actor_and_nobody_else() -
         reason = await wait_exit(process.pid)
         assert isinstance(reason.exception, Boom)
         assert await call(sibling, lambda: "alive") == "alive"
+
+
+async def fails_when_told(told: anyio.Event) -> None:
+    await told.wait()
+    raise Boom
+
+
+class Supervises(Supervisor):
+    def __init__(self, told: anyio.Event) -> None:
+        self.told = told
+
+    async def init(self) -> None:
+        self.start_soon_child(fails_when_told, self.told)
+
+    def child_specs(self) -> list[ChildSpec]:
+        return [ChildSpec("idle", Idle)]
+
+
+class SupervisesMany(DynamicSupervisor):
+    def __init__(self, told: anyio.Event) -> None:
+        self.told = told
+
+    async def init(self) -> None:
+        self.start_soon_child(fails_when_told, self.told)
+
+
+@pytest.mark.parametrize("kind", [Supervises, SupervisesMany])
+async def test_an_error_in_a_task_of_a_supervisor_ends_it(
+    kind: type[GenServer[Any, Any]],
+) -> None:
+    told = anyio.Event()
+    async with running() as task_group:
+        pid = await kind.start(told, task_group=task_group)
+        if kind is SupervisesMany:
+            await start_child(pid, ChildSpec("idle", Idle))
+        told.set()
+        with anyio.fail_after(PATIENCE):
+            reason = await wait_exit(pid)
+        assert isinstance(reason.exception, Boom)
+        assert processes() == []
 
 
 async def test_an_error_in_a_task_while_init_runs_is_raised_at_the_starter() -> None:

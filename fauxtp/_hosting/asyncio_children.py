@@ -32,11 +32,20 @@ class ChildTasks:
 
     async def _look_after(self) -> None:
         async with create_task_group() as self.group:
-            await self._over
+            try:
+                await self._over
+            except asyncio.CancelledError:
+                self._failed()  # now: what is shielded, as a supervisor's children are, lives on
+                raise
 
     def _gone(self, keeper: asyncio.Future[None]) -> None:
-        if self._on_failure is not None:  # a child has failed, or somebody has cancelled the group
-            self._on_failure()
+        self._failed()
+
+    def _failed(self) -> None:
+        """Tell that a child has failed, or that somebody has cancelled the group."""
+        on_failure, self._on_failure = self._on_failure, None
+        if on_failure is not None:
+            on_failure()
 
     async def end(self, error: BaseException | None) -> BaseException | None:
         """Return when all children have ended, with what to raise after `error`."""
