@@ -246,8 +246,9 @@ async def test_a_key_that_makes_no_sense_is_counted_and_dropped() -> None:
         for junk in (b" ", b"\xff", b"2 3 lives", b"1 x lives", b"1 3", b"1 3 dances"):
             await vandal.create(f"node.j{len(junk)}{junk[:1].hex()}", junk)
         await vandal.create("node.late", Membership(2**63, False).packed())
+        await vandal.create("node.no/node", Membership(1, False).packed())
         await vandal.close()
-        await until(lambda: a.malformed == 7)
+        await until(lambda: a.malformed == 8)
         assert a.nodes() == ["a"]
 
 

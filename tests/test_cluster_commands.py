@@ -36,6 +36,7 @@ from fauxtp.cluster.nats_engine import NatsEngine
 from fauxtp.cluster.nats_observer import NatsObserver
 from fauxtp.cluster.overview import Happening, Overview
 from fauxtp.cluster.permissions import configuration
+from fauxtp.cluster.subjects import Subjects
 
 pytestmark = [
     pytest.mark.anyio,
@@ -110,6 +111,11 @@ async def test_a_name_of_a_node_that_is_gone_is_shown_as_that(
     await engine.create("name.dGlsbA", b"a 4711 3")
     await engine.create("name.====", b"junk")
     await engine.create("node.junk", b"junk")
+    client = Client()
+    await client.connect(nats_server.url)
+    evil = Subjects(name).keys + "node.\x1b[2J"
+    await client.request(evil, b"1 4711 lives", timeout=PATIENCE)
+    await client.close()
     at = ["--server", nats_server.url, "--cluster", name]
     names, nodes = await said("names", *at), await said("nodes", *at)
     assert names.stdout.splitlines()[1].split() == [
@@ -117,6 +123,9 @@ async def test_a_name_of_a_node_that_is_gone_is_shown_as_that(
         *("(that", "node", "is", "gone)"),
     ]
     assert nodes.stdout == "no node is there\n"
+    async with watching(*at) as beside:
+        assert beside.stdout is not None
+        assert (await beside.stdout.readline()).endswith(b"  no node; 1 name\n")
     await engine.close()
 
 
@@ -409,6 +418,8 @@ def test_the_overview_tells_what_has_happened() -> None:
     assert change(*key("a", 2, "leaves")) == []
     assert change("node.a", None) == [("down", "left")]
     assert change("node.a", b"junk") == []
+    assert change(*key("\x1b[2J", 1)) == [], "no node can have that name"
+    assert change("node.\x1b[2J", None) == []
 
 
 def test_the_overview_tells_what_a_snapshot_changes() -> None:
@@ -416,7 +427,8 @@ def test_the_overview_tells_what_a_snapshot_changes() -> None:
     seen.followed(Change(*key("a", 1), 1))
     seen.followed(Change("name.dGlsbA", b"a 1 3", 2))
     entries: Any = [(*key("b", 2), 3), ("name.Yg", b"b 2 1", 4), ("name.!", b"x", 5)]
-    assert seen.followed(Snapshot(entries, 5)) == [
+    entries.append((*key("\x1b[2J", 1), 6))
+    assert seen.followed(Snapshot(entries, 6)) == [
         Happening("down", "a", 1, reason="noconnection"),
         Happening("up", "b", 2),
         Happening("released", "a", 1, "till", 3),

@@ -30,7 +30,7 @@ async def say_nodes(connection: dict[str, Any], as_json: bool) -> None:
     else:
         width = max(4, *(len(seen.node) for seen in nodes))
         say(f"{'node':<{width}}  {'incarnation':>19}  heard")
-        say(*(f"{seen.node:<{width}}  {_node_as_text(seen)}" for seen in nodes))
+        say(*(f"{plain(seen.node):<{width}}  {_node_as_text(seen)}" for seen in nodes))
 
 
 def _node_as_json(seen: SeenNode) -> dict[str, Any]:
@@ -69,7 +69,7 @@ async def say_names(connection: dict[str, Any], as_json: bool) -> None:
     for row in rows:
         gone = "" if row["is_there"] else "  (that node is gone)"
         say(
-            f"{quoted(row['name']):<{width}}  {row['node']:<{node}}"
+            f"{quoted(row['name']):<{width}}  {plain(row['node']):<{node}}"
             f"  {row['incarnation']:>19}  {row['number']}{gone}"
         )
 
@@ -121,7 +121,7 @@ def _what_is_there(overview: Overview, as_json: bool) -> str:
     nodes, names = sorted(overview.nodes), len(overview.names)
     if as_json:
         return json.dumps({"kind": "begun", "at": time.time(), "nodes": nodes, "names": names})
-    here = ", ".join(nodes) if nodes else "no node"
+    here = plain(", ".join(nodes)) if nodes else "no node"
     return f"{_now()}  {here}; {names:,} name{'' if names == 1 else 's'}"
 
 
@@ -131,7 +131,7 @@ def _as_json(it: Happening) -> str:
 
 
 def _as_text(it: Happening) -> str:
-    who = f"{it.node} {it.incarnation}"
+    who = f"{plain(it.node)} {it.incarnation}"
     match it.kind:
         case "down":
             return f"{_now()}  down      {who}: {it.reason}"

@@ -16,7 +16,7 @@ from fauxtp.cluster.nats_follower import NatsFollower
 from fauxtp.cluster.nats_keys import NatsKeys, Written
 from fauxtp.cluster.nats_options import check_options, check_servers, insist_on_version
 from fauxtp.cluster.nats_session import NatsSession
-from fauxtp.cluster.peers import Membership, membership
+from fauxtp.cluster.peers import Membership, membership, node_of
 from fauxtp.cluster.permissions import inbox
 from fauxtp.cluster.replica import NAME, NODE
 from fauxtp.cluster.subjects import Subjects
@@ -90,11 +90,11 @@ class NatsObserver:
         """Return the nodes that are there, in the order of their names."""
         seen = []
         for written in await self._read(f"{NODE}*"):
+            node = node_of(written.entry.key[len(NODE) :])
             member = membership(written.entry.value)
-            if member is not None:
+            if node is not None and member is not None:
                 passed = timedelta(seconds=asyncio.get_running_loop().time() - self._at)
                 heard = (self._begun + passed - written.time).total_seconds()
-                node = written.entry.key[len(NODE) :]
                 seen.append(SeenNode(node, member, max(0.0, heard), written.ttl))
         return sorted(seen)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, final
 
 from fauxtp.cluster.engine import Change, Snapshot
 from fauxtp.cluster.name_keys import Holding, holding, name_of
-from fauxtp.cluster.peers import Membership, membership
+from fauxtp.cluster.peers import Membership, membership, node_of
 from fauxtp.cluster.replica import NAME, NODE
 
 __all__ = ["Happening", "Overview"]
@@ -47,8 +47,9 @@ class Overview:
         if isinstance(told, Snapshot):
             return self._all(told)
         if told.key.startswith(NODE):
+            node = node_of(told.key[len(NODE) :])
             member = None if told.value is None else membership(told.value)
-            return self._node(told.key[len(NODE) :], member)
+            return [] if node is None else self._node(node, member)
         name = name_of(told.key[len(NAME) :]) if told.key.startswith(NAME) else None
         if name is None:
             return []
@@ -64,7 +65,8 @@ class Overview:
         names: dict[str, Holding | None] = dict.fromkeys(self.names)
         for key, value, _ in snapshot.entries:
             if key.startswith(NODE):
-                nodes[key[len(NODE) :]] = membership(value)
+                if (node := node_of(key[len(NODE) :])) is not None:
+                    nodes[node] = membership(value)
             elif key.startswith(NAME) and (name := name_of(key[len(NAME) :])) is not None:
                 names[name] = holding(value)
         told = [it for node, member in nodes.items() for it in self._node(node, member)]

@@ -9,9 +9,10 @@ from weakref import WeakValueDictionary
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.tell_all import tell_all
+from fauxtp.cluster.checks import check_token
 from fauxtp.cluster.subjects import Subjects
 
-__all__ = ["LARGEST", "NO_CONNECTION", "Membership", "Peer", "Peers", "membership"]
+__all__ = ["LARGEST", "NO_CONNECTION", "Membership", "Peer", "Peers", "membership", "node_of"]
 
 NO_CONNECTION = ExitReason("noconnection", abnormal=True)
 """Why processes of a node have ended, as far as others know, that is gone."""
@@ -44,6 +45,18 @@ def membership(value: bytes) -> Membership | None:
         return None
     number = parsed(words[1])
     return None if number is None else Membership(number, words[2] == b"leaves")
+
+
+def node_of(word: str) -> str | None:
+    """Return the node of a key, without its first word, or None if no node can have that name.
+
+    >>> node_of("a"), node_of("a\\x1b[2J")
+    ('a', None)
+    """
+    try:
+        return check_token("node", word)
+    except ValueError:
+        return None
 
 
 def parsed(word: bytes) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any, final
 import anyio
 
 from fauxtp.cluster.engine import Change, NoConnection, Snapshot
-from fauxtp.cluster.peers import Membership, Peers, membership
+from fauxtp.cluster.peers import Membership, Peers, membership, node_of
 
 __all__ = ["Replica"]
 
@@ -63,7 +63,8 @@ class Replica:
         self.on_groups(groups)
 
     def _member(self, key: str, value: bytes | None) -> Membership | None:
-        member = None if value is None else membership(value)
+        is_of_a_node = node_of(key[len(NODE) :]) is not None
+        member = membership(value) if value is not None and is_of_a_node else None
         if value is not None and member is None:
             self._malformed(f"the key {key!r}")
         return member
