@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -29,7 +30,7 @@ from nats.aio.client import Client
 
 from fauxtp import Mailbox
 from fauxtp.__main__ import main
-from fauxtp._commands import local_server
+from fauxtp._commands import cluster_demo, local_server
 from fauxtp.cluster import Cluster, Refused
 from fauxtp.cluster.engine import Change, Snapshot
 from fauxtp.cluster.nats_engine import NatsEngine
@@ -331,14 +332,67 @@ async def test_an_observer_cannot_say_anything_else(subject: str) -> None:
 async def test_the_demo_kills_a_node_and_another_takes_its_name(tmp_path: Path) -> None:
     done = await said("demo", TMPDIR=str(tmp_path))
     assert (done.stderr, done.returncode) == ("", 0)
-    answers = re.findall(r"node ([abc]) answers", done.stdout)
-    (pid, killed) = re.findall(r"kill -9 (\d+): that is node ([abc])", done.stdout)[0]
-    assert answers[0] == killed != answers[-1]
+    before, kill, after = re.split(r"(kill -9 .*)", done.stdout)
+    (pid, killed) = re.findall(r"kill -9 (\d+): that is node ([abc])", kill)[0]
+    answered = re.compile(r"node ([abc]) answers")
+    assert answered.findall(before)[-1] == killed != answered.findall(after)[-1]
     left = done.stdout.splitlines()[-1]
     assert left == f"the nodes that are left: {', '.join(sorted({*'abc', 'demo'} - {killed}))}"
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), 0)
+
+
+class PretendedCluster:
+    """What the demo sees of a cluster whose nodes come and go one look at a time, each late."""
+
+    def __init__(self) -> None:
+        self.seen = ["demo"]
+        self.there = ["a", "b", "c", "demo"]
+        self.called: list[list[str]] = []
+
+    @asynccontextmanager
+    async def join(self, *_: Any, **_options: Any) -> AsyncIterator[PretendedCluster]:
+        yield self
+
+    @contextmanager
+    def processes(self, _: str) -> Iterator[dict[str, Any]]:
+        yield {node: SimpleNamespace(pid=1, kill=partial(self.kill, node)) for node in "abc"}
+
+    def kill(self, node: str) -> None:
+        self.there.remove(node)
+
+    def name(self, name: str) -> str:
+        return name
+
+    def nodes(self) -> list[str]:
+        shown = self.seen
+        late = [node for node in self.there if node not in shown]
+        self.seen = sorted([*late[:1], *(node for node in shown if late or node in self.there)])
+        return shown
+
+    async def call(self, *_: Any, **_options: Any) -> tuple[str, int]:
+        self.called.append(self.seen)
+        return self.there[0], 1
+
+
+@pytest.fixture
+def pretended_cluster(monkeypatch: pytest.MonkeyPatch) -> PretendedCluster:
+    cluster = PretendedCluster()
+    monkeypatch.setattr(cluster_demo, "local_server", partial(nullcontext, "url"))
+    monkeypatch.setattr(cluster_demo, "_nodes", cluster.processes)
+    monkeypatch.setattr(cluster_demo, "Cluster", cluster)
+    monkeypatch.setattr(cluster_demo, "call", cluster.call)
+    monkeypatch.setattr(cluster_demo, "PAUSE", 0.0)
+    return cluster
+
+
+def test_the_demo_waits_for_who_comes_and_goes_late(
+    pretended_cluster: PretendedCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["cluster", "demo"])
+    assert pretended_cluster.called[0] == ["a", "b", "c", "demo"]
+    assert capsys.readouterr().out.splitlines()[-1] == "the nodes that are left: b, c, demo"
 
 
 async def test_a_demo_that_is_ended_ends_what_it_has_started(tmp_path: Path) -> None:

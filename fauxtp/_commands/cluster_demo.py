@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ __all__ = ["show"]
 
 NAME: Final = "till"
 SHOP: Final = "demo"
+DEMO: Final = "demo"  # the node that calls
 TTL: Final = 2  # seconds
 PAUSE: Final = 0.1  # seconds between two calls
 PATIENCE: Final = 60.0
@@ -53,7 +55,8 @@ async def show() -> None:
     _let_sigterm_cancel()
     say("a NATS server starts, then the nodes a, b and c")
     with local_server() as url, _nodes(url) as nodes, anyio.fail_after(PATIENCE):
-        async with Cluster.join(url, cluster=SHOP, node="demo", ttl=TTL) as cluster:
+        async with Cluster.join(url, cluster=SHOP, node=DEMO, ttl=TTL) as cluster:
+            await _until_there(cluster, {*nodes})
             story = _Story(cluster)
             await story.until_answered(ENOUGH)
             killed = story.holder
@@ -61,6 +64,7 @@ async def show() -> None:
             nodes[killed].kill()
             story.begin()
             await story.until_answered(ENOUGH)
+            await _until_there(cluster, nodes.keys() - {killed})
             say(f"the nodes that are left: {', '.join(cluster.nodes())}")
 
 
@@ -70,6 +74,12 @@ def _let_sigterm_cancel() -> None:
     assert task is not None
     with suppress(NotImplementedError):  # on Windows, where nobody sends it
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+async def _until_there(cluster: Cluster, nodes: AbstractSet[str]) -> None:
+    """Wait until these, and we, are who is in the cluster: each may come and go late."""
+    while {*cluster.nodes()} != {*nodes, DEMO}:
+        await anyio.sleep(PAUSE)
 
 
 class _Story:
