@@ -31,7 +31,7 @@ from nats.aio.client import Client
 from fauxtp import Mailbox
 from fauxtp.__main__ import main
 from fauxtp._commands import cluster_demo, local_server
-from fauxtp.cluster import Cluster, Refused
+from fauxtp.cluster import Cluster, NoConnection, Refused
 from fauxtp.cluster.engine import Change, Snapshot
 from fauxtp.cluster.nats_engine import NatsEngine
 from fauxtp.cluster.nats_observer import NatsObserver
@@ -260,6 +260,31 @@ def pretended() -> Callable[[str], Any]:
     return pretended
 
 
+@pytest.fixture
+async def silent() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A server that says nothing; the event is set when somebody has connected to it."""
+    connected, over = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", connected
+    over.set()
+    server.close()
+
+
+async def test_a_server_that_says_nothing_took_too_long(
+    silent: tuple[str, asyncio.Event],
+) -> None:
+    url, _ = silent
+    with pytest.raises(NoConnection, match=f"^no answer from {url}: .*[a-z]"):
+        async with NatsObserver.connected(url, cluster="shop", timeout=0.1):
+            raise AssertionError
+
+
 SECRETS = {"FAUXTP_PASSWORD_A": "secret-a", "FAUXTP_PASSWORD_EVE": "secret-eve"}
 
 
@@ -393,6 +418,19 @@ def test_the_demo_waits_for_who_comes_and_goes_late(
     main(["cluster", "demo"])
     assert pretended_cluster.called[0] == ["a", "b", "c", "demo"]
     assert capsys.readouterr().out.splitlines()[-1] == "the nodes that are left: b, c, demo"
+
+
+def test_a_demo_that_takes_too_long_says_so(
+    pretended_cluster: PretendedCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cluster_demo, "PATIENCE", 0.01)
+    monkeypatch.setattr(cluster_demo, "PAUSE", 1.0)
+    with pytest.raises(SystemExit) as ended:
+        main(["cluster", "demo"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.endswith("cluster demo: it took too long\n")
 
 
 async def test_a_demo_that_is_ended_ends_what_it_has_started(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def _carry_out(do: Callable[..., Awaitable[None]], given: Namespace | None = Non
     try:
         asyncio.run(main())
     except (NoConnection, Refused, TimeoutError) as error:
-        raise Unreachable(str(error)) from None
+        raise Unreachable(str(error) or "it took too long") from None
 
 
 def _connection(given: Namespace) -> dict[str, Any]:

@@ -81,10 +81,11 @@ class NatsSession:
             raise Refused(said) from error
         except (OSError, nats.errors.Error, TimeoutError) as error:
             await self.close()
-            if NOT_LET_IN.search(str(error)):  # of which nats-py makes errors of several classes
-                raise Refused(f"{shown} does not let us in: {error}") from error
+            why = str(error) or "it took too long"
+            if NOT_LET_IN.search(why):  # of which nats-py makes errors of several classes
+                raise Refused(f"{shown} does not let us in: {why}") from error
             # What led to it may have a part of the password in its words, if the URL is none.
-            raise NoConnection(f"no answer from {shown}: {error}") from None
+            raise NoConnection(f"no answer from {shown}: {why}") from None
         except BaseException:
             await self.close()
             raise
