@@ -285,6 +285,28 @@ async def test_a_server_that_says_nothing_took_too_long(
             raise AssertionError
 
 
+@pytest.mark.parametrize("name", ["nodes", "names"])
+async def test_who_interrupts_a_look_is_shown_nothing(
+    silent: tuple[str, asyncio.Event], name: str
+) -> None:
+    url, connected = silent
+    beside = await asyncio.create_subprocess_exec(
+        *command(name, "--server", url, "--cluster", "shop", "--timeout", "600"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        with anyio.fail_after(PATIENCE):
+            await connected.wait()
+            beside.send_signal(signal.SIGINT)
+            assert await beside.communicate() == (b"", b"")
+            assert beside.returncode == 130
+    finally:
+        if beside.returncode is None:
+            beside.kill()
+            await beside.communicate()
+
+
 SECRETS = {"FAUXTP_PASSWORD_A": "secret-a", "FAUXTP_PASSWORD_EVE": "secret-eve"}
 
 

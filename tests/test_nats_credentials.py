@@ -166,6 +166,19 @@ async def test_a_node_signs_with_its_nkey(tmp_path: Path) -> None:
             await nobody.open()
 
 
+@pytest.mark.parametrize("option", ["nkeys_seed", "user_credentials"])
+@pytest.mark.parametrize("text", ["", "junk", "SUAJUNK", "-----BEGIN NATS USER JWT-----\n"])
+async def test_junk_for_credentials_is_refused(tmp_path: Path, option: str, text: str) -> None:
+    _, public = seed_and_key()
+    file = tmp_path / "junk"
+    file.write_text(text)
+    given: dict[str, Any] = {option: str(file)}
+    with nats.running(f"authorization {{ users: [ {{ nkey: {public} }} ] }}") as server:
+        engine = NatsEngine(server.url, cluster="shop", node="a", **given)
+        with anyio.fail_after(PATIENCE), pytest.raises(Refused, match="cannot be used"):
+            await engine.open()
+
+
 async def test_without_nkeys_it_says_what_it_needs(
     nats_server: nats.NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ __all__ = ["add_cluster_commands"]
 
 PASSWORD: Final = "FAUXTP_NATS_PASSWORD"
 TOKEN: Final = "FAUXTP_NATS_TOKEN"
+INTERRUPTED: Final = 128 + 2  # what shells say of who was ended by SIGINT
 
 
 def add_cluster_commands(commands: Any) -> None:
@@ -71,11 +72,18 @@ def _print_permissions(given: Namespace) -> None:
 
 
 def _nodes(given: Namespace) -> None:
-    _carry_out(_extra("_commands.cluster_looking").say_nodes, given)
+    _look(_extra("_commands.cluster_looking").say_nodes, given)
 
 
 def _names(given: Namespace) -> None:
-    _carry_out(_extra("_commands.cluster_looking").say_names, given)
+    _look(_extra("_commands.cluster_looking").say_names, given)
+
+
+def _look(do: Callable[..., Awaitable[None]], given: Namespace) -> None:
+    try:
+        _carry_out(do, given)
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _watch(given: Namespace) -> None:

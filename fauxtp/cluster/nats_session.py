@@ -35,6 +35,9 @@ VIOLATION: Final = re.compile(
 )
 NOT_LET_IN: Final = re.compile("authorization (violation|failed)", re.IGNORECASE)
 STATUS: Final = "Status"
+SHOWN_BY: Final = frozenset(
+    {"nkeys_seed", "nkeys_seed_str", "signature_cb", "user_credentials", "user_jwt_cb"}
+)
 
 
 @final
@@ -86,6 +89,12 @@ class NatsSession:
                 raise Refused(f"{shown} does not let us in: {why}") from error
             # What led to it may have a part of the password in its words, if the URL is none.
             raise NoConnection(f"no answer from {shown}: {why}") from None
+        except Exception as error:
+            await self.close()
+            if SHOWN_BY.isdisjoint(options):
+                raise
+            # Whatever nkeys and nats-py stumble over, none of which has a class of its own.
+            raise Refused(f"these credentials cannot be used: {type(error).__name__}") from error
         except BaseException:
             await self.close()
             raise
