@@ -455,20 +455,26 @@ def test_a_demo_that_takes_too_long_says_so(
     assert capsys.readouterr().err.endswith("cluster demo: it took too long\n")
 
 
-async def test_a_demo_that_is_ended_ends_what_it_has_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+async def test_a_demo_that_is_ended_ends_what_it_has_started(tmp_path: Path, name: str) -> None:
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip(f"{name} is not there")
+    handled = signal.signal(number, signal.SIG_DFL)  # under nohup, it would be ignored
     demo = await asyncio.create_subprocess_exec(
         *command("demo"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
+    signal.signal(number, handled)
     try:
         with anyio.fail_after(PATIENCE):
             await until(lambda: list(tmp_path.glob("*/*.ports")))
             (ports,) = tmp_path.glob("*/*.ports")
             server = int(re.findall(r"_(\d+)\.ports", ports.name)[0])
             os.kill(server, 0)
-            demo.terminate()
+            demo.send_signal(number)
             told, failed = await demo.communicate()
             assert (failed, demo.returncode) == (b"", 0), told
             with pytest.raises(ProcessLookupError):

@@ -52,7 +52,7 @@ class Till(GenServer[Any, int]):
 
 async def show() -> None:
     """Show it, within a minute; what it starts is ended by its own handle."""
-    _let_sigterm_cancel()
+    _let_signals_cancel()
     say("a NATS server starts, then the nodes a, b and c")
     with local_server() as url, _nodes(url) as nodes, anyio.fail_after(PATIENCE):
         async with Cluster.join(url, cluster=SHOP, node=DEMO, ttl=TTL) as cluster:
@@ -68,12 +68,18 @@ async def show() -> None:
             say(f"the nodes that are left: {', '.join(cluster.nodes())}")
 
 
-def _let_sigterm_cancel() -> None:
-    """Let SIGTERM cancel the running task, as Ctrl-C does, so that it ends what it has started."""
+def _let_signals_cancel() -> None:
+    """Let SIGTERM and SIGHUP cancel the running task, as Ctrl-C does: it ends what it has started.
+
+    SIGHUP comes when a terminal is closed; whoever has it ignored, as `nohup` does, goes on.
+    """
     task = asyncio.current_task()
     assert task is not None
-    with suppress(NotImplementedError):  # on Windows, where nobody sends it
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            with suppress(NotImplementedError):  # on Windows, where nobody sends it
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 async def _until_there(cluster: Cluster, nodes: AbstractSet[str]) -> None:
