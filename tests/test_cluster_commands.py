@@ -30,7 +30,7 @@ from nats.aio.client import Client
 
 from fauxtp import Mailbox
 from fauxtp.__main__ import main
-from fauxtp._commands import cluster_demo, local_server
+from fauxtp._commands import cluster_demo, cluster_looking, local_server
 from fauxtp.cluster import Cluster, NoConnection, Refused
 from fauxtp.cluster.engine import Change, Snapshot
 from fauxtp.cluster.nats_engine import NatsEngine
@@ -177,6 +177,40 @@ async def test_watch_tells_what_happens_until_it_is_interrupted(
                 beside.send_signal(signal.SIGINT)
                 assert (await beside.communicate())[1] == b""
                 assert beside.returncode == 0
+
+
+async def test_watch_outlasts_a_server_that_is_not_complete_yet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = iter([Snapshot([], 1), Refused("no JetStream (10076)"), Change(*key("x", 4711), 2)])
+
+    class Pretended:
+        @staticmethod
+        @asynccontextmanager
+        async def connected() -> AsyncIterator[type[Pretended]]:
+            yield Pretended
+
+        @staticmethod
+        async def follow(followed: Callable[[Any], None]) -> None:
+            look = next(looks, None)
+            if isinstance(look, Refused):
+                raise look
+            if look is not None:
+                followed(look)
+            raise NoConnection("away")
+
+    monkeypatch.setattr(cluster_looking, "NatsObserver", Pretended)
+    monkeypatch.setattr(cluster_looking, "AGAIN", 0)
+    watching = asyncio.ensure_future(cluster_looking.watch({}, False))
+    shown = ""
+    with anyio.fail_after(PATIENCE):
+        while "x 4711" not in shown and not watching.done():
+            await asyncio.sleep(0)
+            shown += capsys.readouterr().out
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert [line.split()[1] for line in shown.splitlines()] == ["no", "up"]
 
 
 async def test_watch_outlasts_its_server_and_ends_with_its_reader() -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, Final
 
-from fauxtp.cluster.engine import Change, NoConnection, Snapshot
+from fauxtp.cluster.engine import Change, NoConnection, Refused, Snapshot
 from fauxtp.cluster.nats_observer import NatsObserver, SeenNode
 from fauxtp.cluster.overview import Happening, Overview
 from fauxtp.observe.command_line import say, say_json
@@ -110,9 +110,9 @@ async def _follow(
         try:
             async with NatsObserver.connected(**connection) as observer:
                 await observer.follow(followed)
-        except (NoConnection, TimeoutError) as error:
+        except (NoConnection, Refused, TimeoutError) as error:
             if not begun:
-                raise
+                raise  # later, a server that has just started may say that it has no JetStream
             sys.stderr.write(f"{_now()}  {plain(error)}\n")
         await asyncio.sleep(AGAIN)
 
