@@ -24,6 +24,35 @@ pytestmark = [
     pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="these are not the sources"),
 ]
 
+ASIDE = "say_so() { echo begun; sleep 0.1; echo done aside; $1; }\naside say_so"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (f"{ASIDE} true; joined; echo on", 0),
+        (f"{ASIDE} false; joined; echo on", 1),
+        (f"{ASIDE} true; false; joined; echo on", 1),
+        (f"{ASIDE} false; (exit 3); joined; echo on", 3),
+    ],
+    ids=["it-passes", "it-fails", "other-fails", "both-fail"],
+)
+@pytest.mark.skipif(not (ROOT / ".ci").exists(), reason="this is no checkout")
+def test_what_ci_does_aside_says_what_it_did_once(tmp_path: Path, script: str, code: int) -> None:
+    text = (ROOT / ".ci" / "run").read_text()
+    its = text[text.index("aside() {") : text.index("\ntools\n")]
+    done = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{its}\n{script}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    said = "begun\ndone aside\n" + ("on\n" if code == 0 else "")
+    assert (done.stdout, done.stderr, done.returncode) == (said, "", code)
+    assert list(tmp_path.iterdir()) == []
+
+
 STUB = """# cython: language_level=3
 from fauxtp._base._build cimport fauxtp_build
 
