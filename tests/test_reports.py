@@ -9,11 +9,12 @@ import itertools
 import json
 import logging
 import logging.config
+import os
 import threading
 import traceback
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import Any
 
@@ -21,7 +22,7 @@ import anyio
 import pytest
 import sentry_sdk
 import structlog
-from conftest import task_group
+from conftest import Run, task_group
 from crew import Boom, Puppet, boom, end_of, pid_of, process_of, supervisor
 from sentry_sdk.integrations.logging import LoggingIntegration
 
@@ -49,7 +50,8 @@ from fauxtp import (
     wait_registered,
     which_children,
 )
-from fauxtp._core import crash_circumstances, crash_storms
+from fauxtp._base.own_frames import own_folders
+from fauxtp._core import crash_circumstances, crash_storms, short_traceback
 from fauxtp._core.crash_log import facts
 from fauxtp._core.crash_storms import FEW, storms
 from fauxtp._core.short_traceback import shortened
@@ -641,6 +643,106 @@ async def test_an_error_that_is_raised_again_while_it_is_told_keeps_where_from(
     finally:
         logging.getLogger("fauxtp").removeHandler(handler)
     assert traceback.extract_tb(far.__traceback__)[0].name == "emit"
+
+
+def nobody(error: BaseException, number: int) -> None:
+    """Be told of how many frames are left out."""
+
+
+async def test_errors_that_are_told_with_one_cause_at_once_leave_it_as_it_was() -> None:
+    """As two threads may, of which the first ends first."""
+    far, other = deep(300), ExceptionGroup("", [deep(300) for _ in range(10)])
+    before = far.__traceback__
+    other.exceptions[-1].__cause__ = far
+    with ExitStack() as second:
+        with shortened(behind("cause", far), nobody):
+            short = far.__traceback__
+            second.enter_context(shortened(other, nobody))
+        assert short is not before
+        assert far.__traceback__ is short  # the second still tells of it
+    assert far.__traceback__ is before
+
+
+async def test_one_that_is_raised_again_between_the_two_keeps_where_from() -> None:
+    far, again = deep(300), deep(200).__traceback__
+    with ExitStack() as second, shortened(behind("cause", far), nobody):
+        far.__traceback__ = again
+        second.enter_context(shortened(behind("context", far), nobody))
+        assert len(traceback.extract_tb(far.__traceback__)) == 100
+    assert far.__traceback__ is again
+
+
+async def test_an_error_that_has_a_short_traceback_is_told_by_its_whole_one() -> None:
+    far = deep(300)
+    left_out: list[int] = []
+    with shortened(far, lambda _, number: left_out.append(number)) as alone:
+        pass
+    with (
+        shortened(behind("cause", far), lambda _, number: left_out.append(number)),
+        shortened(behind("context", far), lambda _, number: left_out.append(number)),
+        shortened(far, lambda _, number: left_out.append(number)) as short,
+    ):
+        assert traceback.extract_tb(short) == traceback.extract_tb(alone)
+    assert len(set(left_out)) == 1
+    assert len(left_out) == 4
+
+
+async def test_of_a_group_of_very_many_the_first_thousand_have_short_tracebacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = deep(10).__traceback__
+    times: list[int] = []
+
+    def folders() -> tuple[str, ...]:
+        times.append(1)
+        return own_folders()
+
+    monkeypatch.setattr(short_traceback, "own_folders", folders)
+    parts = [ValueError(number) for number in range(3000)]
+    for each in parts:
+        each.__traceback__ = whole
+    with shortened(ExceptionGroup("many", parts), nobody):
+        short = [each for each in parts if each.__traceback__ is not whole]
+        assert short == parts[1000 - len(short) : 1000]
+        assert len(short) > 900  # but for the first, of which all is shown
+    assert {each.__traceback__ for each in parts} == {whole}
+    assert times == [1]  # and not for each
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")
+def test_what_another_thread_tells_of_is_whole_in_a_forked_process(run: Run) -> None:
+    program = """
+import os, threading
+from fauxtp._core.short_traceback import shortened
+def deep(left):
+    if left:
+        deep(left - 1)
+    raise KeyError
+try:
+    deep(300)
+except KeyError as error:
+    far, top = error, ValueError()
+top.__cause__ = far
+whole = far.__traceback__
+begun, ends = threading.Event(), threading.Event()
+def tell():
+    with shortened(top, lambda *_: None):
+        begun.set()
+        ends.wait()
+teller = threading.Thread(target=tell)
+teller.start()
+begun.wait()
+assert far.__traceback__ is not whole
+child = os.fork()
+if child == 0:
+    os._exit(far.__traceback__ is whole)
+ends.set()
+teller.join()
+assert far.__traceback__ is whole
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+"""
+    done = run(program)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("what", ["terminate", "on_exit"])

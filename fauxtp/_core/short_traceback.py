@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, final
 
-from fauxtp._base.own_frames import own_ends
+from fauxtp._base.own_frames import own_ends, own_folders
 
 __all__ = ["short_traceback", "shortened"]
 
 MOST: Final = 100  # frames; a thousand, at the end of the stack, take seconds to print
 ALL: Final = 500  # frames of an error and those behind it, after which each has a few
 FEW: Final = 2
+ERRORS: Final = 1000  # behind one; more take an event loop's time, and nobody reads so many
 
 # As they are in each error, whatever its class has by these names.
 _TRACEBACK: Final[Any] = BaseException.__dict__["__traceback__"]
@@ -26,19 +31,20 @@ LeftOut = Callable[[BaseException, int], object]
 
 
 def short_traceback(
-    whole: TracebackType | None, most: int = MOST
+    whole: TracebackType | None, most: int = MOST, folders: tuple[str, ...] | None = None
 ) -> tuple[TracebackType | None, int]:
     """Return a traceback with the first frames and the last, and how many it leaves out.
 
     Those before the first that is the user's are not shown, nor counted: they lead from the event
     loop to there, and are the same for all. Where none is the user's, all are shown.
+    `folders` are those of `own_folders`, if they are known already.
     """
     frames: list[TracebackType] = []
     at = whole
     while at is not None:
         frames.append(at)
         at = at.tb_next
-    own, _ = own_ends([frame.tb_frame.f_code.co_filename for frame in frames])
+    own, _ = own_ends([frame.tb_frame.f_code.co_filename for frame in frames], folders)
     if own < len(frames):
         frames = frames[own:]
     left_out = len(frames) - most
@@ -50,36 +56,85 @@ def short_traceback(
     return short, left_out
 
 
+@final
+class _Told:
+    """An error that has a short traceback while it is told, `times` at once; the `whole` one."""
+
+    __slots__ = ("error", "left_out", "short", "times", "whole")
+
+    def __init__(self, error: BaseException) -> None:
+        self.error, self.times, self.left_out = error, 0, 0
+        self.whole: TracebackType | None = None
+        self.short: TracebackType | None = None
+
+
+_told: dict[int, _Told] = {}  # by what they are: several threads may tell of one at once
+_changing = threading.RLock()  # a finaliser comes in, and goes on
+
+
+def _free_lock() -> threading.RLock:
+    # At the interpreter's end no other thread runs: one that has the lock is frozen.
+    return threading.RLock() if sys.is_finalizing() else _changing
+
+
+def _whole(error: BaseException) -> TracebackType | None:
+    """Return the traceback of an error, the whole one while it has a short one."""
+    with _free_lock():
+        told, now = _told.get(id(error)), _TRACEBACK.__get__(error)
+        return now if told is None or told.short is not now else told.whole
+
+
+def _begin(error: BaseException, most: int, folders: tuple[str, ...]) -> _Told:
+    """Let an error have a short traceback, if it has none yet."""
+    with _free_lock():
+        now, told = _TRACEBACK.__get__(error), _told.get(id(error))
+        if told is None or told.short is not now:  # or it has been raised again meanwhile
+            short, left_out = short_traceback(now, most, folders)
+            told = _told.setdefault(id(error), _Told(error))
+            told.whole, told.short, told.left_out = now, short, left_out
+            if short is not now:
+                _TRACEBACK.__set__(error, short)
+        told.times += 1
+        return told
+
+
+def _end(told: _Told) -> None:
+    """Let an error have its whole traceback again, if nobody else tells of it."""
+    with _free_lock():
+        told.times -= 1
+        if told.times:
+            return
+        _told.pop(id(told.error), None)
+        if _TRACEBACK.__get__(told.error) is told.short:  # it has not been raised again meanwhile
+            _TRACEBACK.__set__(told.error, told.whole)
+
+
 @contextmanager
 def shortened(error: BaseException, left_out: LeftOut) -> Iterator[TracebackType | None]:
     """Yield the short traceback of an error; meanwhile all errors behind it have short ones.
 
-    Those are its causes, contexts and parts, and theirs, which are logged with it. At the end they
-    have their own again. `left_out` is called with each that something is left out of, and with
-    how many frames that is.
+    Those are its causes, contexts and parts, and theirs, which are logged with it: the 1,000 that
+    are nearest. At the end they have their own again, when no other thread logs them either.
+    `left_out` is called with each that something is left out of, and with how many frames that is.
     """
-    whole: list[tuple[BaseException, TracebackType | None, TracebackType | None]] = []
-    short, missing = short_traceback(_TRACEBACK.__get__(error))
+    folders = own_folders()
+    behind: list[_Told] = []
+    short, missing = short_traceback(_whole(error), MOST, folders)
     try:
         if missing:
             left_out(error, missing)
         with suppress(Exception):  # the error itself is logged, whatever is behind it
             room = ALL - MOST
-            for each in _behind(error):
-                before = _TRACEBACK.__get__(each)
-                after, missing = short_traceback(before, MOST if room > 0 else FEW)
-                if after is not before:
-                    whole.append((each, before, after))
-                    _TRACEBACK.__set__(each, after)
-                room -= MOST if missing else _length(after)
-                if missing:
-                    left_out(each, missing)
+            for each in islice(_behind(error), ERRORS):
+                told = _begin(each, MOST if room > 0 else FEW, folders)
+                behind.append(told)
+                room -= MOST if told.left_out else _length(told.short)
+                if told.left_out:
+                    left_out(each, told.left_out)
         yield short
     finally:
-        for each, before, after in whole:
-            if _TRACEBACK.__get__(each) is after:  # it has not been raised again meanwhile
-                _TRACEBACK.__set__(each, before)
-        whole.clear()
+        while behind:
+            _end(behind.pop())
 
 
 def _length(traceback: TracebackType | None) -> int:
@@ -102,3 +157,17 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
                 known.add(id(other))
                 found.append(other)
                 yield other
+
+
+def _after_fork_in_child() -> None:
+    # The other threads, which tell of errors and may have the lock, are not here.
+    global _changing
+    _changing = threading.RLock()
+    while _told:
+        _, told = _told.popitem()
+        if _TRACEBACK.__get__(told.error) is told.short:
+            _TRACEBACK.__set__(told.error, told.whole)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
