@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from conftest import Run, task_group
+from conftest import PATIENCE, Run, task_group
 from crew import Boom, Puppet, boom
 from event_kinds import OF_NAMES
 
-from fauxtp import PID, Mailbox, cast, exit, register, unregister, wait_exit, whereis
+from fauxtp import PID, Mailbox, cast, exit, register, send_nowait, unregister, wait_exit, whereis
+from fauxtp._base.events import tell
 from fauxtp.observe import events, name_events
 from fauxtp.observe.events import Event, Kind
 from fauxtp.registry import default, registered, retire
@@ -134,8 +135,8 @@ async def test_a_listener_that_comes_as_another_begins_to_listen_hears_of_each_n
     heard: list[Event] = []
     pid, begin = PID(), name_events._Place.__init__
 
-    def comes_in(place: Any) -> None:
-        begin(place)
+    def comes_in(place: Any, *those: Any) -> None:
+        begin(place, *those)
         monkeypatch.undo()
         heard_by.append(events.listen(heard.append, OF_NAMES))
         register("names:between", pid)
@@ -188,8 +189,105 @@ async def test_who_has_left_or_failed_is_followed_by_nobody(
     assert len(caplog.records) == 1
 
 
-def test_each_is_told_once_whichever_threads_take_and_release_names() -> None:
+class Elsewhere:
+    """Stands for the registry: who takes a name in `thread` is kept, as its news can be told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_noted, self.goes_on = threading.Event(), threading.Event()
+        self.follow, self.unfollow_names = default.follow_names, default.unfollow_names
+        self.thread = threading.Thread(target=register, args=("names:elsewhere", PID()))
+        monkeypatch.setattr(name_events, "default", self)
+
+    def follow_names(self, prefix: str, listener: Any) -> Any:
+        news = self.follow(prefix, listener)
+        if threading.current_thread() is self.thread:
+            self.is_noted.set()
+            assert self.goes_on.wait(PATIENCE)
+        return news
+
+    def takes_a_name(self) -> None:
+        self.thread.start()
+        assert self.is_noted.wait(PATIENCE)
+
+    def ends(self) -> None:
+        self.goes_on.set()
+        self.thread.join()
+        unregister("names:elsewhere")
+
+
+@pytest.mark.parametrize("heard_first", [Kind.REGISTERED, Kind.DEAD_LETTER])
+def test_a_listener_that_takes_a_name_hears_of_those_of_other_threads(
+    heard_first: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, pid = Elsewhere(monkeypatch), PID()
+    own: list[str] = []
+
+    def take(event: Event) -> None:
+        if not own:
+            elsewhere.takes_a_name()
+            register("names:own", pid)
+        own.append(event.details.get("name", "first"))
+
+    with told(Kind.REGISTERED) as heard, events.listen(take, Kind.REGISTERED | heard_first):
+        if heard_first is Kind.REGISTERED:
+            register("first", pid)
+        else:
+            send_nowait("names:nobody", 1)
+        others = [name for _, _, name in short(heard) if name != "first"]
+        assert own == ["first", "names:elsewhere"]
+        assert others == ["names:elsewhere", "names:own"]
+        elsewhere.ends()
+        assert own == ["first", "names:elsewhere"]
+        assert len(heard) == len(others) + (heard_first is Kind.REGISTERED)
+    retire(pid)
+
+
+def test_what_threads_do_to_a_name_is_told_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if one is kept between that it takes the news and that it tells them."""
+    pid = PID()
+    releaser = threading.Thread(target=unregister, args=("names:x",))
+
+    def kept(*those: Any) -> None:
+        if threading.current_thread() is not releaser and not releaser.ident:
+            releaser.start()
+            releaser.join()
+        tell(*those)
+
+    monkeypatch.setattr(name_events, "tell", kept)
+    with told() as heard:
+        register("names:x", pid)
+    assert short(heard) == [("REGISTERED", pid, "names:x"), ("UNREGISTERED", pid, "names:x")]
+
+
+def test_news_after_an_error_that_is_nobodys_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    pid = PID()
+    with told() as heard:
+        with (
+            events.listen(interrupted, Kind.REGISTERED),
+            suppress(KeyboardInterrupt),
+        ):
+            register("names:a", pid)
+        register("names:b", pid)
+    retire(pid)
+    assert [name for _, _, name in short(heard)] == ["names:a", "names:b"]
+
+
+@pytest.mark.parametrize("takes_itself", [False, True])
+def test_each_is_told_once_and_in_order_whichever_threads_take_and_release_names(
+    takes_itself: bool,
+) -> None:
     threads, each = 4, 300
+    heard: list[Event] = []
+    spare = PID()
+
+    def hear(event: Event) -> None:
+        if event.pid is not spare:
+            heard.append(event)
+            if takes_itself:
+                register(f"spare:{event.details['name']}:{event.kind.name}", spare)
 
     def work(number: int) -> None:
         pid = PID()
@@ -199,16 +297,19 @@ def test_each_is_told_once_whichever_threads_take_and_release_names() -> None:
                 unregister(f"names:{number}:{turn}")
         retire(pid)
 
-    with told() as heard:
+    with events.listen(hear, OF_NAMES):
         workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
+    retire(spare)
     assert not registered("names:0:")
-    for kind in ("REGISTERED", "UNREGISTERED"):
-        names = [name for what, _, name in short(heard) if what == kind]
-        assert len(names) == len(set(names)) == threads * each
+    of_names: dict[str, list[str | None]] = {}
+    for what, _, name in short(heard):
+        of_names.setdefault(name, []).append(what)
+    assert len(of_names) == threads * each
+    assert {tuple(those) for those in of_names.values()} == {("REGISTERED", "UNREGISTERED")}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")

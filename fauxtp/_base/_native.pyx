@@ -408,6 +408,11 @@ cdef class Ear:
             else:
                 self.others.discard(me)
 
+    def is_hearing(self):
+        """Whether it is being told something in this thread."""
+        cdef uint64_t me = PyThread_get_thread_ident()
+        return fauxtp_thread_at(&self.first) == me or me in self.others
+
     def after_fork_in_child(self):
         cdef uint64_t me = PyThread_get_thread_ident()
         if fauxtp_thread_at(&self.first) != me:

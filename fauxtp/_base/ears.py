@@ -42,6 +42,10 @@ class Ear:
         finally:
             hearing.discard(me)
 
+    def is_hearing(self) -> bool:
+        """Whether it is being told something in this thread."""
+        return get_ident() in self._hearing
+
     def after_fork_in_child(self) -> None:
         self._hearing.intersection_update({get_ident()})  # the other threads are not here
 

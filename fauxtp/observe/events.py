@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from enum import Flag, auto
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, final
 
@@ -29,7 +30,7 @@ from fauxtp._base.events import counted, label_of, set_hook
 from fauxtp._base.logs import report
 from fauxtp._base.tell_all import tell_all
 from fauxtp._core.process import everybody
-from fauxtp.observe.name_events import follow, follow_in_child
+from fauxtp.observe.name_events import follow, follow_in_child, go_on
 from fauxtp.registry import PID
 
 __all__ = ["Event", "Kind", "Listener", "counts", "listen"]
@@ -87,6 +88,7 @@ UNREGISTERED: Final = Kind.UNREGISTERED
 
 _ON_DEMAND: Final = {CALL_BEGUN: _CALLS, CALL_ENDED: _CALLS, SENT: _SENT, HANDLED: _HANDLED}
 _OF_NAMES: Final = {"registered", "unregistered"}
+_NAMES: Final = REGISTERED | UNREGISTERED
 
 
 class Event(NamedTuple):
@@ -158,8 +160,10 @@ def listen(function: Callable[[Event], object], kinds: Kind) -> Listener:
     """Call `function` with each `Event` of these `kinds`; return what detaches it.
 
     It is called in the thread in which that happens, as it happens: so it should be quick, and
-    wait for nothing. What it causes there itself it is not told of. If it raises an error, that is
-    logged, and it is detached: nobody else is harmed.
+    wait for nothing. Names are told by one thread at a time, in order: of those that others take
+    or release meanwhile it tells, too, and of those that a listener does when that has returned.
+    What it causes there itself it is not told of. If it raises an error, that is logged, and it is
+    detached: nobody else is harmed.
 
     Raises `TypeError` if `function` cannot be called, or `kinds` is no `Kind`, and `ValueError` if
     that is empty.
@@ -212,8 +216,36 @@ def _settle() -> None:
             if (wanted := tuple([one for one in listeners if kind in one.kinds]))
         }
         bits = [_ON_DEMAND.get(kind, 0) for kind, _ in listening.values()]
-        set_hook(Hook(Event, listening, tell_all) if listeners else None, sum({*bits}))
-        follow(not _OF_NAMES.isdisjoint(listening))
+        hook = Hook(Event, listening, tell_all)
+        have_more = any(one.kinds & _NAMES and one.kinds & ~_NAMES for one in listeners)
+        tells = partial(_tell_and_go_on, hook) if have_more else hook
+        set_hook(tells if listeners else None, sum({*bits}))
+        follow(None if _OF_NAMES.isdisjoint(listening) else _Listening())
+
+
+def _tell_and_go_on(hook: Hook, key: tuple[str, ...], pid: Any, details: dict[str, Any]) -> None:
+    try:
+        hook(key, pid, details)
+    finally:
+        go_on()  # with names that were left, as a listener to these was hearing something else
+
+
+@final
+class _Listening:
+    """Those who listen to names."""
+
+    __slots__ = ()
+
+    def hearing(self) -> tuple[Ear, ...]:
+        return tuple([one for one in _listeners if one.is_hearing() and one.kinds & _NAMES])
+
+    def tell_others(
+        self, ears: tuple[Ear, ...], key: tuple[str, ...], pid: PID, details: dict[str, Any]
+    ) -> None:
+        kind = Kind[key[0].upper()]
+        others = tuple([one for one in _listeners if kind in one.kinds and one not in ears])
+        if others:
+            Hook(Event, {key[0]: (kind, others)}, tell_all)(key, pid, details)
 
 
 def counts() -> dict[tuple[str, ...], int]:
