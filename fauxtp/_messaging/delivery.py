@@ -111,9 +111,9 @@ def _attempt(to: PID | str, request: Any) -> Any:
 def begin(process: Process, message: Any, sent_at: float = 0.0, /) -> Handlers:
     """Note that a server begins to handle `message`; return its handlers, or who stands for them.
 
-    It is counted here, as a handler that is handed over ends elsewhere. `sent_at` is when that was
-    sent, if that is known, and not by the message itself.
+    It is counted here, as a handler that is handed over ends elsewhere.
     """
+    # `sent_at` is when that was sent, if that is known, and not by the message itself.
     if type(message) is Carried:
         return _begin_carried(process, message)
     process.handling, process.handled_since = message, monotonic()
