@@ -12,15 +12,17 @@ from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.process import Process, find_process
+from fauxtp._core.process import Process
 from fauxtp._messaging.exits import wait_exit
+from fauxtp.cluster.ends import Ends
 from fauxtp.cluster.engine import Entry, NoConnection, Superseded, Taken
 from fauxtp.cluster.name_keys import Holding, holding, key_of
 from fauxtp.cluster.names import Holder, Names, is_alive_here
 from fauxtp.cluster.node import FENCED, Node
 from fauxtp.cluster.pids import Pids
+from fauxtp.cluster.turns import Turns
 from fauxtp.errors import NoProcess
-from fauxtp.registry import PID, Ref
+from fauxtp.registry import PID
 
 __all__ = ["Claims", "was_ended"]
 
@@ -45,16 +47,6 @@ class _Owned(NamedTuple):
     revision: int
 
 
-class _Turns:
-    """Who takes a name, or gives it back, one after the other."""
-
-    __slots__ = ("count", "lock")
-
-    def __init__(self) -> None:
-        self.lock: anyio.Lock = anyio.Lock()
-        self.count: int = 0  # of who has the lock or waits for it
-
-
 @final
 class Claims:
     """What is done about the names of this node's own processes, in the hub's thread."""
@@ -65,8 +57,8 @@ class Claims:
         self._names = names
         self._owned: dict[str, _Owned] = {}
         self._of: dict[PID, set[str]] = {}
-        self._refs: dict[PID, Ref] = {}  # by which the ends of those are told
-        self._busy: dict[str, _Turns] = {}  # names that are being taken or given back
+        self._ends = Ends(node.hub, self._has_ended)
+        self._busy = Turns()  # names that are being taken or given back
         self._again: set[str] = set()  # names that are being taken once more
         names.on_change = self._changed
         node.on_fence.append(self._fenced)
@@ -91,15 +83,11 @@ class Claims:
             await anyio.sleep(AGAIN)
 
     async def _busy_with(self, name: str, do: Callable[[], Awaitable[bool]]) -> bool:
-        turns = self._busy.setdefault(name, _Turns())
-        turns.count += 1
         try:
-            async with turns.lock:
+            async with self._busy.of(name):
                 return await do()
         finally:
-            turns.count -= 1
-            if not turns.count:
-                del self._busy[name]
+            if name not in self._busy:
                 self._changed(name, self._names.find(name), 0)  # what came meanwhile
                 self._look_at(name)
 
@@ -164,20 +152,10 @@ class Claims:
         names = self._of.get(owned.pid)
         if names is None:
             self._of[owned.pid] = names = set()
-            self._watch(owned.pid)
+            self._ends.watch(owned.pid)
         names.add(name)
         if not is_alive_here(owned.pid):
             self._forget(owned.pid)
-
-    def _watch(self, pid: PID) -> None:
-        process, ref = meet(pid), Ref()
-        if process is not None and process.watch(ref, self._has_ended):
-            self._refs[pid] = ref
-
-    def _watch_no_more(self, pid: PID) -> None:
-        ref, process = self._refs.pop(pid, None), find_process(pid)
-        if ref is not None and process is not None:
-            process.watchers.pop(ref, None)
 
     # Giving back
 
@@ -198,7 +176,7 @@ class Claims:
             names.discard(name)
             if not names:
                 self._of.pop(owned.pid, None)
-                self._watch_no_more(owned.pid)
+                self._ends.watch_no_more(owned.pid)
         return owned
 
     async def _release(self, name: str, owned: _Owned) -> bool:
@@ -218,7 +196,7 @@ class Claims:
         raise TimeoutError(f"{name!r} cannot be given back")
 
     def _has_ended(self, pid: PID, _: ExitReason) -> None:
-        self._node.hub.post(partial(self._forget, pid))
+        self._forget(pid)
 
     def _forget(self, pid: PID) -> None:
         for name in self._of.pop(pid, ()):

@@ -15,8 +15,7 @@ import anyio
 
 from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._core.ended_loops import meet
-from fauxtp._core.process import find_process
+from fauxtp.cluster.ends import Ends
 from fauxtp.cluster.engine import Entry, NoConnection, Superseded, Taken
 from fauxtp.cluster.group_keys import Membership, key_of
 from fauxtp.cluster.groups import Groups, There
@@ -24,8 +23,9 @@ from fauxtp.cluster.names import is_alive_here
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import Peer
 from fauxtp.cluster.pids import Pids
+from fauxtp.cluster.turns import Turns
 from fauxtp.errors import NoProcess
-from fauxtp.registry import PID, Ref
+from fauxtp.registry import PID
 
 __all__ = ["Memberships"]
 
@@ -33,16 +33,6 @@ TTL: Final = 3600  # seconds for which a key outlasts its node, which nobody els
 AGAIN: Final = 0.5  # seconds
 TRIES: Final = 20  # to write a key that changes meanwhile
 AT_ONCE: Final = 32  # keys that are written for nobody who waits
-
-
-class _Turns:
-    """Who writes a key, one after the other."""
-
-    __slots__ = ("count", "lock")
-
-    def __init__(self) -> None:
-        self.lock: anyio.Lock = anyio.Lock()
-        self.count: int = 0  # of who has the lock or waits for it
 
 
 class _Place:
@@ -84,8 +74,8 @@ class Memberships:
         self._groups = groups
         self._of: dict[PID, dict[str, _Place]] = {}
         self._said: dict[str, _Numbers] = {}
-        self._refs: dict[PID, Ref] = {}  # by which the ends of those are told
-        self._busy: dict[str, _Turns] = {}  # groups whose keys are being written
+        self._ends = Ends(node.hub, self._forget)
+        self._busy = Turns()  # groups whose keys are being written
         self._marked: set[str] = set()  # groups whose keys are about to be
         self._limiter: anyio.CapacityLimiter | None = None  # made in the hub's loop
         self._written: dict[str, float] = {}  # when each key was written last
@@ -133,7 +123,7 @@ class Memberships:
         groups = self._of.get(pid)
         if groups is None:
             self._of[pid] = groups = {}
-            self._watch(pid)
+            self._ends.watch(pid)
         groups[group] = place = _Place()
         self._groups.here.setdefault(group, {})[pid] = None
         self._said.setdefault(group, _Numbers()).add(self._number(pid))
@@ -149,7 +139,7 @@ class Memberships:
         del groups[group]
         if not groups:
             del self._of[pid]
-            self._watch_no_more(pid)
+            self._ends.watch_no_more(pid)
         here = self._groups.here[group]
         del here[pid]
         self._said[group].remove(self._number(pid))
@@ -161,19 +151,6 @@ class Memberships:
         return True
 
     # Ends
-
-    def _watch(self, pid: PID) -> None:
-        process, ref = meet(pid), Ref()
-        if process is not None and process.watch(ref, self._has_ended):
-            self._refs[pid] = ref
-
-    def _watch_no_more(self, pid: PID) -> None:
-        ref, process = self._refs.pop(pid, None), find_process(pid)
-        if ref is not None and process is not None:
-            process.watchers.pop(ref, None)
-
-    def _has_ended(self, pid: PID, reason: ExitReason) -> None:
-        self._node.hub.post(partial(self._forget, pid, reason))
 
     def _forget(self, pid: PID, reason: ExitReason | None) -> None:
         for group in list(self._of.get(pid, ())):
@@ -234,18 +211,10 @@ class Memberships:
             pass  # it is looked at again with the next heartbeat, or snapshot
 
     async def _in_turn(self, group: str) -> None:
-        turns, is_written = self._busy.setdefault(group, _Turns()), False
-        turns.count += 1
-        try:
-            async with turns.lock:
-                await self._write(group)
-                is_written = True
-        finally:
-            turns.count -= 1
-            if not turns.count:
-                del self._busy[group]
-                if is_written:
-                    self._look_at(group)  # what has changed meanwhile was left to who wrote it
+        async with self._busy.of(group):
+            await self._write(group)
+        if group not in self._busy:
+            self._look_at(group)  # what has changed meanwhile was left to who wrote it
 
     async def _write(self, group: str) -> None:
         key = key_of(group, self._node.name)
@@ -303,7 +272,7 @@ class Memberships:
     async def _leave_all(self) -> None:
         """Take all keys away, as the node leaves."""
         for pid in list(self._of):
-            self._watch_no_more(pid)
+            self._ends.watch_no_more(pid)
         async with anyio.create_task_group() as tasks:
             for group in self._groups.own():
                 tasks.start_soon(self._try_to_write, group)
