@@ -95,6 +95,11 @@ class ProcessScope(Protocol):
         ...
 
     @property
+    def has_children(self) -> bool:
+        """Whether somebody has asked for their task group."""
+        ...
+
+    @property
     def own_scope(self) -> CancelScope:
         """What ends the process for those who have a handle of it."""
         ...

@@ -54,6 +54,10 @@ class AsyncioScope:
             return self._ended_group()
         return self._children.group
 
+    @property
+    def has_children(self) -> bool:
+        return self._children is not None
+
     def _ended_group(self) -> TaskGroup:
         """Return a group in which nothing can be started, as the children have been cancelled.
 

@@ -32,6 +32,10 @@ class TrioScope:
         return self._group
 
     @property
+    def has_children(self) -> bool:
+        return self._used
+
+    @property
     def own_scope(self) -> CancelScope:
         return self._group.cancel_scope
 

@@ -27,8 +27,9 @@ from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID, Ref
 
-__all__ = ["SHUTDOWN", "Children", "Shelter", "kill", "launched"]
+__all__ = ["SHUTDOWN", "Children", "Shelter", "kill", "launched", "was_killed"]
 
+GRACE: Final = 1.0  # seconds for which a child that was killed holds up who is stopped next
 SHUTDOWN: Final = ExitReason("shutdown")
 _KILLED: Final = ExitReason("killed", abnormal=True)
 
@@ -104,9 +105,15 @@ async def _launched(
 
 
 def kill(chief: Process, spec: ChildSpec, process: Process) -> None:
-    """End a child that has not ended in the time that it had for that."""
-    supervisor_log.cut_off(chief, spec, process)
-    process.kill(SHUTDOWN, _KILLED)
+    """End a child that has not ended in the time that it had for that, and tell so, once."""
+    if not was_killed(process):
+        supervisor_log.cut_off(chief, spec, process)
+        process.kill(SHUTDOWN, _KILLED)
+
+
+def was_killed(process: Process) -> bool:
+    """Return whether its supervisor has killed a child already, which has yet to end."""
+    return process.killed is _KILLED
 
 
 @final
@@ -145,6 +152,26 @@ class Children:
 
     async def stop(self, chief: Process, child: Child) -> None:
         """Stop `child` if it runs, and wait for its end."""
+        await self.stop_all(chief, [child])
+
+    async def stop_all(self, chief: Process, children: list[Child]) -> None:
+        """Stop `children`, the last one first, and wait for their ends.
+
+        Who does not end even if killed (it waits for a thread, or in a shield) holds up the
+        others for a while only, so that each that hangs is told of.
+        """
+        late = []
+        for child in reversed(children):
+            try:
+                await self._stop(chief, child)
+            except ReceiveTimeout:
+                late.append(child)
+        for child in late:
+            if child.process is not None:
+                await wait_exit(child.process.pid)
+            child.process = None
+
+    async def _stop(self, chief: Process, child: Child) -> None:
         child.end_waiting()
         watch, child.watch = child.watch, Ref()  # what is told of it from here on is no news
         process = child.process
@@ -153,13 +180,8 @@ class Children:
         process.watchers.pop(watch, None)
         process.request_exit(SHUTDOWN)
         try:
-            await wait_exit(process.pid, child.spec.shutdown)
+            await wait_exit(process.pid, 0 if was_killed(process) else child.spec.shutdown)
         except ReceiveTimeout:
             kill(chief, child.spec, process)
-            await wait_exit(process.pid)
+            await wait_exit(process.pid, GRACE)
         child.process = None  # only now: if this is cancelled, the end has to go on with it
-
-    async def stop_all(self, chief: Process, children: list[Child]) -> None:
-        """Stop `children`, the last one first."""
-        for child in reversed(children):
-            await self.stop(chief, child)

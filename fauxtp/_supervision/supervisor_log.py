@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
+from fauxtp._base.own_frames import own_ends
+from fauxtp._core.await_chain import stack_of
 from fauxtp._core.crash_log import facts, logged, who
-from fauxtp._core.process import Process
+from fauxtp._core.process import Process, find_process
 from fauxtp._supervision.child import Child
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.intensity import Intensity
@@ -96,14 +100,40 @@ def not_restarted(chief: Process, spec: ChildSpec, error: Exception) -> None:
 
 def cut_off(chief: Process, spec: ChildSpec, child: Process) -> None:
     """Tell that a child has not ended in the time that it had for that, and is killed."""
+    waits = _whereabouts(child)
     logger(SUPERVISOR).error(
-        "%s kills child %r, %s, which has not ended within its %g s",
+        "%s kills child %r, %s, which has not ended within its %g s%s",
         who(chief),
         spec.id,
         who(child),
         spec.shutdown,
-        extra=facts(chief, child=spec.id, child_pid=repr(child.pid), shutdown=spec.shutdown),
+        f": it waits {waits}" if waits else "",
+        extra=facts(
+            chief,
+            child=spec.id,
+            child_pid=repr(child.pid),
+            child_waits=waits or None,
+            shutdown=spec.shutdown,
+        ),
     )
+
+
+def _whereabouts(process: Process) -> str:
+    """Return what a process waits for, and where, as far as that is known."""
+    told = []
+    with suppress(Exception):  # of somebody's own awaitable: the child is killed all the same
+        if process.waiting_for is not None:
+            target = process.waiting_for.target
+            other = find_process(target)
+            told.append(f"for {target!r}" if other is None else f"for {who(other)}")
+        stack = stack_of(process)
+        begin, end = own_ends([frame.filename for frame in stack])
+        if begin < len(stack):
+            place = stack[len(stack) - end - 1]
+            told.append(f"at {place.filename}:{place.lineno}, in {place.name}")
+        elif process.scope is not None and process.scope.has_children:
+            told.append("for tasks of its own")
+    return ", ".join(told)
 
 
 def waits(

@@ -22,12 +22,12 @@ from fauxtp import registry
 from fauxtp._base.implementation import __version__
 from fauxtp._base.logs import logger
 from fauxtp._base.own_frames import own_ends
+from fauxtp._core.await_chain import stack_of
 from fauxtp._core.ended_loops import living
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process
 from fauxtp.observe.actions import ACTIONS, number_of, numbered
 from fauxtp.observe.asker import Asker
-from fauxtp.observe.await_chain import stack_of
 from fauxtp.observe.events import counts
 from fauxtp.observe.happenings import SELDOM, happenings
 from fauxtp.observe.process_orders import ORDERS

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from traceback import FrameSummary
 from typing import Any, final
 
+from fauxtp._core.await_chain import stack_of
 from fauxtp._core.ended_loops import living, meet
 from fauxtp._core.phase import DEAD, Phase
 from fauxtp._core.process import Process
@@ -14,7 +15,6 @@ from fauxtp._messaging.addresses import find_pid
 from fauxtp._messaging.groups import GROUPS
 from fauxtp._messaging.timers import TIMERS
 from fauxtp.errors import NoProcess
-from fauxtp.observe.await_chain import stack_of
 from fauxtp.registry import PID, default
 
 __all__ = ["ProcessInfo", "process_info", "process_infos", "processes", "tree"]

@@ -33,6 +33,7 @@ PATIENCE = 10.0  # seconds, beside three times what the tests take without a fau
 MEMORY = 4_000_000  # KB of addresses: a loop without an end may fill a list
 
 TESTS = {
+    "_core/await_chain.py": "await_chain children_that_hang questions",
     "_core/bounded_queue.py": "bounded_mailboxes fair_room given_up threads",
     "_core/calls.py": "calls genserver taken_up dead_letters threads requests travelling growth",
     "_core/control.py": "states_from_outside",
@@ -92,7 +93,8 @@ TESTS = {
     "_supervision/changes.py": "supervisor_changes supervisor_lines",
     "_supervision/child.py": "supervisor supervisor_changes backoff auto_shutdown",
     "_supervision/child_spec.py": "supervisor supervisor_changes backoff travelling",
-    "_supervision/children.py": "supervisor supervisor_changes supervisor_lines backoff",
+    "_supervision/children.py": "supervisor supervisor_changes supervisor_lines backoff"
+    " children_that_hang",
     "_supervision/dynamic_supervision.py": "dynamic_supervisor backoff",
     "_supervision/dynamic_supervisor.py": "dynamic_supervisor",
     "_supervision/expecting.py": "on_demand tasks",
@@ -101,7 +103,7 @@ TESTS = {
     "_supervision/on_demand.py": "on_demand",
     "_supervision/partition_supervisor.py": "partitions",
     "_supervision/supervisor_log.py": "supervisor supervisor_lines dynamic_supervisor reports"
-    " auto_shutdown",
+    " auto_shutdown children_that_hang",
     "_supervision/restarts.py": "supervisor backoff taken_names",
     "_supervision/tasks.py": "tasks",
     "_supervision/supervisor.py": "supervisor supervisor_changes auto_shutdown reserved_names",
