@@ -29,6 +29,7 @@ _QUIET = {
         "KW_NAMES",
         "EXTENDED_ARG",
         "TO_BOOL",
+        "NOT_TAKEN",
     }
 }
 
