@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from fauxtp._base.arguments import expect_text
 from fauxtp.cluster.checks import check_key, check_token
+from fauxtp.cluster.key_words import text_of, word_of
 from fauxtp.cluster.peers import parsed
 
 __all__ = ["Membership", "check_group", "key_of", "membership", "place_of"]
@@ -64,7 +64,7 @@ def key_of(group: str, node: str) -> str:
     'group.c3BvcnQ.a'
     """
     try:
-        word = urlsafe_b64encode(group.encode()).rstrip(b"=").decode()
+        word = word_of(group)
     except UnicodeEncodeError:
         raise ValueError("expected group to be Unicode") from None
     try:
@@ -81,7 +81,7 @@ def place_of(words: str) -> tuple[str, str] | None:
     """
     word, _, node = words.rpartition(".")
     try:
-        group = urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
+        group = text_of(word)
         check_token("node", node)
         return (group, node) if group and key_of(group, node) == f"group.{words}" else None
     except ValueError:

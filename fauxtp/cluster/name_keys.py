@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
 from fauxtp._base.arguments import expect_text
 from fauxtp.cluster.checks import check_key, check_token
+from fauxtp.cluster.key_words import text_of, word_of
 from fauxtp.cluster.peers import parsed
 
 __all__ = ["Holding", "check_name", "holding", "key_of", "name_of"]
@@ -66,10 +66,9 @@ def key_of(name: str) -> str:
     'name.c2hvcA.YmlsbGluZw'
     """
     try:
-        parts = [part.encode() for part in name.split(":")]
+        words = [word_of(part) or EMPTY for part in name.split(":")]
     except UnicodeEncodeError:
         raise ValueError("expected name to be Unicode") from None
-    words = [urlsafe_b64encode(part).rstrip(b"=").decode() or EMPTY for part in parts]
     try:
         return check_key(".".join(["name", *words]))
     except ValueError:
@@ -83,10 +82,7 @@ def name_of(words: str) -> str | None:
     'shop:billing'
     """
     try:
-        name = ":".join(
-            "" if word == EMPTY else urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
-            for word in words.split(".")
-        )
+        name = ":".join("" if word == EMPTY else text_of(word) for word in words.split("."))
         return name if name and key_of(name) == f"name.{words}" else None
     except ValueError:
         return None
