@@ -127,6 +127,9 @@ class AsyncioHome:
             return False
         return True
 
+    def run_next(self, function: Callable[[], object]) -> None:
+        self.loop.call_soon(function)
+
     def time(self) -> float:
         return self.loop.time()
 

@@ -126,6 +126,9 @@ class TrioHome:
             return False
         return True
 
+    def run_next(self, function: Callable[[], object]) -> None:
+        self.run_soon(function)
+
     def time(self) -> float:
         return self._clock.current_time()
 

@@ -21,6 +21,7 @@ class _Kind(NamedTuple):
     name: str
     code: int
     head: Struct  # q: a number, d: seconds, B: a status, and whether it was taken up
+    numbers: Struct  # those alone
     size: int
     has_content: bool
 
@@ -43,7 +44,14 @@ _LOOKS: Final[dict[str, tuple[str, bool]]] = {
     "ask": ("", False),  # for answers, and what is watched and linked, as it may have been lost
 }
 _KINDS: Final = {
-    name: _Kind(name, code, Struct(f"!BB{look}"), Struct(f"!BB{look}").size, has_content)
+    name: _Kind(
+        name,
+        code,
+        Struct(f"!BB{look}"),
+        Struct(f"!xx{look}"),
+        Struct(f"!xx{look}").size,
+        has_content,
+    )
     for code, (name, (look, has_content)) in enumerate(_LOOKS.items())
 }
 _BY_CODE: Final = list(_KINDS.values())
@@ -55,7 +63,7 @@ def packed(kind: str, *parts: Any) -> bytes:
     >>> packed("cancel", 3)
     b'\\x01\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x03'
     """
-    _, code, head, _, has_content = _KINDS[kind]
+    _, code, head, _, _, has_content = _KINDS[kind]
     if not has_content:
         return head.pack(VERSION, code, *parts)
     content: bytes = parts[-1]
@@ -83,20 +91,21 @@ def unpacked(data: bytes) -> tuple[str, tuple[Any, ...]]:
     """
     if len(data) < 2 or data[0] != VERSION or data[1] >= len(_BY_CODE):
         raise ValueError(f"it begins with {data[:2]!r}")
-    kind, _, head, size, has_content = _BY_CODE[data[1]]
+    kind, _, _, numbers, size, has_content = _BY_CODE[data[1]]
     if len(data) < size or (len(data) > size and not has_content):
         raise ValueError(f"no {kind!r} is {len(data)} bytes long")
-    _, _, *parts = head.unpack_from(data)
+    parts: tuple[Any, ...] = numbers.unpack_from(data)
     for part in parts:
         if not part >= 0:
             raise ValueError(f"no {kind!r} looks so")
     if not has_content:
-        return kind, tuple(parts)
+        return kind, parts
     if kind == "answer":
         which, how = parts
         if how >= 2 * len(STATUSES):
             raise ValueError("an answer of no known status")
         return kind, (which, STATUSES[how >> 1], bool(how & 1), data[size:])
     if kind == "call" and parts[2] == math.inf:
-        parts[2] = None
+        number, which, _, by = parts
+        return kind, (number, which, None, by, data[size:])
     return kind, (*parts, data[size:])

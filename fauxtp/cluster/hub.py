@@ -34,13 +34,24 @@ T = TypeVar("T")
 class Hub:
     """An event loop in which an engine is used, and the task group of what goes on meanwhile.
 
-    `on_fork` is told in a child by `fork` that this is over there.
+    `on_fork` is told in a child by `fork` that this is over there. `time` returns seconds, on a
+    clock that goes on while the machine sleeps.
     """
 
-    __slots__ = ("__weakref__", "_group", "_is_over", "_to_start", "_waiter", "home", "on_fork")
+    __slots__ = (
+        "__weakref__",
+        "_group",
+        "_is_over",
+        "_to_start",
+        "_waiter",
+        "home",
+        "on_fork",
+        "time",
+    )
 
     def __init__(self, home: Home, group: TaskGroup) -> None:
         self.home: Home = home
+        self.time: Callable[[], float] = home.time if switches.simulated else boot_time
         self.on_fork: list[Callable[[], object]] = []
         self._group: TaskGroup = group
         self._is_over: bool = False
@@ -66,10 +77,6 @@ class Hub:
         self._is_over = True
         for tell in self.on_fork:
             tell()
-
-    def time(self) -> float:
-        """Return seconds on a clock that goes on while the machine sleeps."""
-        return self.home.time() if switches.simulated else boot_time()
 
     def post(self, function: Callable[[], object]) -> bool:
         """Call `function` in the hub's thread, now if that is this one; in order.

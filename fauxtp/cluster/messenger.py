@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 from fauxtp._core.calls import Cast
 from fauxtp._core.dead_letters import dead_letters
@@ -58,19 +57,19 @@ class Messenger:
     # Of theirs
 
     def _send(self, peer: Peer, number: int, content: bytes) -> None:
-        self._deliver(peer, number, content, lambda message: message)
+        self._deliver(peer, number, content, as_cast=False)
 
     def _cast(self, peer: Peer, number: int, content: bytes) -> None:
-        self._deliver(peer, number, content, Cast)
+        self._deliver(peer, number, content, as_cast=True)
 
-    def _deliver(
-        self, peer: Peer, number: int, content: bytes, as_what: Callable[[Any], Any]
-    ) -> None:
+    def _deliver(self, peer: Peer, number: int, content: bytes, *, as_cast: bool) -> None:
         try:
-            message = as_what(self.post.wire.decode(content))
+            message = self.post.wire.decode(content)
         except Exception as error:
             self.post.node.malformed.note(f"a message of node {peer.node!r} ({error})")
             return
+        if as_cast:
+            message = Cast(message)
         found = self.post.find(number)
         if found is None:
             dead_letters.add(self.pids.here(number), message, "noproc")

@@ -59,6 +59,8 @@ class NatsEngine:
     """
 
     asyncio_only: bool = True
+    dropped: int = 0
+    """Messages are heard as they are read: a server that waits for that ends the connection."""
 
     def __init__(
         self,
@@ -88,7 +90,6 @@ class NatsEngine:
         self._told: ConnectionTold | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self._dropped = 0
         self.max_payload: int = 1_048_576
 
     @property
@@ -98,10 +99,6 @@ class NatsEngine:
     @property
     def unsent(self) -> int:
         return 0 if self._session is None else self._session.client.pending_data_size
-
-    @property
-    def dropped(self) -> int:
-        return self._dropped + (0 if self._session is None else self._session.dropped)
 
     async def open(
         self, *, followed: Followed | None = None, connection: ConnectionTold | None = None
@@ -271,7 +268,6 @@ class NatsEngine:
         session, self._session, self._keys = self._session, None, None
         if session is None:
             return
-        self._dropped += session.dropped
         closing = asyncio.get_running_loop().create_task(session.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

@@ -29,7 +29,6 @@ PING: Final = 1  # seconds between two
 UNANSWERED: Final = 2  # pings, after which the connection counts as lost
 LOOK: Final = 0.25  # seconds between two looks whether the connection is there
 TO_CLOSE: Final = 2.0  # seconds
-WAITING: Final = 65_536  # messages that one listener may leave unread
 VIOLATION: Final = re.compile(
     r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE
 )
@@ -46,7 +45,6 @@ class NatsSession:
 
     def __init__(self, prefix: str, lost: Callable[[], object]) -> None:
         self.client: Client = Client()
-        self.dropped: int = 0
         self._lost: Callable[[], object] | None = lost
         self.inbox: str = f"{prefix}.{uuid4().hex}"
         self._inbox = f"{self.inbox}.ask."
@@ -77,7 +75,7 @@ class NatsSession:
                     closed_cb=self._away,
                     **options,
                 )
-                await self.client.subscribe(self._inbox + "*", cb=self._answered)
+                await self.listen_to_all(self._inbox + "*", self._answered)
         except ModuleNotFoundError as error:
             await self.close()
             said = f"nkeys and credentials need {error.name}: install nats-py[nkeys]"
@@ -170,16 +168,8 @@ class NatsSession:
     async def listen_to_all(self, subject: str, told: Callable[[Msg], object]) -> Subscription:
         """Let `told` be called with each message as nats-py has it."""
 
-        async def came(message: Msg) -> None:
-            try:
-                told(message)
-            except Exception:
-                report("a callback of an engine failed")
-
         try:
-            return await self.client.subscribe(
-                subject, cb=came, pending_msgs_limit=WAITING, pending_bytes_limit=0
-            )
+            return await self.client.subscribe(subject, future=_Each(told))
         except nats.errors.Error as error:
             raise NoConnection(f"the server is away: {error}") from error
 
@@ -221,15 +211,12 @@ class NatsSession:
 
     # What nats-py tells
 
-    async def _answered(self, message: Msg) -> None:
+    def _answered(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject[len(self._inbox) :])
         if waiting is not None and not waiting[0].done():
             waiting[0].set_result(message)
 
     async def _failed(self, error: Exception) -> None:
-        if isinstance(error, nats.errors.SlowConsumerError):
-            self.dropped += 1
-            return
         told = VIOLATION.search(str(error))
         if told is not None:
             self._forbidden(told[1].lower(), told[2], str(error))
@@ -283,6 +270,23 @@ class NatsSession:
                 )
         if self._lost is not None:
             self._lost()
+
+
+class _Each(asyncio.Future[Msg]):
+    """What nats-py tells of one message after the other, at once: it is done with none of them.
+
+    A callback of nats-py's is called by a task of its own, for which each message lies in a queue.
+    """
+
+    def __init__(self, told: Callable[[Msg], object]) -> None:
+        super().__init__()
+        self._told = told
+
+    def set_result(self, message: Msg) -> None:
+        try:
+            self._told(message)
+        except Exception:
+            report("a callback of an engine failed")
 
 
 def _too_late(future: asyncio.Future[Msg], timeout: float) -> None:

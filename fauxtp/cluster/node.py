@@ -94,11 +94,10 @@ class Node:
 
     def may_act(self) -> bool:
         """Return whether this is a member now; if it is one no more, it is fenced by this."""
-        if not self._acts:
-            return False
-        if self.lease.holds:
-            return True
-        self.fence()
+        if self._acts:
+            if self.lease.holds:
+                return True
+            self.fence()
         return False
 
     async def leased(self) -> None:

@@ -75,6 +75,7 @@ class Peer:
         "__weakref__",
         "calls",
         "incarnation",
+        "is_busy",
         "is_gone",
         "is_up",
         "links",
@@ -91,6 +92,7 @@ class Peer:
         self.lost: str = lost  # where we hear that it does not, before a number
         self.is_up: bool = False  # it is known to be a member
         self.is_gone: bool = False  # it was, and will not be again
+        self.is_busy: bool = False  # it was told several things in the last turn of the event loop
         self.calls: dict[int, Any] = {}  # that it has yet to answer
         self.watches: dict[int, Any] = {}  # of processes there
         self.links: dict[tuple[Any, int], Any] = {}  # with processes there

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any, Final, final
+from weakref import WeakValueDictionary
 
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.logs import report
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
@@ -15,6 +18,7 @@ from fauxtp._core.queue import Queue
 from fauxtp.cluster.engine import Listening, NoConnection
 from fauxtp.cluster.frames import packed, unpacked
 from fauxtp.cluster.node import Node
+from fauxtp.cluster.parcels import Parcels, frames_in
 from fauxtp.cluster.peers import NO_CONNECTION, Peer, parsed
 from fauxtp.cluster.pids import Pids
 from fauxtp.cluster.wire import Wire
@@ -24,6 +28,7 @@ __all__ = ["Post"]
 
 KEPT: Final = 64  # last messages of which is known what they were, if nobody hears them
 NOTHING: Final = b""
+WORDS: Final = 7  # of the subject of who speaks
 
 
 @final
@@ -42,7 +47,11 @@ class Post:
         self.on_nobody: list[Callable[[int], bool]] = []
         self.numbers: count[int] = count(1)
         self._listening: Listening | None = None
+        self._parcels = Parcels(node, self.numbers, self._lost)
+        self._senders: WeakValueDictionary[str, Peer] = WeakValueDictionary()
         self._recent: list[tuple[int, PID, Any]] = [(0, PID(), None)] * KEPT
+        node.farewells.append(self._hand_on)
+        node.on_fence.append(self._fenced)
 
     # Here
 
@@ -60,20 +69,27 @@ class Post:
             self._listening.stop()
 
     def _received(self, subject: str, payload: bytes | None, reply: str | None) -> None:
-        words = subject.split(".")
-        numbers = [parsed(word.encode()) for word in words[6:]]
         if payload is None:
-            if len(numbers) == 2 and numbers[1] is not None and words[5] == self.node.name:
-                self._nobody(numbers[1])
-            else:  # of another node: it cannot know who listens
-                self.node.malformed.note(f"the subject {subject!r}")
+            self._nobody(subject)
             return
-        if len(numbers) != 1 or numbers[0] is None:
+        peer = self._senders.get(subject) or self._sender(subject)
+        if peer is None:
             self.node.malformed.note(f"the subject {subject!r}")
             return
-        peer = self.node.peers.find(words[5], numbers[0])
         try:
-            kind, rest = unpacked(payload)
+            frames = frames_in(payload)
+        except ValueError as error:
+            self.node.malformed.note(f"what node {peer.node!r} has sent ({error})")
+            return
+        for frame in frames:
+            try:
+                self._hear(peer, frame)
+            except Exception:
+                report("a frame could not be handled")
+
+    def _hear(self, peer: Peer, frame: bytes) -> None:
+        try:
+            kind, rest = unpacked(frame)
         except ValueError as error:
             self.node.malformed.note(f"a frame of node {peer.node!r} ({error})")
             return
@@ -82,14 +98,44 @@ class Post:
         if self.node.may_act():
             self.handlers[kind](peer, *rest)
         elif kind == "call":
-            self.try_to_send(peer, ("answer", rest[1], "fenced", False, NOTHING))
+            fenced = packed("answer", rest[1], "fenced", False, NOTHING)
+            with suppress(NoConnection):
+                self._parcels.send_now(peer, fenced)
 
-    def _nobody(self, number: int) -> None:
+    def _sender(self, subject: str) -> Peer | None:
+        """Return who speaks in messages to that subject, or None if it is none of ours."""
+        words = subject.split(".")
+        incarnation = parsed(words[6].encode()) if len(words) == WORDS else None
+        if incarnation is None:
+            return None
+        peer = self._senders[subject] = self.node.peers.find(words[5], incarnation)
+        return peer
+
+    def _nobody(self, subject: str) -> None:
+        """Hear that nobody listens to what was sent, of which `subject` tells the number."""
+        words = subject.split(".")
+        numbers = [parsed(word.encode()) for word in words[6:]]
+        if len(numbers) == 2 and numbers[1] is not None and words[5] == self.node.name:
+            for number in self._parcels.contents(numbers[1]):
+                self._lost(number)
+        else:  # of another node: it cannot know who listens
+            self.node.malformed.note(f"the subject {subject!r}")
+
+    def _lost(self, number: int) -> None:
         if any(tell(number) for tell in self.on_nobody):
             return
         known, pid, message = self._recent[number % KEPT]
         if known == number:
             dead_letters.add(pid, message, "noconnection")
+
+    async def _hand_on(self) -> None:
+        self._parcels.send_all()
+
+    def _fenced(self) -> None:
+        if self.node.leaves:
+            self._parcels.send_all()
+        else:
+            self._parcels.lose_all()
 
     def find(self, number: int) -> tuple[PID, Process | None, Queue] | None:
         """Return who of here is known by `number`, and lives: a process, or a mailbox alone."""
@@ -118,7 +164,7 @@ class Post:
 
         Raises `NoConnection` if that cannot be done now.
         """
-        self.node.engine.publish(peer.subject, packed(*frame), f"{peer.lost}.{number}")
+        self._parcels.send(peer, packed(*frame), number)
 
     def try_to_send(self, peer: Peer, frame: tuple[Any, ...], number: int = 0) -> bool:
         """Send a frame if that can be done now; from any thread it is done soon."""
