@@ -367,7 +367,7 @@ async def test_what_makes_no_sense_is_counted_and_dropped() -> None:
             b"", b"\x01", b"\x02" + call_[1:], b"\x01\xff", b"\xff" * 100, call_[:-1],
             packed("send", -1, b""), packed("cancel", -1), packed("cancel", 1) + b" ",
             packed("call", 1, 2, -1.0, 0, b""), packed("call", 1, 2, math.nan, 0, b""),
-            packed("call", 1, 2, None, -1, b""), answer[:-1] + b"\x0a", packed("ask") + b"x",
+            packed("call", 1, 2, None, -1, b""), answer[:-1] + b"\x0c", packed("ask") + b"x",
         ]  # fmt: skip
         to = a._node.peers.find("b", peer.incarnation)
         for frame in frames:

@@ -13,6 +13,7 @@ import test_cluster_bonds as bonds
 import test_cluster_calls as calls
 import test_cluster_groups as groups
 import test_cluster_names as names
+import test_cluster_shards as shards
 import test_cluster_singletons as singletons
 
 from fauxtp.cluster.calls_in import CallsIn
@@ -23,8 +24,15 @@ from fauxtp.cluster.memberships import Memberships
 from fauxtp.cluster.messenger import Messenger
 from fauxtp.cluster.names import Names
 from fauxtp.cluster.node import Node
+from fauxtp.cluster.shard_claims import ShardClaims
+from fauxtp.cluster.shard_post import ShardPost
 from fauxtp.cluster.singletons import Singleton
 from fauxtp.cluster.sweeper import Sweeper
+
+
+async def nobody_ends(self: Any, kind: Any, shards: list[int]) -> None:
+    kind.yields.update(shards)
+    kind.had.difference_update(shards)
 
 
 def nothing(*_: Any) -> None:
@@ -76,6 +84,24 @@ FAULTS: dict[str, tuple[type, str, Any, Callable[[], None]]] = {
         "_told_all",
         nothing,
         names.test_writes_that_were_lost_are_made_again,
+    ),
+    "a node without a lease keeps its shards": (
+        ShardClaims,
+        "_fenced",
+        nothing,
+        shards.test_a_node_without_connection_ends_its_own_before_others_begin,
+    ),
+    "a shard is given back while some run in it": (
+        ShardClaims,
+        "_end",
+        nobody_ends,
+        shards.test_who_moves_has_ended_before_another_begins,
+    ),
+    "what waits for a shard is forgotten": (
+        ShardPost,
+        "flush",
+        nothing,
+        shards.test_who_moves_has_ended_before_another_begins,
     ),
     "a fenced node keeps its singletons": (
         Claims,
@@ -134,6 +160,7 @@ FAULTS: dict[str, tuple[type, str, Any, Callable[[], None]]] = {
 }
 
 
+@pytest.mark.usefixtures("few_shards")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, method, does, test = FAULTS[fault]

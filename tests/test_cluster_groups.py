@@ -221,7 +221,7 @@ async def test_who_has_ended_leaves_a_group_by_its_own_reason_and_no_other() -> 
         await until(lambda: len(process_of(watcher).state) == 2)
         exit(began[0], "enough")
         assert ended.wait(30), "this event loop, that of the hub, does nothing meanwhile"
-        a._grouped.groups.on_change("sport", None)  # as when a key of another node is told
+        a._grouped.monitors._changed("sport", None)  # as when a key of another node is told
         await until(lambda: len(process_of(watcher).state) == 3)
         left = process_of(watcher).state[-1]
         assert (left.ref, left.pid, left.reason) == (ref, began[0], "enough")

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 from clusters import TTL, diary, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import Idle, process_of
@@ -22,12 +23,14 @@ from fauxtp import (
     Ref,
     Supervisor,
     call,
+    call_blocking,
     cast,
     exit,
     is_alive,
     monitor,
     send,
     wait_exit,
+    wait_registered,
     whereis,
 )
 from fauxtp.cluster import Cluster, NoConnection
@@ -245,7 +248,27 @@ async def test_a_name_that_is_away_is_waited_for() -> None:
         await until(lambda: answers)
         with pytest.raises(ReceiveTimeout, match="nobody has registered 'cash'"):
             await b.wait_registered("cash", timeout=0)
-        assert not b._names._waiting
+        with pytest.raises(ReceiveTimeout, match="nobody has registered 'cash'"):
+            await wait_registered(b.name("cash"), timeout=0)
+        with pytest.raises(ReceiveTimeout, match="nobody has registered 'cash'"):
+            await to_thread.run_sync(b._names.wait_registered_blocking, "cash", 0)
+        assert not b._names._awaited._waiting
+
+
+async def test_a_thread_waits_for_a_name_that_is_away() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        answers = []
+
+        async def ask() -> None:
+            ask_it = partial(call_blocking, b.name("billing"), 1, wait=30)
+            answers.append(await to_thread.run_sync(ask_it))
+
+        group.start_soon(ask)
+        group.start_soon(wait_registered, b.name("billing"))
+        await until(lambda: b._names._awaited._waiting)
+        await Till.start("a", task_group=group, register_as=a.name("billing"))
+        await until(lambda: answers)
+        await until(lambda: not b._names._awaited._waiting)
 
 
 async def test_who_waits_for_a_name_is_told_that_the_cluster_was_left() -> None:
@@ -260,10 +283,10 @@ async def test_who_waits_for_a_name_is_told_that_the_cluster_was_left() -> None:
 
         async with member(broker, "a") as a:
             group.start_soon(wait, a, None)
-            await until(lambda: a._names._waiting)
+            await until(lambda: a._names._awaited._waiting)
         await until(lambda: told)
         await wait(a, 30)
-    assert not a._names._waiting
+    assert not a._names._awaited._waiting
 
 
 async def test_a_mailbox_may_have_a_name() -> None:

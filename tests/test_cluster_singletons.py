@@ -130,18 +130,18 @@ async def test_who_waits_in_line_looks_at_nothing_until_the_name_is_free() -> No
         one = await start(a, book, group)
         await until(lambda: book.now == ["a"])
         other = await start(b, book, group)
-        await until(lambda: b._names._waiting.get("it"))
-        (waits,) = b._names._waiting["it"]
+        await until(lambda: b._names._awaited._waiting.get("it"))
+        (waits,) = b._names._awaited._waiting["it"]
         await anyio.wait_all_tasks_blocked()
         mailbox = Mailbox()
         assert await a.register("other", mailbox.pid)
         await b.wait_registered("other", timeout=30)
-        assert b._names._waiting["it"] == [waits]
+        assert b._names._awaited._waiting["it"] == [waits]
         assert [info.pid is not None for info in await which_children(other)] == [True]
         await stop(one)
         await until(lambda: book.now == ["b"])
         await stop(other)
-        await until(lambda: not a._names._waiting and not b._names._waiting)
+        await until(lambda: not a._names._awaited._waiting and not b._names._awaited._waiting)
 
 
 async def test_a_crash_is_a_restart_by_the_rules_of_the_spec() -> None:
@@ -511,9 +511,9 @@ async def test_who_stands_in_line_when_the_cluster_is_left_harms_nobody() -> Non
         await until(lambda: book.now == ["a"])
         async with member(broker, "b") as b:
             shop = await start(b, book, group)
-            await until(lambda: b._names._waiting)
+            await until(lambda: b._names._awaited._waiting)
         assert is_alive(shop)
-        await until(lambda: not b._names._waiting)
+        await until(lambda: not b._names._awaited._waiting)
         assert await restarts(shop) == [0]
         await stop(shop)
 

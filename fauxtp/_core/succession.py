@@ -61,8 +61,15 @@ class Source(Succeeds, Protocol):
         """Under whom they are started."""
         ...
 
-    def new_process(self) -> Process:
-        """Return the process of an actor that is yet to be made; raise `NoProcess` if none is."""
+    def new_process(self, name: str, /) -> Process:
+        """Return the process of an actor that is yet to be made, in line: `name` is to mean it.
+
+        Raises `NoProcess` if nobody can start it.
+        """
+        ...
+
+    def drop(self, process: Process, /) -> None:
+        """Hear, in line, that another was quicker: a new process is not to be started."""
         ...
 
     def start(self, process: Process, name: str, on_the_spot: bool, /) -> None:
@@ -108,8 +115,8 @@ class Address(str):
                 found = _find(name)
                 if found is not None:
                     return found
-                process = self.source.new_process()
-                if _has_name(process, name):
+                process = self.source.new_process(name)
+                if _has_name(process, name, self.source):
                     break
         self.source.start(process, name, on_the_spot)
         return process.pid, process, process.mailbox
@@ -131,11 +138,11 @@ class Address(str):
                 for message in messages:
                     _put_into(found, message)
                 return
-            process = self.source.new_process()
+            process = self.source.new_process(name)
             new = process.pid, process, process.mailbox
             for message in messages:  # first: nobody who finds it by its name overtakes them
                 _put_into(new, message)
-            if _has_name(process, name):
+            if _has_name(process, name, self.source):
                 self.source.start(process, name, False)
                 return
 
@@ -154,13 +161,14 @@ def _find(name: str) -> Found | None:
             raise NoProcess(name)  # it means what will never live
 
 
-def _has_name(process: Process, name: str) -> bool:
+def _has_name(process: Process, name: str, source: Source) -> bool:
     """Register a new process; if another was quicker, forget it, with what lies in its mailbox."""
     done = False
     try:
         done = register(name, process.pid)
     finally:
         if not done:
+            source.drop(process)
             process.source = None
             _taken_out(process.mailbox, _everything)
             bury(process, CANCELLED)
@@ -207,13 +215,20 @@ def bury_in_line(
     reason: ExitReason,
     why: Callable[[Call], BaseException],
     address_of: Callable[[str], Address],
+    *,
+    moves: bool = False,
 ) -> None:
-    """Bury a process in line: what comes too late goes to a successor."""
+    """Bury a process in line: what comes too late goes to a successor.
+
+    What lies in its mailbox does so if its `init` is over and no error has ended it: that may have
+    been the cause, and a start that has failed would fail again. Or if it `moves`, as it is only
+    ended to be started elsewhere.
+    """
     with in_line():
         names = default.names(process.pid)
         if names:  # else nobody finds it by one
-            has_lived = process.phase is not STARTING
-            why = Succession(address_of(names[0]), why, reason, has_lived)
+            inherits = process.phase is not STARTING and not reason.abnormal
+            why = Succession(address_of(names[0]), why, moves or inherits)
         bury(process, reason, why)
 
 
@@ -221,9 +236,8 @@ def bury_in_line(
 class Succession:
     """Why a mailbox is closed whose messages go to a successor.
 
-    `why` tells what a call fails with that does not. `reason` is why the process has ended, and
-    `has_lived` whether its `init` was over: what lay there as an error ended it may have been the
-    cause of that, and a start that failed would fail again.
+    `why` tells what a call fails with that does not. `inherits` is whether those do that lay there
+    as the process ended; what comes later does in any case.
     """
 
     __slots__ = ("_heir", "_inherits", "_why")
@@ -232,11 +246,9 @@ class Succession:
         self,
         heir: Address,
         why: Callable[[Call], BaseException],
-        reason: ExitReason,
-        has_lived: bool,
+        inherits: bool,
     ) -> None:
-        self._heir, self._why = heir, why
-        self._inherits = has_lived and not reason.abnormal
+        self._heir, self._why, self._inherits = heir, why, inherits
 
     def __call__(self, call: Call) -> BaseException:
         return self._why(call)

@@ -85,7 +85,7 @@ async def again(attempt: Callable[[], Awaitable[Any]], to: PID | str, wait: floa
         except (NoProcess, ProcessExited) as error:
             name, last = patience.name_after(error), error
         try:
-            await getattr(name, "_fauxtp_wait_registered", wait_registered)(name, patience.left)
+            await wait_registered(name, patience.left)
         except ReceiveTimeout:
             raise last from None
 

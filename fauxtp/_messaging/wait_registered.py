@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import find_process
@@ -33,6 +34,9 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
     >>> anyio.run(main)
     True
     """
+    wait: Any = None if type(name) is str else getattr(name, "_fauxtp_wait_registered", None)
+    if wait is not None:  # it is a name of elsewhere
+        return await wait(name, timeout)  # type: ignore[no-any-return]
     await give_way()
     limit, pid = seconds(timeout), _holder(name)
     if pid is not None:
@@ -47,6 +51,9 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
 
 def wait_registered_blocking(name: str, timeout: float | None = None) -> PID:
     """Do as `wait_registered` does, in a thread that runs no event loop."""
+    wait: Any = getattr(name, "_fauxtp_wait_registered_blocking", None)
+    if wait is not None:
+        return wait(name, timeout)  # type: ignore[no-any-return]
     limit, pid = seconds(timeout), _holder(name)
     if pid is not None:
         return pid

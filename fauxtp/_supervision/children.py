@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Final, final
 
 from anyio import (
@@ -19,7 +20,7 @@ from fauxtp._actors.actor import Actor
 from fauxtp._actors.lifecycle import OnExit, launch
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.mailbox import put_news
-from fauxtp._core.process import Process
+from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.child import Child, ChildDown, Expected
@@ -27,7 +28,7 @@ from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID, Ref
 
-__all__ = ["SHUTDOWN", "Children", "Shelter", "kill", "launched", "was_killed"]
+__all__ = ["SHUTDOWN", "Children", "Shelter", "kill", "launched", "stop_all", "was_killed"]
 
 GRACE: Final = 1.0  # seconds for which a child that was killed holds up who is stopped next
 SHUTDOWN: Final = ExitReason("shutdown")
@@ -114,6 +115,27 @@ def kill(chief: Process, spec: ChildSpec, process: Process) -> None:
 def was_killed(process: Process) -> bool:
     """Return whether its supervisor has killed a child already, which has yet to end."""
     return process.killed is _KILLED
+
+
+async def stop_all(chief: Process, specs: dict[PID, ChildSpec]) -> None:
+    """Stop children of `chief`, all at once, and wait for their ends."""
+    began, late = current_time(), []
+    for pid in specs:
+        process = find_process(pid)
+        if process is not None:
+            process.request_exit(SHUTDOWN)
+    in_order = sorted(((spec.shutdown, pid) for pid, spec in specs.items()), key=itemgetter(0))
+    for seconds, pid in in_order:
+        process = find_process(pid)
+        if process is None:
+            continue
+        try:
+            await wait_exit(pid, max(0.0, began + seconds - current_time()))
+        except ReceiveTimeout:
+            kill(chief, specs[pid], process)
+            late.append(process)
+    for process in late:
+        await wait_exit(process.pid)
 
 
 @final

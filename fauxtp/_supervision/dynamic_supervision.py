@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from operator import itemgetter
 from typing import Any, Protocol, final
 
 from anyio import current_time
@@ -19,15 +18,14 @@ from fauxtp._base.coroutines import may_suspend
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import shown
 from fauxtp._core.calls import NO_REPLY, Call
-from fauxtp._core.process import Process, find_process
-from fauxtp._messaging.exits import wait_exit
+from fauxtp._core.process import Process
 from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.beside import Beside, Chief
 from fauxtp._supervision.child import Child, Expected, Question, after
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartType
-from fauxtp._supervision.children import SHUTDOWN, kill, launched
+from fauxtp._supervision.children import launched, stop_all
 from fauxtp._supervision.restarts import may_restart, start_when_free, tell_restarted
-from fauxtp.errors import AlreadyStarted, NameTaken, NoChild, ReceiveTimeout, TooManyChildren
+from fauxtp.errors import AlreadyStarted, NameTaken, NoChild, TooManyChildren
 from fauxtp.registry import PID
 
 __all__ = ["DynamicSupervision"]
@@ -190,23 +188,7 @@ class DynamicSupervision(Beside[Owner]):
 
     async def _stop(self, specs: dict[PID, ChildSpec]) -> None:
         """Stop children, all at once, and wait for their ends."""
-        began, late = current_time(), []
-        for pid in specs:
-            process = find_process(pid)
-            if process is not None:
-                process.request_exit(SHUTDOWN)
-        in_order = sorted(((spec.shutdown, pid) for pid, spec in specs.items()), key=itemgetter(0))
-        for seconds, pid in in_order:
-            process = find_process(pid)
-            if process is None:
-                continue
-            try:
-                await wait_exit(pid, max(0.0, began + seconds - current_time()))
-            except ReceiveTimeout:
-                kill(self._process, specs[pid], process)
-                late.append(process)
-        for process in late:
-            await wait_exit(process.pid)
+        await stop_all(self._process, specs)
 
     # When a child has ended
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable
+from typing import Protocol, final
 
 from fauxtp._actors.actor import Actor, expect_actor_class
 from fauxtp._actors.genserver import GenServer
@@ -14,6 +15,12 @@ from fauxtp._supervision.on_demand_source import Supervised
 from fauxtp.registry import PID
 
 __all__ = ["OnDemand"]
+
+
+class Cluster(Protocol):
+    """What spreads processes over several nodes: a `fauxtp.cluster.Cluster`."""
+
+    def _fauxtp_addresses(self, supervised: Supervised, /) -> Callable[[str], str]: ...
 
 
 @final
@@ -35,8 +42,18 @@ class OnDemand:
     see `GenServer.idle_timeout`. Messages that come too late for one that ends so, or by `stop`,
     go to its successor. One that an error ends is not restarted: the next message starts another.
 
+    With `cluster`, a `fauxtp.cluster.Cluster`, there is one for each key in all of it, and each
+    node that means them makes this. They are spread over the nodes where `supervisor` lives, by
+    1,024 shards; on node `a`, the name for `"anna"` is `"session:anna@a"`. Calls and messages go
+    there from any node, and start it there. When such a node comes or goes, some shards move: who
+    runs in them is ended, as by its supervisor, and what lies in their mailboxes, and all that
+    comes meanwhile, goes to who is started elsewhere. Nothing is handled twice, but of one sender
+    a message may overtake another as its shard moves. Questions are about the own node; a link
+    needs a PID; and a monitor tells `"noproc"` of who is about to move.
+
     Raises `TypeError` if an argument is of another kind, or `actor_class` has no constructor,
-    which gets the key; and `ValueError` if `idle_timeout` is not more than 0.
+    which gets the key; and `ValueError` if `idle_timeout` is not more than 0, or `cluster` has
+    others of that `prefix`, or it is too long for one.
 
     >>> import anyio
     >>> from fauxtp import DynamicSupervisor, GenServer, call, exit
@@ -66,6 +83,7 @@ class OnDemand:
         supervisor: PID | str,
         prefix: str,
         idle_timeout: float | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         kind = expect_actor_class("actor_class", actor_class)
         if kind.__init__ is object.__init__ and kind.__new__ is object.__new__:
@@ -81,7 +99,13 @@ class OnDemand:
         self._kind = kind.__name__
         self._prefix = expect_text("prefix", prefix)
         spec = ChildSpec(self._kind, kind, restart=RestartType.TEMPORARY)
-        self._address = Supervised(spec, chief, self._prefix, seconds).address
+        supervised = Supervised(spec, chief, self._prefix, seconds)
+        self._address: Callable[[str], str] = supervised.address
+        if cluster is not None:
+            spread = getattr(cluster, "_fauxtp_addresses", None)
+            if spread is None:
+                raise unexpected("cluster", "a Cluster or None", cluster)
+            self._address = spread(supervised)
 
     def __repr__(self) -> str:
         return f"<OnDemand {self._kind} {self._prefix!r}>"

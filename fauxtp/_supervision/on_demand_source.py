@@ -10,7 +10,7 @@ from fauxtp._actors.actor import Actor
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call
 from fauxtp._core.process import Process
-from fauxtp._core.succession import Address, bury_in_line
+from fauxtp._core.succession import Address, Source, bury_in_line
 from fauxtp._supervision.child import Expected
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.expecting import begin, expected_under
@@ -26,7 +26,7 @@ class Supervised:
     `address` is the class of their addresses.
     """
 
-    __slots__ = ("_idle_timeout", "_prefix", "_spec", "address", "supervisor")
+    __slots__ = ("_idle_timeout", "address", "prefix", "spec", "supervisor")
 
     def __init__(
         self, spec: ChildSpec, supervisor: PID | str, prefix: str, idle_timeout: float | None
@@ -35,17 +35,29 @@ class Supervised:
         self.address: type[Address] = type(
             "Address", (Address,), {"__slots__": (), "source": self}
         )
-        self._spec, self._prefix, self._idle_timeout = spec, prefix, idle_timeout
+        self.spec: ChildSpec = spec
+        self.prefix: str = prefix
+        self._idle_timeout = idle_timeout
 
-    def new_process(self) -> Process:
-        return expected_under(self.supervisor, self._spec.actor_class, self)
+    def new_process(self, name: str, /) -> Process:
+        return self.expected(self)
+
+    def expected(self, source: Source) -> Process:
+        """Return the process of an actor that is yet to be made, of which `source` hears."""
+        return expected_under(self.supervisor, self.spec.actor_class, source)
+
+    def drop(self, process: Process, /) -> None:
+        pass
 
     def start(self, process: Process, name: str, on_the_spot: bool, /) -> None:
-        key = name[len(self._prefix) :]
-        begin(Expected(self._spec, process, name, partial(self._make, key)), on_the_spot)
+        self.start_for(name[len(self.prefix) :], process, name, on_the_spot)
+
+    def start_for(self, key: str, process: Process, name: str, on_the_spot: bool) -> None:
+        """Do as `start`, for who gets `key` and has another name."""
+        begin(Expected(self.spec, process, name, partial(self._make, key)), on_the_spot)
 
     def _make(self, key: str) -> Actor:
-        actor: Any = self._spec.actor_class(key)  # type: ignore[call-arg]
+        actor: Any = self.spec.actor_class(key)  # type: ignore[call-arg]
         if self._idle_timeout is not None:
             actor.idle_timeout = self._idle_timeout
         return actor  # type: ignore[no-any-return]

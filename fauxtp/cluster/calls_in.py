@@ -13,6 +13,7 @@ from fauxtp._messaging.outcome import withdraw
 from fauxtp.cluster.deliver import deliver
 from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.post import NOTHING, Post
+from fauxtp.cluster.shard_address import Moved
 from fauxtp.errors import NoProcess, ProcessExited
 
 __all__ = ["CallsIn"]
@@ -91,6 +92,8 @@ class CallsIn:
     def _outcome(self, call: Call) -> _Outcome:
         try:
             return "ok", True, self._post.pack(call.result())
+        except Moved:
+            return "moved", False, NOTHING
         except BaseException as error:
             if isinstance(error, NoProcess) and error.to is call.target:
                 return "noproc", False, NOTHING
@@ -99,6 +102,11 @@ class CallsIn:
             if isinstance(error, Exception):
                 return "error", True, self._error(error)
             return "exited", True, self._post.packed_reason(ExitReason.error(error))
+
+    def is_theirs(self, call: Call) -> bool:
+        """Return whether a call is of a peer."""
+        wake = call.wake
+        return isinstance(wake, partial) and wake.func == self._answered
 
     def _error(self, error: Exception) -> bytes:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, final
 
 from fauxtp._base.exit_reason import ExitReason
@@ -9,6 +11,7 @@ from fauxtp._core.calls import Call
 from fauxtp.cluster.engine import NoConnection
 from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.post import Post
+from fauxtp.cluster.shard_parcel import Parcel
 from fauxtp.errors import NoProcess, ProcessExited
 from fauxtp.registry import PID
 
@@ -23,6 +26,7 @@ class CallsOut:
         self._post = post
         self._known: dict[int, tuple[Peer, Call]] = {}
         self._numbers: dict[Call, int] = {}
+        self._parcels: dict[int, tuple[Parcel, Callable[[Parcel], object]]] = {}
         post.handlers["answer"] = self._answer
         post.on_nobody.append(self._nobody)
         post.node.peers.on_gone.append(self._gone)
@@ -40,13 +44,36 @@ class CallsOut:
         if peer.is_gone:  # since it was looked up; it may not know it yet
             call.fail(NoProcess(call.target))
             return
-        which, caller = next(self._post.numbers), 0
-        if call.caller is not None:
-            caller = self._post.pids.number_of(call.caller)
+        which = self._note(peer, call)
+        self._try(peer, which, ("call", number, which, limit, self._number_of(call), content))
+
+    def send_parcel(
+        self, peer: Peer, prefix: str, parcel: Parcel, again: Callable[[Parcel], object]
+    ) -> None:
+        """Send the call that a parcel is to whoever has its key there.
+
+        `again` is told of it if it is certain that nobody has taken it up there.
+        """
+        call, limit = parcel.message, parcel.due - self._post.node.hub.time()
+        if limit <= 0 or not call.take():
+            return  # its caller has given up, or is about to
+        which = self._note(peer, call)
+        self._parcels[which] = parcel, again
+        left = None if limit == math.inf else limit
+        frame = "call", 0, which, left, self._number_of(call), parcel.content
+        self._try(peer, which, parcel.frame(prefix, frame))
+
+    def _note(self, peer: Peer, call: Call) -> int:
+        which = next(self._post.numbers)
         self._known[which] = peer, call
         self._numbers[call] = which
         peer.calls[which] = call
-        frame = "call", number, which, limit, caller, content
+        return which
+
+    def _number_of(self, call: Call) -> int:
+        return 0 if call.caller is None else self._post.pids.number_of(call.caller)
+
+    def _try(self, peer: Peer, which: int, frame: tuple[Any, ...]) -> None:
         try:
             self._post.send(peer, frame, which)
         except NoConnection as error:
@@ -67,6 +94,7 @@ class CallsOut:
     def _forget(self, which: int) -> tuple[Peer, Call]:
         peer, call = self._known.pop(which)
         del self._numbers[call]
+        self._parcels.pop(which, None)
         peer.calls.pop(which, None)
         return peer, call
 
@@ -74,11 +102,20 @@ class CallsOut:
         _, call = self._forget(which)
         call.fail(error)
 
+    def _not_taken_up(self, which: int, why: str) -> None:
+        """Let a call fail that nobody has seen; one by a key is sent to who has that."""
+        parcel, again = self._parcels.get(which, (None, None))
+        if parcel is None or again is None:
+            self._fail(which, NoConnection(why))
+        else:
+            self._forget(which)
+            again(parcel)
+
     def _nobody(self, which: int) -> bool:
         if which not in self._known:
             return False
         peer, _ = self._known[which]
-        self._fail(which, NoConnection(f"node {peer.node!r} does not listen"))
+        self._not_taken_up(which, f"node {peer.node!r} does not listen")
         return True
 
     def _gone(self, peer: Peer, reason: ExitReason) -> None:
@@ -92,14 +129,16 @@ class CallsOut:
     def _answer(self, peer: Peer, which: int, status: str, taken_up: bool, content: bytes) -> None:
         if which not in peer.calls:
             return  # its caller has given up
+        if status in {"fenced", "moved"}:
+            lost = f"node {peer.node!r} has lost {'its lease' if status == 'fenced' else 'that'}"
+            self._not_taken_up(which, lost)
+            return
         _, call = self._forget(which)
         if status in {"ok", "error"}:
             value, error = self._read(content, status)
             call.answer(value, error)
         elif status == "noproc":
             call.fail(NoProcess(call.target))
-        elif status == "fenced":
-            call.fail(NoConnection(f"node {peer.node!r} has lost its lease"))
         else:
             call.fail(self._exited(call.target, self._post.reason(content), taken_up))
 

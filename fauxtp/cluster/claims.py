@@ -15,7 +15,8 @@ from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import Process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp.cluster.ends import Ends
-from fauxtp.cluster.engine import Entry, NoConnection, Superseded, Taken
+from fauxtp.cluster.engine import Entry, NoConnection
+from fauxtp.cluster.key_owning import TRIES, give_back, take
 from fauxtp.cluster.name_keys import Holding, holding, key_of
 from fauxtp.cluster.names import Holder, Names, is_alive_here
 from fauxtp.cluster.node import FENCED, Node
@@ -28,7 +29,6 @@ __all__ = ["Claims", "was_ended"]
 
 LEFT: Final = ExitReason("left")
 NAME_LOST: Final = ExitReason("name lost", abnormal=True)
-TRIES: Final = 20  # to take a name that others take and let go of meanwhile
 AGAIN: Final = 0.5  # seconds
 
 
@@ -101,7 +101,7 @@ class Claims:
                 return False  # even if a server has lost that: it is about to be taken again
             own = self._node.peers.own
             held = Holding(own.node, own.incarnation, self._pids.number_of(pid))
-            revision = await self._take(key_of(name), held)
+            revision = await take(self._node.engine, key_of(name), held.packed(), self._is_live)
             if revision is None:
                 return False
             if not revision:
@@ -116,24 +116,6 @@ class Claims:
     def _is_own(self, holder: Holder) -> bool:
         """Return whether it is of this node as it is now: it may have been fenced meanwhile."""
         return self._node.may_act() and holder.peer is self._node.peers.own
-
-    async def _take(self, key: str, held: Holding) -> int | None:
-        """Return the revision with which it is taken: None if it is another's, 0 if who knows."""
-        engine, value = self._node.engine, held.packed()
-        try:
-            return await engine.create(key, value)
-        except (Taken, TimeoutError):
-            entry = await engine.read(key)
-        if entry is None:
-            return 0
-        if entry.value == value:
-            return entry.revision
-        if await self._is_live(entry):
-            return None
-        try:
-            return await engine.update(key, value, entry.revision)
-        except (Superseded, TimeoutError):
-            return 0
 
     async def _is_live(self, entry: Entry) -> bool:
         await self._node.replica.seen(entry.revision)  # by then, who holds it is known
@@ -180,20 +162,10 @@ class Claims:
         return owned
 
     async def _release(self, name: str, owned: _Owned) -> bool:
-        key, revision = key_of(name), owned.revision
         if name in self._owned:
             return False  # it was taken again meanwhile
-        for _ in range(TRIES):
-            try:
-                gone = await self._node.engine.delete(key, revision)
-                await self._node.replica.seen(gone)
-                return True
-            except (Superseded, TimeoutError):
-                entry = await self._node.engine.read(key)
-            if entry is None or entry.value != owned.held.packed():
-                return True
-            revision = entry.revision
-        raise TimeoutError(f"{name!r} cannot be given back")
+        await give_back(self._node, key_of(name), owned.held.packed(), owned.revision)
+        return True
 
     def _has_ended(self, pid: PID, _: ExitReason) -> None:
         self._forget(pid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, final
@@ -23,12 +23,14 @@ from fauxtp.cluster.messenger import Messenger
 from fauxtp.cluster.name_keys import check_name
 from fauxtp.cluster.names import Names, is_alive_here
 from fauxtp.cluster.node import Node
+from fauxtp.cluster.sharding import Sharding
 from fauxtp.cluster.subjects import Subjects
 from fauxtp.cluster.sweeper import Sweeper
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID, Lookup, Ref, quick
 
 if TYPE_CHECKING:
+    from fauxtp._supervision.on_demand_source import Supervised
     from fauxtp.cluster.engine import Engine
 
 __all__ = ["Cluster"]
@@ -67,6 +69,7 @@ class Cluster(Lookup):
         names: Names,
         claims: Claims,
         grouped: Grouped,
+        sharding: Sharding,
     ) -> None:
         super().__init__(names.known, names.here, names.look_up)
         self._hub = hub
@@ -75,6 +78,7 @@ class Cluster(Lookup):
         self._names = names
         self._claims = claims
         self._grouped = grouped
+        self._sharding = sharding
 
     @classmethod
     @asynccontextmanager
@@ -118,9 +122,10 @@ class Cluster(Lookup):
             claims = Claims(member, messenger.pids, names)
             Sweeper(member, names)
             grouped = Grouped(member, messenger.post)
+            sharding = Sharding(member, messenger, grouped)
             try:
                 await hub.ask(member.join)
-                yield cls(hub, member, messenger, names, claims, grouped)
+                yield cls(hub, member, messenger, names, claims, grouped, sharding)
             finally:
                 with anyio.CancelScope(shield=True):
                     await hub.ask(partial(member.leave, current()))
@@ -291,6 +296,11 @@ class Cluster(Lookup):
         group.
         """
         return self._grouped.monitors.begin(check_group(group))
+
+    # Shards
+
+    def _fauxtp_addresses(self, supervised: Supervised) -> Callable[[str], str]:
+        return self._sharding.addresses_of(supervised)
 
     async def _claim(self, name: str, pid: PID) -> bool:
         return await self._hub.ask(partial(self._claims.claim, name, pid))

@@ -73,6 +73,9 @@ class ClusterName(str):
     async def _fauxtp_wait_registered(self, _: str, timeout: float | None) -> PID:
         return await self.names.wait_registered(self.name, timeout)
 
+    def _fauxtp_wait_registered_blocking(self, _: str, timeout: float | None) -> PID:
+        return self.names.wait_registered_blocking(self.name, timeout)
+
     def __copy__(self) -> Self:
         return self
 

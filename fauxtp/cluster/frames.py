@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 __all__ = ["packed", "unpacked"]
 
 VERSION: Final = 1
-STATUSES: Final = "ok", "noproc", "exited", "fenced", "error"
+STATUSES: Final = "ok", "noproc", "exited", "fenced", "error", "moved"
 
 
 class _Kind(NamedTuple):
@@ -42,6 +42,7 @@ _LOOKS: Final[dict[str, tuple[str, bool]]] = {
     "unlink": ("qq", False),
     "ended": ("qq", True),  # whom that concerns, who has ended
     "ask": ("", False),  # for answers, and what is watched and linked, as it may have been lost
+    "keyed": ("BHH", True),  # how often it was passed on; of how many bytes the prefix and the key
 }
 _KINDS: Final = {
     name: _Kind(

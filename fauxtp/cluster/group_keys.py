@@ -10,7 +10,10 @@ from fauxtp.cluster.checks import check_key, check_token
 from fauxtp.cluster.key_words import text_of, word_of
 from fauxtp.cluster.peers import parsed
 
-__all__ = ["Membership", "check_group", "key_of", "membership", "place_of"]
+__all__ = ["RESERVED", "Membership", "check_group", "key_of", "membership", "place_of"]
+
+RESERVED = "\0"
+"""What the names of groups begin with that are not the user's."""
 
 LONGEST_NODE = "n" * 64
 
@@ -46,11 +49,14 @@ def _known(numbers: Iterable[int | None]) -> Iterable[int]:
 def check_group(group: object) -> str:
     """Return `group` if processes of a cluster can be in it.
 
-    Raises `TypeError` if it is no str, `ValueError` if it is empty, too long or no Unicode.
+    Raises `TypeError` if it is no str, `ValueError` if it is empty, too long or no Unicode, or
+    begins with a NUL.
     """
     text = expect_text("group", group)
     if not text:
         raise ValueError("expected group to have characters, got ''")
+    if text.startswith(RESERVED):
+        raise ValueError(f"expected group not to begin with a NUL, got {text[:80]!r}")
     key_of(text, LONGEST_NODE)
     return text
 

@@ -58,7 +58,9 @@ class GroupMonitors:
         self._groups = groups
         self._all: dict[Ref, _Monitor] = {}
         self._of: dict[str, dict[Ref, _Monitor]] = {}  # in the hub's thread, as all that is told
-        groups.on_change, groups.on_come, groups.on_go = self._changed, self._come, self._gone
+        groups.on_change.append(self._changed)
+        groups.on_come.append(self._come)
+        groups.on_go.append(self._gone)
 
     def begin(self, group: str) -> Ref:
         """Let the calling process be told of `group`: who is in it, then who comes and goes."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import final
 
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.tell_all import tell_all
 from fauxtp.cluster.group_keys import membership, place_of
 from fauxtp.cluster.names import is_alive_here
 from fauxtp.cluster.node import Node
@@ -53,14 +54,14 @@ class Groups:
         self.own_keys: dict[str, There] = {}
         self.here: dict[str, dict[PID, None]] = {}  # who of the own node is in which
         self.on_own: Callable[[str], object] = lambda _: None
-        self.on_change: Callable[[str | None, ExitReason | None], object] = lambda *_: None
-        self.on_come: Callable[[str, PID], object] = lambda *_: None  # of the own node
-        self.on_go: Callable[[str, PID, ExitReason | None], object] = lambda *_: None
+        self.on_change: list[Callable[[str | None, ExitReason | None], object]] = []
+        self.on_come: list[Callable[[str, PID], object]] = []  # of the own node
+        self.on_go: list[Callable[[str, PID, ExitReason | None], object]] = []
         node.replica.on_group = self._told
         node.replica.on_groups = self._told_all
-        node.peers.on_up.append(lambda _: self.on_change(None, None))
-        node.peers.on_gone.append(lambda _, reason: self.on_change(None, reason))
-        node.on_fence.append(lambda: self.on_change(None, NO_CONNECTION))
+        node.peers.on_up.append(lambda _: self._tell(None, None))
+        node.peers.on_gone.append(lambda _, reason: self._tell(None, reason))
+        node.on_fence.append(lambda: self._tell(None, NO_CONNECTION))
 
     def own(self) -> list[str]:
         """Return the groups that the own node has a key of, or members."""
@@ -95,6 +96,9 @@ class Groups:
 
     # What is told
 
+    def _tell(self, group: str | None, reason: ExitReason | None) -> None:
+        tell_all(self.on_change, group, reason)
+
     def _told(self, words: str, value: bytes | None, revision: int) -> None:
         place = self._place(words)
         if place is None:
@@ -109,7 +113,7 @@ class Groups:
         _set(nodes, node, there)
         if not nodes:
             del self._table[group]
-        self.on_change(group, None)
+        self._tell(group, None)
 
     def _told_all(self, keys: dict[str, tuple[bytes, int]]) -> None:
         table: dict[str, dict[str, There]] = {}
@@ -122,7 +126,7 @@ class Groups:
             elif there is not None:
                 table.setdefault(group, {})[node] = there
         self._table, self.own_keys = table, own  # others look meanwhile
-        self.on_change(None, None)
+        self._tell(None, None)
         for group in self.own():
             self.on_own(group)
 

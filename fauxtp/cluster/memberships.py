@@ -15,6 +15,7 @@ import anyio
 
 from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.tell_all import tell_all
 from fauxtp.cluster.ends import Ends
 from fauxtp.cluster.engine import Entry, NoConnection, Superseded, Taken
 from fauxtp.cluster.group_keys import Membership, key_of
@@ -127,7 +128,7 @@ class Memberships:
         groups[group] = place = _Place()
         self._groups.here.setdefault(group, {})[pid] = None
         self._said.setdefault(group, _Numbers()).add(self._number(pid))
-        self._groups.on_come(group, pid)
+        tell_all(self._groups.on_come, group, pid)
         if not is_alive_here(pid):
             self._forget(pid, None)
         return place
@@ -145,7 +146,7 @@ class Memberships:
         self._said[group].remove(self._number(pid))
         if not here:
             del self._groups.here[group], self._said[group]
-        self._groups.on_go(group, pid, reason)
+        tell_all(self._groups.on_go, group, pid, reason)
         if group not in self._busy and self._node.may_act() and not self._node.leaves:
             self._mark(group)
         return True

@@ -43,7 +43,7 @@ class Messenger:
         self.calls_in: CallsIn = CallsIn(self.post)
         self.watches: Watches = Watches(self.post)
         self.links: Links = Links(self.post)
-        self._ways = Ways(self.post, self.calls_out, self.watches, self.links)
+        self.ways: Ways = Ways(self.post, self.calls_out, self.watches, self.links)
         self._dropped = 0
         self.post.handlers.update(send=self._send, cast=self._cast, exit=self._exit, ask=self._ask)
         node.on_begin.append(self.post.listen)
@@ -52,7 +52,7 @@ class Messenger:
         node.on_beat.append(self._look_at_losses)
 
     def _stand_in(self, pid: PID, peer: Peer, number: int) -> StandIn:
-        return StandIn(pid, self._ways, peer, number)
+        return StandIn(pid, self.ways, peer, number)
 
     # Of theirs
 

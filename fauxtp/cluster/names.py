@@ -7,15 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import final
 
-from anyio import current_time, sleep_forever
+from anyio import sleep_forever
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import find_process
-from fauxtp._loops.current import give_way, new_waiter, seconds
-from fauxtp._loops.protocols import Waiter
-from fauxtp.cluster.engine import NoConnection
+from fauxtp._loops.current import give_way, seconds
+from fauxtp.cluster.awaited import Awaited
 from fauxtp.cluster.name_keys import Holding, check_name, holding, name_of
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import Peer
@@ -42,6 +41,26 @@ class Holder:
         return Holding(self.peer.node, self.peer.incarnation, self.number)
 
 
+@final
+class _Finding:
+    """Looks whom a name means, whenever it is asked; and keeps that."""
+
+    __slots__ = ("_name", "_names", "_pid")
+
+    def __init__(self, names: Names, name: str) -> None:
+        self._names, self._name = names, name
+        self._pid: PID | None = None
+
+    def __call__(self) -> bool:
+        self._pid = self._names.whereis(self._name)
+        return self._pid is not None
+
+    def in_time(self, timeout: float | None) -> PID:
+        if self._pid is None:
+            raise ReceiveTimeout(f"nobody has registered {self._name!r} within {timeout:g} s")
+        return self._pid
+
+
 def is_alive_here(pid: PID) -> bool:
     """Return whether a process, or a mailbox, of here is behind `pid`."""
     if meet(pid) is not None:
@@ -65,8 +84,8 @@ class Names(Lookup):
         self.known: dict[str, PID] = {}  # who is elsewhere
         self.here: Registry = Registry()  # a process leaves it before anybody hears of its end
         super().__init__(self.known, self.here, self.look_up)
-        self._waiting: dict[str, list[Waiter]] = {}
-        self._lock = threading.RLock()  # of who waits, and of what is remembered, in any thread
+        self._awaited = Awaited(lambda: node.leaves)
+        self._lock = threading.RLock()  # of what is remembered, in any thread
         self.of_peers: dict[Peer, dict[str, None]] = {}
         self.on_change: Callable[[str, Holder | None, int], object] = lambda *_: None
         node.replica.on_name = self._told
@@ -133,6 +152,7 @@ class Names(Lookup):
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()  # who held it is not here
+        self._awaited.after_fork()
         self._forget_all()
 
     def _forget_all(self) -> None:
@@ -144,19 +164,15 @@ class Names(Lookup):
     async def wait_registered(self, name: str, timeout: float | None = None) -> PID:
         """Return the PID that `name` means, as soon as it means one."""
         await give_way()
-        limit = seconds(timeout)
-        check_name(name)
-        pid: PID | None = None
+        limit, found = seconds(timeout), _Finding(self, check_name(name))
+        await self.wait_until(name, found, limit)
+        return found.in_time(timeout)
 
-        def is_there() -> bool:
-            nonlocal pid
-            pid = self.whereis(name)
-            return pid is not None
-
-        await self.wait_until(name, is_there, limit)
-        if pid is None:
-            raise ReceiveTimeout(f"nobody has registered {name!r} within {timeout:g} s")
-        return pid
+    def wait_registered_blocking(self, name: str, timeout: float | None = None) -> PID:
+        """Do as `wait_registered`, in a thread that runs no event loop."""
+        limit, found = seconds(timeout), _Finding(self, check_name(name))
+        self._awaited.until_blocking(name, found, limit)
+        return found.in_time(timeout)
 
     async def wait_until(
         self, name: str, holds: Callable[[], bool], limit: float | None = None
@@ -165,24 +181,7 @@ class Names(Lookup):
 
         Raises `NoConnection` if the cluster is left before that.
         """
-        end = None if limit is None else current_time() + limit
-        while True:
-            waiter = new_waiter()
-            with self._lock:
-                self._waiting.setdefault(name, []).append(waiter)
-            try:
-                if holds():
-                    return
-                if self._node.leaves:
-                    raise NoConnection("the cluster was left")
-                left = None if end is None else max(0.0, end - current_time())
-                if not await waiter.wait(left):
-                    return
-            finally:
-                with self._lock:
-                    self._waiting[name].remove(waiter)
-                    if not self._waiting[name]:
-                        del self._waiting[name]
+        await self._awaited.until(name, holds, limit)
 
     async def wait_free(self, name: str) -> None:
         """Wait until `name` means nobody, and this node can take it.
@@ -265,14 +264,8 @@ class Names(Lookup):
         self._wake_all()
 
     def _wake_all(self) -> None:
-        with self._lock:
-            names = list(self._waiting)
-        for name in names:
-            self.wake(name)
+        self._awaited.wake_all()
 
     def wake(self, name: str) -> None:
         """Let who waits for something of `name` look again."""
-        with self._lock:
-            waiters = list(self._waiting.get(name, ()))
-        for waiter in waiters:
-            waiter.wake()
+        self._awaited.wake(name)

@@ -12,12 +12,12 @@ from fauxtp.cluster.peers import Membership, Peers, membership, node_of
 
 __all__ = ["Replica"]
 
-NODE, NAME, GROUP = "node.", "name.", "group."
+NODE, NAME, GROUP, SHARD = "node.", "name.", "group.", "shard."
 
 
 @final
 class Replica:
-    """What an engine tells of keys, told on to the peers, the names and the groups."""
+    """What an engine tells of keys, told on to the peers, the names, the groups and the shards."""
 
     def __init__(self, peers: Peers, malformed: Callable[[str], object]) -> None:
         self._peers = peers
@@ -29,6 +29,8 @@ class Replica:
         self.on_names: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
         self.on_group: Callable[[str, bytes | None, int], object] = _nobody
         self.on_groups: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
+        self.on_shard: Callable[[str, bytes | None, int], object] = _nobody
+        self.on_shards: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
 
     def followed(self, told: Snapshot | Change) -> None:
         """Hear what an engine tells."""
@@ -40,6 +42,8 @@ class Replica:
             self.on_name(told.key[len(NAME) :], told.value, told.revision)
         elif told.key.startswith(GROUP):
             self.on_group(told.key[len(GROUP) :], told.value, told.revision)
+        elif told.key.startswith(SHARD):
+            self.on_shard(told.key[len(SHARD) :], told.value, told.revision)
         self.revision = told.revision
         for one in [one for one in self._awaited if one[0] <= told.revision]:
             self._awaited.remove(one)
@@ -49,6 +53,7 @@ class Replica:
         members: dict[str, Membership] = {}
         names: dict[str, tuple[bytes, int]] = {}
         groups: dict[str, tuple[bytes, int]] = {}
+        shards: dict[str, tuple[bytes, int]] = {}
         for key, value, revision in snapshot.entries:
             if key.startswith(NODE):
                 member = self._member(key, value)
@@ -58,9 +63,12 @@ class Replica:
                 names[key[len(NAME) :]] = value, revision
             elif key.startswith(GROUP):
                 groups[key[len(GROUP) :]] = value, revision
+            elif key.startswith(SHARD):
+                shards[key[len(SHARD) :]] = value, revision
         self._peers.told_all(members)  # first: or there would be names of nobody
         self.on_names(names)
         self.on_groups(groups)
+        self.on_shards(shards)
 
     def _member(self, key: str, value: bytes | None) -> Membership | None:
         is_of_a_node = node_of(key[len(NODE) :]) is not None

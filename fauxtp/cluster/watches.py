@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.ended_loops import meet
@@ -16,6 +16,11 @@ from fauxtp.registry import PID, Ref
 __all__ = ["Watches"]
 
 Watcher = Callable[[PID, ExitReason], object]
+Wrap = Callable[[tuple[Any, ...]], tuple[Any, ...]]  # of a frame, for one known otherwise
+
+
+def _as_it_is(frame: tuple[Any, ...]) -> tuple[Any, ...]:
+    return frame
 
 
 class _Watch(NamedTuple):
@@ -23,6 +28,7 @@ class _Watch(NamedTuple):
     pid: PID
     ref: Ref
     watcher: Watcher
+    wrap: Wrap
 
 
 @final
@@ -41,11 +47,19 @@ class Watches:
 
     # Of here, in any thread
 
-    def begin(self, peer: Peer, number: int, pid: PID, ref: Ref, watcher: Watcher) -> bool:
+    def begin(
+        self,
+        peer: Peer,
+        number: int,
+        pid: PID,
+        ref: Ref,
+        watcher: Watcher,
+        wrap: Wrap = _as_it_is,
+    ) -> bool:
         """Call `watcher` at the end of a process of `peer`; return False if that is known."""
         which = next(self._post.numbers)
         self._own[which], self._refs[ref] = peer, (peer, which)
-        peer.watches[which] = _Watch(number, pid, ref, watcher)
+        peer.watches[which] = _Watch(number, pid, ref, watcher, wrap)
         if peer.is_gone and peer.watches.pop(which, None) is not None:
             del self._own[which], self._refs[ref]
             return False
@@ -77,7 +91,7 @@ class Watches:
         watch = peer.watches.get(which)
         if watch is None:
             return
-        frame = "watch", watch.number, which
+        frame = watch.wrap(("watch", watch.number, which))
         if not self._post.node.may_act() or not self._post.try_to_send(peer, frame, which):
             self._tell(peer, which, NO_CONNECTION)
 

@@ -1,4 +1,5 @@
-"""What nodes do while a cluster is tried: they take names and let go of them, call and cast.
+"""What nodes do while a cluster is tried: take names and let go of them, call and cast; and have
+processes that are spread over all of them by keys.
 
 Each notes what it does in a journal, which `cluster_judge` judges; nobody asks who is right here.
 """
@@ -14,8 +15,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from fauxtp import (
+    DynamicSupervisor,
     GenServer,
     NoProcess,
+    OnDemand,
     ProcessExited,
     ReceiveTimeout,
     call,
@@ -29,6 +32,8 @@ __all__ = ["Journal", "Load", "Note"]
 
 TICK = 0.1  # seconds between two notes of who acts as the holder of a name
 REGISTRARS, CALLERS = 2, 2
+PREFIX = "session:"
+KEYS = [f"{PREFIX}{number}" for number in range(6)]
 
 
 class Note(NamedTuple):
@@ -96,6 +101,25 @@ class Holder(GenServer[Any, Claim]):
         state.note("ended", str(reason))
 
 
+class Session(Holder):
+    """The holder of a key, from when it begins until it ends."""
+
+    load: Load
+
+    def __init__(self, key: str) -> None:
+        super().__init__(self.load.new_claim(PREFIX + key))
+
+    async def init(self) -> Claim:
+        self.claim.note("tries")
+        self.claim.note("got")
+        self.claim.acts = True
+        return await super().init()
+
+
+class Sessions(DynamicSupervisor):
+    """Those of one node."""
+
+
 class Load:
     """What one node does, until it is stopped.
 
@@ -120,20 +144,38 @@ class Load:
         self._prefix = prefix
         self._random = random.Random(seed)
         self._scope = anyio.CancelScope()
+        self._supervisor = f"sessions of {self.node}"
+        kind = type("SessionHere", (Session,), {"load": self})
+        self._sessions = OnDemand(
+            kind, supervisor=self._supervisor, prefix=PREFIX, cluster=cluster
+        )
 
     async def run(self) -> None:
         """Do it until `stop`; then all names are given back."""
         async with anyio.create_task_group() as processes:
+            await Sessions.start(task_group=processes, register_as=self._supervisor)
             with self._scope:
                 async with anyio.create_task_group() as group:
                     for _ in range(REGISTRARS):
                         group.start_soon(self._register, processes)
                     for _ in range(CALLERS):
-                        group.start_soon(self._call)
-                    group.start_soon(self._cast)
+                        group.start_soon(self._call, self._names)
+                    group.start_soon(self._call, KEYS)
+                    group.start_soon(self._cast, self._names)
+                    group.start_soon(self._cast, KEYS)
+            exit(self._supervisor, "shutdown")
 
     def stop(self) -> None:
         self._scope.cancel()
+
+    def new_claim(self, name: str) -> Claim:
+        """Return the claim of a process that is to have `name`."""
+        return Claim(self, self._about(), name)
+
+    def _address(self, name: str) -> str:
+        if name.startswith(PREFIX):
+            return self._sessions[name.removeprefix(PREFIX)]
+        return self.cluster.name(name)
 
     def _about(self) -> str:
         return f"{self._prefix}-{next(self._numbers)}"
@@ -141,7 +183,7 @@ class Load:
     async def _register(self, processes: TaskGroup) -> None:
         while True:
             await anyio.sleep(self._random.uniform(0.05, 1.0))
-            claim = Claim(self, self._about(), self._random.choice(self._names))
+            claim = self.new_claim(self._random.choice(self._names))
             pid = await Holder.start(claim, task_group=processes)
             try:
                 await self._claim(claim, pid)
@@ -166,16 +208,16 @@ class Load:
         if got:
             await anyio.sleep(self._random.uniform(0.5, 5.0))
 
-    async def _call(self) -> None:
+    async def _call(self, names: Sequence[str]) -> None:
         while True:
             await anyio.sleep(self._random.uniform(0.01, self._pause))
-            about, name = self._about(), self._random.choice(self._names)
+            about, name = self._about(), self._random.choice(names)
             pause = self._random.choice([0.0, 0.0, 0.5])
             timeout = self._random.choice([0.2, 2.0])
             outcome = "unknown"
             self.journal.note("calls", self.node, about, name)
             try:
-                await call(self.cluster.name(name), (about, pause), timeout=timeout)
+                await call(self._address(name), (about, pause), timeout=timeout)
                 outcome = "answered"
             except (NoConnection, NoProcess):
                 outcome = "not done"
@@ -186,12 +228,12 @@ class Load:
             finally:
                 self.journal.note(outcome, self.node, about, name)
 
-    async def _cast(self) -> None:
+    async def _cast(self, names: Sequence[str]) -> None:
         while True:
             await anyio.sleep(self._random.uniform(0.01, self._pause))
-            about, name = self._about(), self._random.choice(self._names)
+            about, name = self._about(), self._random.choice(names)
             self.journal.note("casts", self.node, about, name)
             try:
-                await cast(self.cluster.name(name), about)
+                await cast(self._address(name), about)
             except (NoConnection, NoProcess):
                 self.journal.note("not done", self.node, about, name)

@@ -1,4 +1,4 @@
-"""Five nodes take names, call and cast while faults come at random; what they note is judged.
+"""Five nodes take names and shards, call and cast while faults come at random; they are judged.
 
 In simulated time over a broker in memory, where planted faults are found; and as OS processes on
 three servers, which are killed and stopped: minutes of that by `make torture ONLY=cluster`.
@@ -16,16 +16,19 @@ import pytest
 
 pytest.importorskip("ormsgpack")
 
-from fauxtp.cluster import Cluster
+from fauxtp.cluster import Cluster, shard_keys
 from fauxtp.cluster.calls_out import CallsOut
 from fauxtp.cluster.engine import NoConnection, Superseded
+from fauxtp.cluster.frames import unpacked
 from fauxtp.cluster.name_keys import key_of
 from fauxtp.cluster.names import Names
+from fauxtp.cluster.shard_claims import ShardClaims
+from fauxtp.cluster.shard_frames import ShardFrames
 from fauxtp.cluster.sweeper import Sweeper
 from fauxtp.testing import SeedFailed, TestCluster, cluster, explore
 from hostile import effort
 from hostile.cluster_judge import judge
-from hostile.cluster_load import Journal, Load, Note
+from hostile.cluster_load import PREFIX, Journal, Load, Note
 
 NODES = "abcde"
 NAMES = [f"name:{number}" for number in range(4)]
@@ -122,11 +125,21 @@ async def is_too_slow() -> bool:
     return anyio.current_time() - before > 2
 
 
+def has_shards(one: Cluster) -> bool:
+    """Return whether a node has a shard, or knows of one that somebody has."""
+    kind = one._sharding._post.kinds[PREFIX]
+    table = one._sharding._claims._table
+    owners = [table.owner(PREFIX, shard) for shard in shard_keys.all_shards()]
+    return bool(kind.had or kind.yields or kind.hosts.nodes or any(owners))
+
+
 def is_back(one: Cluster) -> bool:
-    """Return whether a node sees all, and no name that nobody has any more."""
-    return one._node.may_act() and one.nodes() == [*NODES] and not len(one._names)
+    """Return whether a node sees all, and no name or shard that nobody has any more."""
+    is_there = one._node.may_act() and one.nodes() == [*NODES]
+    return is_there and not len(one._names) and not has_shards(one)
 
 
+@pytest.mark.usefixtures("few_shards")  # simulated machines are slow
 def test_whatever_happens_to_nodes_their_names_and_calls_are_as_promised() -> None:
     seeds = effort.times(1, 200)
     explore(season, seeds=range(effort.SEED, effort.SEED + seeds))
@@ -156,6 +169,19 @@ def nothing(*_: Any) -> None:
     """Do nothing."""
 
 
+async def nobody_ends(self: Any, kind: Any, shards: list[int]) -> None:
+    kind.yields.update(shards)
+    kind.had.difference_update(shards)
+
+
+def moves_late(self: Any, peer: Any, hops: int, first: int, second: int, content: bytes) -> None:
+    heard_by_key(self, peer, hops, first, second, content)
+    what, parts = unpacked(content[first + second :])
+    if what == "call":
+        self._post.try_to_send(peer, ("answer", parts[1], "moved", False, b""))
+
+
+heard_by_key = ShardFrames._keyed
 PLANTED: dict[str, tuple[type, str, Callable[..., Any], str]] = {
     "a sweep without revision": (
         Sweeper,
@@ -165,11 +191,15 @@ PLANTED: dict[str, tuple[type, str, Callable[..., Any], str]] = {
     ),
     "a replica that is not swapped": (Names, "_told_all", nothing, "not all is back|name:"),
     "a cancel that is lost": (CallsOut, "give_up", nothing, "given up at"),
+    "a shard that is given back too early": (ShardClaims, "_end", nobody_ends, "session:"),
+    "shards that are kept without a lease": (ShardClaims, "_fenced", nothing, "session:"),
+    "a call that moves when it was taken up": (ShardFrames, "_keyed", moves_late, "handled"),
 }
 
 
 @pytest.mark.once
 @pytest.mark.skipif(not effort.MINUTES, reason="in torture only: it takes a minute for each")
+@pytest.mark.usefixtures("few_shards")
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_fault_that_is_planted_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, method, does, words = PLANTED[fault]

@@ -1,0 +1,262 @@
+"""The shards of a node: taken when they are its own, and given up when they are another's.
+
+Each is a key that is taken by a create, and given back by a delete that names its revision. Before
+that, all that run in it have ended. So nobody is run by two nodes; but while a node whose lease is
+over has yet to notice that: then it is in the middle of a message, at most.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+import anyio
+
+from fauxtp._base.errors import FauxtpError
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.logs import logger
+from fauxtp._core.process import find_process
+from fauxtp._core.succession import in_line
+from fauxtp._messaging.exits import wait_exit
+from fauxtp._supervision.children import stop_all
+from fauxtp.cluster.engine import Entry
+from fauxtp.cluster.groups import Groups
+from fauxtp.cluster.key_owning import give_back, take
+from fauxtp.cluster.node import FENCED, Node
+from fauxtp.cluster.shard_keys import ShardHolding, all_shards, key_of, shard_holding
+from fauxtp.cluster.shard_kind import Kind
+from fauxtp.cluster.shard_post import ShardPost
+from fauxtp.cluster.shard_table import ShardTable
+from fauxtp.cluster.workers import Workers
+from fauxtp.registry import PID
+
+__all__ = ["ShardClaims"]
+
+TAKEN_AT_ONCE: Final = 32
+MOVED_AT_ONCE: Final = 8
+AGAIN: Final = 0.5  # seconds
+TO_HAND_ON: Final = 1.0  # seconds, as a node leaves, for what waits until others have its shards
+SHARD_LOST: Final = ExitReason("shard lost", abnormal=True)
+
+Shard = tuple[Kind, int]
+
+
+@final
+class ShardClaims:
+    """What is done about the shards of one node, in the hub's thread."""
+
+    def __init__(self, node: Node, table: ShardTable, post: ShardPost, groups: Groups) -> None:
+        self._node = node
+        self._table = table
+        self._post = post
+        self._busy: set[Shard] = set()
+        self._moved: dict[Kind, list[int]] = {}  # how many were taken and given since it was told
+        self._takers: Workers[Shard] = Workers(node.hub, TAKEN_AT_ONCE, self._take, self._tell)
+        self._givers: Workers[Shard] = Workers(node.hub, MOVED_AT_ONCE, self._give, self._tell)
+        table.on_change, table.on_change_of_all = self._changed, self._look_at_all
+        node.on_beat.append(self._look_at_all)
+        node.on_fence.append(self._fenced)
+        node.farewells.append(self._give_all)
+        groups.on_change.append(self._hosts_changed)
+        groups.on_come.append(lambda group, _: self._hosts_changed(group, None))
+        groups.on_go.append(lambda group, _, reason: self._hosts_changed(group, reason))
+
+    # What is to be done
+
+    def _hosts_changed(self, group: str | None, reason: ExitReason | None) -> None:
+        for kind in self._post.kinds.values():
+            if group in {None, kind.hosts.group} and kind.hosts.refresh():
+                self.look(kind)
+
+    def _look_at_all(self) -> None:
+        for kind in self._post.kinds.values():
+            self.look(kind)
+
+    def look(self, kind: Kind) -> None:
+        """Look at all shards of a kind, and at all that waits for them."""
+        for shard in all_shards():
+            self._look_at(kind, shard)
+        for shard in [*kind.handed, *kind.waiting]:
+            self._post.flush(kind, shard)
+
+    def _changed(self, prefix: str, shard: int) -> None:
+        kind = self._post.kinds.get(prefix)
+        if kind is not None:
+            owner = self._table.owner(prefix, shard)
+            if owner is not None and owner.peer is not self._node.peers.own:
+                self._lose(kind, shard)
+            elif owner is not None:
+                self._open(kind, shard)
+            self._look_at(kind, shard)
+            self._post.flush(kind, shard)
+
+    def _look_at(self, kind: Kind, shard: int) -> None:
+        """Let a shard be taken or given up, if it is not as it should be."""
+        if (kind, shard) in self._busy or self._node.leaves or not self._node.may_act():
+            return
+        is_wanted = kind.hosts.wanted(shard) == self._node.name
+        owner = self._table.owner(kind.prefix, shard)
+        is_own = owner is not None and owner.peer is self._node.peers.own
+        if is_wanted and shard not in kind.had and (owner is None or is_own):
+            self._takers.add((kind, shard))
+        elif is_wanted and shard in kind.had and owner is None:
+            self._takers.add((kind, shard))  # a server has lost that
+        elif not is_wanted and (shard in kind.had or is_own):
+            self._givers.add((kind, shard))
+
+    # Taking
+
+    async def _take(self, place: Shard) -> None:
+        kind, shard = place
+        self._busy.add(place)
+        revision: int | None = 0
+        try:
+            if kind.hosts.wanted(shard) == self._node.name:
+                key, value = key_of(kind.prefix, shard), self._value()
+                revision = await take(self._node.engine, key, value, self._is_live)
+                if revision:
+                    await self._node.replica.seen(revision)
+                    self._open(kind, shard)
+        except (FauxtpError, TimeoutError):
+            await anyio.sleep(AGAIN)
+        finally:
+            self._busy.discard(place)
+        self._look_at(kind, shard)
+        self._post.flush(kind, shard)
+
+    def _value(self) -> bytes:
+        own = self._node.peers.own
+        return ShardHolding(own.node, own.incarnation).packed()
+
+    async def _is_live(self, entry: Entry) -> bool:
+        await self._node.replica.seen(entry.revision)  # by then, who holds it is known
+        held = shard_holding(entry.value)
+        return held is not None and self._node.peers.find(held.node, held.incarnation).is_up
+
+    def _open(self, kind: Kind, shard: int) -> None:
+        """Have a shard, if the table says so: first, what waits for it is delivered."""
+        owner = self._table.owner(kind.prefix, shard)
+        is_own = owner is not None and owner.peer is self._node.peers.own
+        if shard in kind.had or shard in kind.yields or not is_own or not self._node.may_act():
+            return
+        if self._node.leaves or kind.hosts.wanted(shard) != self._node.name:
+            return
+        with in_line():
+            kind.opening = shard
+            try:
+                self._post.flush(kind, shard)
+            finally:
+                kind.had.add(shard)
+                kind.opening = None
+        self._count(kind, 0)
+
+    # Giving up
+
+    async def _give(self, place: Shard) -> None:
+        kind, shard = place
+        if kind.hosts.wanted(shard) == self._node.name and shard in kind.had:
+            return  # it was wanted elsewhere for a moment
+        self._busy.add(place)
+        try:
+            await self._end(kind, [shard])
+            await self._post.hand_over(kind, shard)
+            await self._give_back(place)
+        except (FauxtpError, TimeoutError):
+            await anyio.sleep(AGAIN)
+        finally:
+            kind.yields.discard(shard)
+            self._busy.discard(place)
+        self._look_at(kind, shard)
+        self._post.flush(kind, shard)
+
+    async def _end(self, kind: Kind, shards: list[int]) -> None:
+        """Let nobody be started in `shards`, and end who runs there."""
+        with in_line():
+            for shard in shards:
+                if shard in kind.had:
+                    self._count(kind, 1)
+            kind.yields.update(shards)
+            kind.had.difference_update(shards)
+        while pids := [pid for pid in kind.running(shards) if pid is not self._node.leaver]:
+            await self._stop(kind, pids)
+
+    async def _stop(self, kind: Kind, pids: list[PID]) -> None:
+        first = find_process(pids[0])
+        chief = None if first is None or first.supervisor is None else first.supervisor
+        process = None if chief is None else find_process(chief)
+        if process is not None:
+            await stop_all(process, dict.fromkeys(pids, kind.supervised.spec))
+        for pid in pids:
+            await wait_exit(pid)
+
+    async def _give_back(self, place: Shard) -> None:
+        kind, shard = place
+        owner = self._table.find(kind.prefix, shard)
+        if owner is not None and owner.peer is self._node.peers.own and self._node.may_act():
+            await give_back(self._node, key_of(kind.prefix, shard), self._value(), owner.revision)
+
+    def _lose(self, kind: Kind, shard: int) -> None:
+        """End who runs in a shard that is another's now: they must not go on."""
+        if shard not in kind.had:
+            return
+        with in_line():
+            kind.had.discard(shard)
+        logger().warning("node %r has lost shard %d of %r", self._node.name, shard, kind.prefix)
+        self._end_at_once(kind.running([shard]), SHARD_LOST)
+
+    def _fenced(self) -> None:
+        for kind in self._post.kinds.values():
+            with in_line():
+                kind.had.clear()
+            self._end_at_once(kind.running(all_shards()), FENCED)
+
+    def _end_at_once(self, pids: list[PID], reason: ExitReason) -> None:
+        for pid in pids:
+            process = find_process(pid)
+            if process is not None:
+                process.request_exit(reason)
+
+    async def _give_all(self) -> None:
+        """End who runs in shards, and give those back, as the node leaves."""
+        async with anyio.create_task_group() as tasks:
+            for kind in self._post.kinds.values():
+                tasks.start_soon(self._give_all_of, kind)
+        with anyio.move_on_after(TO_HAND_ON):
+            while any(kind.waiting or kind.handed for kind in self._post.kinds.values()):
+                await anyio.sleep(0.01)  # until another has what they are for
+
+    async def _give_all_of(self, kind: Kind) -> None:
+        shards = sorted(kind.had)
+        await self._end(kind, shards)
+        limiter = anyio.CapacityLimiter(TAKEN_AT_ONCE)
+        async with anyio.create_task_group() as tasks:
+            for shard in shards:
+                tasks.start_soon(self._try_to_give_back, limiter, (kind, shard))
+
+    async def _try_to_give_back(self, limiter: anyio.CapacityLimiter, place: Shard) -> None:
+        try:
+            async with limiter:
+                await self._post.hand_over(*place)
+                await self._give_back(place)
+        except (FauxtpError, TimeoutError):
+            pass  # it ends with the lease
+
+    # Telling
+
+    def _count(self, kind: Kind, which: int) -> None:
+        self._moved.setdefault(kind, [0, 0])[which] += 1
+
+    def _tell(self) -> None:
+        if not (self._takers.is_idle and self._givers.is_idle):
+            return
+        settled = [kind for kind in self._moved if len(kind.had) == kind.hosts.share]
+        for kind in settled:
+            taken, given = self._moved.pop(kind)
+            logger().info(
+                "node %r has %d of %d shards of %r: %d taken, %d given up",
+                self._node.name,
+                len(kind.had),
+                len(all_shards()),
+                kind.prefix,
+                taken,
+                given,
+            )

@@ -1,0 +1,228 @@
+"""The way of messages to whoever has a key, on whichever node that is.
+
+A message waits here while nobody has its shard, as that is moving. Who gets one for a shard that
+is not his answers that it has moved, before anybody has seen it: so what is sent again was never
+taken up.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, Final, final
+
+import anyio
+
+from fauxtp._base.carried import bare
+from fauxtp._core.calls import Call, Cast
+from fauxtp._core.dead_letters import dead_letters
+from fauxtp.cluster.calls_in import CallsIn
+from fauxtp.cluster.engine import NoConnection
+from fauxtp.cluster.post import Post
+from fauxtp.cluster.shard_address import Moved, ShardedAddress
+from fauxtp.cluster.shard_kind import Kind
+from fauxtp.cluster.shard_parcel import HANDED_OVER, Parcel
+from fauxtp.cluster.shard_stand_in import ShardStandIn
+from fauxtp.cluster.shard_table import Owner, ShardTable
+from fauxtp.cluster.ways import Ways
+from fauxtp.errors import NoProcess
+from fauxtp.registry import PID
+
+__all__ = ["ShardPost"]
+
+MOST_WAITING: Final = 10_000  # messages of one kind
+KEPT: Final = 64  # last messages that are sent again if nobody hears them
+AGAIN: Final = 0.05  # seconds, where a node has yet to hear that a shard is its own
+
+
+@final
+class ShardPost:
+    """What is told to those of all kinds, by their addresses. But for two, in the hub's thread."""
+
+    def __init__(self, ways: Ways, calls_in: CallsIn, table: ShardTable) -> None:
+        self.kinds: dict[str, Kind] = {}
+        self._ways = ways
+        self._post: Post = ways.post
+        self._calls_in = calls_in
+        self._table = table
+        self._sent: list[tuple[int, Parcel | None]] = [(0, None)] * KEPT
+        self._retries: set[tuple[str, int]] = set()
+        self._post.on_nobody.append(self._nobody)
+
+    # In any thread
+
+    def stand_in(self, pid: PID, address: ShardedAddress, /) -> ShardStandIn:
+        """Return what stands here for whoever `address` means."""
+        return ShardStandIn(pid, self, self._ways, self._table, address)
+
+    def hand_on(self, address: ShardedAddress, messages: list[Any], /) -> None:
+        """Send messages to where the address belongs: they were for one who has moved."""
+        for message in map(bare, messages):
+            if type(message) is Call and self._calls_in.is_theirs(message):
+                message.fail(Moved())  # its caller sends it again, and this node may leave
+                continue
+            content = message.request if type(message) in (Call, Cast) else message
+            try:
+                parcel = self.parcel(address, message, self._post.pack(content))
+            except Exception as error:  # it cannot travel
+                if type(message) is Call:
+                    message.fail(error)
+                else:
+                    dead_letters.add(address.name, message, "noproc")
+                continue
+            self.post(parcel)
+
+    def parcel(
+        self, address: ShardedAddress, message: Any, content: bytes, limit: float | None = None
+    ) -> Parcel:
+        """Return what `message` is on its way; a caller waits for `limit` seconds."""
+        due = math.inf if limit is None else self._post.node.hub.time() + limit
+        return Parcel(address, self._kind(address).shard_of(address.name), message, content, due)
+
+    def post(self, parcel: Parcel) -> None:
+        """Send it, or let it wait, from any thread."""
+        if not self._post.node.hub.post(partial(self.dispatch, parcel)):
+            parcel.fail(NoConnection("the cluster was left"))
+
+    def _kind(self, address: ShardedAddress) -> Kind:
+        kind: Any = address.source
+        return kind  # type: ignore[no-any-return]
+
+    # In the hub's thread
+
+    def dispatch(self, parcel: Parcel) -> None:
+        """Send a parcel, put it into a mailbox of here, or let it wait behind others."""
+        kind = self._kind(parcel.address)
+        if parcel.shard in kind.waiting:
+            self._wait(kind, parcel)
+        else:
+            self._pass_on(kind, parcel)
+
+    def flush(self, kind: Kind, shard: int) -> None:
+        """Try again what waits for a shard, in order; first, what others have handed over."""
+        handed, waiting = kind.handed.pop(shard, []), kind.waiting.pop(shard, [])
+        for parcel in handed + waiting:
+            self.dispatch(parcel)
+
+    def _pass_on(self, kind: Kind, parcel: Parcel) -> None:
+        if parcel.is_over:
+            return
+        if not self._post.node.may_act():
+            parcel.fail(NoConnection("this node has no lease"))
+            return
+        if not kind.hosts.nodes and not kind.is_hosted_here:
+            parcel.fail(NoProcess(parcel.address.name))
+            return
+        owner = self._table.owner(kind.prefix, parcel.shard)
+        if owner is None:
+            self._wait(kind, parcel)
+        elif owner.peer is self._post.node.peers.own:
+            if not parcel.address.put_here(parcel.message):
+                self._wait(kind, parcel)
+        elif owner.revision == parcel.refused:
+            self._wait(kind, parcel)
+            self._retry_soon(kind, parcel.shard)
+        else:
+            self._send(kind, parcel, owner)
+
+    def _send(self, kind: Kind, parcel: Parcel, owner: Owner) -> None:
+        parcel.sent_by = owner.revision
+        if type(parcel.message) is Call:
+            self._ways.calls_out.send_parcel(owner.peer, kind.prefix, parcel, self.again)
+            return
+        frame = parcel.message_frame(kind.prefix)
+        if not self._post.try_to_send(owner.peer, frame, self._number(parcel)):
+            parcel.fail(NoConnection("the connection is away"))
+
+    def _number(self, parcel: Parcel) -> int:
+        number = next(self._post.numbers)
+        self._sent[number % KEPT] = number, parcel
+        return number
+
+    def again(self, parcel: Parcel) -> None:
+        """Send a parcel once more, as it is certain that nobody has taken it."""
+        parcel.refused = parcel.sent_by
+        self.dispatch(parcel)
+
+    def _nobody(self, number: int) -> bool:
+        known, parcel = self._sent[number % KEPT]
+        if known != number or parcel is None:
+            return False
+        self._sent[number % KEPT] = 0, None
+        self.again(parcel)
+        return True
+
+    # Moving
+
+    async def hand_over(self, kind: Kind, shard: int) -> None:
+        """Send the messages that wait to the node that is to have their shard next.
+
+        So it has them by the time when it has that, and they are the first there.
+        """
+        peer = self._post.node.peers.up.get(kind.hosts.wanted(shard) or "")
+        if peer is None or peer is self._post.node.peers.own:
+            return
+        waiting = kind.waiting.pop(shard, [])
+        messages = [parcel for parcel in waiting if type(parcel.message) is not Call]
+        for parcel in waiting:
+            if type(parcel.message) is Call:
+                self._wait(kind, parcel)
+        for parcel in messages:
+            parcel.hops, number = HANDED_OVER, self._number(parcel)
+            if not self._post.try_to_send(peer, parcel.message_frame(kind.prefix), number):
+                parcel.fail(NoConnection("the connection is away"))
+        if messages:
+            await self._post.node.engine.flush()
+
+    def take_over(self, parcel: Parcel) -> bool:
+        """Keep a message for a shard that this node is to have, until it has that.
+
+        Return False if it is to have it no more.
+        """
+        kind = self._kind(parcel.address)
+        if kind.hosts.wanted(parcel.shard) != self._post.node.name:
+            return False
+        self._wait(kind, parcel, kind.handed)
+        return True
+
+    # Waiting
+
+    def _wait(
+        self, kind: Kind, parcel: Parcel, among: dict[int, list[Parcel]] | None = None
+    ) -> None:
+        if kind.in_wait >= MOST_WAITING:
+            self._drop_over(kind)
+        if kind.in_wait >= MOST_WAITING:
+            parcel.fail(NoConnection(f"{MOST_WAITING} messages wait for shards that move"))
+        else:
+            among = kind.waiting if among is None else among
+            among.setdefault(parcel.shard, []).append(parcel)
+
+    def _drop_over(self, kind: Kind) -> None:
+        for shard, parcels in list(kind.waiting.items()):
+            kind.waiting[shard] = [parcel for parcel in parcels if not parcel.is_over]
+            if not kind.waiting[shard]:
+                del kind.waiting[shard]
+
+    def _retry_soon(self, kind: Kind, shard: int) -> None:
+        if (kind.prefix, shard) not in self._retries:
+            self._retries.add((kind.prefix, shard))
+            self._post.node.hub.start(partial(self._retry, kind, shard))
+
+    async def _retry(self, kind: Kind, shard: int) -> None:
+        try:
+            await anyio.sleep(AGAIN)
+        finally:
+            self._retries.discard((kind.prefix, shard))
+        for parcel in kind.waiting.get(shard, ()):
+            parcel.refused = 0
+        self.flush(kind, shard)
+
+    def end(self) -> None:
+        """Let nothing wait any more, as the cluster was left."""
+        for kind in self.kinds.values():
+            for waiting in (kind.handed, kind.waiting):
+                parcels = [parcel for some in waiting.values() for parcel in some]
+                waiting.clear()
+                for parcel in parcels:
+                    parcel.fail(NoConnection("the cluster was left"))

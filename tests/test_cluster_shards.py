@@ -1,0 +1,689 @@
+"""Processes that are spread over the nodes of a cluster, each on the one that has its shard."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from anyio import to_thread
+from clusters import ACTS, TTL, diary, member, members, seen_by, until
+from conftest import ASYNCIO, task_group
+from crew import process_of
+
+from fauxtp import (
+    PID,
+    Down,
+    DynamicSupervisor,
+    GenServer,
+    NoProcess,
+    OnDemand,
+    ProcessExited,
+    ReceiveTimeout,
+    call,
+    call_blocking,
+    cast,
+    cast_nowait,
+    dead_letters,
+    exit,
+    is_alive,
+    link,
+    monitor,
+    send,
+    send_after,
+    start_call,
+    wait_exit,
+    whereis,
+)
+from fauxtp.cluster import Cluster, NoConnection, shard_claims, shard_keys, shard_post
+from fauxtp.cluster.frames import packed
+from fauxtp.cluster.memory_broker import MemoryBroker
+from fauxtp.cluster.shard_keys import (
+    ShardHolding,
+    all_shards,
+    key_of,
+    place_of,
+    rank,
+    shard_holding,
+    shard_of,
+)
+from fauxtp.cluster.shard_parcel import keyed
+from fauxtp.testing import explore
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("few_shards")]
+
+KEYS = [f"user {number}" for number in range(40)]
+
+
+@pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class Book:
+    """What all sessions of a cluster do: of each key, there may be one at a time."""
+
+    def __init__(self) -> None:
+        self.lives: dict[str, str] = {}
+        self.starts: Counter[str] = Counter()
+        self.handled: Counter[Any] = Counter()
+        self.wrong: list[str] = []
+        self.in_init: Callable[[str], Any] | None = None
+        self.on_end: Callable[[str, Any], Any] | None = None
+
+
+class Session(GenServer[Any, Any]):
+    """Says where it is, and notes what it was told."""
+
+    where = ""
+    book: Book
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    async def init(self) -> list[Any]:
+        if self.book.in_init is not None:
+            await self.book.in_init(self.where)
+        if self.key in self.book.lives:
+            self.book.wrong.append(f"{self.key} at {self.book.lives[self.key]} and {self.where}")
+        self.book.lives[self.key] = self.where
+        self.book.starts[self.key] += 1
+        return []
+
+    async def terminate(self, reason: Any, state: Any) -> None:
+        if self.book.on_end is not None:
+            await self.book.on_end(self.key, state)
+        if self.book.lives.get(self.key) == self.where:
+            del self.book.lives[self.key]
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        self.book.handled[request if isinstance(request, int) else str(request)] += 1
+        match request:
+            case "where":
+                return self.where, state
+            case "pid":
+                return self.pid, state
+            case "told":
+                return state, state
+            case ("wait", event):
+                await event.wait()
+        return request, state
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        self.book.handled[str(request)] += 1
+        return [*state, ("cast", request)]
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        self.book.handled[str(message)] += 1
+        return [*state, message]
+
+
+class Sessions(DynamicSupervisor):
+    """Those of one node."""
+
+
+class Host:
+    """One node with a supervisor of sessions, and their addresses as seen from there."""
+
+    def __init__(self, cluster: Cluster, book: Book) -> None:
+        self.cluster = cluster
+        self.name = f"sessions of {cluster.node}"
+        kind = type("SessionHere", (Session,), {"where": cluster.node, "book": book})
+        self.sessions = OnDemand(kind, supervisor=self.name, prefix="session:", cluster=cluster)
+
+    def __getitem__(self, key: str) -> str:
+        return self.sessions[key]
+
+    async def begin(self, group: Any) -> PID:
+        return await Sessions.start(task_group=group, register_as=self.name)
+
+    @property
+    def kind(self) -> Any:
+        return self.cluster._sharding._post.kinds["session:"]
+
+    @property
+    def shards(self) -> set[int]:
+        return self.kind.had  # type: ignore[no-any-return]
+
+
+def session_of(pid: PID | None) -> Any:
+    """Return the process of one that is there."""
+    assert pid is not None
+    return process_of(pid)
+
+
+def settled(*hosts: Host) -> bool:
+    """Return whether each shard is with the host that it is to be with, and all know it."""
+    had = [shard for host in hosts for shard in host.shards]
+    return sorted(had) == list(all_shards()) and all(
+        host.kind.hosts.wanted(shard) == host.cluster.node
+        and len(host.kind.hosts.nodes) == len(hosts)
+        and all(owner_of(one, shard) == host.cluster.node for one in hosts)
+        for host in hosts
+        for shard in host.shards
+    )
+
+
+def owner_of(host: Host, shard: int) -> str:
+    """Return which node has a shard, as far as `host` knows."""
+    owner = host.cluster._sharding._claims._table.owner("session:", shard)
+    return "" if owner is None else owner.peer.node
+
+
+@asynccontextmanager
+async def hosts(
+    *names: str, broker: MemoryBroker | None = None, book: Book | None = None
+) -> AsyncIterator[list[Host]]:
+    """Let there be nodes with supervisors meanwhile, which have all shards among them."""
+    book = book or Book()
+    async with members(*names, broker=broker) as joined, task_group() as group:
+        all_of_them = [Host(cluster, book) for cluster in joined]
+        for host in all_of_them:
+            await host.begin(group)
+        await until(lambda: settled(*all_of_them))
+        yield all_of_them
+    assert not book.wrong
+
+
+def key_at(host: Host, besides: tuple[str, ...] = ()) -> str:
+    """Return a key of a shard that `host` has."""
+    return next(it for it in KEYS if shard_of(it) in host.shards and it not in besides)
+
+
+async def test_there_is_one_of_a_key_whoever_asks() -> None:
+    book = Book()
+    async with hosts("a", "b", "c", book=book) as all_of_them:
+        answers: dict[str, set[str]] = {key: set() for key in KEYS}
+
+        async def ask(host: Host, key: str) -> None:
+            answers[key].add(await call(host[key], "where"))
+
+        async with anyio.create_task_group() as asking:
+            for key in KEYS:
+                for host in all_of_them:
+                    asking.start_soon(ask, host, key)
+        assert set(book.starts.values()) == {1}
+        assert all(len(where) == 1 for where in answers.values())
+        assert {where for (where,) in answers.values()} == {"a", "b", "c"}
+
+
+async def test_what_is_sent_from_elsewhere_starts_it_and_comes_in_order() -> None:
+    async with hosts("a", "b") as (a, b):
+        key = key_at(b)
+        await cast(a[key], 1)
+        await send(a[key], 2)
+        cast_nowait(a[key], 3)
+        send_after(0, a[key], 4)
+        await until(lambda: whereis(b[key]) is not None)
+        assert await start_call(a[key], "where") == "b"
+        await to_thread.run_sync(partial(call_blocking, a[key], 5))
+        await until(lambda: len(session_of(whereis(b[key])).state) == 4)
+        assert await call(a[key], "told") == [("cast", 1), 2, ("cast", 3), 4]
+
+
+async def test_questions_are_about_the_own_node_and_start_nobody() -> None:
+    book = Book()
+    async with hosts("a", "b", book=book) as (a, b):
+        key = key_at(b)
+        for host in (a, b):
+            assert whereis(host[key]) is None
+            assert not is_alive(host[key])
+            assert not exit(host[key])
+            assert await wait_exit(host[key]) == "noproc"
+        assert not book.starts
+        assert await call(a[key], "where") == "b"
+        assert is_alive(b[key])
+        assert not is_alive(a[key])
+        assert whereis(f"session:{key}@b") is whereis(b[key]) is not None
+        pid = await call(a[key], "pid")
+        assert is_alive(pid)
+        assert exit(pid)
+        await until(lambda: not is_alive(b[key]))
+
+
+async def test_a_monitor_of_a_key_is_one_of_whoever_has_it() -> None:
+    async with hosts("a", "b") as (a, b), task_group() as group:
+        key, watcher = key_at(b), await diary(group)
+        await call(watcher, lambda: monitor(a[key]))
+        await until(lambda: whereis(b[key]) is not None)
+        exit(whereis(b[key]) or "", "enough")
+        await until(lambda: process_of(watcher).state)
+        (down,) = process_of(watcher).state
+        assert isinstance(down, Down)
+        assert (down.name, down.reason) == (f"session:{key}@a", "enough")
+
+        def linked() -> None:
+            with pytest.raises(ValueError, match=f"to link with, got 'session:{key}@a' of anot"):
+                link(a[key])
+
+        await call(watcher, linked)
+
+
+async def test_where_nobody_can_start_it_there_is_nobody() -> None:
+    book = Book()
+    async with members("a", "b") as (a, b), task_group() as group:
+        one, other = Host(a, book), Host(b, book)
+        for host in (one, other):
+            with pytest.raises(NoProcess, match=f"'session:anna@{host.cluster.node}'"):
+                await call(host["anna"], 1)
+        before = dead_letters.counts().get("noproc", 0)
+        await cast(one["anna"], 1)
+        await until(lambda: dead_letters.counts().get("noproc", 0) == before + 1)
+        with pytest.raises(NoProcess):
+            await call(one["anna"], 1, wait=0)
+        answers = []
+
+        async def ask() -> None:
+            answers.append(await call(one["anna"], "where", wait=30))
+
+        async def ask_in_a_thread() -> None:
+            ask_it = partial(call_blocking, one["anna"], "where", wait=30)
+            answers.append(await to_thread.run_sync(ask_it))
+
+        group.start_soon(ask)
+        group.start_soon(ask_in_a_thread)
+        await until(lambda: len(one.kind.hosts._awaited._waiting.get("", ())) == 2)
+        await other.begin(group)
+        await until(lambda: answers == ["b", "b"])
+
+
+async def test_at_once_after_the_supervisor_has_begun_there_is_somebody() -> None:
+    async with members("a") as (a,), task_group() as group:
+        host = Host(a, Book())
+        await host.begin(group)
+        assert await call(host["anna"], "where") == "a"
+
+
+async def test_when_a_node_comes_only_what_is_its_own_moves_and_nothing_is_lost() -> None:
+    book, broker = Book(), MemoryBroker("shop")
+    at_once: list[int] = []
+
+    async def hand_over(key: str, state: Any) -> None:
+        at_once.append(len(a.kind.yields))
+        await anyio.sleep(0)
+
+    async with members("a", broker=broker) as (first,), task_group() as group:
+        a = Host(first, book)
+        await a.begin(group)
+        await until(lambda: settled(a))
+        for number, key in enumerate(KEYS):
+            assert await call(a[key], number) == number
+        book.on_end = hand_over
+        lost: list[Any] = []
+
+        async def ask(host: Host) -> None:
+            for number in range(1000, 1400):
+                which = number * 2 + (host is a)
+                try:
+                    assert await call(host[random.choice(KEYS)], which, 30) == which
+                except ProcessExited as error:
+                    lost.append((which, error.taken_up))
+
+        async with member(broker, "b") as second:
+            b = Host(second, book)
+            async with anyio.create_task_group() as asking:
+                asking.start_soon(ask, a)
+                await b.begin(group)
+                asking.start_soon(ask, b)
+            await until(lambda: settled(a, b))
+            stays = {shard for shard in all_shards() if max(rank("a")[shard], rank("b")[shard])}
+            assert a.shards | b.shards == stays
+            moved = {key for key in KEYS if shard_of(key) in b.shards}
+            assert {key for key, count in book.starts.items() if count > 1} <= moved
+            book.on_end = None
+        await until(lambda: settled(a))
+    assert not lost, "each call waited for who was to have it"
+    assert max(book.handled.values()) == 1
+    assert 1 <= max(at_once) <= shard_claims.MOVED_AT_ONCE
+    assert not book.wrong
+
+
+async def test_what_lies_in_a_mailbox_as_its_shard_moves_is_handled_elsewhere() -> None:
+    book, broker = Book(), MemoryBroker("shop")
+    async with members("a", broker=broker) as (first,), task_group() as group:
+        a = Host(first, book)
+        await a.begin(group)
+        await until(lambda: settled(a))
+        async with member(broker, "b") as second:
+            key = next(it for it in KEYS if rank("b")[shard_of(it)] > rank("a")[shard_of(it)])
+            busy = anyio.Event()
+            stuck = start_call(a[key], ("wait", busy), 30)
+            b = Host(second, book)
+            await until(lambda: b.kind.hosts.nodes == ("a",))
+            calls = [start_call(host[key], number, 30) for number, host in enumerate((a, b, a))]
+            await cast(a[key], "cast")
+            await cast(b[key], "cast from b")
+            await send(a[key], "sent")
+            await until(lambda: len(session_of(whereis(a[key])).mailbox) == 6)
+            await b.begin(group)
+            with pytest.raises(ProcessExited, match="shutdown") as raised:
+                await stuck
+            assert raised.value.taken_up
+            assert [await one for one in calls] == [0, 1, 2]
+            await until(lambda: whereis(b[key]) is not None)
+            assert whereis(a[key]) is None
+            await until(lambda: len(session_of(whereis(b[key])).state) == 3)
+            told = await call(a[key], "told")
+            assert set(map(str, told)) == {
+                str(("cast", "cast")),
+                str(("cast", "cast from b")),
+                "sent",
+            }
+            assert max(book.handled.values()) == 1
+    assert not book.wrong
+
+
+async def test_who_is_in_its_init_as_its_shard_moves_begins_elsewhere() -> None:
+    book, broker = Book(), MemoryBroker("shop")
+    begun: list[str] = []
+
+    async def hang(where: str) -> None:
+        begun.append(where)
+        if where == "a":
+            await anyio.sleep_forever()
+
+    async with members("a", broker=broker) as (first,), task_group() as group:
+        a = Host(first, book)
+        await a.begin(group)
+        await until(lambda: settled(a))
+        async with member(broker, "b") as second:
+            b = Host(second, book)
+            key = next(it for it in KEYS if rank("b")[shard_of(it)] > rank("a")[shard_of(it)])
+            book.in_init = hang
+            asked = [start_call(host[key], "where", 30) for host in (a, b)]
+            await until(lambda: begun == ["a"])
+            await b.begin(group)
+            assert [await one for one in asked] == ["b", "b"]
+    assert not book.wrong
+
+
+async def test_what_a_session_tells_its_successor_as_it_ends_comes_first() -> None:
+    book, broker = Book(), MemoryBroker("shop")
+    async with members("a", broker=broker) as (first,), task_group() as group:
+        a = Host(first, book)
+        await a.begin(group)
+        await until(lambda: settled(a))
+        async with member(broker, "b") as second:
+            b = Host(second, book)
+            key = next(it for it in KEYS if rank("b")[shard_of(it)] > rank("a")[shard_of(it)])
+            await cast(a[key], "kept")
+
+            async def hand_over(of: str, state: Any) -> None:
+                for message in state:
+                    await send(a[of], ["handed over", message[1]])
+
+            await until(lambda: whereis(a[key]) is not None)
+            await until(lambda: session_of(whereis(a[key])).state)
+            book.on_end = hand_over
+            await b.begin(group)
+            await until(lambda: settled(a, b))
+            assert await call(b[key], "told") == [["handed over", "kept"]]
+            book.on_end = None
+
+
+async def test_shards_of_a_supervisor_that_ends_go_elsewhere_and_come_back() -> None:
+    async with hosts("a", "b") as (a, b), task_group() as group:
+        key = key_at(b)
+        assert await call(a[key], "where") == "b"
+        exit(b.name, "shutdown")
+        for host in (a, b):
+            assert await call(host[key], "where", 30) == "a"
+        await until(lambda: len(a.shards) == len(all_shards()) and not b.shards)
+        await b.begin(group)
+        await until(lambda: settled(a, b))
+        for host in (a, b):
+            assert await call(host[key], "where", 30) == "b"
+
+
+async def test_a_node_that_leaves_gives_all_back_and_nobody_notices() -> None:
+    book, broker = Book(), MemoryBroker("shop")
+    async with members("a", broker=broker) as (first,), task_group() as group:
+        a = Host(first, book)
+        await a.begin(group)
+        async with member(broker, "b") as second:
+            b = Host(second, book)
+            await b.begin(group)
+            await until(lambda: settled(a, b))
+            keys = [key for key in KEYS if shard_of(key) in b.shards]
+            for key in keys:
+                assert await call(a[key], "where") == "b"
+            pending = [start_call(a[key], number, 30) for number, key in enumerate(keys)]
+        assert [await one for one in pending] == list(range(len(keys)))
+        assert [await call(a[key], "where", 30) for key in keys] == ["a"] * len(keys)
+        assert len(first.nodes()) == 1
+        await until(lambda: settled(a))
+        with pytest.raises((NoConnection, NoProcess)):
+            await call(b["anna"], 1)
+    assert not book.wrong
+
+
+async def test_bad_arguments_are_told() -> None:
+    async with members("a") as (a,):
+        host = Host(a, Book())
+        with pytest.raises(ValueError, match=r"no other has .* 'session:', .* of SessionHere"):
+            Host(a, Book())
+        with pytest.raises(TypeError, match="expected cluster to be a Cluster or None, got str"):
+            OnDemand(Session, supervisor="s", prefix="x", cluster="shop")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="expected prefix to be at most 370 bytes, got 400"):
+            OnDemand(Session, supervisor="s", prefix="x" * 400, cluster=a)
+        with pytest.raises(ValueError, match="expected key to be at most 16000 characters"):
+            host["k" * 20_000]
+        with pytest.raises(ValueError, match="expected key to have at least one character"):
+            host[""]
+
+
+async def test_what_cannot_travel_is_told_to_who_sends_it() -> None:
+    async with hosts("a", "b") as (a, b):
+        key = key_at(b)
+        for way in (partial(call, a[key]), partial(cast, a[key]), partial(send, a[key])):
+            with pytest.raises(TypeError, match="expected a message of what travels"):
+                await way(object())
+        assert await call(b[key], lambda: None) is not None, "here it need not"
+
+
+async def test_frames_that_make_no_sense_are_dropped() -> None:
+    async with hosts("a", "b") as (a, b):
+        to, post = a.cluster._node.peers.up["b"], a.cluster._messenger.post
+        inner = packed("send", 0, b"\x01")
+        bad = [
+            ("keyed", 0, 3, 3, b"ab"),
+            ("keyed", 0, 0, 0, inner),
+            ("keyed", 0, 1, 1, b"\xff\xfe" + inner),
+            keyed("session:", "anna", ("cancel", 3)),
+            keyed("session:", "anna", ("ask",)),
+            ("keyed", 0, 8, 4, b"session:anna" + keyed_bytes("session:", "anna")),
+            keyed("session:", "k" * 17_000, ("send", 0, b"\x01")),
+        ]
+        for frame in bad:
+            post.send(to, frame)
+        await until(lambda: b.cluster.malformed == len(bad))
+        post.send(to, keyed("nobody:", "anna", ("watch", 0, 9)))
+        post.send(to, keyed("nobody:", "anna", ("call", 0, 99, None, 0, b"\x01")))
+        before = dead_letters.counts().get("noproc", 0)
+        post.send(to, keyed("nobody:", "anna", ("send", 0, post.pack(1))))
+        post.send(to, keyed("session:", key_at(a), ("send", 0, post.pack(1)), hops=100))
+        await until(lambda: dead_letters.counts().get("noproc", 0) == before + 2)
+        assert b.cluster.malformed == len(bad)
+
+
+def keyed_bytes(prefix: str, key: str) -> bytes:
+    return packed(*keyed(prefix, key, ("send", 0, b"\x01")))
+
+
+async def test_a_message_for_a_shard_of_another_is_passed_on() -> None:
+    async with hosts("a", "b", "c") as (a, _, c):
+        key = key_at(c)
+        post, to = a.cluster._messenger.post, a.cluster._node.peers.up["b"]
+        post.send(to, keyed("session:", key, ("send", 0, post.pack("astray"))))
+        await until(lambda: whereis(c[key]) is not None)
+        await until(lambda: session_of(whereis(c[key])).state == ["astray"])
+
+
+async def test_what_waits_for_a_shard_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_post, "MOST_WAITING", 2)
+    async with hosts("a", "b") as (a, b):
+        key = key_at(b)
+        a.cluster._sharding._claims._table._table["session:"].pop(shard_of(key))
+        with pytest.raises(ReceiveTimeout) as raised:
+            await call(a[key], 1, timeout=0.001)
+        assert not raised.value.taken_up
+        pending = [start_call(a[key], number, 30) for number in range(3)]
+        with pytest.raises(NoConnection, match="2 messages wait for shards"):
+            await pending[2]
+        b.cluster._sharding._claims._lose(b.kind, shard_of(key))
+        b.cluster._sharding._claims.look(b.kind)
+        a.cluster._sharding._claims.look(a.kind)
+        for one in pending[:2]:
+            one.cancel()
+
+
+async def test_keys_of_shards_that_make_no_sense_are_dropped() -> None:
+    async with members("a", "b") as (a, b):
+        engine = a._node.engine
+        for key, value in (
+            ("shard.x", b"a 1"),
+            ("shard.eA.9999", b"a 1"),
+            ("shard.eA.3", b"junk"),
+            ("shard.eA.4", b"a -1"),
+        ):
+            await engine.create(key, value)
+        await until(lambda: b.malformed == 4)
+        assert b._sharding._claims._table.find("x", 3) is None
+
+
+def test_keys_of_shards() -> None:
+    for prefix in ("", "session:", "ü", "a.b"):
+        for number in (0, 15):
+            assert place_of(key_of(prefix, number).removeprefix("shard.")) == (prefix, number)
+    held = ShardHolding("a", 4711)
+    assert shard_holding(held.packed()) == held
+    for junk in (b"", b"a", b"a ", b" 1", b"a 1 2", b"\xff 1", b"a.b 1"):
+        assert shard_holding(junk) is None
+    assert shard_of("\ud800") == shard_of("\ud800")
+
+
+def test_shards_are_spread_evenly_and_move_to_who_comes_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shard_keys, "SHARDS", 1024)
+    rank.cache_clear()
+    nodes = [f"node-{number}" for number in range(5)]
+    of = [max(nodes, key=lambda it: rank(it)[shard]) for shard in range(1024)]
+    assert all(140 < count < 270 for count in Counter(of).values())
+    fewer = [max(nodes[:-1], key=lambda it: rank(it)[shard]) for shard in range(1024)]
+    assert all(now == before for now, before in zip(of, fewer, strict=True) if now != nodes[-1])
+    keys = Counter(shard_of(f"user {number}") for number in range(100_000))
+    assert max(keys.values()) < 200
+
+
+def test_a_node_that_is_gone_is_succeeded_and_never_are_there_two() -> None:
+    async def scenario() -> None:
+        book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
+        async with members("a", "b", "c", broker=broker) as joined, task_group() as group:
+            a, b, c = all_of_them = [Host(cluster, book) for cluster in joined]
+            for host in all_of_them:
+                await host.begin(group)
+            await until(lambda: settled(a, b, c))
+            key = key_at(b)
+            assert await call(a[key], "where", 30) == "b"
+            broker.freeze("b")
+            pending = start_call(a[key], "lost", timeout=None)
+            with pytest.raises(ProcessExited, match="noconnection"):
+                await pending
+            assert await call(a[key], "where", 30) == await call(c[key], "where", 30) != "b"
+            await until(lambda: settled(a, c))
+            broker.heal("b")
+            await until(lambda: settled(a, b, c))
+            assert await call(b[key], "where", 30) == "b"
+        assert not book.wrong
+        assert book.handled["lost"] <= 1
+
+    explore(scenario, seeds=5)
+
+
+def test_a_node_without_connection_ends_its_own_before_others_begin() -> None:
+    async def scenario() -> None:
+        book, broker = Book(), MemoryBroker("shop")
+        async with members("a", "b", broker=broker) as joined, task_group() as group:
+            a, b = [Host(cluster, book) for cluster in joined]
+            for host in (a, b):
+                await host.begin(group)
+            await until(lambda: settled(a, b))
+            key = key_at(b)
+            assert await call(b[key], 1) == 1
+            broker.cut("b")
+            assert await call(b[key], 2) == 2, "it has its lease"
+            await anyio.sleep(ACTS + 0.6)
+            assert whereis(f"session:{key}@b") is None
+            with pytest.raises((NoConnection, NoProcess)):
+                await call(b[key], 3, 1)
+            await anyio.sleep(TTL)
+            assert await call(a[key], "where", 30) == "a"
+            broker.heal("b")
+            await until(lambda: settled(a, b))
+        assert not book.wrong
+
+    explore(scenario, seeds=5)
+
+
+def test_writes_and_answers_that_are_lost_are_made_good() -> None:
+    async def scenario() -> None:
+        book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.01))
+        async with members("a", "b", broker=broker) as joined, task_group() as group:
+            a, b = [Host(cluster, book) for cluster in joined]
+            await a.begin(group)
+            await until(lambda: settled(a))
+            for key in KEYS[:8]:
+                assert await call(a[key], "where", 30) == "a"
+            broker.lose_answers("a", 3)
+            broker.lose_answers("b", 3)
+            broker.lose_messages("b", 2)
+            await b.begin(group)
+            await until(lambda: settled(a, b))
+            broker.lose_writes(random.randrange(20))
+            await until(lambda: all(host.cluster._node.engine.connected for host in (a, b)))
+            await until(lambda: settled(a, b))
+            for host in (a, b):
+                for key in KEYS[:8]:
+                    place = "a" if shard_of(key) in a.shards else "b"
+                    assert await call(host[key], "where", 60) == place
+        assert not book.wrong
+
+    explore(scenario, seeds=5)
+
+
+def test_who_moves_has_ended_before_another_begins() -> None:
+    async def scenario() -> None:
+        book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
+
+        async def slowly(key: str, state: Any) -> None:
+            await anyio.sleep(0.5)
+
+        book.on_end = slowly
+        async with members("a", "b", broker=broker) as joined, task_group() as group:
+            a, b = [Host(cluster, book) for cluster in joined]
+            await a.begin(group)
+            await until(lambda: settled(a))
+            for number, key in enumerate(KEYS):
+                assert await call(a[key], number, 60) == number
+            await b.begin(group)
+            for number, key in enumerate(KEYS):
+                assert await call(b[key], 100 + number, 60) == 100 + number
+            await until(lambda: settled(a, b))
+            assert max(book.handled.values()) == 1
+        assert not book.wrong
+
+    explore(scenario, seeds=3)
+
+
+async def test_a_pid_of_a_session_is_as_any_other() -> None:
+    async with hosts("a", "b") as (a, b):
+        key = key_at(b)
+        pid = await call(a[key], "pid")
+        assert pid is seen_by(a.cluster, b.cluster, whereis(b[key]) or PID())
+        assert await call(pid, "where") == "b"
