@@ -102,6 +102,40 @@ if __name__ == "__main__":
     anyio.run(main)
 """
 
+SESSIONS = """
+import sys
+import anyio
+from fauxtp import DynamicSupervisor, GenServer, OnDemand
+from fauxtp.cluster import Cluster
+
+class Session(GenServer):
+    node = ""
+    def __init__(self, user):
+        self.user = user
+    async def handle_call(self, request, from_, state):
+        return (self.user, self.node), state
+
+class Sessions(DynamicSupervisor):
+    pass
+
+def sessions_of(cluster):
+    kind = type("SessionHere", (Session,), {"node": cluster.node})
+    return OnDemand(kind, supervisor="sessions", prefix="session:", cluster=cluster)
+
+async def main():
+    url, cluster, node, ttl = sys.argv[1:]
+    async with (
+        Cluster.join(url, cluster=cluster, node=node, ttl=int(ttl)) as joined,
+        anyio.create_task_group() as group,
+    ):
+        sessions_of(joined)
+        await Sessions.start(task_group=group, register_as="sessions")
+        await anyio.sleep_forever()
+
+if __name__ == "__main__":
+    anyio.run(main)
+"""
+
 
 @pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
@@ -234,6 +268,32 @@ async def test_a_singleton_of_a_node_that_is_killed_goes_on_at_another(nats_serv
             exit(shop)
             await wait_exit(shop)
             assert a.whereis("billing") is None
+
+
+async def test_keys_of_a_node_that_is_killed_go_on_at_another(nats_server: Any) -> None:
+    cluster = new_cluster()
+    names: dict[str, Any] = {"__name__": "sessions"}
+    exec(SESSIONS, names)
+    users = [f"user {number}" for number in range(20)]
+    with program(nats_server.url, cluster, "b", SESSIONS) as beside:
+        async with (
+            Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=TTL) as a,
+            task_group() as group,
+        ):
+            sessions = names["sessions_of"](a)
+            for user in users:  # of here, nobody can start them yet
+                assert await call(sessions[user], "who?", 30, wait=30) == (user, "b")
+            await names["Sessions"].start(task_group=group, register_as="sessions")
+            where: set[str] = set()
+            while where != {"a", "b"}:
+                where = {(await call(sessions[user], "who?", 30))[1] for user in users}
+            beside.kill()
+            for user in users:
+                try:
+                    answer = await call(sessions[user], "who?", 30)
+                except ProcessExited:  # it was on its way as that node was killed
+                    answer = await call(sessions[user], "who?", 30)
+                assert answer == (user, "a")
 
 
 async def test_a_node_that_is_stopped_serves_nothing_on_waking(nats_server: Any) -> None:
