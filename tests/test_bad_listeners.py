@@ -81,7 +81,7 @@ def test_what_is_more_than_an_error_is_raised_when_all_have_been_told() -> None:
 def test_a_log_that_fails_keeps_nobody_from_being_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fauxtp._base.logs.logger", boom)
+    monkeypatch.setattr("logging.Logger.log", fails)
     heard: list[int] = []
     tell_all([fails, heard.append], 7)
     assert heard == [7]

@@ -2,29 +2,77 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from contextlib import suppress
+from typing import Any, Final, final
 
-if TYPE_CHECKING:
-    from logging import Logger
+__all__ = ["DEBUG", "INFO", "Log", "logger", "report"]
 
-__all__ = ["logger", "report"]
+DEBUG: Final = 10  # as in logging, which is not imported for them
+INFO: Final = 20
+WARNING: Final = 30
+ERROR: Final = 40
+CRITICAL: Final = 50
 
 
-def logger(name: str = "fauxtp") -> Logger:
-    """Return a logger of fauxtp's. To import logging takes a tenth of the time of all the rest."""
-    import logging  # noqa: PLC0415
+@final
+class Log:
+    """A logger. Where a handler or a filter of it fails, that is printed to stderr, and is all."""
 
-    return logging.getLogger(name)
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def is_for(self, level: int) -> bool:
+        """Return whether somebody wants to know what has this level."""
+        import logging  # noqa: PLC0415  (it takes a tenth of the time of all other imports)
+
+        return logging.getLogger(self._name).isEnabledFor(level)
+
+    def debug(self, text: str, *arguments: object, **more: Any) -> None:
+        self._log(DEBUG, text, arguments, **more)
+
+    def info(self, text: str, *arguments: object, **more: Any) -> None:
+        self._log(INFO, text, arguments, **more)
+
+    def warning(self, text: str, *arguments: object, **more: Any) -> None:
+        self._log(WARNING, text, arguments, **more)
+
+    def error(self, text: str, *arguments: object, **more: Any) -> None:
+        self._log(ERROR, text, arguments, **more)
+
+    def exception(self, text: str, *arguments: object) -> None:
+        """Do as `error`, with the error that is being handled."""
+        self._log(ERROR, text, arguments, exc_info=True)
+
+    def critical(self, text: str, *arguments: object, **more: Any) -> None:
+        self._log(CRITICAL, text, arguments, **more)
+
+    def _log(self, level: int, text: str, arguments: tuple[object, ...], **more: Any) -> None:
+        try:
+            import logging  # noqa: PLC0415
+
+            logging.getLogger(self._name).log(level, text, *arguments, stacklevel=3, **more)
+        except Exception:
+            with suppress(Exception):  # as stderr may be closed, or the error not to be printed
+                _print_failure(text, arguments)
+
+
+def _print_failure(text: str, arguments: tuple[object, ...]) -> None:
+    import traceback  # noqa: PLC0415
+
+    if sys.stderr is not None:
+        with suppress(Exception):
+            print(f"fauxtp could not log: {text % arguments}", file=sys.stderr)  # noqa: T201
+        traceback.print_exc()
+
+
+def logger(name: str = "fauxtp") -> Log:
+    """Return a logger of fauxtp's."""
+    return Log(name)
 
 
 def report(text: str, *arguments: object) -> None:
-    """Log the error that is being handled, where nothing may come in between.
-
-    If a handler or a filter of the log fails itself, that is printed to stderr.
-    """
-    try:
-        logger().exception(text, *arguments)
-    except Exception:
-        import traceback  # noqa: PLC0415
-
-        traceback.print_exc()
+    """Log the error that is being handled, where nothing may come in between."""
+    logger().exception(text, *arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from fauxtp._base.exit_reason import ExitReason
-from fauxtp._base.logs import logger
+from fauxtp._base.logs import DEBUG, INFO, logger
 from fauxtp._base.own_frames import own_ends
 from fauxtp._core.await_chain import stack_of
 from fauxtp._core.crash_log import facts, logged, who
@@ -32,7 +32,7 @@ __all__ = [
 def started_child(chief: Process, spec: ChildSpec, child: Process) -> None:
     """Tell that a supervisor has started a child."""
     log = logger("fauxtp.progress")
-    if not log.isEnabledFor(10):  # DEBUG; and the words take longer than most starts
+    if not log.is_for(DEBUG):  # and the words take longer than most starts
         return
     log.debug(
         "%s started child %r: %s",
@@ -65,7 +65,7 @@ def restarted(
     all.
     """
     log = logger(SUPERVISOR)
-    if not log.isEnabledFor(20):  # INFO
+    if not log.is_for(INFO):
         return
     most = None if of is None else of.max_restarts
     seconds = None if of is None else of.max_seconds
