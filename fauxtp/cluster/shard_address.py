@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
 from fauxtp._core.succession import Address, Source, in_line
-from fauxtp.registry import PID, whereis
+from fauxtp.registry import PID
 
 __all__ = ["Moved", "ShardedAddress"]
 
@@ -23,6 +23,10 @@ class Spread(Source, Protocol):
 
     def key_of(self, name: str, /) -> str:
         """Return for which key an address of that name is."""
+        ...
+
+    def find(self, name: str, /) -> PID | None:
+        """Return who has `name`, if that is one of here, and to go on here."""
         ...
 
     def has(self, name: str, /) -> bool:
@@ -81,7 +85,7 @@ class ShardedAddress(Address):
             self.source.hand_on(self, messages)
 
     def _fauxtp_whereis(self, _: str) -> PID | None:
-        return whereis(self.name) if self.source.has(self.name) else None
+        return self.source.find(self)
 
     def __copy__(self) -> Self:
         return self

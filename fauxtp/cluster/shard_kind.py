@@ -20,7 +20,7 @@ from fauxtp.cluster.shard_hosts import Hosts
 from fauxtp.cluster.shard_keys import shard_of
 from fauxtp.cluster.shard_parcel import Parcel
 from fauxtp.errors import NoProcess, ProcessExited
-from fauxtp.registry import PID
+from fauxtp.registry import PID, whereis
 
 if TYPE_CHECKING:
     from fauxtp._core.elsewhere import Elsewhere
@@ -125,6 +125,12 @@ class Kind:
         return [pid for shard in shards for pid in list(self._running.get(shard, ()))]
 
     # As a source
+
+    def find(self, name: str, /) -> PID | None:
+        pid = whereis(name)
+        if pid is None or self._shards.get(pid) not in self.had or not self._peers.own.is_up:
+            return None
+        return pid
 
     def has(self, name: str, /) -> bool:
         return self._peers.own.is_up and self.shard_of(name) in self.had
