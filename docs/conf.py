@@ -34,7 +34,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?[A-Z](_co)?"),  # variables of types
     (
         "py:class",
-        r"(.*\.)?(AbstractAsyncContextManager|AnyTaskGroup|CollectorRegistry|Engine|Family|InThread|NamesWatch|OnExit|Pattern|Receiver|Running|TaskMap)",
+        r"(.*\.)?(AbstractAsyncContextManager|AnyTaskGroup|ClusterNamesWatch|CollectorRegistry|Engine|Family|InThread|NamesWatch|OnExit|Pattern|Receiver|Running|TaskMap)",
     ),  # said in words
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from crew import Boom, Idle, Puppet, boom, end_of, process_of, running
+from crew import Boom, Idle, Puppet, end_of, process_of, running
 
 from fauxtp import (
     ANY,

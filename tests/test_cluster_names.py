@@ -19,9 +19,12 @@ from fauxtp import (
     Mailbox,
     NameTaken,
     NoProcess,
+    Overflow,
     ReceiveTimeout,
     Ref,
+    Registered,
     Supervisor,
+    Unregistered,
     call,
     call_blocking,
     cast,
@@ -33,9 +36,10 @@ from fauxtp import (
     wait_registered,
     whereis,
 )
-from fauxtp.cluster import Cluster, NoConnection
+from fauxtp.cluster import Cluster, NoConnection, name_watches
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.cluster.name_keys import Holding, holding, key_of, name_of
+from fauxtp.cluster.name_watches import ClusterNamesWatch
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
@@ -594,3 +598,106 @@ async def test_what_was_seen_before_a_connection_was_lost_does_not_count_after_i
         broker.heal("a")
         await until(lambda: not a._node.replica._awaited)
         assert a._node.replica.revision >= seen
+
+
+async def changes_of(watch: ClusterNamesWatch, told: list[Any]) -> None:
+    async for change in watch:
+        told.append(change)  # noqa: PERF401  (each as it comes)
+
+
+def words(told: list[Any]) -> list[str]:
+    """Return what was told, in short."""
+    signs = {Registered: "+", Unregistered: "-", Overflow: "!"}
+    return [signs[type(it)] + getattr(it, "name", "") for it in told]
+
+
+async def test_who_watches_names_is_told_of_all_that_are_and_come_and_go() -> None:
+    told: dict[str, list[Any]] = {"a": [], "b": []}
+    async with members("a", "b") as (a, b), task_group() as group:
+        till = await Till.start("a", task_group=group)
+        assert await a.register("till:1", till)
+        assert await a.register("other", till)
+        await b.wait_registered("till:1")
+        watches = {"a": a.watch_names("till:"), "b": b.watch_names("till:")}
+        for node, watch in watches.items():
+            group.start_soon(changes_of, watch, told[node])
+        await until(lambda: words(told["a"]) == words(told["b"]) == ["+till:1"])
+        assert told["a"][0].pid is till
+        assert told["b"][0].pid is seen_by(b, a, till)
+        assert await a.unregister("till:1")
+        mailbox = Mailbox()
+        assert await b.register("till:2", mailbox.pid)
+        assert await a.register("till:1", till)
+        exit(till)
+        expected = ["+till:1", "-till:1", "+till:2", "+till:1", "-till:1"]
+        for node in "ab":
+            await until(lambda: sorted(words(told[node])) == sorted(expected))  # noqa: B023
+            assert [it for it in words(told[node]) if "1" in it] == expected[:2] + expected[3:]
+        for watch in watches.values():
+            watch.close()
+        await until(lambda: not a._watches._all and not b._watches._all)
+
+
+async def test_names_of_a_node_that_goes_are_told_with_its_reason() -> None:
+    broker, told = MemoryBroker("shop"), list[Any]()
+    async with members("a", broker=broker) as (a,), task_group() as group:
+        group.start_soon(changes_of, a.watch_names(), told)
+        async with member(broker, "b") as b:
+            assert await b.register("till", (await Till.start("b", task_group=group)))
+            await until(lambda: words(told) == ["+till"])
+        await until(lambda: words(told) == ["+till", "-till"])
+        assert not a._watches._all[0].known
+    assert not a._watches._all, "the iterator has ended with the cluster"
+
+
+async def test_who_watches_too_slowly_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(name_watches, "MOST", 4)
+    async with members("a", "b") as (a, b):
+        mailbox = Mailbox()
+        watch = b.watch_names()
+        assert await a.register("first", mailbox.pid)
+        assert await anext(watch) == Registered("first", seen_by(b, a, mailbox.pid))
+        for number in range(6):
+            assert await a.register(f"{number}", mailbox.pid)
+        await b.wait_registered("5")
+        assert await anext(watch) == Overflow()
+        for number in range(6):
+            assert await a.unregister(f"{number}")
+        await until(lambda: len(b._names) == 1)
+        assert words([await anext(watch)]) == ["+first"]
+        assert await a.register("last", mailbox.pid)
+        assert words([await anext(watch)]) == ["+last"]
+        watch.close()
+        with pytest.raises(StopAsyncIteration):
+            await anext(watch)
+
+
+async def test_one_task_at_a_time_watches() -> None:
+    async with members("a") as (a,), task_group() as group:
+        watch = a.watch_names()
+        group.start_soon(changes_of, watch, [])
+        await until(lambda: watch._seen.waiter)
+        with pytest.raises(RuntimeError, match="another task waits for these names already"):
+            await anext(watch)
+        with pytest.raises(TypeError, match="expected prefix to be a str, got int"):
+            a.watch_names(3)  # type: ignore[arg-type]
+        await a.watch_names().aclose()
+        watch.close()
+
+
+def test_without_a_lease_all_names_go_and_then_come_back() -> None:
+    async def scenario() -> None:
+        broker, told = MemoryBroker("shop"), list[Any]()
+        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+            assert await a.register("till", (await Till.start("a", task_group=group)))
+            watch = b.watch_names()
+            group.start_soon(changes_of, watch, told)
+            await until(lambda: words(told) == ["+till"])
+            broker.cut("b")
+            await until(lambda: words(told) == ["+till", "-till"])
+            assert told[1].reason == "noconnection"
+            broker.heal("b")
+            await until(lambda: words(told) == ["+till", "-till", "+till"])
+            watch.close()
+
+    explore(scenario, seeds=5)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 import anyio
 
-from fauxtp._base.arguments import unexpected
+from fauxtp._base.arguments import expect_text, unexpected
 from fauxtp._core.mailbox import find_elsewhere
 from fauxtp._core.running_process import current
 from fauxtp._loops.current import give_way
@@ -21,6 +21,7 @@ from fauxtp.cluster.grouped import Grouped
 from fauxtp.cluster.hub import Hub, hub_for
 from fauxtp.cluster.messenger import Messenger
 from fauxtp.cluster.name_keys import check_name
+from fauxtp.cluster.name_watches import ClusterNamesWatch, NameWatches
 from fauxtp.cluster.names import Names, is_alive_here
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.sharding import Sharding
@@ -76,6 +77,7 @@ class Cluster(Lookup):
         self._node = node
         self._messenger = messenger
         self._names = names
+        self._watches = NameWatches(hub, names)
         self._claims = claims
         self._grouped = grouped
         self._sharding = sharding
@@ -225,6 +227,33 @@ class Cluster(Lookup):
         name or no `timeout`.
         """
         return await self._names.wait_registered(name, timeout)
+
+    def watch_names(self, prefix: str = "") -> ClusterNamesWatch:
+        """Return an async iterator of who has which name that begins with `prefix`.
+
+        It yields what `fauxtp.watch_names` does, in the order in which this node hears of it:
+        `Registered` for all names that there are, and for those that come; `Unregistered` for
+        those that go, whose `reason` is `"left"` or `"noconnection"` if their node is gone, and
+        else None; and `Overflow` to who lets more than 10,000 changes wait. Without a lease, all
+        names go, as they mean nobody here. It ends when the cluster is left.
+
+        Raises `TypeError` if `prefix` is no str.
+
+        >>> from fauxtp import Mailbox
+        >>> from fauxtp.testing import cluster
+        >>> async def main():
+        ...     mailbox = Mailbox()
+        ...     async with cluster("a", "b") as (a, b):
+        ...         await a.register("till:1", mailbox.pid)
+        ...         async for change in b.watch_names("till:"):
+        ...             print(type(change).__name__, change.name)
+        ...             if not await a.unregister("till:1"):
+        ...                 break
+        >>> anyio.run(main)
+        Registered till:1
+        Unregistered till:1
+        """
+        return self._watches.watch(expect_text("prefix", prefix))
 
     # Groups
 

@@ -10,6 +10,7 @@ from typing import final
 from anyio import sleep_forever
 
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.tell_all import tell_all
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import find_process
@@ -17,7 +18,7 @@ from fauxtp._loops.current import give_way, seconds
 from fauxtp.cluster.awaited import Awaited
 from fauxtp.cluster.name_keys import Holding, check_name, holding, name_of
 from fauxtp.cluster.node import Node
-from fauxtp.cluster.peers import Peer
+from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.pids import Address, Pids
 from fauxtp.errors import NoProcess, ReceiveTimeout
 from fauxtp.registry import PID, Lookup, Registry, quick
@@ -88,6 +89,7 @@ class Names(Lookup):
         self._lock = threading.RLock()  # of what is remembered, in any thread
         self.of_peers: dict[Peer, dict[str, None]] = {}
         self.on_change: Callable[[str, Holder | None, int], object] = lambda *_: None
+        self.on_meaning: list[Callable[[str | None, ExitReason | None], object]] = []
         node.replica.on_name = self._told
         node.replica.on_names = self._told_all
         node.peers.on_up.append(self._up)
@@ -103,6 +105,10 @@ class Names(Lookup):
     def is_left(self) -> bool:
         """Whether the cluster was left, or is about to be."""
         return self._node.leaves
+
+    def all_of(self, prefix: str) -> list[str]:
+        """Return the names that begin with `prefix`, whether or not they mean anybody."""
+        return [name for name in self._table if name.startswith(prefix)]
 
     def find(self, name: str) -> Holder | None:
         """Return who has `name`, dead or alive."""
@@ -196,6 +202,7 @@ class Names(Lookup):
             await sleep_forever()
         finally:
             self._wake_all()  # who waits finds that it was left
+            tell_all(self.on_meaning, None, None)
 
     # What is told
 
@@ -206,6 +213,7 @@ class Names(Lookup):
             self._set(name, holder)
             self.on_change(name, holder, revision)
             self.wake(name)
+            tell_all(self.on_meaning, name, None)
 
     def _told_all(self, names: dict[str, tuple[bytes, int]]) -> None:
         table: dict[str, Holder] = {}
@@ -223,6 +231,7 @@ class Names(Lookup):
             holder = self._table.get(name)
             self.on_change(name, holder, 0 if holder is None else holder.revision)
         self._wake_all()
+        tell_all(self.on_meaning, None, None)
 
     def _name(self, words: str) -> str | None:
         name = name_of(words)
@@ -254,14 +263,21 @@ class Names(Lookup):
             self.of_peers.setdefault(holder.peer, {})[name] = None
 
     def _gone(self, peer: Peer, reason: ExitReason) -> None:
-        self._own_gone()
+        self._forget_all()
+        self._wake_all()
+        for name in list(self.of_peers.get(peer, ())):
+            tell_all(self.on_meaning, name, reason)
 
     def _own_gone(self) -> None:
         self._forget_all()
         self._wake_all()
+        tell_all(self.on_meaning, None, NO_CONNECTION)
 
     def _up(self, peer: Peer) -> None:
         self._wake_all()
+        names = [None] if peer is self._node.peers.own else list(self.of_peers.get(peer, ()))
+        for name in names:
+            tell_all(self.on_meaning, name, None)
 
     def _wake_all(self) -> None:
         self._awaited.wake_all()
