@@ -672,6 +672,31 @@ async def test_who_watches_too_slowly_begins_anew(monkeypatch: pytest.MonkeyPatc
             await anext(watch)
 
 
+async def test_the_server_knows_what_a_node_has_yet_to_hear() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        assert await b.whereis_sure("till") is None
+        till = await Till.start("a", task_group=group)
+        broker.lose_messages("b", 1)
+        assert await a.register("till", till)
+        assert b.whereis("till") is None
+        assert await b.whereis_sure("till") is seen_by(b, a, till)
+        assert await a.whereis_sure("till") is till
+        exit(till)
+        await until(lambda: not is_alive(till))
+        assert await a.whereis_sure("till") is None
+        for bad, kind in ((3, TypeError), ("", ValueError)):
+            with pytest.raises(kind):
+                await a.whereis_sure(bad)  # type: ignore[arg-type]
+        await a._node.engine.create(key_of("junk"), b"junk")
+        await a._node.engine.create(key_of("gone"), Holding("a", 4711, 1).packed())
+        assert await b.whereis_sure("junk") is await b.whereis_sure("gone") is None
+        broker.cut("b")
+        with pytest.raises(NoConnection):
+            await b.whereis_sure("till")
+        broker.heal("b")
+
+
 async def test_one_task_at_a_time_watches() -> None:
     async with members("a") as (a,), task_group() as group:
         watch = a.watch_names()

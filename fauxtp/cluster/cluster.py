@@ -210,6 +210,18 @@ class Cluster(Lookup):
         check_name(name)
         return await self._hub.ask(partial(self._claims.token, name))
 
+    async def whereis_sure(self, name: str) -> PID | None:
+        """Return the PID that `name` means now, as the server has it, or None if that is nobody.
+
+        `whereis` tells what this node has heard, which may be some milliseconds old, and older
+        while the connection is away.
+
+        Raises `TypeError` and `ValueError` for what is no name, `NoConnection` and `TimeoutError`
+        if the server cannot be asked.
+        """
+        check_name(name)
+        return await self._hub.ask(partial(self._names.ask, name))
+
     def name(self, name: str) -> ClusterName:
         """Return what stands for whoever has `name` at the time: in `call`, `send`, `monitor`, …
 

@@ -16,10 +16,11 @@ from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import find_process
 from fauxtp._loops.current import give_way, seconds
 from fauxtp.cluster.awaited import Awaited
-from fauxtp.cluster.name_keys import Holding, check_name, holding, name_of
+from fauxtp.cluster.name_keys import Holding, check_name, holding, key_of, name_of
 from fauxtp.cluster.node import Node
-from fauxtp.cluster.peers import NO_CONNECTION, Peer
+from fauxtp.cluster.peers import NO_CONNECTION, Peer, membership
 from fauxtp.cluster.pids import Address, Pids
+from fauxtp.cluster.replica import NODE
 from fauxtp.errors import NoProcess, ReceiveTimeout
 from fauxtp.registry import PID, Lookup, Registry, quick
 
@@ -130,6 +131,26 @@ class Names(Lookup):
             except NoProcess:
                 return None
         return pid
+
+    async def ask(self, name: str) -> PID | None:
+        """Return the PID that `name` means, as who orders the writes knows it."""
+        engine = self._node.engine
+        entry = await engine.read(key_of(name))
+        held = None if entry is None else holding(entry.value)
+        if held is None:
+            return None
+        there = await engine.read(f"{NODE}{held.node}")
+        member = None if there is None else membership(there.value)
+        if member is None or member.incarnation != held.incarnation:
+            return None
+        pid = self._pids.pid_at(Address(*held))
+        is_own = (held.node, held.incarnation) == self._own_place
+        return None if is_own and not is_alive_here(pid) else pid
+
+    @property
+    def _own_place(self) -> tuple[str, int]:
+        own = self._node.peers.own
+        return own.node, own.incarnation
 
     def _remember(self, name: str, pid: PID, holder: Holder) -> bool:
         """Note that `name` means `pid`, as long as `holder` has it; return whether that is so.
