@@ -52,7 +52,7 @@ from fauxtp.cluster.shard_keys import (
     shard_holding,
     shard_of,
 )
-from fauxtp.cluster.shard_parcel import keyed
+from fauxtp.cluster.shard_letter import keyed
 from fauxtp.testing import explore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("few_shards")]

@@ -11,7 +11,7 @@ from fauxtp._core.calls import Call
 from fauxtp.cluster.engine import NoConnection
 from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.post import Post
-from fauxtp.cluster.shard_parcel import Parcel
+from fauxtp.cluster.shard_letter import Letter
 from fauxtp.errors import NoProcess, ProcessExited
 from fauxtp.registry import PID
 
@@ -26,7 +26,7 @@ class CallsOut:
         self._post = post
         self._known: dict[int, tuple[Peer, Call]] = {}
         self._numbers: dict[Call, int] = {}
-        self._parcels: dict[int, tuple[Parcel, Callable[[Parcel], object]]] = {}
+        self._letters: dict[int, tuple[Letter, Callable[[Letter], object]]] = {}
         post.handlers["answer"] = self._answer
         post.on_nobody.append(self._nobody)
         post.node.peers.on_gone.append(self._gone)
@@ -47,21 +47,21 @@ class CallsOut:
         which = self._note(peer, call)
         self._try(peer, which, ("call", number, which, limit, self._number_of(call), content))
 
-    def send_parcel(
-        self, peer: Peer, prefix: str, parcel: Parcel, again: Callable[[Parcel], object]
+    def send_letter(
+        self, peer: Peer, prefix: str, letter: Letter, again: Callable[[Letter], object]
     ) -> None:
-        """Send the call that a parcel is to whoever has its key there.
+        """Send the call that a letter is to whoever has its key there.
 
         `again` is told of it if it is certain that nobody has taken it up there.
         """
-        call, limit = parcel.message, parcel.due - self._post.node.hub.time()
+        call, limit = letter.message, letter.due - self._post.node.hub.time()
         if limit <= 0 or not call.take():
             return  # its caller has given up, or is about to
         which = self._note(peer, call)
-        self._parcels[which] = parcel, again
+        self._letters[which] = letter, again
         left = None if limit == math.inf else limit
-        frame = "call", 0, which, left, self._number_of(call), parcel.content
-        self._try(peer, which, parcel.frame(prefix, frame))
+        frame = "call", 0, which, left, self._number_of(call), letter.content
+        self._try(peer, which, letter.frame(prefix, frame))
 
     def _note(self, peer: Peer, call: Call) -> int:
         which = next(self._post.numbers)
@@ -94,7 +94,7 @@ class CallsOut:
     def _forget(self, which: int) -> tuple[Peer, Call]:
         peer, call = self._known.pop(which)
         del self._numbers[call]
-        self._parcels.pop(which, None)
+        self._letters.pop(which, None)
         peer.calls.pop(which, None)
         return peer, call
 
@@ -104,12 +104,12 @@ class CallsOut:
 
     def _not_taken_up(self, which: int, why: str) -> None:
         """Let a call fail that nobody has seen; one by a key is sent to who has that."""
-        parcel, again = self._parcels.get(which, (None, None))
-        if parcel is None or again is None:
+        letter, again = self._letters.get(which, (None, None))
+        if letter is None or again is None:
             self._fail(which, NoConnection(why))
         else:
             self._forget(which)
-            again(parcel)
+            again(letter)
 
     def _nobody(self, which: int) -> bool:
         if which not in self._known:

@@ -11,7 +11,7 @@ from fauxtp.cluster.frames import unpacked
 from fauxtp.cluster.peers import Peer
 from fauxtp.cluster.post import NOTHING, Post
 from fauxtp.cluster.shard_address import Moved, ShardedAddress
-from fauxtp.cluster.shard_parcel import HANDED_OVER, Parcel
+from fauxtp.cluster.shard_letter import HANDED_OVER, Letter
 from fauxtp.cluster.shard_post import ShardPost
 from fauxtp.errors import NoProcess
 
@@ -90,6 +90,6 @@ class ShardFrames:
         kind: Any = address.source
         is_handed_over = hops > HANDED_OVER
         shard, hops = kind.shard_of(address.name), hops % HANDED_OVER
-        parcel = Parcel(address, shard, message, content, hops=hops)
-        if not (is_handed_over and self._shard_post.take_over(parcel)):
-            self._shard_post.dispatch(parcel)
+        letter = Letter(address, shard, message, content, hops=hops)
+        if not (is_handed_over and self._shard_post.take_over(letter)):
+            self._shard_post.dispatch(letter)

@@ -18,7 +18,7 @@ from fauxtp.cluster.peers import Peers
 from fauxtp.cluster.shard_address import Found, Moved, ShardedAddress
 from fauxtp.cluster.shard_hosts import Hosts
 from fauxtp.cluster.shard_keys import shard_of
-from fauxtp.cluster.shard_parcel import Parcel
+from fauxtp.cluster.shard_letter import Letter
 from fauxtp.errors import NoProcess, ProcessExited
 from fauxtp.registry import PID, whereis
 
@@ -72,8 +72,8 @@ class Kind:
         self.had: set[int] = set()
         self.yields: set[int] = set()
         self.opening: int | None = None
-        self.waiting: dict[int, list[Parcel]] = {}  # this and the next in the hub's thread
-        self.handed: dict[int, list[Parcel]] = {}  # to this node, for shards that it is to have
+        self.waiting: dict[int, list[Letter]] = {}  # this and the next in the hub's thread
+        self.handed: dict[int, list[Letter]] = {}  # to this node, for shards that it is to have
         self._peers = peers
         self._way = way
         self._running: dict[int, dict[PID, None]] = {}

@@ -21,7 +21,7 @@ from fauxtp.cluster.engine import NoConnection
 from fauxtp.cluster.post import Post
 from fauxtp.cluster.shard_address import Moved, ShardedAddress
 from fauxtp.cluster.shard_kind import Kind
-from fauxtp.cluster.shard_parcel import HANDED_OVER, Parcel
+from fauxtp.cluster.shard_letter import HANDED_OVER, Letter
 from fauxtp.cluster.shard_stand_in import ShardStandIn
 from fauxtp.cluster.shard_table import Owner, ShardTable
 from fauxtp.cluster.ways import Ways
@@ -45,7 +45,7 @@ class ShardPost:
         self._post: Post = ways.post
         self._calls_in = calls_in
         self._table = table
-        self._sent: list[tuple[int, Parcel | None]] = [(0, None)] * KEPT
+        self._sent: list[tuple[int, Letter | None]] = [(0, None)] * KEPT
         self._retries: set[tuple[str, int]] = set()
         self._post.on_nobody.append(self._nobody)
 
@@ -63,26 +63,26 @@ class ShardPost:
                 continue
             content = message.request if type(message) in (Call, Cast) else message
             try:
-                parcel = self.parcel(address, message, self._post.pack(content))
+                letter = self.letter(address, message, self._post.pack(content))
             except Exception as error:  # it cannot travel
                 if type(message) is Call:
                     message.fail(error)
                 else:
                     dead_letters.add(address.name, message, "noproc")
                 continue
-            self.post(parcel)
+            self.post(letter)
 
-    def parcel(
+    def letter(
         self, address: ShardedAddress, message: Any, content: bytes, limit: float | None = None
-    ) -> Parcel:
+    ) -> Letter:
         """Return what `message` is on its way; a caller waits for `limit` seconds."""
         due = math.inf if limit is None else self._post.node.hub.time() + limit
-        return Parcel(address, self._kind(address).shard_of(address.name), message, content, due)
+        return Letter(address, self._kind(address).shard_of(address.name), message, content, due)
 
-    def post(self, parcel: Parcel) -> None:
+    def post(self, letter: Letter) -> None:
         """Send it, or let it wait, from any thread."""
-        if not self._post.node.hub.post(partial(self.dispatch, parcel)):
-            parcel.fail(NoConnection("the cluster was left"))
+        if not self._post.node.hub.post(partial(self.dispatch, letter)):
+            letter.fail(NoConnection("the cluster was left"))
 
     def _kind(self, address: ShardedAddress) -> Kind:
         kind: Any = address.source
@@ -90,66 +90,66 @@ class ShardPost:
 
     # In the hub's thread
 
-    def dispatch(self, parcel: Parcel) -> None:
-        """Send a parcel, put it into a mailbox of here, or let it wait behind others."""
-        kind = self._kind(parcel.address)
-        if parcel.shard in kind.waiting:
-            self._wait(kind, parcel)
+    def dispatch(self, letter: Letter) -> None:
+        """Send a letter, put it into a mailbox of here, or let it wait behind others."""
+        kind = self._kind(letter.address)
+        if letter.shard in kind.waiting:
+            self._wait(kind, letter)
         else:
-            self._pass_on(kind, parcel)
+            self._pass_on(kind, letter)
 
     def flush(self, kind: Kind, shard: int) -> None:
         """Try again what waits for a shard, in order; first, what others have handed over."""
         handed, waiting = kind.handed.pop(shard, []), kind.waiting.pop(shard, [])
-        for parcel in handed + waiting:
-            self.dispatch(parcel)
+        for letter in handed + waiting:
+            self.dispatch(letter)
 
-    def _pass_on(self, kind: Kind, parcel: Parcel) -> None:
-        if parcel.is_over:
+    def _pass_on(self, kind: Kind, letter: Letter) -> None:
+        if letter.is_over:
             return
         if not self._post.node.may_act():
-            parcel.fail(NoConnection("this node has no lease"))
+            letter.fail(NoConnection("this node has no lease"))
             return
         if not kind.hosts.nodes and not kind.is_hosted_here:
-            parcel.fail(NoProcess(parcel.address.name))
+            letter.fail(NoProcess(letter.address.name))
             return
-        owner = self._table.owner(kind.prefix, parcel.shard)
+        owner = self._table.owner(kind.prefix, letter.shard)
         if owner is None:
-            self._wait(kind, parcel)
+            self._wait(kind, letter)
         elif owner.peer is self._post.node.peers.own:
-            if not parcel.address.put_here(parcel.message):
-                self._wait(kind, parcel)
-        elif owner.revision == parcel.refused:
-            self._wait(kind, parcel)
-            self._retry_soon(kind, parcel.shard)
+            if not letter.address.put_here(letter.message):
+                self._wait(kind, letter)
+        elif owner.revision == letter.refused:
+            self._wait(kind, letter)
+            self._retry_soon(kind, letter.shard)
         else:
-            self._send(kind, parcel, owner)
+            self._send(kind, letter, owner)
 
-    def _send(self, kind: Kind, parcel: Parcel, owner: Owner) -> None:
-        parcel.sent_by = owner.revision
-        if type(parcel.message) is Call:
-            self._ways.calls_out.send_parcel(owner.peer, kind.prefix, parcel, self.again)
+    def _send(self, kind: Kind, letter: Letter, owner: Owner) -> None:
+        letter.sent_by = owner.revision
+        if type(letter.message) is Call:
+            self._ways.calls_out.send_letter(owner.peer, kind.prefix, letter, self.again)
             return
-        frame = parcel.message_frame(kind.prefix)
-        if not self._post.try_to_send(owner.peer, frame, self._number(parcel)):
-            parcel.fail(NoConnection("the connection is away"))
+        frame = letter.message_frame(kind.prefix)
+        if not self._post.try_to_send(owner.peer, frame, self._number(letter)):
+            letter.fail(NoConnection("the connection is away"))
 
-    def _number(self, parcel: Parcel) -> int:
+    def _number(self, letter: Letter) -> int:
         number = next(self._post.numbers)
-        self._sent[number % KEPT] = number, parcel
+        self._sent[number % KEPT] = number, letter
         return number
 
-    def again(self, parcel: Parcel) -> None:
-        """Send a parcel once more, as it is certain that nobody has taken it."""
-        parcel.refused = parcel.sent_by
-        self.dispatch(parcel)
+    def again(self, letter: Letter) -> None:
+        """Send a letter once more, as it is certain that nobody has taken it."""
+        letter.refused = letter.sent_by
+        self.dispatch(letter)
 
     def _nobody(self, number: int) -> bool:
-        known, parcel = self._sent[number % KEPT]
-        if known != number or parcel is None:
+        known, letter = self._sent[number % KEPT]
+        if known != number or letter is None:
             return False
         self._sent[number % KEPT] = 0, None
-        self.again(parcel)
+        self.again(letter)
         return True
 
     # Moving
@@ -163,44 +163,44 @@ class ShardPost:
         if peer is None or peer is self._post.node.peers.own:
             return
         waiting = kind.waiting.pop(shard, [])
-        messages = [parcel for parcel in waiting if type(parcel.message) is not Call]
-        for parcel in waiting:
-            if type(parcel.message) is Call:
-                self._wait(kind, parcel)
-        for parcel in messages:
-            parcel.hops, number = HANDED_OVER, self._number(parcel)
-            if not self._post.try_to_send(peer, parcel.message_frame(kind.prefix), number):
-                parcel.fail(NoConnection("the connection is away"))
+        messages = [letter for letter in waiting if type(letter.message) is not Call]
+        for letter in waiting:
+            if type(letter.message) is Call:
+                self._wait(kind, letter)
+        for letter in messages:
+            letter.hops, number = HANDED_OVER, self._number(letter)
+            if not self._post.try_to_send(peer, letter.message_frame(kind.prefix), number):
+                letter.fail(NoConnection("the connection is away"))
         if messages:
             await self._post.node.engine.flush()
 
-    def take_over(self, parcel: Parcel) -> bool:
+    def take_over(self, letter: Letter) -> bool:
         """Keep a message for a shard that this node is to have, until it has that.
 
         Return False if it is to have it no more.
         """
-        kind = self._kind(parcel.address)
-        if kind.hosts.wanted(parcel.shard) != self._post.node.name:
+        kind = self._kind(letter.address)
+        if kind.hosts.wanted(letter.shard) != self._post.node.name:
             return False
-        self._wait(kind, parcel, kind.handed)
+        self._wait(kind, letter, kind.handed)
         return True
 
     # Waiting
 
     def _wait(
-        self, kind: Kind, parcel: Parcel, among: dict[int, list[Parcel]] | None = None
+        self, kind: Kind, letter: Letter, among: dict[int, list[Letter]] | None = None
     ) -> None:
         if kind.in_wait >= MOST_WAITING:
             self._drop_over(kind)
         if kind.in_wait >= MOST_WAITING:
-            parcel.fail(NoConnection(f"{MOST_WAITING} messages wait for shards that move"))
+            letter.fail(NoConnection(f"{MOST_WAITING} messages wait for shards that move"))
         else:
             among = kind.waiting if among is None else among
-            among.setdefault(parcel.shard, []).append(parcel)
+            among.setdefault(letter.shard, []).append(letter)
 
     def _drop_over(self, kind: Kind) -> None:
-        for shard, parcels in list(kind.waiting.items()):
-            kind.waiting[shard] = [parcel for parcel in parcels if not parcel.is_over]
+        for shard, letters in list(kind.waiting.items()):
+            kind.waiting[shard] = [letter for letter in letters if not letter.is_over]
             if not kind.waiting[shard]:
                 del kind.waiting[shard]
 
@@ -214,15 +214,15 @@ class ShardPost:
             await anyio.sleep(AGAIN)
         finally:
             self._retries.discard((kind.prefix, shard))
-        for parcel in kind.waiting.get(shard, ()):
-            parcel.refused = 0
+        for letter in kind.waiting.get(shard, ()):
+            letter.refused = 0
         self.flush(kind, shard)
 
     def end(self) -> None:
         """Let nothing wait any more, as the cluster was left."""
         for kind in self.kinds.values():
             for waiting in (kind.handed, kind.waiting):
-                parcels = [parcel for some in waiting.values() for parcel in some]
+                letters = [letter for some in waiting.values() for letter in some]
                 waiting.clear()
-                for parcel in parcels:
-                    parcel.fail(NoConnection("the cluster was left"))
+                for letter in letters:
+                    letter.fail(NoConnection("the cluster was left"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 from fauxtp._core.calls import Call, Cast
 from fauxtp._core.elsewhere import Elsewhere
-from fauxtp.cluster.shard_parcel import Parcel, keyed
+from fauxtp.cluster.shard_letter import Letter, keyed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +24,10 @@ __all__ = ["ShardStandIn"]
 class Sends(Protocol):
     """What sends messages to where they belong, from any thread."""
 
-    def parcel(
+    def letter(
         self, address: ShardedAddress, message: Any, content: bytes, limit: float | None = None
-    ) -> Parcel: ...
-    def post(self, parcel: Parcel) -> None: ...
+    ) -> Letter: ...
+    def post(self, letter: Letter) -> None: ...
 
 
 @final
@@ -48,11 +48,11 @@ class ShardStandIn(Elsewhere):
     def pass_on(self, message: Any) -> None:
         content = message.request if type(message) is Cast else message
         packed = self._ways.post.pack(content)
-        self._sends.post(self._sends.parcel(self._address, message, packed))
+        self._sends.post(self._sends.letter(self._address, message, packed))
 
     def pass_on_call(self, call: Call, limit: float | None) -> None:
         packed = self._ways.post.pack(call.request)
-        self._sends.post(self._sends.parcel(self._address, call, packed, limit))
+        self._sends.post(self._sends.letter(self._address, call, packed, limit))
 
     def give_up(self, call: Call) -> bool:
         self._ways.post.node.hub.post(partial(self._ways.calls_out.give_up, call))

@@ -14,7 +14,7 @@ from fauxtp.cluster.shard_keys import as_bytes
 if TYPE_CHECKING:
     from fauxtp.cluster.shard_address import ShardedAddress
 
-__all__ = ["HANDED_OVER", "Parcel", "keyed"]
+__all__ = ["HANDED_OVER", "Letter", "keyed"]
 
 HANDED_OVER: Final = 0x80
 """In place of how often a message was passed on: it is for who is to have the shard next."""
@@ -27,7 +27,7 @@ def keyed(prefix: str, key: str, frame: tuple[Any, ...], hops: int = 0) -> tuple
 
 
 @final
-class Parcel:
+class Letter:
     """A message, or a call, for whoever `address` means; and as what it travels.
 
     `shard` is where that belongs, `due` when nobody waits for it any more, on the hub's clock;
