@@ -37,7 +37,7 @@ from fauxtp import (
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.calls import Call
 from fauxtp._core.mailbox import find_elsewhere
-from fauxtp.cluster import Cluster, NoConnection
+from fauxtp.cluster import Cluster, NoConnection, calls_in
 from fauxtp.cluster.frames import packed
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.testing import explore
@@ -356,6 +356,22 @@ async def test_a_call_on_its_way_to_the_wire_as_its_node_goes_fails() -> None:
         assert a._messenger.calls_out._known == {}
 
 
+async def test_a_node_owes_another_no_more_answers_than_it_can_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls_in, "MOST_OWED", 2)
+    async with members("a", "b") as (a, b), task_group() as group:
+        there = seen_by(a, b, await Server.start(task_group=group))
+        stuck = [start_call(there, "never", 60) for _ in range(2)]
+        with pytest.raises(NoConnection, match="node 'b' owes this one too many answers"):
+            await call(there, ("echo", 1))
+        for one in stuck:
+            one.cancel()
+        await until(lambda: not a._node.peers.up["b"].owed)
+        await until(lambda: not b._node.peers.up["a"].owed)
+        assert not b._messenger.calls_in._known
+
+
 async def test_what_makes_no_sense_is_counted_and_dropped() -> None:
     broker = MemoryBroker("shop")
     async with members("a", "b", broker=broker) as (a, b), task_group() as group:
@@ -367,7 +383,7 @@ async def test_what_makes_no_sense_is_counted_and_dropped() -> None:
             b"", b"\x01", b"\x02" + call_[1:], b"\x01\xff", b"\xff" * 100, call_[:-1],
             packed("send", -1, b""), packed("cancel", -1), packed("cancel", 1) + b" ",
             packed("call", 1, 2, -1.0, 0, b""), packed("call", 1, 2, math.nan, 0, b""),
-            packed("call", 1, 2, None, -1, b""), answer[:-1] + b"\x0c", packed("ask") + b"x",
+            packed("call", 1, 2, None, -1, b""), answer[:-1] + b"\x0e", packed("ask") + b"x",
         ]  # fmt: skip
         to = a._node.peers.find("b", peer.incarnation)
         for frame in frames:

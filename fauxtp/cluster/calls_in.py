@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call
@@ -19,6 +19,7 @@ from fauxtp.errors import NoProcess, ProcessExited
 __all__ = ["CallsIn"]
 
 
+MOST_OWED: Final = 100_000  # calls of one node that wait for answers
 _Outcome = tuple[str, bool, bytes]  # as in the frame of an answer
 
 
@@ -45,6 +46,9 @@ class CallsIn:
     def _call(
         self, peer: Peer, number: int, which: int, limit: float | None, by: int, content: bytes
     ) -> None:
+        if peer.owed >= MOST_OWED or (peer, which) in self._known:
+            self._answer(peer, which, ("full", False, NOTHING))
+            return
         found = self._post.find(number)
         if found is None:
             self._answer(peer, which, ("noproc", False, NOTHING))
@@ -60,6 +64,7 @@ class CallsIn:
         call.wake = partial(self._answered, peer, which, call)
         due = math.inf if limit is None else self._post.node.hub.time() + limit
         self._known[peer, which] = known = _Known(call, due)
+        peer.owed += 1
         place = deliver(call, process, mailbox, self._post)
         if place is not None and (peer, which) in self._known:
             self._known[peer, which] = known._replace(place=place)
@@ -70,8 +75,14 @@ class CallsIn:
         self._post.node.hub.post(partial(self._settle, peer, which, outcome))
 
     def _settle(self, peer: Peer, which: int, outcome: _Outcome) -> None:
-        if self._known.pop((peer, which), None) is not None and self._post.node.may_act():
+        if self._forget(peer, which) is not None and self._post.node.may_act():
             self._answer(peer, which, outcome)
+
+    def _forget(self, peer: Peer, which: int) -> _Known | None:
+        known = self._known.pop((peer, which), None)
+        if known is not None:
+            peer.owed -= 1
+        return known
 
     def _answer(self, peer: Peer, which: int, outcome: _Outcome) -> None:
         if not self._post.try_to_send(peer, ("answer", which, *outcome)):
@@ -116,7 +127,7 @@ class CallsIn:
 
     def _cancel(self, peer: Peer, which: int) -> None:
         self._unsent.pop((peer, which), None)
-        known = self._known.pop((peer, which), None)
+        known = self._forget(peer, which)
         if (
             known is not None
             and known.call.give_up()

@@ -139,6 +139,8 @@ class CallsOut:
             call.answer(value, error)
         elif status == "noproc":
             call.fail(NoProcess(call.target))
+        elif status == "full":
+            call.fail(NoConnection(f"node {peer.node!r} owes this one too many answers"))
         else:
             call.fail(self._exited(call.target, self._post.reason(content), taken_up))
 

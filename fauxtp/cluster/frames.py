@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 __all__ = ["packed", "unpacked"]
 
 VERSION: Final = 1
-STATUSES: Final = "ok", "noproc", "exited", "fenced", "error", "moved"
+STATUSES: Final = "ok", "noproc", "exited", "fenced", "error", "moved", "full"
 
 
 class _Kind(NamedTuple):

@@ -81,6 +81,7 @@ class Peer:
         "links",
         "lost",
         "node",
+        "owed",
         "subject",
         "watches",
     )
@@ -94,6 +95,7 @@ class Peer:
         self.is_gone: bool = False  # it was, and will not be again
         self.is_busy: bool = False  # it was told several things in the last turn of the event loop
         self.calls: dict[int, Any] = {}  # that it has yet to answer
+        self.owed: int = 0  # calls of its processes that are yet to be answered here
         self.watches: dict[int, Any] = {}  # of processes there
         self.links: dict[tuple[Any, int], Any] = {}  # with processes there
 
