@@ -8,6 +8,7 @@ from typing import Final
 from fauxtp._base.arguments import expect_text, unexpected
 
 __all__ = [
+    "LONGEST",
     "check_key",
     "check_lease",
     "check_revision",

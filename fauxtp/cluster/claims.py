@@ -16,9 +16,10 @@ from fauxtp._core.process import Process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp.cluster.ends import Ends
 from fauxtp.cluster.engine import Entry, NoConnection
+from fauxtp.cluster.holders import Holder
 from fauxtp.cluster.key_owning import TRIES, give_back, take
 from fauxtp.cluster.name_keys import Holding, holding, key_of
-from fauxtp.cluster.names import Holder, Names, is_alive_here
+from fauxtp.cluster.names import Names, is_alive_here
 from fauxtp.cluster.node import FENCED, Node
 from fauxtp.cluster.pids import Pids
 from fauxtp.cluster.turns import Turns
@@ -61,6 +62,7 @@ class Claims:
         self._busy = Turns()  # names that are being taken or given back
         self._again: set[str] = set()  # names that are being taken once more
         names.on_change = self._changed
+        names.on_all = self._look_at_all
         node.on_fence.append(self._fenced)
         node.on_beat.append(self._reconcile)
         node.on_snapshot.append(self._reconcile)
@@ -209,6 +211,12 @@ class Claims:
 
     # Keeping
 
+    def _look_at_all(self) -> None:
+        """Hear that all names were told anew."""
+        for name in list(self._owned):
+            holder = self._names.find(name)
+            self._changed(name, holder, 0 if holder is None else holder.revision)
+
     def _changed(self, name: str, holder: Holder | None, revision: int) -> None:
         """Hear that somebody else has a name now, or nobody."""
         owned = self._owned.get(name)
@@ -265,7 +273,7 @@ class Claims:
         for pid in [pid for pid in self._of if not is_alive_here(pid)]:
             self._forget(pid)  # as a mailbox tells nobody that it is closed
         own = self._node.peers.own
-        for name in list(self._names.of_peers.get(own, ())):
+        for name in self._names.holders.names_of(own):
             self._look_at(name)
 
     def _look_at(self, name: str) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
+from typing import Final
 
 __all__ = ["text_of", "word_of"]
+
+_USUAL: Final = bytes.maketrans(b"-_+/", b"+/  ")  # the letters that are read
+_PADS: Final = b"", b"===", b"==", b"="
 
 
 def word_of(text: str) -> str:
@@ -21,11 +26,13 @@ def word_of(text: str) -> str:
 def text_of(word: str) -> str:
     """Return the text that a word of a key stands for.
 
-    Raises `ValueError` if it stands for none; else, it may be another that does for the same.
+    Raises `ValueError` if it is not the one that stands for that text.
 
     >>> text_of("c2hvcA")
     'shop'
     """
-    if "+" in word or "/" in word:  # letters of another alphabet, which are read all the same
+    letters = word.encode("ascii").translate(_USUAL)
+    text = a2b_base64(letters + _PADS[len(letters) % 4], strict_mode=True)
+    if b2a_base64(text, newline=False).rstrip(b"=") != letters:
         raise ValueError(f"expected a word of a key, got {word!r}")
-    return urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
+    return text.decode()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from fauxtp._base.arguments import expect_text
-from fauxtp.cluster.checks import check_key, check_token
+from fauxtp.cluster.checks import LONGEST, check_key, check_token
 from fauxtp.cluster.key_words import text_of, word_of
 from fauxtp.cluster.peers import parsed
 
@@ -33,14 +34,18 @@ def holding(value: bytes) -> Holding | None:
     >>> holding(b"junk") is None
     True
     """
-    words = value.split(b" ")
-    if len(words) != 3:
-        return None
-    incarnation, number = parsed(words[1]), parsed(words[2])
-    if incarnation is None or number is None:
-        return None
+    node, _, word = value.rpartition(b" ")
+    number, known = parsed(word), _node(node)
+    return None if number is None or known is None else Holding(*known, number)
+
+
+@lru_cache(1_024)
+def _node(value: bytes) -> tuple[str, int] | None:
+    """Return the node and the incarnation that a value names, or None."""
+    word, _, number = value.partition(b" ")
+    incarnation = parsed(number)
     try:
-        return Holding(check_token("node", words[0].decode()), incarnation, number)
+        return None if incarnation is None else (check_token("node", word.decode()), incarnation)
     except ValueError:
         return None
 
@@ -82,7 +87,21 @@ def name_of(words: str) -> str | None:
     'shop:billing'
     """
     try:
-        name = ":".join("" if word == EMPTY else text_of(word) for word in words.split("."))
-        return name if name and key_of(name) == f"name.{words}" else None
+        *first, last = words.split(".")
+        name = ":".join([*map(_first, first), _text(last)])
     except ValueError:
         return None
+    return name if name and len(words) <= LONGEST - len("name.") else None
+
+
+def _text(word: str) -> str:
+    """Return the part of a name that a word of its key stands for."""
+    if word == EMPTY:
+        return ""
+    text = text_of(word)
+    if not text or ":" in text:
+        raise ValueError(f"expected a word of a name's key, got {word!r}")
+    return text
+
+
+_first = lru_cache(1_024)(_text)  # names have these in common

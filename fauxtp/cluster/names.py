@@ -16,7 +16,9 @@ from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import find_process
 from fauxtp._loops.current import give_way, seconds
 from fauxtp.cluster.awaited import Awaited
-from fauxtp.cluster.name_keys import Holding, check_name, holding, key_of, name_of
+from fauxtp.cluster.engine import Entry
+from fauxtp.cluster.holders import Holder, Holders
+from fauxtp.cluster.name_keys import check_name, holding, key_of, name_of
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import NO_CONNECTION, Peer, membership
 from fauxtp.cluster.pids import Address, Pids
@@ -24,23 +26,7 @@ from fauxtp.cluster.replica import NODE
 from fauxtp.errors import NoProcess, ReceiveTimeout
 from fauxtp.registry import PID, Lookup, Registry, quick
 
-__all__ = ["Holder", "Names", "is_alive_here"]
-
-
-@final
-class Holder:
-    """Who has a name, as of a revision."""
-
-    __slots__ = ("number", "peer", "revision")
-
-    def __init__(self, peer: Peer, number: int, revision: int) -> None:
-        self.peer: Peer = peer
-        self.number: int = number
-        self.revision: int = revision
-
-    @property
-    def holding(self) -> Holding:
-        return Holding(self.peer.node, self.peer.incarnation, self.number)
+__all__ = ["Names", "is_alive_here"]
 
 
 @final
@@ -82,14 +68,14 @@ class Names(Lookup):
     def __init__(self, node: Node, pids: Pids) -> None:
         self._node = node
         self._pids = pids
-        self._table: dict[str, Holder] = {}
+        self.holders: Holders = Holders()
         self.known: dict[str, PID] = {}  # who is elsewhere
         self.here: Registry = Registry()  # a process leaves it before anybody hears of its end
         super().__init__(self.known, self.here, self.look_up)
         self._awaited = Awaited(lambda: node.leaves)
         self._lock = threading.RLock()  # of what is remembered, in any thread
-        self.of_peers: dict[Peer, dict[str, None]] = {}
         self.on_change: Callable[[str, Holder | None, int], object] = lambda *_: None
+        self.on_all: Callable[[], object] = lambda: None
         self.on_meaning: list[Callable[[str | None, ExitReason | None], object]] = []
         node.replica.on_name = self._told
         node.replica.on_names = self._told_all
@@ -100,7 +86,7 @@ class Names(Lookup):
         node.hub.post(partial(node.hub.start, self._until_left))
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self.holders)
 
     @property
     def is_left(self) -> bool:
@@ -109,17 +95,17 @@ class Names(Lookup):
 
     def all_of(self, prefix: str) -> list[str]:
         """Return the names that begin with `prefix`, whether or not they mean anybody."""
-        return [name for name in self._table if name.startswith(prefix)]
+        return [name for name in self.holders.names() if name.startswith(prefix)]
 
     def find(self, name: str) -> Holder | None:
         """Return who has `name`, dead or alive."""
-        return self._table.get(name)
+        return self.holders.get(name)
 
     def look_up(self, name: str) -> PID | None:
         """Return the PID that `name` means, or None if that is nobody, as far as is known here."""
         pid = None
         while pid is None:
-            holder, own = self._table.get(name), self._node.peers.own
+            holder, own = self.holders.get(name), self._node.peers.own
             if holder is None or not holder.peer.is_up or not own.is_up:
                 return None
             pid = self._pids.pid_at(Address(*holder.holding))
@@ -170,7 +156,7 @@ class Names(Lookup):
 
     def _has(self, name: str, holder: Holder) -> bool:
         is_up = holder.peer.is_up and self._node.peers.own.is_up
-        return is_up and self._table.get(name) is holder
+        return is_up and self.holders.get(name) == holder
 
     def _forget(self, name: str) -> None:
         """Remember no more what `name` means; with the lock."""
@@ -236,21 +222,18 @@ class Names(Lookup):
             self.wake(name)
             tell_all(self.on_meaning, name, None)
 
-    def _told_all(self, names: dict[str, tuple[bytes, int]]) -> None:
-        table: dict[str, Holder] = {}
-        of_peers: dict[Peer, dict[str, None]] = {}
-        for words, (value, revision) in names.items():
+    def _told_all(self, entries: list[Entry]) -> None:
+        holders = Holders()
+        for key, value, revision in entries:
+            words = key.partition(".")[2]
             name = self._name(words)
             holder = None if name is None else self._holder(words, value, revision)
             if name is not None and holder is not None:
-                table[name] = holder
-                of_peers.setdefault(holder.peer, {})[name] = None
+                holders.put(name, *holder)
         with self._lock:  # others look meanwhile
-            before, self._table, self.of_peers = self._table, table, of_peers
+            self.holders = holders
             self._forget_all()
-        for name in before.keys() | self._table.keys():
-            holder = self._table.get(name)
-            self.on_change(name, holder, 0 if holder is None else holder.revision)
+        self.on_all()
         self._wake_all()
         tell_all(self.on_meaning, None, None)
 
@@ -268,25 +251,17 @@ class Names(Lookup):
         return Holder(self._node.peers.find(held.node, held.incarnation), held.number, revision)
 
     def _set(self, name: str, holder: Holder | None) -> None:
-        before = self._table.get(name)
-        if before is not None:
-            theirs = self.of_peers[before.peer]
-            del theirs[name]
-            if not theirs:
-                del self.of_peers[before.peer]
         with self._lock:
             if holder is None:
-                self._table.pop(name, None)
+                self.holders.pop(name)
             else:
-                self._table[name] = holder
+                self.holders.put(name, *holder)
             self._forget(name)
-        if holder is not None:
-            self.of_peers.setdefault(holder.peer, {})[name] = None
 
     def _gone(self, peer: Peer, reason: ExitReason) -> None:
         self._forget_all()
         self._wake_all()
-        for name in list(self.of_peers.get(peer, ())):
+        for name in self.holders.names_of(peer) if self.on_meaning else ():
             tell_all(self.on_meaning, name, reason)
 
     def _own_gone(self) -> None:
@@ -296,8 +271,9 @@ class Names(Lookup):
 
     def _up(self, peer: Peer) -> None:
         self._wake_all()
-        names = [None] if peer is self._node.peers.own else list(self.of_peers.get(peer, ()))
-        for name in names:
+        if not self.on_meaning:
+            return
+        for name in [None] if peer is self._node.peers.own else self.holders.names_of(peer):
             tell_all(self.on_meaning, name, None)
 
     def _wake_all(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, final
 
 import anyio
 
-from fauxtp.cluster.engine import Change, NoConnection, Snapshot
+from fauxtp.cluster.engine import Change, Entry, NoConnection, Snapshot
 from fauxtp.cluster.peers import Membership, Peers, membership, node_of
 
 __all__ = ["Replica"]
@@ -26,7 +26,7 @@ class Replica:
         self.revision: int = 0
         self._is_over = False
         self.on_name: Callable[[str, bytes | None, int], object] = _nobody
-        self.on_names: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
+        self.on_names: Callable[[list[Entry]], object] = _nobody
         self.on_group: Callable[[str, bytes | None, int], object] = _nobody
         self.on_groups: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
         self.on_shard: Callable[[str, bytes | None, int], object] = _nobody
@@ -51,16 +51,17 @@ class Replica:
 
     def _all(self, snapshot: Snapshot) -> None:
         members: dict[str, Membership] = {}
-        names: dict[str, tuple[bytes, int]] = {}
+        names: list[Entry] = []
         groups: dict[str, tuple[bytes, int]] = {}
         shards: dict[str, tuple[bytes, int]] = {}
-        for key, value, revision in snapshot.entries:
-            if key.startswith(NODE):
+        for entry in snapshot.entries:
+            key, value, revision = entry
+            if key.startswith(NAME):
+                names.append(entry)
+            elif key.startswith(NODE):
                 member = self._member(key, value)
                 if member is not None:
                     members[key[len(NODE) :]] = member
-            elif key.startswith(NAME):
-                names[key[len(NAME) :]] = value, revision
             elif key.startswith(GROUP):
                 groups[key[len(GROUP) :]] = value, revision
             elif key.startswith(SHARD):

@@ -9,7 +9,7 @@ import anyio
 from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp.cluster.name_keys import key_of
-from fauxtp.cluster.names import Holder, Names
+from fauxtp.cluster.names import Names
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import Peer
 
@@ -36,7 +36,7 @@ class Sweeper:
         up = self._node.peers.up
         if self._sweeps or not self._node.may_act() or min(up, default=None) != self._node.name:
             return
-        if any(not peer.is_up for peer in self._names.of_peers):
+        if any(not peer.is_up for peer in self._names.holders.peers()):
             self._sweeps = True
             self._node.hub.start(self._sweep)
 
@@ -44,15 +44,16 @@ class Sweeper:
         try:
             limiter = anyio.CapacityLimiter(AT_ONCE)
             async with anyio.create_task_group() as group:
-                for peer, names in list(self._names.of_peers.items()):
-                    for name in [] if peer.is_up else list(names):
+                holders = self._names.holders
+                for peer in holders.peers():
+                    for name in [] if peer.is_up else holders.names_of(peer):
                         await limiter.acquire_on_behalf_of(name)
                         group.start_soon(self._sweep_one, limiter, name)
         finally:
             self._sweeps = False
 
     async def _sweep_one(self, limiter: anyio.CapacityLimiter, name: str) -> None:
-        holder: Holder | None = self._names.find(name)
+        holder = self._names.find(name)
         try:
             if holder is not None and not holder.peer.is_up and self._node.may_act():
                 await self._node.engine.delete(key_of(name), holder.revision)

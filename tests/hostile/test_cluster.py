@@ -111,7 +111,11 @@ async def who_is_away(nodes: tuple[Cluster, ...]) -> list[Any]:
     with anyio.move_on_after(TO_BE_BACK):
         while not all(map(is_back, nodes)):
             await anyio.sleep(0.5)
-    return [(one.node, one.nodes(), list(one._names._table)) for one in nodes if not is_back(one)]
+    return [
+        (one.node, one.nodes(), list(one._names.holders.names()))
+        for one in nodes
+        if not is_back(one)
+    ]
 
 
 async def is_too_slow() -> bool:
