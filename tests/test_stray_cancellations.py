@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import anyio
 import pytest
 from conftest import ASYNCIO, task_group
 from crew import end_of, process_of
@@ -12,6 +13,7 @@ from crew import end_of, process_of
 import fauxtp
 from fauxtp import (
     PID,
+    ChildInfo,
     ChildSpec,
     ExitReason,
     GenServer,
@@ -20,11 +22,16 @@ from fauxtp import (
     Task,
     call,
     cast,
+    dead_letters,
     exit,
     is_alive,
     send,
+    send_nowait,
     wait_exit,
+    wait_registered,
+    whereis,
 )
+from fauxtp.observe import events
 
 pytestmark = [
     pytest.mark.anyio,
@@ -50,6 +57,8 @@ class Careless(GenServer[Any, Any]):
     async def init(self) -> Any:
         if self.where == "init":
             await stray()
+        if self.where == "task":
+            self.start_soon_child(stray)
         return []
 
     async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
@@ -104,6 +113,99 @@ async def test_an_init_that_is_cancelled_by_itself_fails_and_its_starter_does_no
         with pytest.raises(ProcessExited, match="CancelledError") as caught:
             await Careless.start("init", task_group=group)
         assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+
+
+async def test_a_task_of_its_own_that_is_cancelled_by_itself_ends_it_by_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with task_group() as group:
+        server = await Careless.start("task", task_group=group)
+        process = process_of(server)
+        reason = await end_of(process)
+        assert isinstance(reason.exception, RuntimeError)
+        assert isinstance(reason.exception.__cause__, asyncio.CancelledError)
+        assert str(reason.exception) == "a task of the actor's own was cancelled by itself"
+    [record] = caplog.records
+    assert record.getMessage() == f"Careless {server!r} crashed"
+    assert "in stray" in caplog.text
+
+
+async def test_a_task_of_its_own_may_be_cancelled_by_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By its scope, and as all tasks are as the event loop ends."""
+
+    async def waits() -> None:
+        tasks.append(asyncio.current_task())
+        with anyio.CancelScope() as inner:
+            scopes.append(inner)
+            await anyio.sleep_forever()
+        await anyio.sleep_forever()
+
+    tasks: list[Any] = []
+    scopes: list[anyio.CancelScope] = []
+    async with task_group() as group:
+        server = await Careless.start(task_group=group)
+        actor = process_of(server).actor
+        for _ in range(2):
+            actor.start_soon_child(waits)  # type: ignore[attr-defined]
+        await anyio.wait_all_tasks_blocked()
+        scopes[0].cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert is_alive(server)
+        tasks[1].cancel()
+        assert await wait_exit(server) == "cancelled"
+    assert caplog.records == []
+
+
+async def test_who_has_a_task_of_its_own_is_told_of_bad_arguments_at_once() -> None:
+    async with task_group() as group:
+        server = await Careless.start(task_group=group)
+        actor: Any = process_of(server).actor
+        with pytest.raises(TypeError, match="positional argument"):
+            actor.start_soon_child(stray, 1)
+        with pytest.raises(TypeError, match=r"Expected .*len\(\) to return a coroutine"):
+            actor.start_soon_child(len, "")
+        with pytest.raises((TypeError, AttributeError)):
+            actor.start_soon_child(None)
+        exit(server)
+
+
+async def test_a_hook_that_meets_a_cancelled_future_does_not_break_its_supervisor(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Chief(Supervisor):
+        def child_specs(self) -> list[ChildSpec]:
+            return [ChildSpec("a", Careless, register_as="a")]
+
+        def on_restart(self, child: ChildInfo, reason: ExitReason, count: int) -> None:
+            cancelled_future()
+
+    async with task_group() as group:
+        chief = await Chief.start(task_group=group)
+        before = whereis("a")
+        assert before is not None
+        await cast(before, 1)
+        await wait_exit(before)
+        assert await wait_registered("a") is not before
+        exit(chief)
+    assert "on_restart of Chief" in caplog.text
+
+
+async def test_a_listener_that_meets_a_cancelled_future_harms_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with events.listen(cancelled_future, events.DEAD_LETTER):
+        send_nowait("nobody", 1)
+    with dead_letters.observed_by(cancelled_future):
+        send_nowait("nobody", 1)
+    assert len(caplog.records) == 2
+
+
+def cancelled_future(*_: object) -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    future.result()
 
 
 async def test_a_terminate_that_is_cancelled_by_itself_is_logged_and_on_exit_runs(

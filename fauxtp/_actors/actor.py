@@ -179,7 +179,13 @@ class Actor(ABC):
         `name` is that of the task, for who debugs. An error in it ends the actor. Raises
         `RuntimeError` if the actor does not run, or not in this event loop.
         """
-        children_of(self).start_soon(fn, *args, name=name)
+        children = children_of(self)
+        if started(self).home.is_asyncio and callable(fn):
+            # Imported here, as it imports asyncio.
+            from fauxtp._actors.child_task import child_task  # noqa: PLC0415
+
+            fn = child_task(fn)
+        children.start_soon(fn, *args, name=name)
 
     def reply_later(self, from_: Call, fn: Callable[..., Any], *args: Any) -> Any:
         """Answer a call by what `fn(*args)` returns, in a task that ends with the actor.

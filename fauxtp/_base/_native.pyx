@@ -21,6 +21,7 @@ from opcode import opmap
 from types import FunctionType, MemberDescriptorType, MethodType
 from weakref import ref
 
+from fauxtp._base.errors import is_own
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 
 from fauxtp._base._build cimport fauxtp_build
@@ -398,7 +399,9 @@ cdef class Ear:
             if not is_first:
                 self.others.add(me)
             self.function(event)
-        except Exception as error:
+        except BaseException as error:
+            if not is_own(error):
+                raise
             # One that comes at the end of the stack is not to blame for it.
             if has_room(TO_WAKE) or not isinstance(error, RecursionError):
                 self.failed(self)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, final
 
+from fauxtp._base.errors import is_own
 from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import TO_WAKE, has_room
 
@@ -35,7 +36,9 @@ class Ear:
         try:
             hearing.add(me)
             self.function(event)
-        except Exception as error:
+        except BaseException as error:
+            if not is_own(error):
+                raise
             # One that comes at the end of the stack is not to blame for it.
             if has_room(TO_WAKE) or not isinstance(error, RecursionError):
                 self._failed(self)

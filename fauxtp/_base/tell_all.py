@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from fauxtp._base.errors import OUT_OF_MEMORY
+from fauxtp._base.errors import OUT_OF_MEMORY, is_own
 from fauxtp._base.logs import report
 from fauxtp._base.stack import TO_WAKE, has_room
 
@@ -35,8 +35,7 @@ def tell_all(listeners: Iterable[Callable[..., object]], *facts: object) -> None
             except OUT_OF_MEMORY:
                 listener(*facts)
         except BaseException as error:
-            own = isinstance(error, Exception)
-            if own and (has_room(TO_WAKE) or not isinstance(error, RecursionError)):
+            if is_own(error) and (has_room(TO_WAKE) or not isinstance(error, RecursionError)):
                 report("a listener failed: %r", listener)
             elif fatal is None:
                 fatal = error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import iscoroutine
 
+from fauxtp._base.errors import is_own
 from fauxtp._core.process import Process
 from fauxtp._supervision import supervisor_log
 
@@ -19,5 +20,7 @@ def hook(chief: Process, tell: Callable[..., object], *arguments: object) -> Non
         if iscoroutine(came):
             came.close()
             raise TypeError(f"expected {name} to be a plain function, got one that is async")
-    except Exception as error:
+    except BaseException as error:
+        if not is_own(error):
+            raise
         supervisor_log.hook_failed(chief, name, error)

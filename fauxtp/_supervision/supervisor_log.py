@@ -176,7 +176,7 @@ def gave_up(chief: Process, spec: ChildSpec, intensity: Intensity) -> None:
     )
 
 
-def hook_failed(chief: Process, name: str, error: Exception) -> None:
+def hook_failed(chief: Process, name: str, error: BaseException) -> None:
     """Tell that a hook of a supervisor's class has raised, which harms nobody."""
     known = facts(chief, hook=name)
     with logged(error) as shown:
