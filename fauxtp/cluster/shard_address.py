@@ -50,7 +50,7 @@ class ShardedAddress(Address):
     """A name that means a process on whichever node has its shard, and starts it there."""
 
     __slots__ = ()
-    source: Spread
+    source: Spread  # pyright: ignore[reportIncompatibleVariableOverride]  (nobody sets it)
 
     @property
     def key(self) -> str:
