@@ -681,6 +681,37 @@ def test_who_moves_has_ended_before_another_begins() -> None:
     explore(scenario, seeds=3)
 
 
+def test_what_is_handed_over_comes_before_all_calls_as_a_supervisor_ends() -> None:
+    async def scenario() -> None:
+        book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
+        async with members("a", "b", broker=broker) as joined, task_group() as group:
+            a, b = [Host(cluster, book) for cluster in joined]
+            for host in (a, b):
+                await host.begin(group)
+            await until(lambda: settled(a, b))
+            keys = [key for key in KEYS if shard_of(key) in b.shards]
+            for key in keys:
+                await cast(b[key], "kept")
+                assert await call(b[key], "told", 60) == [("cast", "kept")]
+
+            async def hand_over(of: str, state: Any) -> None:
+                await anyio.sleep(0.05)
+                await send(b[of], state)
+
+            async def ask(key: str) -> None:
+                assert await call(a[key], "told", 60) == [[("cast", "kept")]]
+
+            book.on_end = hand_over
+            exit(b.name, "shutdown")
+            async with anyio.create_task_group() as asking:
+                for key in keys:
+                    asking.start_soon(ask, key)
+            book.on_end = None
+        assert not book.wrong
+
+    explore(scenario, seeds=5)
+
+
 async def test_a_pid_of_a_session_is_as_any_other() -> None:
     async with hosts("a", "b") as (a, b):
         key = key_at(b)

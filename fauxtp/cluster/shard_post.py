@@ -99,10 +99,21 @@ class ShardPost:
             self._pass_on(kind, letter)
 
     def flush(self, kind: Kind, shard: int) -> None:
-        """Try again what waits for a shard, in order; first, what others have handed over."""
-        handed, waiting = kind.handed.pop(shard, []), kind.waiting.pop(shard, [])
-        for letter in handed + waiting:
+        """Try again what waits for a shard, in order; first, what others have handed over.
+
+        That is kept while who has done so has yet to give the shard back.
+        """
+        handed = [] if self._is_to_come(kind, shard) else kind.handed.pop(shard, [])
+        for letter in handed + kind.waiting.pop(shard, []):
             self.dispatch(letter)
+
+    def _is_to_come(self, kind: Kind, shard: int) -> bool:
+        is_wanted = kind.hosts.wanted(shard) == self._post.node.name
+        return is_wanted and self._is_of_another(kind, shard)
+
+    def _is_of_another(self, kind: Kind, shard: int) -> bool:
+        owner = self._table.owner(kind.prefix, shard)
+        return owner is not None and owner.peer is not self._post.node.peers.own
 
     def _pass_on(self, kind: Kind, letter: Letter) -> None:
         if letter.is_over:
@@ -177,10 +188,11 @@ class ShardPost:
     def take_over(self, letter: Letter) -> bool:
         """Keep a message for a shard that this node is to have, until it has that.
 
-        Return False if it is to have it no more.
+        Return False if it is to have it no more. That it is to have it may be heard later.
         """
         kind = self._kind(letter.address)
-        if kind.hosts.wanted(letter.shard) != self._post.node.name:
+        is_wanted = kind.hosts.wanted(letter.shard) == self._post.node.name
+        if not (is_wanted or self._is_of_another(kind, letter.shard)):
             return False
         self._wait(kind, letter, kind.handed)
         return True
