@@ -32,6 +32,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(anyio|asyncio|collections|concurrent|pathlib|traceback|typing|types)\..*"),
     ("py:.*", r"(contextvars|opentelemetry)\..*"),
     ("py:.*", r"(.*\.)?[A-Z](_co)?"),  # variables of types
+    ("py:class", r"fauxtp\._supervision\.on_demand\.Cluster"),  # what it needs of one
     (
         "py:class",
         r"(.*\.)?(AbstractAsyncContextManager|AnyTaskGroup|ClusterNamesWatch|CollectorRegistry|Engine|Family|InThread|NamesWatch|OnExit|Pattern|Receiver|Running|TaskMap)",
