@@ -37,6 +37,7 @@ from fauxtp.cluster.nats_engine import NatsEngine
 from fauxtp.cluster.nats_observer import NatsObserver
 from fauxtp.cluster.overview import Happening, Overview
 from fauxtp.cluster.permissions import configuration
+from fauxtp.cluster.shard_keys import key_of
 from fauxtp.cluster.subjects import Subjects
 
 pytestmark = [
@@ -128,6 +129,37 @@ async def test_a_name_of_a_node_that_is_gone_is_shown_as_that(
         assert beside.stdout is not None
         assert (await beside.stdout.readline()).endswith(b"  no node; 1 name\n")
     await engine.close()
+
+
+async def test_shards_are_counted_for_each_node(nats_server: nats.NatsServer) -> None:
+    name = new_cluster()
+    at = ["--server", nats_server.url, "--cluster", name]
+    async with Cluster.join(nats_server.url, cluster=name, node="a", ttl=TTL) as a:
+        none = await said("shards", *at)
+        assert (none.stdout, none.stderr) == ("no shard is taken\n", "")
+        for key, value in (
+            *(
+                (key_of("session:\x1b[2J", number), a._sharding._claims._value())
+                for number in (1, 2)
+            ),
+            (key_of("session:\x1b[2J", 3), b"a 4711"),
+            (key_of("basket:", 3), b"b 4711"),
+            ("shard.x", b"a 1"),
+            (key_of("junk:", 3), b"junk"),
+        ):
+            await a._node.engine.create(key, value)
+        shown = await said("shards", *at)
+        assert shown.stderr == ""
+        assert [re.split(r"\s{2,}", line) for line in shown.stdout.splitlines()] == [
+            ["prefix", "node", "shards"],
+            ["'basket:'", "(nobody)", "1,024"],
+            [r"'session:\x1b[2J'", "a", "2"],
+            [r"'session:\x1b[2J'", "(nobody)", "1,022"],
+        ]
+        assert json.loads((await said("shards", *at, "--json")).stdout) == [
+            {"prefix": "basket:", "of": 1024, "nodes": {}, "nobody": 1024},
+            {"prefix": "session:\x1b[2J", "of": 1024, "nodes": {"a": 2}, "nobody": 1022},
+        ]
 
 
 @asynccontextmanager
@@ -319,7 +351,7 @@ async def test_a_server_that_says_nothing_took_too_long(
             raise AssertionError
 
 
-@pytest.mark.parametrize("name", ["nodes", "names"])
+@pytest.mark.parametrize("name", ["nodes", "names", "shards"])
 async def test_who_interrupts_a_look_is_shown_nothing(
     silent: tuple[str, asyncio.Event], name: str
 ) -> None:
@@ -361,6 +393,8 @@ async def test_an_observer_may_look_and_do_nothing() -> None:
             await a.register("till", till.pid)
             nodes = await said("nodes", *at, FAUXTP_NATS_PASSWORD="secret-eve")
             assert nodes.stdout.splitlines()[1].split()[0] == "a", nodes.stderr
+            shards = await said("shards", *at, FAUXTP_NATS_PASSWORD="secret-eve")
+            assert shards.stdout == "no shard is taken\n", shards.stderr
             told = Told()
             eve: dict[str, Any] = {"user": "eve", "password": "secret-eve", "timeout": 2}
             look = NatsObserver.connected(server.url, cluster="shop", observer="eve", **eve)

@@ -40,6 +40,7 @@ def add_cluster_commands(commands: Any) -> None:
     for name, do, words in (
         ("nodes", _nodes, "show who is in a cluster, and when each was heard of last"),
         ("names", _names, "show which names are taken in a cluster, and who has them"),
+        ("shards", _shards, "show which node of a cluster has how many shards of what"),
         ("watch", _watch, "show who comes and goes, and which names, as it happens"),
     ):
         _add_connection(add(of_it, name, do, words, has_pid=False))
@@ -77,6 +78,10 @@ def _nodes(given: Namespace) -> None:
 
 def _names(given: Namespace) -> None:
     _look(_extra("_commands.cluster_looking").say_names, given)
+
+
+def _shards(given: Namespace) -> None:
+    _look(_extra("_commands.cluster_looking").say_shards, given)
 
 
 def _look(do: Callable[..., Awaitable[None]], given: Namespace) -> None:

@@ -6,15 +6,17 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
 from typing import Any, Final
 
 from fauxtp.cluster.engine import Change, NoConnection, Refused, Snapshot
 from fauxtp.cluster.nats_observer import NatsObserver, SeenNode
 from fauxtp.cluster.overview import Happening, Overview
+from fauxtp.cluster.shard_keys import all_shards
 from fauxtp.observe.command_line import say, say_json
 from fauxtp.observe.plain_text import in_seconds, plain, quoted
 
-__all__ = ["say_names", "say_nodes", "watch"]
+__all__ = ["say_names", "say_nodes", "say_shards", "watch"]
 
 AGAIN: Final = 0.5  # seconds after which a server that is away is tried again
 
@@ -72,6 +74,37 @@ async def say_names(connection: dict[str, Any], as_json: bool) -> None:
             f"{quoted(row['name']):<{width}}  {plain(row['node']):<{node}}"
             f"  {row['incarnation']:>19}  {row['number']}{gone}"
         )
+
+
+async def say_shards(connection: dict[str, Any], as_json: bool) -> None:
+    """Say who has how many shards; `connection` is what `NatsObserver.connected` is given."""
+    async with NatsObserver.connected(**connection) as observer:
+        taken = await observer.shards()
+        there = {(seen.node, seen.member.incarnation) for seen in await observer.nodes()}
+    counts = Counter((prefix, held) for prefix, _, held in taken if held in there)
+    prefixes = sorted({prefix for prefix, *_ in taken})
+    rows: list[dict[str, Any]] = [{"prefix": it, "of": len(all_shards())} for it in prefixes]
+    for row in rows:
+        nodes = {held.node: counts[it, held] for it, held in sorted(counts) if it == row["prefix"]}
+        row |= {"nodes": nodes, "nobody": row["of"] - sum(nodes.values())}
+    if as_json:
+        say_json(rows)
+    elif not rows:
+        say("no shard is taken")
+    else:
+        _say_counts([(quoted(row["prefix"]), *it) for row in rows for it in _who_has(row)])
+
+
+def _who_has(row: dict[str, Any]) -> list[tuple[str, int]]:
+    nobody = [("(nobody)", row["nobody"])] if row["nobody"] else []
+    return [(plain(node), count) for node, count in row["nodes"].items()] + nobody
+
+
+def _say_counts(rows: list[tuple[str, str, int]]) -> None:
+    first = max(6, *(len(prefix) for prefix, _, _ in rows))
+    second = max(4, *(len(node) for _, node, _ in rows))
+    say(f"{'prefix':<{first}}  {'node':<{second}}  shards")
+    say(*(f"{prefix:<{first}}  {node:<{second}}  {count:>6,}" for prefix, node, count in rows))
 
 
 async def watch(connection: dict[str, Any], as_json: bool) -> None:

@@ -18,7 +18,8 @@ from fauxtp.cluster.nats_options import check_options, check_servers, insist_on_
 from fauxtp.cluster.nats_session import NatsSession
 from fauxtp.cluster.peers import Membership, membership, node_of
 from fauxtp.cluster.permissions import inbox
-from fauxtp.cluster.replica import NAME, NODE
+from fauxtp.cluster.replica import NAME, NODE, SHARD
+from fauxtp.cluster.shard_keys import ShardHolding, place_of, shard_holding
 from fauxtp.cluster.subjects import Subjects
 
 __all__ = ["NatsObserver", "SeenNode"]
@@ -106,6 +107,16 @@ class NatsObserver:
             held = holding(written.entry.value)
             if name is not None and held is not None:
                 seen.append((name, held))
+        return sorted(seen)
+
+    async def shards(self) -> list[tuple[str, int, ShardHolding]]:
+        """Return the shards that are taken, by prefix and number, and who has them."""
+        seen = []
+        for written in await self._read(f"{SHARD}>"):
+            place = place_of(written.entry.key[len(SHARD) :])
+            held = shard_holding(written.entry.value)
+            if place is not None and held is not None:
+                seen.append((*place, held))
         return sorted(seen)
 
     async def follow(self, followed: Followed) -> None:
