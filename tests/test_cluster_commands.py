@@ -31,6 +31,7 @@ from nats.aio.client import Client
 from fauxtp import Mailbox
 from fauxtp.__main__ import main
 from fauxtp._commands import cluster_demo, cluster_looking, local_server
+from fauxtp._commands.cluster_demo import USERS
 from fauxtp.cluster import Cluster, NoConnection, Refused
 from fauxtp.cluster.engine import Change, Snapshot
 from fauxtp.cluster.nats_engine import NatsEngine
@@ -451,6 +452,12 @@ async def test_the_demo_kills_a_node_and_another_takes_its_name(tmp_path: Path) 
     (pid, killed) = re.findall(r"kill -9 (\d+): that is node ([abc])", kill)[0]
     answered = re.compile(r"node ([abc]) answers")
     assert answered.findall(before)[-1] == killed != answered.findall(after)[-1]
+    sessions = re.compile(r"sessions on node ([abc]), and visits: (.*)")
+    there, later = dict(sessions.findall(before)), dict(sessions.findall(after))
+    assert {*there} - {*later} == {killed}
+    assert len(there) == 3
+    for user in re.findall(r"[a-z]+", there[killed]):
+        assert f"{user} (" in ", ".join(later.values())
     left = done.stdout.splitlines()[-1]
     assert left == f"the nodes that are left: {', '.join(sorted({*'abc', 'demo'} - {killed}))}"
     assert list(tmp_path.iterdir()) == []
@@ -486,9 +493,10 @@ class PretendedCluster:
         self.seen = sorted([*late[:1], *(node for node in shown if late or node in self.there)])
         return shown
 
-    async def call(self, *_: Any, **_options: Any) -> tuple[str, int]:
+    async def call(self, target: str, *_: Any, **_options: Any) -> tuple[str, int]:
         self.called.append(self.seen)
-        return self.there[0], 1
+        nodes = [node for node in self.there if node != "demo"]
+        return nodes[USERS.index(target) % len(nodes) if target in USERS else 0], 1
 
 
 @pytest.fixture
@@ -498,6 +506,7 @@ def pretended_cluster(monkeypatch: pytest.MonkeyPatch) -> PretendedCluster:
     monkeypatch.setattr(cluster_demo, "_nodes", cluster.processes)
     monkeypatch.setattr(cluster_demo, "Cluster", cluster)
     monkeypatch.setattr(cluster_demo, "call", cluster.call)
+    monkeypatch.setattr(cluster_demo, "_sessions", lambda _: {user: user for user in USERS})
     monkeypatch.setattr(cluster_demo, "PAUSE", 0.0)
     return cluster
 

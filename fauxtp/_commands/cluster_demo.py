@@ -1,6 +1,7 @@
 """A demonstration: a server and three nodes, one of which is killed, and what others see of it.
 
-`python -m fauxtp._commands.cluster_demo URL NODE` is one of them: it has the till, or stands by.
+`python -m fauxtp._commands.cluster_demo URL NODE` is one of them: it has the till, or stands by,
+and some of the sessions.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 
-from fauxtp import Call, FauxtpError, GenServer, NameTaken, ReceiveTimeout, call, wait_exit
+from fauxtp import (
+    Call,
+    DynamicSupervisor,
+    FauxtpError,
+    GenServer,
+    NameTaken,
+    OnDemand,
+    ReceiveTimeout,
+    call,
+    wait_exit,
+)
 from fauxtp._commands.local_server import local_server
 from fauxtp.cluster import Cluster
 from fauxtp.observe.command_line import say
@@ -33,6 +44,7 @@ TTL: Final = 2  # seconds
 PAUSE: Final = 0.1  # seconds between two calls
 PATIENCE: Final = 60.0
 ENOUGH: Final = 5  # answers
+USERS: Final = ("anna", "bert", "dora", "fred", "greta", "mona")
 
 
 class Till(GenServer[Any, int]):
@@ -50,6 +62,21 @@ class Till(GenServer[Any, int]):
         return (self.node, state + request), state + request
 
 
+class Session(Till):
+    """Counts the visits of one user: there is one for each, on the node that has its shard."""
+
+    def __init__(self, user: str) -> None:
+        super().__init__(sys.argv[-1])
+
+
+class Sessions(DynamicSupervisor):
+    """Those of a node."""
+
+
+def _sessions(cluster: Cluster) -> OnDemand:
+    return OnDemand(Session, supervisor="sessions", prefix="session:", cluster=cluster)
+
+
 async def show() -> None:
     """Show it, within a minute; what it starts is ended by its own handle."""
     _let_signals_cancel()
@@ -57,13 +84,15 @@ async def show() -> None:
     with local_server() as url, _nodes(url) as nodes, anyio.fail_after(PATIENCE):
         async with Cluster.join(url, cluster=SHOP, node=DEMO, ttl=TTL) as cluster:
             await _until_there(cluster, {*nodes})
-            story = _Story(cluster)
+            story, sessions = _Story(cluster), _sessions(cluster)
             await story.until_answered(ENOUGH)
+            await _visit(sessions, nodes.keys())
             killed = story.holder
             say(f"kill -9 {nodes[killed].pid}: that is node {killed}, which has {NAME!r}")
             nodes[killed].kill()
             story.begin()
             await story.until_answered(ENOUGH)
+            await _visit(sessions, nodes.keys() - {killed})
             await _until_there(cluster, nodes.keys() - {killed})
             say(f"the nodes that are left: {', '.join(cluster.nodes())}")
 
@@ -86,6 +115,19 @@ async def _until_there(cluster: Cluster, nodes: AbstractSet[str]) -> None:
     """Wait until these, and we, are who is in the cluster: each may come and go late."""
     while {*cluster.nodes()} != {*nodes, DEMO}:
         await anyio.sleep(PAUSE)
+
+
+async def _visit(sessions: OnDemand, nodes: AbstractSet[str]) -> None:
+    """Call each session, which starts it, until all `nodes` have some; say where they are then."""
+    by_node: dict[str, list[str]] = {}
+    while by_node.keys() != nodes:
+        by_node.clear()
+        await anyio.sleep(PAUSE)
+        for user in USERS:
+            node, visits = await call(sessions[user], 1, timeout=PATIENCE, wait=PATIENCE)
+            by_node.setdefault(node, []).append(f"{user} ({visits})")
+    for node, users in sorted(by_node.items()):
+        say(f"          sessions on node {plain(node)}, and visits: {plain(', '.join(users))}")
 
 
 class _Story:
@@ -153,6 +195,8 @@ async def _be_node(url: str, node: str) -> None:
         anyio.create_task_group() as group,
     ):
         group.start_soon(_end_with_input, group)
+        _sessions(cluster)
+        await Sessions.start(task_group=group, register_as="sessions")
         name: Any = cluster.name(NAME)
         while True:
             try:
