@@ -12,7 +12,8 @@ SOURCES := pyproject.toml setup.py $(wildcard fauxtp/*.p[xy][dx] fauxtp/*/*.p[xy
 # Tests start hundreds of interpreters, each of which would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test torture coverage mutants sanitize lint docs links bench counts bench-peers clean
+.PHONY: demo test torture coverage mutants sanitize lint docs links bench counts bench-peers
+.PHONY: bench-cluster-peers clean
 
 demo: $(VENV)/demo
 	@for example in examples/*.py; do echo "== $$example =="; $(BIN)/python $$example || exit 1; done
@@ -115,6 +116,13 @@ bench-peers: export FAUXTP_EXTENSIONS = always
 bench-peers: $(VENV)/test
 	@echo "== fauxtp beside its peers =="
 	$(BIN)/python -m bench.compare
+
+# Installs the peers below build/peers, Ray among them, which is large. Writes a section of
+# docs/comparison.md.
+bench-cluster-peers: export FAUXTP_EXTENSIONS = always
+bench-cluster-peers: $(VENV)/test
+	@echo "== fauxtp's clusters beside those of its peers =="
+	$(BIN)/python -m bench.compare_clusters
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -186,7 +186,9 @@ def main() -> None:
     rows = measure(rounds)
     print("", *aligned(report.table(rows)), "", sep="\n")
     (DOCS / "comparison.svg").write_text(chart.draw(rows), "utf-8")
-    (DOCS / "comparison.md").write_text(report.document(rows, rounds), "utf-8")
+    page = DOCS / "comparison.md"
+    clusters = report.of_clusters(page.read_text("utf-8"))  # which bench.compare_clusters writes
+    page.write_text(report.document(rows, rounds) + clusters, "utf-8")
 
 
 if __name__ == "__main__":

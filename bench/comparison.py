@@ -20,7 +20,7 @@ class Measure:
         """Return a value with its unit, to two digits."""
         if self.name == "memory":
             return f"{value / 1e3:.1f} kB"
-        for unit, name in ((1e-3, "ms"), (1e-6, "µs")):
+        for unit, name in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
             if value >= 0.9995 * unit:
                 return f"{value / unit:.{1 if value < 9.95 * unit else 0}f} {name}"
         return f"{value / 1e-9:.0f} ns"

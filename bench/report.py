@@ -13,6 +13,8 @@ from bench.figures import Row as Cells
 from bench.figures import interpreter
 
 NOTHING = "—"
+CLUSTERS = "## Between two nodes"
+"""The heading of the section that bench.compare_clusters writes."""
 
 PAGE = """\
 # fauxtp beside its peers
@@ -48,12 +50,12 @@ def cell(row: Row, base: Row, measure: Measure) -> str:
     return f"{measure.text(value)} (× {ratio:,.{digits}f})"
 
 
-def table(rows: Sequence[Row]) -> list[Cells]:
+def table(rows: Sequence[Row], measures: Sequence[Measure] = MEASURES) -> list[Cells]:
     """Return the table: peers down, measures across; the first row is the one to compare to."""
-    lines: list[Cells] = [("", *(measure.name for measure in MEASURES))]
+    lines: list[Cells] = [("", *(measure.name for measure in measures))]
     for row in rows:
         title = f"{row.title()}: {row.state}" if row.state else row.title()
-        lines.append((title, *(cell(row, rows[0], measure) for measure in MEASURES)))
+        lines.append((title, *(cell(row, rows[0], measure) for measure in measures)))
     return lines
 
 
@@ -82,6 +84,12 @@ def machine() -> str:
         ]
         model = models[0] if models else model
     return f"{platform.system()}, {model}, {os.cpu_count()} cores"
+
+
+def of_clusters(page: str) -> str:
+    """Return the section of a page about clusters, or nothing."""
+    begins = page.find(f"\n{CLUSTERS}\n")
+    return page[begins:] if begins >= 0 else ""
 
 
 def document(rows: Sequence[Row], rounds: int) -> str:

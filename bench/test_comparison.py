@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from bench import chart, report
+from bench import chart, compare_clusters, report
 from bench.comparison import MEASURES, Row
 
 CALL = next(measure for measure in MEASURES if measure.name == "call")
@@ -33,9 +33,9 @@ def test_the_table_has_medians_ratios_and_dashes() -> None:
 
 
 def test_values_are_shown_with_units() -> None:
-    values = (21.4e-9, 999.4e-9, 999.6e-9, 2.44e-6, 9.96e-6, 0.00123, 0.5)
+    values = (21.4e-9, 999.4e-9, 999.6e-9, 2.44e-6, 9.96e-6, 0.00123, 0.5, 12.3)
     shown = [CALL.text(value) for value in values]
-    assert shown == ["21 ns", "999 ns", "1.0 µs", "2.4 µs", "10 µs", "1.2 ms", "500 ms"]
+    assert shown == ["21 ns", "999 ns", "1.0 µs", "2.4 µs", "10 µs", "1.2 ms", "500 ms", "12 s"]
     assert MEMORY.text(5_937.3) == "5.9 kB"
 
 
@@ -67,3 +67,12 @@ def test_the_page_has_the_table_and_the_notes() -> None:
     page = report.document(rows(), 5)
     assert "| fauxtp 1.0 |" in page
     assert "- other: a note." in page
+
+
+def test_the_section_about_clusters_is_kept_by_whoever_writes_the_rest() -> None:
+    page = report.document(rows(), 3)
+    assert report.of_clusters(page) == ""
+    section = compare_clusters.section([Row("fauxtp"), Row("other", notes=["a note"])], 5)
+    assert report.of_clusters(page + section) == section
+    assert section.startswith(f"\n{report.CLUSTERS}\n\n")
+    assert "- other: a note.\n" in section
