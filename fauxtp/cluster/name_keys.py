@@ -87,8 +87,8 @@ def name_of(words: str) -> str | None:
     'shop:billing'
     """
     try:
-        *first, last = words.split(".")
-        name = ":".join([*map(_first, first), _text(last)])
+        first, dot, last = words.rpartition(".")
+        name = f"{_first(first)}:{_text(last)}" if dot else _text(last)
     except ValueError:
         return None
     return name if name and len(words) <= LONGEST - len("name.") else None
@@ -104,4 +104,7 @@ def _text(word: str) -> str:
     return text
 
 
-_first = lru_cache(1_024)(_text)  # names have these in common
+@lru_cache(1_024)
+def _first(words: str) -> str:
+    """Return all parts of a name but the last: many names have them in common."""
+    return ":".join(map(_text, words.split(".")))

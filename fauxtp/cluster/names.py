@@ -18,7 +18,7 @@ from fauxtp._loops.current import give_way, seconds
 from fauxtp.cluster.awaited import Awaited
 from fauxtp.cluster.engine import Entry
 from fauxtp.cluster.holders import Holder, Holders
-from fauxtp.cluster.name_keys import check_name, holding, key_of, name_of
+from fauxtp.cluster.name_keys import Holding, check_name, holding, key_of, name_of
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import NO_CONNECTION, Peer, membership
 from fauxtp.cluster.pids import Address, Pids
@@ -223,13 +223,13 @@ class Names(Lookup):
             tell_all(self.on_meaning, name, None)
 
     def _told_all(self, entries: list[Entry]) -> None:
-        holders = Holders()
+        holders, find = Holders(), self._node.peers.find
         for key, value, revision in entries:
             words = key.partition(".")[2]
             name = self._name(words)
-            holder = None if name is None else self._holder(words, value, revision)
-            if name is not None and holder is not None:
-                holders.put(name, *holder)
+            held = None if name is None else self._held(words, value)
+            if name is not None and held is not None:
+                holders.put(name, find(held.node, held.incarnation), held.number, revision)
         with self._lock:  # others look meanwhile
             self.holders = holders
             self._forget_all()
@@ -243,10 +243,15 @@ class Names(Lookup):
             self._node.malformed.note(f"the key of a name, {words!r:.80},")
         return name
 
-    def _holder(self, words: str, value: bytes, revision: int) -> Holder | None:
+    def _held(self, words: str, value: bytes) -> Holding | None:
         held = holding(value)
         if held is None:
             self._node.malformed.note(f"who has a name, at {words!r:.80},")
+        return held
+
+    def _holder(self, words: str, value: bytes, revision: int) -> Holder | None:
+        held = self._held(words, value)
+        if held is None:
             return None
         return Holder(self._node.peers.find(held.node, held.incarnation), held.number, revision)
 

@@ -21,7 +21,7 @@ from fauxtp.cluster.subjects import Subjects
 
 __all__ = ["NatsFollower"]
 
-BATCH: Final = 16_384  # keys that are asked for at a time
+BATCH: Final = 4_096  # keys that are asked for at a time: a pong comes after them
 SOON: Final = 0.005  # seconds
 IN_TIME: Final = 1.0  # seconds within which a change comes that was made before
 QUIET: Final = (
