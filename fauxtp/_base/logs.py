@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import Any, Final, final
 
 __all__ = ["DEBUG", "INFO", "Log", "logger", "report"]
@@ -55,17 +54,18 @@ class Log:
 
             logging.getLogger(self._name).log(level, text, *arguments, stacklevel=3, **more)
         except Exception:
-            with suppress(Exception):  # as stderr may be closed, or the error not to be printed
-                _print_failure(text, arguments)
+            _print_failure(text, arguments)
 
 
 def _print_failure(text: str, arguments: tuple[object, ...]) -> None:
-    import traceback  # noqa: PLC0415
+    try:
+        import traceback  # noqa: PLC0415
 
-    if sys.stderr is not None:
-        with suppress(Exception):
+        if sys.stderr is not None:
             print(f"fauxtp could not log: {text % arguments}", file=sys.stderr)  # noqa: T201
-        traceback.print_exc()
+            traceback.print_exc()
+    except Exception:
+        pass  # stderr may be closed, or the error not to be printed
 
 
 def logger(name: str = "fauxtp") -> Log:
