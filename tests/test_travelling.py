@@ -40,6 +40,7 @@ from fauxtp import (
 from fauxtp._actors.lifecycle import ActorExit
 from fauxtp.cluster import NoConnection, NodeTaken, Refused, RemoteError, nats_keys
 from fauxtp.cluster.engine import Superseded, Taken
+from fauxtp.cluster.shard_address import Moved
 from fauxtp.cluster.wire import BadMessage
 from fauxtp.observe import web
 from fauxtp.observe.client import OtherProtocol, Unreachable
@@ -109,6 +110,7 @@ EXAMPLES: dict[str, list[BaseException]] = {
     "Superseded": [Superseded("name.a", 7)],
     "Taken": [Taken("name.a")],
     "Unreachable": [Unreachable("no such program")],
+    "Moved": [Moved()],
     "_Problem": [nats_keys._Problem(10059, "no stream")],
     "_Refused": [web._Refused(404, "there is nothing here")],
 }

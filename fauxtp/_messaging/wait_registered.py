@@ -34,8 +34,8 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
     >>> anyio.run(main)
     True
     """
-    wait: Any = None if type(name) is str else getattr(name, "_fauxtp_wait_registered", None)
-    if wait is not None:  # it is a name of elsewhere
+    wait = _way_of(name, "_fauxtp_wait_registered")
+    if wait is not None:
         return await wait(name, timeout)  # type: ignore[no-any-return]
     await give_way()
     limit, pid = seconds(timeout), _holder(name)
@@ -49,9 +49,16 @@ async def wait_registered(name: str, timeout: float | None = None) -> PID:
     return _in_time(pid, name, timeout)
 
 
+def _way_of(name: str, method: str) -> Any:
+    """Return how a name of elsewhere is waited for, or None if it is one of here."""
+    if type(name) is str or not isinstance(name, str):
+        return None
+    return getattr(name, method, None)
+
+
 def wait_registered_blocking(name: str, timeout: float | None = None) -> PID:
     """Do as `wait_registered` does, in a thread that runs no event loop."""
-    wait: Any = getattr(name, "_fauxtp_wait_registered_blocking", None)
+    wait = _way_of(name, "_fauxtp_wait_registered_blocking")
     if wait is not None:
         return wait(name, timeout)  # type: ignore[no-any-return]
     limit, pid = seconds(timeout), _holder(name)
