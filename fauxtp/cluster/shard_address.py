@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, Self
 
+from fauxtp._base.errors import Travels
 from fauxtp._core.process import Process
 from fauxtp._core.queue import Queue
 from fauxtp._core.succession import Address, Source, in_line
@@ -14,7 +15,7 @@ __all__ = ["Moved", "ShardedAddress"]
 Found = tuple[PID, Process | None, Queue]
 
 
-class Moved(Exception):
+class Moved(Travels, Exception):
     """Whoever is meant is not to be started here: this node does not have the shard."""
 
 
