@@ -59,7 +59,7 @@ sanitize: $(VENV)/test
 	$(BIN)/python tests/hostile/sanitize.py
 
 # Modules that are compiled, in part or as a whole; what is made in C has no `__init__`.
-COMPILED := fauxtp._registry $(addprefix fauxtp.,_base.coroutines _base.stack _core.calls _hosting.direct _hosting.turns _messaging.delivery)
+COMPILED := fauxtp._registry $(addprefix fauxtp.,_base.coroutines _base.prefixed_names _base.stack _core.calls _hosting.direct _hosting.turns _messaging.delivery)
 lint: export FAUXTP_EXTENSIONS = always
 lint: $(VENV)/dev
 	@echo "== style, types, workflows =="

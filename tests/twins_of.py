@@ -25,6 +25,7 @@ MODULES = (
     "_base.durations",
     "_base.ears",
     "_base.events",
+    "_base.prefixed_names",
     "_base.stack",
     "_core.calls",
     "_hosting.direct",

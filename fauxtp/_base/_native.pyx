@@ -7,7 +7,8 @@ finds them as it finds all attributes. How much of the stack is left, which
 `fauxtp._base.stack` finds in another way. Call and Cast: `fauxtp._core.calls` says the same in
 Python. Whether a coroutine function can suspend, as `fauxtp._base.coroutines` tells. Which events
 somebody listens to, as in `fauxtp._base.events`; those who listen, and handlers that are told of,
-as in `fauxtp._base.ears`, `fauxtp._base.durations` and `fauxtp._core.told_handlers`.
+as in `fauxtp._base.ears`, `fauxtp._base.durations` and `fauxtp._core.told_handlers`. Names with a
+prefix, as in `fauxtp._base.prefixed_names`.
 """
 
 cimport cython
@@ -21,6 +22,7 @@ from opcode import opmap
 from types import FunctionType, MemberDescriptorType, MethodType
 from weakref import ref
 
+from fauxtp._base.arguments import expect_some_text
 from fauxtp._base.errors import is_own
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 
@@ -32,6 +34,7 @@ __all__ = [
     "Counter",
     "Ear",
     "Hook",
+    "PrefixedNames",
     "carried_now",
     "counted",
     "counter_of",
@@ -74,6 +77,7 @@ cdef enum:
     MOST = 4096  # keys of a kind, and classes, as in `fauxtp._base.events`
     TO_WAKE = 16  # calls, as in `fauxtp._base.stack`
     TO_ANSWER = 40
+    MOST_NAMES = 1024  # that are kept, as in `fauxtp._base.prefixed_names`
     BOUNDS = 14  # of durations, as in `fauxtp._base.durations`
 
 cdef enum:
@@ -863,6 +867,44 @@ cdef class Call:
         if error is not None:
             raise error
         return value
+
+
+# Names with a prefix
+
+cdef extern from "Python.h":
+    object PyUnicode_Concat(object left, object right)
+
+
+cdef class PrefixedNames:
+    """Names of one kind, a subclass of str: `names[key]` is `kind(prefix + key)`.
+
+    Whoever has asked for one will do so again, soon: so some are kept, until they are too many.
+
+    >>> PrefixedNames(str, "session:")["anna"]
+    'session:anna'
+    """
+
+    cdef object kind_of_name
+    cdef str prefix
+    cdef dict kept
+
+    def __init__(self, kind, str prefix not None, /):
+        self.kind_of_name, self.prefix, self.kept = kind, prefix, {}
+
+    def __getitem__(self, key, /):
+        """Return the address for `key`.
+
+        Raises `TypeError` if `key` is no str, and `ValueError` if it is empty.
+        """
+        name = self.kept.get(key) if type(key) is str else None
+        return self.made(key) if name is None else name
+
+    cdef made(self, key):
+        cdef str text = key if type(key) is str and key else expect_some_text("key", key)
+        if len(self.kept) >= MOST_NAMES:
+            self.kept.clear()
+        name = self.kept[text] = self.kind_of_name(PyUnicode_Concat(self.prefix, text))
+        return name
 
 
 # Public classes say that they are imported from `fauxtp`, as those in Python do.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["expect_callable", "expect_seconds", "expect_text", "unexpected"]
+__all__ = ["expect_callable", "expect_seconds", "expect_some_text", "expect_text", "unexpected"]
 
 
 def unexpected(parameter: str, expected: str, came: object) -> TypeError:
@@ -27,6 +27,14 @@ def expect_text(parameter: str, came: object) -> str:
     if not isinstance(came, str):
         raise unexpected(parameter, "a str", came)
     return str.__str__(came)
+
+
+def expect_some_text(parameter: str, came: object) -> str:
+    """Return the plain str that `came` stands for; raise `ValueError`, too, if it is empty."""
+    text = expect_text(parameter, came)
+    if not text:
+        raise ValueError(f"expected {parameter} to have at least one character, got ''")
+    return text
 
 
 def expect_seconds(parameter: str, came: object) -> float:

@@ -14,6 +14,7 @@ from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import NOTHING, Queue
 from fauxtp._core.running_process import _current, current_process
 from fauxtp._messaging.addresses import class_of, find_pid, mailbox_of, on_its_way, target_of
+from fauxtp.registry import whereis
 
 from fauxtp._base._build cimport fauxtp_build
 from fauxtp._base._native cimport (
@@ -55,8 +56,23 @@ cdef Slot _waiting = slot_of(Queue, "waiting")
 
 # What would else be looked up in the module each time
 cdef object find = find_process, nothing = NOTHING, unbounded = Queue, works_for = _current
+cdef object look_up = whereis
 cdef object carried = Carried, of_casts = Cast
 cdef object declined = DECLINED, gave_way = GAVE_WAY, pending = PENDING
+
+
+cdef inline object process_of(to):
+    """Return the process that `to` is or names, if it is here and there; None wants a closer look."""
+    if type(to) is not PID:
+        if type(to) is str:
+            to = look_up(to)
+        elif isinstance(to, str):
+            to = getattr(to, "_fauxtp_whereis", look_up)(to)
+        else:
+            return None
+        if to is None:
+            return None
+    return find(to)
 
 
 cdef object class_at(pid):
@@ -139,7 +155,7 @@ def post(to, message, /):
                 told_send(to, message.message if type(message) is carried else message)
             if type(message) is not of_casts:
                 message = told("with_time")(message)
-    process = find(to) if type(to) is PID else None
+    process = process_of(to)
     mailbox = mailbox_of(to) if process is None else get(process, _mailbox)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
@@ -208,9 +224,11 @@ def attempt(to, request, /):
 cpdef object _attempt(to, request):
     cdef Call call
     mailbox = step = caller = None
-    pid, process = to, find(to) if type(to) is PID else None
+    process = process_of(to)
     if process is None:
         pid, process, mailbox = target_of(to, True)
+    else:
+        pid = get(process, _pid)
     if get_value(works_for) is not None:
         caller = current_process(own_task=True)
     call = Call(request, pid, None if caller is None else caller.pid)

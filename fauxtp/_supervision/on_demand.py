@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, final
+from typing import NoReturn, Protocol, Self, final
 
 from fauxtp._actors.actor import Actor, expect_actor_class
 from fauxtp._actors.genserver import GenServer
 from fauxtp._actors.idleness import expect_idle_timeout
 from fauxtp._base.arguments import expect_text, unexpected
+from fauxtp._base.prefixed_names import PrefixedNames
 from fauxtp._messaging.addresses import find_pid
 from fauxtp._supervision.child_spec import ChildSpec, RestartType
 from fauxtp._supervision.on_demand_source import Supervised
@@ -24,7 +25,7 @@ class Cluster(Protocol):
 
 
 @final
-class OnDemand:
+class OnDemand(PrefixedNames):
     """Addresses of actors that are started when somebody wants something of them.
 
     `OnDemand(Session, supervisor="sessions", prefix="session:")["anna"]` is the name
@@ -74,7 +75,7 @@ class OnDemand:
     hello, anna
     """
 
-    __slots__ = ("_address", "_kind", "_prefix")
+    __slots__ = ("_shown",)
 
     def __init__(
         self,
@@ -96,32 +97,26 @@ class OnDemand:
             seconds = expect_idle_timeout("idle_timeout", idle_timeout)
             if not (issubclass(kind, GenServer) and kind.run is GenServer.run):
                 raise unexpected("idle_timeout", "None, as that is for servers", idle_timeout)
-        self._kind = kind.__name__
-        self._prefix = expect_text("prefix", prefix)
-        spec = ChildSpec(self._kind, kind, restart=RestartType.TEMPORARY)
-        supervised = Supervised(spec, chief, self._prefix, seconds)
-        self._address: Callable[[str], str] = supervised.address
+        first = expect_text("prefix", prefix)
+        spec = ChildSpec(kind.__name__, kind, restart=RestartType.TEMPORARY)
+        supervised = Supervised(spec, chief, first, seconds)
+        address: Callable[[str], str] = supervised.address
         if cluster is not None:
             spread = getattr(cluster, "_fauxtp_addresses", None)
             if spread is None:
                 raise unexpected("cluster", "a Cluster or None", cluster)
-            self._address = spread(supervised)
+            address = spread(supervised)
+        super().__init__(address, first)
+        self._shown = f"<OnDemand {kind.__name__} {first!r}>"
 
     def __repr__(self) -> str:
-        return f"<OnDemand {self._kind} {self._prefix!r}>"
+        return self._shown
 
-    def __getitem__(self, key: str) -> str:
-        """Return the address for `key`.
+    def __copy__(self) -> Self:
+        return self
 
-        Raises `TypeError` if `key` is no str, and `ValueError` if it is empty.
-        """
-        if type(key) is not str or not key:
-            key = _plain(key)
-        return self._address(self._prefix + key)
+    def __deepcopy__(self, memo: object, /) -> Self:
+        return self
 
-
-def _plain(key: object) -> str:
-    text = expect_text("key", key)
-    if not text:
-        raise ValueError("expected key to have at least one character, got ''")
-    return text
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle an OnDemand: its supervisor is here; pickle the names")
