@@ -88,6 +88,7 @@ class Address(str):
     """
 
     __slots__ = ()
+    _fauxtp_starts = True  # by which `starting` knows it
     _fauxtp_whereis = staticmethod(whereis)  # found at once, where that of other names is not
     source: Source
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fauxtp._base.carried import Carried, bare
 from fauxtp._base.events import GONE, SENT, tell, wanted
@@ -135,8 +135,7 @@ def target_of(to: PID | str, on_the_spot: bool = False) -> tuple[PID, Process | 
 
 def starting(to: PID | str) -> Address | None:
     """Return `to` if it is an address that starts what it means."""
-    if type(to) is PID or type(to) is str:
+    kind = type(to)
+    if kind is PID or kind is str or not issubclass(kind, str):
         return None
-    from fauxtp._core.succession import Address  # noqa: PLC0415  (who has one has imported it)
-
-    return to if isinstance(to, Address) else None
+    return cast("Address", to) if getattr(kind, "_fauxtp_starts", False) else None
