@@ -45,16 +45,16 @@ class OnDemand(PrefixedNames):
 
     With `cluster`, a `fauxtp.cluster.Cluster`, there is one for each key in all of it, and each
     node that means them makes this. They are spread over the nodes where `supervisor` lives, by
-    1,024 shards; on node `a`, the name for `"anna"` is `"session:anna@a"`. Calls and messages go
-    there from any node, and start it there. When such a node comes or goes, some shards move: who
-    runs in them is ended, as by its supervisor, and what lies in their mailboxes, and all that
-    comes meanwhile, goes to who is started elsewhere. Nothing is handled twice, but of one sender
-    a message may overtake another as its shard moves. Questions are about the own node; a link
-    needs a PID; and a monitor tells `"noproc"` of who is about to move.
+    1,024 shards; on node `a` of cluster `shop`, that for `"anna"` is `"session:anna@a.shop"`.
+    Calls and messages go there from any node, and start it there. When such a node comes or goes,
+    some shards move: who runs in them is ended, as by its supervisor, and what lies in their
+    mailboxes, and all that comes meanwhile, goes to who is started elsewhere. Nothing is handled
+    twice, but of one sender a message may overtake another as its shard moves. Questions are about
+    the own node; a link needs a PID; and a monitor tells `"noproc"` of who is about to move.
 
     Raises `TypeError` if an argument is of another kind, or `actor_class` has no constructor,
-    which gets the key; and `ValueError` if `idle_timeout` is not more than 0, or `cluster` has
-    others of that `prefix`, or it is too long for one.
+    which gets the key; and `ValueError` if `idle_timeout` is not more than 0, or `prefix` is
+    too long for a cluster, or begins with that of others there, or they with it.
 
     >>> import anyio
     >>> from fauxtp import DynamicSupervisor, GenServer, call, exit

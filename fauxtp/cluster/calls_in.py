@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call
+from fauxtp._core.process import Process
+from fauxtp._core.queue import Queue
 from fauxtp._core.wait_for_room import LeftInLine
 from fauxtp._messaging.outcome import withdraw
 from fauxtp.cluster.deliver import deliver
@@ -15,10 +17,12 @@ from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.post import NOTHING, Post
 from fauxtp.cluster.shard_address import Moved
 from fauxtp.errors import NoProcess, ProcessExited
+from fauxtp.registry import PID
 
 __all__ = ["CallsIn"]
 
 
+Found = tuple[PID, Process | None, Queue]
 MOST_OWED: Final = 100_000  # calls of one node that wait for answers
 _Outcome = tuple[str, bool, bytes]  # as in the frame of an answer
 
@@ -38,26 +42,31 @@ class CallsIn:
         self._known: dict[tuple[Peer, int], _Known] = {}
         self._unsent: dict[tuple[Peer, int], _Outcome] = {}  # as the connection was away
         post.handlers.update(call=self._call, cancel=self._cancel, asked=self._asked)
+        post.fenced_handlers["call"] = self._call_of_fenced
         post.node.peers.on_gone.append(self._gone)
         post.node.on_beat.append(self._look_at_time)
         post.node.on_snapshot.append(self._send_unsent)
         post.node.on_fence.append(self._fenced)
 
-    def _call(
-        self, peer: Peer, number: int, which: int, limit: float | None, by: int, content: bytes
-    ) -> None:
-        if peer.owed >= MOST_OWED or (peer, which) in self._known:
-            self._answer(peer, which, ("full", False, NOTHING))
-            return
+    def _call(self, peer: Peer, number: int, which: int, *rest: Any) -> None:
         found = self._post.find(number)
         if found is None:
             self._answer(peer, which, ("noproc", False, NOTHING))
+        else:
+            self.take(peer, found, which, *rest)
+
+    def take(
+        self, peer: Peer, found: Found, which: int, limit: float | None, by: int, content: bytes
+    ) -> None:
+        """Put a call into the mailbox of who was found for it, and see to its answer."""
+        if peer.owed >= MOST_OWED or (peer, which) in self._known:
+            self._answer(peer, which, ("full", False, NOTHING))
             return
         pid, process, mailbox = found
         try:
             request = self._post.wire.decode(content)
         except Exception as error:
-            self._answer(peer, which, ("error", False, self._error(error)))
+            self._answer(peer, which, ("error", False, self._post.packed_error(error)))
             return
         caller = self._post.pids.elsewhere(peer, by) if by else None
         call = Call(request, pid, caller)
@@ -68,6 +77,9 @@ class CallsIn:
         place = deliver(call, process, mailbox, self._post)
         if place is not None and (peer, which) in self._known:
             self._known[peer, which] = known._replace(place=place)
+
+    def _call_of_fenced(self, peer: Peer, _: int, which: int, *__: object) -> None:
+        self._post.tell_fenced(peer, which)
 
     def _answered(self, peer: Peer, which: int, call: Call) -> None:
         """Pack the answer, in the thread of who gave it, and send it."""
@@ -111,19 +123,13 @@ class CallsIn:
             if isinstance(error, ProcessExited) and error.pid is call.target:
                 return "exited", error.taken_up, self._post.packed_reason(error.reason)
             if isinstance(error, Exception):
-                return "error", True, self._error(error)
+                return "error", True, self._post.packed_error(error)
             return "exited", True, self._post.packed_reason(ExitReason.error(error))
 
     def is_theirs(self, call: Call) -> bool:
         """Return whether a call is of a peer."""
         wake = call.wake
         return isinstance(wake, partial) and wake.func == self._answered
-
-    def _error(self, error: Exception) -> bytes:
-        try:
-            return self._post.pack(error)
-        except Exception:
-            return self._post.pack(RuntimeError(f"{type(error).__name__}, which cannot travel"))
 
     def _cancel(self, peer: Peer, which: int) -> None:
         self._unsent.pop((peer, which), None)

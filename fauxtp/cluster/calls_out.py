@@ -78,6 +78,8 @@ class CallsOut:
             self._post.send(peer, frame, which)
         except NoConnection as error:
             self._fail(which, NoConnection(error.why))
+        except ValueError as error:  # it is too large, as it came from elsewhere
+            self._fail(which, error)
 
     def give_up(self, call: Call) -> None:
         """Tell that nobody waits for `call` any more."""

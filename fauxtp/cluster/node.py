@@ -58,20 +58,22 @@ class Node:
         self.on_begin: list[Callable[[], Awaitable[object]]] = []
         self.on_beat: list[Callable[[], object]] = []
         self.on_snapshot: list[Callable[[], object]] = []
-        self._has_lease = anyio.Event()
+        self._has_lease: anyio.Event  # of the hub's loop
+        self.farewell: float = FAREWELL
         self.farewells: list[Callable[[], Awaitable[object]]] = []
         self.leaves: bool = False
         self.leaver: PID | None = None  # the process that leaves, if one does
         self._says_farewell = False
         self._is_open = False
         self._acts = False
-        self._coming = anyio.CancelScope()
+        self._coming: anyio.CancelScope
         hub.on_fork.append(self.peers.forget)
         self.peers.on_up.append(self._peer_up)
         self.peers.on_gone.append(self._peer_gone)
 
     async def join(self) -> None:
         """Open the engine, and be a member from now on."""
+        self._has_lease, self._coming = anyio.Event(), anyio.CancelScope()
         await self.engine.open(followed=self._followed, connection=self._connection)
         self._is_open = True  # else it is closed, or that of another node
         await self._begin(patient=False)
@@ -170,7 +172,7 @@ class Node:
                     await self.engine.close()
 
     async def _say_farewell(self) -> None:
-        with anyio.move_on_after(FAREWELL), suppress(FauxtpError, TimeoutError):
+        with anyio.move_on_after(self.farewell), suppress(FauxtpError, TimeoutError):
             try:
                 if self._acts and self.lease.holds:
                     for farewell in self.farewells:

@@ -35,8 +35,9 @@ WORDS: Final = 7  # of the subject of who speaks
 class Post:
     """Sends frames to peers, and hears theirs.
 
-    `handlers` are told what comes, by kind: the peer, then the parts of the frame. `on_nobody` is
-    told of a frame by its number, if nobody was there to hear it.
+    `handlers` are told what comes, by kind: the peer, then the parts of the frame; and
+    `fenced_handlers`, if there is one, without a lease. `on_nobody` is told of a frame by its
+    number, if nobody was there to hear it.
     """
 
     def __init__(self, node: Node, pids: Pids, wire: Wire) -> None:
@@ -44,6 +45,7 @@ class Post:
         self.pids: Pids = pids
         self.wire: Wire = wire
         self.handlers: dict[str, Callable[..., object]] = {}
+        self.fenced_handlers: dict[str, Callable[..., object]] = {}
         self.on_nobody: list[Callable[[int], bool]] = []
         self.numbers: count[int] = count(1)
         self._listening: Listening | None = None
@@ -97,10 +99,13 @@ class Post:
             return  # it was away for too long, and does not know it yet
         if self.node.may_act():
             self.handlers[kind](peer, *rest)
-        elif kind == "call":
-            fenced = packed("answer", rest[1], "fenced", False, NOTHING)
-            with suppress(NoConnection):
-                self._parcels.send_now(peer, fenced)
+        elif kind in self.fenced_handlers:
+            self.fenced_handlers[kind](peer, *rest)
+
+    def tell_fenced(self, peer: Peer, which: int) -> None:
+        """Answer a call, without a lease, that it was not taken up."""
+        with suppress(NoConnection):
+            self._parcels.send_now(peer, packed("answer", which, "fenced", False, NOTHING))
 
     def _sender(self, subject: str) -> Peer | None:
         """Return who speaks in messages to that subject, or None if it is none of ours."""
@@ -148,13 +153,13 @@ class Post:
 
     # Elsewhere
 
-    def pack(self, value: Any) -> bytes:
-        """Return `value` as it travels.
+    def pack(self, value: Any, beside: int = 0) -> bytes:
+        """Return `value` as it travels, with `beside` bytes more that go with it.
 
         Raises `TypeError` if it cannot, and `ValueError` if it is too large.
         """
         data = self.wire.encode(value)
-        room = self.node.engine.max_payload - 256  # for what stands around it
+        room = self.node.engine.max_payload - 256 - beside  # for what stands around it
         if len(data) > room:
             raise ValueError(f"expected a message of at most {room} bytes, got {len(data)}")
         return data
@@ -198,3 +203,10 @@ class Post:
             return self.pack(reason)
         except (TypeError, ValueError):
             return self.pack(ExitReason(str(reason)[:1000], abnormal=reason.abnormal))
+
+    def packed_error(self, error: Exception) -> bytes:
+        """Return an error as it travels, or what it is called if it cannot."""
+        try:
+            return self.pack(error)
+        except Exception:
+            return self.pack(RuntimeError(f"{type(error).__name__}, which cannot travel"))

@@ -10,7 +10,7 @@ from fauxtp._core.queue import Queue
 from fauxtp._core.succession import Address, Source, in_line
 from fauxtp.registry import PID
 
-__all__ = ["Moved", "ShardedAddress"]
+__all__ = ["Found", "Moved", "ShardedAddress"]
 
 Found = tuple[PID, Process | None, Queue]
 

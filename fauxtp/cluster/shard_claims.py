@@ -7,6 +7,7 @@ over has yet to notice that: then it is in the middle of a message, at most.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, final
 
 import anyio
@@ -14,10 +15,11 @@ import anyio
 from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
+from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import find_process
 from fauxtp._core.succession import in_line
 from fauxtp._messaging.exits import wait_exit
-from fauxtp._supervision.children import stop_all
+from fauxtp._supervision.children import SHUTDOWN, stop_all
 from fauxtp.cluster.engine import Entry
 from fauxtp.cluster.groups import Groups
 from fauxtp.cluster.key_owning import give_back, take
@@ -34,7 +36,9 @@ __all__ = ["ShardClaims"]
 TAKEN_AT_ONCE: Final = 32
 MOVED_AT_ONCE: Final = 8
 AGAIN: Final = 0.5  # seconds
+TO_BE_KILLED: Final = 1.0  # seconds, after which one that was killed holds up no other shard
 TO_HAND_ON: Final = 1.0  # seconds, as a node leaves, for what waits until others have its shards
+TO_HEAR: Final = 0.1  # seconds, as a node leaves, for what others had sent by then
 SHARD_LOST: Final = ExitReason("shard lost", abnormal=True)
 
 Shard = tuple[Kind, int]
@@ -63,12 +67,12 @@ class ShardClaims:
     # What is to be done
 
     def _hosts_changed(self, group: str | None, reason: ExitReason | None) -> None:
-        for kind in self._post.kinds.values():
+        for kind in list(self._post.kinds.values()):
             if group in {None, kind.hosts.group} and kind.hosts.refresh():
                 self.look(kind)
 
     def _look_at_all(self) -> None:
-        for kind in self._post.kinds.values():
+        for kind in list(self._post.kinds.values()):
             self.look(kind)
 
     def look(self, kind: Kind) -> None:
@@ -81,6 +85,7 @@ class ShardClaims:
     def _changed(self, prefix: str, shard: int) -> None:
         kind = self._post.kinds.get(prefix)
         if kind is not None:
+            self._post.changed(kind, shard)
             owner = self._table.owner(prefix, shard)
             if owner is not None and owner.peer is not self._node.peers.own:
                 self._lose(kind, shard)
@@ -96,8 +101,11 @@ class ShardClaims:
         is_wanted = kind.hosts.wanted(shard) == self._node.name
         owner = self._table.owner(kind.prefix, shard)
         is_own = owner is not None and owner.peer is self._node.peers.own
-        if is_wanted and shard not in kind.had and (owner is None or is_own):
-            self._takers.add((kind, shard))
+        if shard in kind.had and owner is not None and not is_own:
+            self._lose(kind, shard)
+        elif is_wanted and shard not in kind.had and (owner is None or is_own):
+            if not kind.is_running(shard):  # else they have yet to end, as they were lost
+                self._takers.add((kind, shard))
         elif is_wanted and shard in kind.had and owner is None:
             self._takers.add((kind, shard))  # a server has lost that
         elif not is_wanted and (shard in kind.had or is_own):
@@ -138,6 +146,8 @@ class ShardClaims:
         is_own = owner is not None and owner.peer is self._node.peers.own
         if shard in kind.had or shard in kind.yields or not is_own or not self._node.may_act():
             return
+        if kind.is_running(shard):
+            return
         if self._node.leaves or kind.hosts.wanted(shard) != self._node.name:
             return
         with in_line():
@@ -156,8 +166,23 @@ class ShardClaims:
         if kind.hosts.wanted(shard) == self._node.name and shard in kind.had:
             return  # it was wanted elsewhere for a moment
         self._busy.add(place)
+        await self._end(kind, shard)
+        if kind.is_running(shard):  # one that cannot be killed: no other shard waits for it
+            self._node.hub.start(partial(self._give_late, place))
+        else:
+            await self._release(place)
+
+    async def _give_late(self, place: Shard) -> None:
+        kind, shard = place
+        while pids := self._to_end(kind, shard):
+            for pid in pids:
+                await wait_exit(pid)
+        await self._release(place)
+
+    async def _release(self, place: Shard) -> None:
+        """Give a shard back in which nobody runs any more."""
+        kind, shard = place
         try:
-            await self._end(kind, [shard])
             await self._post.hand_over(kind, shard)
             await self._give_back(place)
         except (FauxtpError, TimeoutError):
@@ -168,25 +193,30 @@ class ShardClaims:
         self._look_at(kind, shard)
         self._post.flush(kind, shard)
 
-    async def _end(self, kind: Kind, shards: list[int]) -> None:
-        """Let nobody be started in `shards`, and end who runs there."""
+    async def _end(self, kind: Kind, shard: int) -> None:
+        """Let nobody be started in a shard, and end who runs there, or kill them in the end."""
         with in_line():
-            for shard in shards:
-                if shard in kind.had:
-                    self._count(kind, 1)
-            kind.yields.update(shards)
-            kind.had.difference_update(shards)
-        while pids := [pid for pid in kind.running(shards) if pid is not self._node.leaver]:
-            await self._stop(kind, pids)
+            if shard in kind.had:
+                self._count(kind, 1)
+            kind.yields.add(shard)
+            kind.had.discard(shard)
+        with anyio.move_on_after(kind.supervised.spec.shutdown + TO_BE_KILLED):
+            while pids := self._to_end(kind, shard):
+                await self._stop(kind, pids)
+
+    def _to_end(self, kind: Kind, shard: int) -> list[PID]:
+        return [pid for pid in kind.running([shard]) if pid is not self._node.leaver]
 
     async def _stop(self, kind: Kind, pids: list[PID]) -> None:
-        first = find_process(pids[0])
-        chief = None if first is None or first.supervisor is None else first.supervisor
-        process = None if chief is None else find_process(chief)
-        if process is not None:
-            await stop_all(process, dict.fromkeys(pids, kind.supervised.spec))
-        for pid in pids:
-            await wait_exit(pid)
+        """End processes, as their supervisor does, and wait for that."""
+        those = [process for process in map(find_process, pids) if process is not None]
+        chiefs = [meet(process.supervisor) for process in those]
+        chief = next((chief for chief in chiefs if chief is not None), None)
+        if chief is not None:
+            await stop_all(chief, dict.fromkeys(pids, kind.supervised.spec))
+        for process in those:
+            process.request_exit(SHUTDOWN)  # if there is no supervisor any more
+            await wait_exit(process.pid)
 
     async def _give_back(self, place: Shard) -> None:
         kind, shard = place
@@ -201,44 +231,55 @@ class ShardClaims:
         with in_line():
             kind.had.discard(shard)
         logger().warning("node %r has lost shard %d of %r", self._node.name, shard, kind.prefix)
-        self._end_at_once(kind.running([shard]), SHARD_LOST)
+        self._end_at_once(kind, kind.running([shard]), SHARD_LOST)
 
     def _fenced(self) -> None:
-        for kind in self._post.kinds.values():
+        for kind in list(self._post.kinds.values()):
             with in_line():
                 kind.had.clear()
-            self._end_at_once(kind.running(all_shards()), FENCED)
+            self._end_at_once(kind, kind.running(all_shards()), FENCED)
 
-    def _end_at_once(self, pids: list[PID], reason: ExitReason) -> None:
+    def _end_at_once(self, kind: Kind, pids: list[PID], reason: ExitReason) -> None:
+        """Ask for the end of those who may go on no longer, and kill them if that takes long."""
         for pid in pids:
             process = find_process(pid)
             if process is not None:
                 process.request_exit(reason)
+        if pids:
+            self._node.hub.start(partial(self._see_out, kind, pids))
+
+    async def _see_out(self, kind: Kind, pids: list[PID]) -> None:
+        await self._stop(kind, pids)
+        self.look(kind)  # as their shards can be had again
 
     async def _give_all(self) -> None:
         """End who runs in shards, and give those back, as the node leaves."""
-        async with anyio.create_task_group() as tasks:
-            for kind in self._post.kinds.values():
-                tasks.start_soon(self._give_all_of, kind)
-        with anyio.move_on_after(TO_HAND_ON):
-            while any(kind.waiting or kind.handed for kind in self._post.kinds.values()):
-                await anyio.sleep(0.01)  # until another has what they are for
-
-    async def _give_all_of(self, kind: Kind) -> None:
-        shards = sorted(kind.had)
-        await self._end(kind, shards)
         limiter = anyio.CapacityLimiter(TAKEN_AT_ONCE)
+        kinds = list(self._post.kinds.values())
         async with anyio.create_task_group() as tasks:
-            for shard in shards:
-                tasks.start_soon(self._try_to_give_back, limiter, (kind, shard))
+            for kind in kinds:
+                for shard in list(kind.had):
+                    tasks.start_soon(self._leave_one, limiter, (kind, shard))
+        while any(kind.yields for kind in kinds):
+            await anyio.sleep(0.01)  # which were being given up by then
+        with anyio.move_on_after(TO_HAND_ON):
+            while any(len(kind.waiting) or len(kind.handed) for kind in kinds):
+                await anyio.sleep(0.01)  # until another has what they are for
+        if any(len(kind.hosts.nodes) for kind in kinds):
+            await anyio.sleep(TO_HEAR)
 
-    async def _try_to_give_back(self, limiter: anyio.CapacityLimiter, place: Shard) -> None:
+    async def _leave_one(self, limiter: anyio.CapacityLimiter, place: Shard) -> None:
+        kind, shard = place
+        await self._end(kind, shard)
         try:
             async with limiter:
-                await self._post.hand_over(*place)
+                await self._post.hand_over(kind, shard)
                 await self._give_back(place)
         except (FauxtpError, TimeoutError):
             pass  # it ends with the lease
+        finally:
+            kind.yields.discard(shard)
+            self._post.flush(kind, shard)
 
     # Telling
 

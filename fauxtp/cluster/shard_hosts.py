@@ -108,8 +108,12 @@ class Hosts:
 def _plan(nodes: tuple[str, ...]) -> list[str]:
     if not nodes:
         return []
-    ranks = [rank(node) for node in nodes]
-    return [max(zip(column, nodes, strict=True))[1] for column in zip(*ranks, strict=True)]
+    best, plan = list(rank(nodes[0])), [nodes[0]] * len(rank(nodes[0]))
+    for node in nodes[1:]:
+        for shard, value in enumerate(rank(node)):
+            if value > best[shard]:
+                best[shard], plan[shard] = value, node
+    return plan
 
 
 async def keep_host(memberships: Memberships, group: str, supervisor: PID | str) -> None:

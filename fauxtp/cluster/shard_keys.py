@@ -6,13 +6,13 @@ one of them, by the rest of its name; and a shard is with one node at a time.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
 from zlib import crc32
 
 from fauxtp.cluster.checks import check_key, check_token
+from fauxtp.cluster.key_words import text_of, word_of
 from fauxtp.cluster.name_keys import EMPTY
 from fauxtp.cluster.peers import parsed
 
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 SHARDS: Final = 1024
+LONGEST_PREFIX: Final = 300  # bytes
 
 
 class ShardHolding(NamedTuple):
@@ -92,11 +93,16 @@ def rank(node: str) -> tuple[int, ...]:
 
 
 def check_prefix(prefix: str) -> str:
-    """Return `prefix` if shards can have it.
+    """Return `prefix` if shards can have it, and the group of their hosts.
 
     Raises `ValueError` if it is too long or no Unicode.
     """
-    key_of(prefix, SHARDS)
+    try:
+        length = len(prefix.encode())
+    except UnicodeEncodeError:
+        raise ValueError("expected prefix to be Unicode") from None
+    if length > LONGEST_PREFIX:
+        raise ValueError(f"expected prefix to be at most {LONGEST_PREFIX} bytes, got {length}")
     return prefix
 
 
@@ -106,14 +112,7 @@ def key_of(prefix: str, number: int) -> str:
     >>> key_of("session:", 3)
     'shard.c2Vzc2lvbjo.3'
     """
-    try:
-        word = urlsafe_b64encode(prefix.encode()).rstrip(b"=").decode() or EMPTY
-    except UnicodeEncodeError:
-        raise ValueError("expected prefix to be Unicode") from None
-    try:
-        return check_key(f"shard.{word}.{number}")
-    except ValueError:
-        raise ValueError(f"expected prefix to be at most 370 bytes, got {len(prefix)}") from None
+    return check_key(f"shard.{word_of(prefix) or EMPTY}.{number}")
 
 
 def place_of(words: str) -> tuple[str, int] | None:
@@ -126,8 +125,9 @@ def place_of(words: str) -> tuple[str, int] | None:
     number = parsed(digits.encode())
     if number is None or number >= SHARDS:
         return None
+    if digits != str(number):
+        return None
     try:
-        prefix = "" if word == EMPTY else urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
-        return (prefix, number) if key_of(prefix, number) == f"shard.{words}" else None
+        return "" if word == EMPTY else text_of(word), number
     except ValueError:
         return None

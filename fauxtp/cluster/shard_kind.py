@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 from weakref import WeakValueDictionary
 
-from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._core.calls import Call
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import places
@@ -14,11 +14,12 @@ from fauxtp._core.process import Process
 from fauxtp._core.succession import bury_in_line, in_line
 from fauxtp._messaging.addresses import find_pid
 from fauxtp._supervision.on_demand_source import Supervised
+from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import Peers
 from fauxtp.cluster.shard_address import Found, Moved, ShardedAddress
 from fauxtp.cluster.shard_hosts import Hosts
 from fauxtp.cluster.shard_keys import shard_of
-from fauxtp.cluster.shard_letter import Letter
+from fauxtp.cluster.shard_waiting import Waiting
 from fauxtp.errors import NoProcess, ProcessExited
 from fauxtp.registry import PID, whereis
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "Way"]
 
 
-LONGEST_KEY: Final = 16_000  # characters
+LONGEST_KEY: Final = 1_000  # characters
 
 
 class Way(Protocol):
@@ -61,20 +62,20 @@ class Kind:
     What decides whether somebody may be started changes in line only.
     """
 
-    def __init__(self, supervised: Supervised, peers: Peers, hosts: Hosts, way: Way) -> None:
+    def __init__(self, supervised: Supervised, node: Node, hosts: Hosts, way: Way) -> None:
         self.supervised: Supervised = supervised
         self.prefix: str = supervised.prefix
         self.hosts: Hosts = hosts
         self.address: type[ShardedAddress] = type(
             "Address", (ShardedAddress,), {"__slots__": (), "source": self}
         )
-        self._end: str = f"@{peers.own.node}"  # of the names that they have on this node
+        self._end: str = f"@{node.name}.{node.subjects.cluster}"  # of their names on this node
         self.had: set[int] = set()
         self.yields: set[int] = set()
         self.opening: int | None = None
-        self.waiting: dict[int, list[Letter]] = {}  # this and the next in the hub's thread
-        self.handed: dict[int, list[Letter]] = {}  # to this node, for shards that it is to have
-        self._peers = peers
+        self.waiting: Waiting = Waiting()  # this and the next in the hub's thread
+        self.handed: Waiting = Waiting()  # to this node, for shards that it is to have
+        self._peers: Peers = node.peers
         self._way = way
         self._running: dict[int, dict[PID, None]] = {}
         self._shards: dict[PID, int] = {}  # of those that run
@@ -92,11 +93,6 @@ class Kind:
         """Whether those of here can be started: their supervisor lives, and is to live on."""
         chief = meet(find_pid(self.supervised.supervisor))
         return chief is not None and chief.exit_request is None
-
-    @property
-    def in_wait(self) -> int:
-        """How many messages wait for a shard."""
-        return sum(map(len, (*self.waiting.values(), *self.handed.values())))
 
     def address_of(self, key: str) -> ShardedAddress:
         """Return the address for `key`."""
@@ -119,6 +115,10 @@ class Kind:
     def shard_of(self, name: str) -> int:
         """Return in which shard the process is that an address of that `name` means."""
         return shard_of(self.key_of(name))
+
+    def is_running(self, shard: int) -> bool:
+        """Return whether any of here are in a shard, though they may be about to end."""
+        return shard in self._running
 
     def running(self, shards: Iterable[int]) -> list[PID]:
         """Return those of here that are in one of `shards`."""
@@ -169,9 +169,11 @@ class Kind:
 
     def _moves(self, process: Process, reason: ExitReason) -> bool:
         """Return whether what lies in the mailbox of one that ends goes to another node."""
-        if process.actor is None:  # its supervisor has ended before it began with it
-            return isinstance(reason.exception, NoProcess | ProcessExited)
-        return self._shards.get(process.pid) not in self.had and not reason.abnormal
+        why = process.exit_request if reason is process.killed else reason
+        if process.actor is None and isinstance(reason.exception, NoProcess | ProcessExited):
+            return True  # its supervisor has ended before it began with it
+        stays = self._shards.get(process.pid) in self.had and self.is_hosted_here
+        return not stays and (why is None or why is CANCELLED or not why.abnormal)
 
     def elsewhere(self, address: ShardedAddress, /) -> Found:
         name = address.name

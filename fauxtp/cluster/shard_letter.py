@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final, final
 
+from fauxtp._base.carried import bare
 from fauxtp._core.calls import Call, Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp.cluster.engine import NoConnection
@@ -33,9 +34,20 @@ class Letter:
     `shard` is where that belongs, `due` when nobody waits for it any more, on the hub's clock;
     `hops` says how often it was passed on by a node that did not have the shard. `refused` is the
     revision of an owner that did not take it, `sent_by` of the one that it was sent to last.
+    `is_new` says that it comes from its sender, who may be refused; and not out of a mailbox.
     """
 
-    __slots__ = ("address", "content", "due", "hops", "message", "refused", "sent_by", "shard")
+    __slots__ = (
+        "address",
+        "content",
+        "due",
+        "hops",
+        "is_new",
+        "message",
+        "refused",
+        "sent_by",
+        "shard",
+    )
 
     def __init__(
         self,
@@ -45,6 +57,8 @@ class Letter:
         content: bytes,
         due: float = math.inf,
         hops: int = 0,
+        *,
+        is_new: bool = False,
     ) -> None:
         self.address: ShardedAddress = address
         self.shard: int = shard
@@ -52,6 +66,7 @@ class Letter:
         self.content: bytes = content
         self.due: float = due
         self.hops: int = hops
+        self.is_new: bool = is_new
         self.refused: int = 0
         self.sent_by: int = 0
 
@@ -66,7 +81,7 @@ class Letter:
 
     def message_frame(self, prefix: str) -> tuple[Any, ...]:
         """Return what carries a message that nobody waits for."""
-        kind = "cast" if type(self.message) is Cast else "send"
+        kind = "cast" if type(bare(self.message)) is Cast else "send"
         return self.frame(prefix, (kind, 0, self.content))
 
     def fail(self, error: BaseException) -> None:
@@ -75,4 +90,4 @@ class Letter:
             self.message.fail(error)
         else:
             reason = "noconnection" if isinstance(error, NoConnection) else "noproc"
-            dead_letters.add(self.address.name, self.message, reason)
+            dead_letters.add(self.address.name, bare(self.message), reason)

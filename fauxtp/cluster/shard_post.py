@@ -18,12 +18,14 @@ from fauxtp._core.calls import Call, Cast
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp.cluster.calls_in import CallsIn
 from fauxtp.cluster.engine import NoConnection
+from fauxtp.cluster.peers import Peer
 from fauxtp.cluster.post import Post
 from fauxtp.cluster.shard_address import Moved, ShardedAddress
 from fauxtp.cluster.shard_kind import Kind
 from fauxtp.cluster.shard_letter import HANDED_OVER, Letter
 from fauxtp.cluster.shard_stand_in import ShardStandIn
 from fauxtp.cluster.shard_table import Owner, ShardTable
+from fauxtp.cluster.shard_waiting import Waiting
 from fauxtp.cluster.ways import Ways
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID
@@ -31,8 +33,10 @@ from fauxtp.registry import PID
 __all__ = ["ShardPost"]
 
 MOST_WAITING: Final = 10_000  # messages of one kind
-KEPT: Final = 64  # last messages that are sent again if nobody hears them
+KEPT: Final = 1024  # last messages that are sent again if nobody hears them
+PORTION: Final = 256  # messages handed over, before it is heard whether somebody hears them
 AGAIN: Final = 0.05  # seconds, where a node has yet to hear that a shard is its own
+SELDOM: Final = 2.0  # seconds, where it says so again and again
 
 
 @final
@@ -45,8 +49,10 @@ class ShardPost:
         self._post: Post = ways.post
         self._calls_in = calls_in
         self._table = table
-        self._sent: list[tuple[int, Letter | None]] = [(0, None)] * KEPT
+        self._sent: dict[int, Letter] = {}
+        self._swept = -math.inf  # when who waits was looked through last
         self._retries: set[tuple[str, int]] = set()
+        self._pauses: dict[tuple[str, int], float] = {}  # before each further one
         self._post.on_nobody.append(self._nobody)
 
     # In any thread
@@ -55,32 +61,41 @@ class ShardPost:
         """Return what stands here for whoever `address` means."""
         return ShardStandIn(pid, self, self._ways, self._table, address)
 
+    def send(
+        self, address: ShardedAddress, message: Any, content: Any, limit: float | None = None
+    ) -> None:
+        """Send `message`, of which `content` travels; a caller waits for `limit` seconds.
+
+        Raises what `Post.pack` raises.
+        """
+        due = math.inf if limit is None else self._post.node.hub.time() + limit
+        self._send_letter(address, message, content, due, is_new=True)
+
     def hand_on(self, address: ShardedAddress, messages: list[Any], /) -> None:
         """Send messages to where the address belongs: they were for one who has moved."""
-        for message in map(bare, messages):
-            if type(message) is Call and self._calls_in.is_theirs(message):
-                message.fail(Moved())  # its caller sends it again, and this node may leave
+        for message in messages:
+            plain = bare(message)
+            is_call = type(plain) is Call
+            if is_call and self._calls_in.is_theirs(plain):
+                plain.fail(Moved())  # its caller sends it again, and this node may leave
                 continue
-            content = message.request if type(message) in (Call, Cast) else message
+            if is_call:
+                plain.target = self._kind(address).elsewhere(address)[0]  # so it can be given up
             try:
-                letter = self.letter(address, message, self._post.pack(content))
+                content = plain.request if is_call or type(plain) is Cast else plain
+                self._send_letter(address, message, content, math.inf, is_new=False)
             except Exception as error:  # it cannot travel
-                if type(message) is Call:
-                    message.fail(error)
+                if is_call:
+                    plain.fail(error)
                 else:
-                    dead_letters.add(address.name, message, "noproc")
-                continue
-            self.post(letter)
+                    dead_letters.add(address.name, plain, "noproc")
 
-    def letter(
-        self, address: ShardedAddress, message: Any, content: bytes, limit: float | None = None
-    ) -> Letter:
-        """Return what `message` is on its way; a caller waits for `limit` seconds."""
-        due = math.inf if limit is None else self._post.node.hub.time() + limit
-        return Letter(address, self._kind(address).shard_of(address.name), message, content, due)
-
-    def post(self, letter: Letter) -> None:
-        """Send it, or let it wait, from any thread."""
+    def _send_letter(
+        self, address: ShardedAddress, message: Any, content: Any, due: float, *, is_new: bool
+    ) -> None:
+        packed = self._post.pack(content, beside=4 * len(address))  # bytes, of its name, at most
+        shard = self._kind(address).shard_of(address.name)
+        letter = Letter(address, shard, message, packed, due, is_new=is_new)
         if not self._post.node.hub.post(partial(self.dispatch, letter)):
             letter.fail(NoConnection("the cluster was left"))
 
@@ -103,8 +118,8 @@ class ShardPost:
 
         That is kept while who has done so has yet to give the shard back.
         """
-        handed = [] if self._is_to_come(kind, shard) else kind.handed.pop(shard, [])
-        for letter in handed + kind.waiting.pop(shard, []):
+        handed = [] if self._is_to_come(kind, shard) else kind.handed.take(shard)
+        for letter in handed + kind.waiting.take(shard):
             self.dispatch(letter)
 
     def _is_to_come(self, kind: Kind, shard: int) -> bool:
@@ -140,15 +155,18 @@ class ShardPost:
         letter.sent_by = owner.revision
         if type(letter.message) is Call:
             self._ways.calls_out.send_letter(owner.peer, kind.prefix, letter, self.again)
-            return
-        frame = letter.message_frame(kind.prefix)
-        if not self._post.try_to_send(owner.peer, frame, self._number(letter)):
-            letter.fail(NoConnection("the connection is away"))
+        else:
+            self._send_message(kind, letter, owner.peer)
 
-    def _number(self, letter: Letter) -> int:
+    def _send_message(self, kind: Kind, letter: Letter, peer: Peer) -> None:
         number = next(self._post.numbers)
-        self._sent[number % KEPT] = number, letter
-        return number
+        self._sent[number] = letter
+        if len(self._sent) > KEPT:
+            del self._sent[next(iter(self._sent))]
+        try:
+            self._post.send(peer, letter.message_frame(kind.prefix), number)
+        except (NoConnection, ValueError) as error:  # too large, if it was passed on
+            letter.fail(error)
 
     def again(self, letter: Letter) -> None:
         """Send a letter once more, as it is certain that nobody has taken it."""
@@ -156,12 +174,10 @@ class ShardPost:
         self.dispatch(letter)
 
     def _nobody(self, number: int) -> bool:
-        known, letter = self._sent[number % KEPT]
-        if known != number or letter is None:
-            return False
-        self._sent[number % KEPT] = 0, None
-        self.again(letter)
-        return True
+        letter = self._sent.pop(number, None)
+        if letter is not None:
+            self.again(letter)
+        return letter is not None
 
     # Moving
 
@@ -173,17 +189,16 @@ class ShardPost:
         peer = self._post.node.peers.up.get(kind.hosts.wanted(shard) or "")
         if peer is None or peer is self._post.node.peers.own:
             return
-        waiting = kind.waiting.pop(shard, [])
+        waiting = kind.waiting.take(shard)
         messages = [letter for letter in waiting if type(letter.message) is not Call]
         for letter in waiting:
             if type(letter.message) is Call:
                 self._wait(kind, letter)
-        for letter in messages:
-            letter.hops, number = HANDED_OVER, self._number(letter)
-            if not self._post.try_to_send(peer, letter.message_frame(kind.prefix), number):
-                letter.fail(NoConnection("the connection is away"))
-        if messages:
-            await self._post.node.engine.flush()
+        for number, letter in enumerate(messages, 1):
+            letter.hops = HANDED_OVER
+            self._send_message(kind, letter, peer)
+            if number % PORTION == 0 or number == len(messages):
+                await self._post.node.engine.flush()
 
     def take_over(self, letter: Letter) -> bool:
         """Keep a message for a shard that this node is to have, until it has that.
@@ -199,42 +214,46 @@ class ShardPost:
 
     # Waiting
 
-    def _wait(
-        self, kind: Kind, letter: Letter, among: dict[int, list[Letter]] | None = None
-    ) -> None:
-        if kind.in_wait >= MOST_WAITING:
-            self._drop_over(kind)
-        if kind.in_wait >= MOST_WAITING:
+    def _wait(self, kind: Kind, letter: Letter, among: Waiting | None = None) -> None:
+        now = self._post.node.hub.time()
+        if letter.is_new and len(kind.waiting) >= MOST_WAITING and now - self._swept > 1:
+            self._swept = now
+            kind.waiting.drop_over()
+        if letter.is_new and len(kind.waiting) >= MOST_WAITING:
             letter.fail(NoConnection(f"{MOST_WAITING} messages wait for shards that move"))
         else:
-            among = kind.waiting if among is None else among
-            among.setdefault(letter.shard, []).append(letter)
+            (kind.waiting if among is None else among).add(letter)
 
-    def _drop_over(self, kind: Kind) -> None:
-        for shard, letters in list(kind.waiting.items()):
-            kind.waiting[shard] = [letter for letter in letters if not letter.is_over]
-            if not kind.waiting[shard]:
-                del kind.waiting[shard]
+    def changed(self, kind: Kind, shard: int) -> None:
+        """Hear that a shard is another's now: who waits for it need be patient no longer."""
+        self._pauses.pop((kind.prefix, shard), None)
 
     def _retry_soon(self, kind: Kind, shard: int) -> None:
-        if (kind.prefix, shard) not in self._retries:
-            self._retries.add((kind.prefix, shard))
+        place = kind.prefix, shard
+        if place not in self._retries:
+            self._retries.add(place)
             self._post.node.hub.start(partial(self._retry, kind, shard))
 
     async def _retry(self, kind: Kind, shard: int) -> None:
+        """Try again who waits for a shard: less and less often, until that changes."""
+        place = kind.prefix, shard
+        pause = self._pauses.get(place, AGAIN)
+        self._pauses[place] = min(2 * pause, SELDOM)
         try:
-            await anyio.sleep(AGAIN)
+            await anyio.sleep(pause)
         finally:
-            self._retries.discard((kind.prefix, shard))
-        for letter in kind.waiting.get(shard, ()):
+            self._retries.discard(place)
+        self._retry_all(kind, shard)
+
+    def _retry_all(self, kind: Kind, shard: int) -> None:
+        letters = kind.waiting.take(shard)
+        for letter in letters:
             letter.refused = 0
-        self.flush(kind, shard)
+            self.dispatch(letter)
 
     def end(self) -> None:
         """Let nothing wait any more, as the cluster was left."""
-        for kind in self.kinds.values():
+        for kind in list(self.kinds.values()):
             for waiting in (kind.handed, kind.waiting):
-                letters = [letter for some in waiting.values() for letter in some]
-                waiting.clear()
-                for letter in letters:
+                for letter in [letter for shard in waiting for letter in waiting.take(shard)]:
                     letter.fail(NoConnection("the cluster was left"))

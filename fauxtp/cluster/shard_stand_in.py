@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 from fauxtp._core.calls import Call, Cast
 from fauxtp._core.elsewhere import Elsewhere
-from fauxtp.cluster.shard_letter import Letter, keyed
+from fauxtp.cluster.shard_letter import keyed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +24,9 @@ __all__ = ["ShardStandIn"]
 class Sends(Protocol):
     """What sends messages to where they belong, from any thread."""
 
-    def letter(
-        self, address: ShardedAddress, message: Any, content: bytes, limit: float | None = None
-    ) -> Letter: ...
-    def post(self, letter: Letter) -> None: ...
+    def send(
+        self, address: ShardedAddress, message: Any, content: Any, limit: float | None = None
+    ) -> None: ...
 
 
 @final
@@ -47,12 +46,10 @@ class ShardStandIn(Elsewhere):
 
     def pass_on(self, message: Any) -> None:
         content = message.request if type(message) is Cast else message
-        packed = self._ways.post.pack(content)
-        self._sends.post(self._sends.letter(self._address, message, packed))
+        self._sends.send(self._address, message, content)
 
     def pass_on_call(self, call: Call, limit: float | None) -> None:
-        packed = self._ways.post.pack(call.request)
-        self._sends.post(self._sends.letter(self._address, call, packed, limit))
+        self._sends.send(self._address, call, call.request, limit)
 
     def give_up(self, call: Call) -> bool:
         self._ways.post.node.hub.post(partial(self._ways.calls_out.give_up, call))

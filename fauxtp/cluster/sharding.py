@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import final
+from typing import Final, final
 
 from anyio import sleep_forever
 
@@ -22,6 +22,8 @@ from fauxtp.cluster.shard_table import ShardTable
 
 __all__ = ["Sharding"]
 
+TO_GO: Final = 5.0  # seconds to give all shards back, beside those that a process has to end
+
 
 @final
 class Sharding:
@@ -32,21 +34,24 @@ class Sharding:
         self._grouped = grouped
         table = ShardTable(node)
         self._post = ShardPost(messenger.ways, messenger.calls_in, table)
-        ShardFrames(messenger.post, self._post)
+        ShardFrames(messenger.post, messenger.calls_in, self._post)
         self._claims = ShardClaims(node, table, self._post, grouped.groups)
         node.hub.post(partial(node.hub.start, self._until_left))
 
     def addresses_of(self, supervised: Supervised) -> Callable[[str], str]:
         """Return what makes addresses, by names, of those that are to be spread over the nodes.
 
-        Raises `ValueError` if there are some of that prefix, or nothing can have it.
+        Raises `ValueError` if there are some whose prefix begins it, or the other way round; or if
+        nothing can have it.
         """
+        for other, taken in list(self._post.kinds.items()):
+            if other.startswith(supervised.prefix) or supervised.prefix.startswith(other):
+                expected = "expected a prefix that begins no other in this cluster, nor with one"
+                by = taken.supervised.spec.id
+                raise ValueError(f"{expected}, got {supervised.prefix!r} beside {other!r} of {by}")
         hosts = Hosts(self._node, self._grouped.groups, check_prefix(supervised.prefix))
-        kind = Kind(supervised, self._node.peers, hosts, self._post)
-        if self._post.kinds.setdefault(supervised.prefix, kind) is not kind:
-            other = self._post.kinds[supervised.prefix].supervised.spec.id
-            expected = "expected a prefix that no other has in this cluster"
-            raise ValueError(f"{expected}, got {supervised.prefix!r}, which is that of {other}")
+        kind = Kind(supervised, self._node, hosts, self._post)
+        self._post.kinds[kind.prefix] = kind
         self._node.hub.post(partial(self._begin, kind))
         return kind.address_by
 
@@ -54,6 +59,7 @@ class Sharding:
         supervisor = kind.supervised.supervisor
         memberships = self._grouped.memberships
         self._node.hub.start(partial(keep_host, memberships, kind.hosts.group, supervisor))
+        self._node.farewell = max(self._node.farewell, kind.supervised.spec.shutdown + TO_GO)
         kind.hosts.refresh()
         self._claims.look(kind)
 
@@ -62,5 +68,5 @@ class Sharding:
             await sleep_forever()
         finally:
             self._post.end()
-            for kind in self._post.kinds.values():
+            for kind in list(self._post.kinds.values()):
                 kind.hosts.wake()  # who waits finds that it was left

@@ -97,7 +97,8 @@ class Watches:
 
     def ask_again(self, peer: Peer) -> None:
         """Ask for all that is watched there, as something may have been lost."""
-        for which in list(peer.watches):
+        for which, watch in list(peer.watches.items()):
+            peer.watches[which] = watch._replace(wrap=_as_it_is)  # it is known by its number now
             self._ask(peer, which)
 
     def _nobody(self, which: int) -> bool:
