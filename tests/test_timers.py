@@ -51,8 +51,10 @@ from fauxtp import (
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.death import bury
 from fauxtp._core.queue import Queue
-from fauxtp._loops import trio_alarms
-from fauxtp._loops.trio_alarms import Alarms
+from fauxtp._loops import alarms, asyncio_alarms, trio_alarms
+from fauxtp._loops.alarms import Alarm
+from fauxtp._loops.asyncio_alarms import AsyncioAlarms
+from fauxtp._loops.trio_alarms import TrioAlarms
 from fauxtp._messaging import timers
 from fauxtp.testing import explore
 
@@ -673,17 +675,44 @@ def test_where_a_message_lies_is_found_however_many_were_taken_out(make: Any) ->
     assert queue.place_of(message, 0) == -1
 
 
-def test_on_trio_those_that_were_cancelled_hold_no_memory() -> None:
-    alarms = Alarms(lambda _: True)
-    kept = [alarms.set(float(due), print) for due in range(1000)]
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_those_that_were_cancelled_hold_no_memory(
+    kind: str, loop: asyncio.AbstractEventLoop
+) -> None:
+    its: Any = AsyncioAlarms(loop) if kind == "asyncio" else TrioAlarms(lambda _: True)
+    kept = [Alarm(its, float(due), print) for due in range(1000)]
     for _ in range(100):
-        for each in [alarms.set(0.5, print) for _ in range(1000)]:
+        for each in [Alarm(its, 0.5, print) for _ in range(1000)]:
             each.cancel()
             each.cancel()
-    assert len(alarms._heap) <= 2 * len(kept)
+    assert len(its._heap) <= 2 * len(kept)
     for each in kept:
         each.cancel()
-    assert len(alarms._heap) <= 65
+    assert len(its._heap) <= 65
+
+
+def test_a_loop_of_asyncio_knows_of_one_of_them_the_first() -> None:
+    asked: list[float] = []
+
+    class Loop(asyncio.SelectorEventLoop):
+        def call_at(self, when: float, *rest: Any, **options: Any) -> Any:  # type: ignore[override]
+            asked.append(when)
+            return super().call_at(when, *rest, **options)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        made = [send_after(LATER + number, "nobody", None) for number in range(1000)]
+        first = send_after(0, mailbox.pid, "now")
+        assert len(asked) == 2
+        assert await received(mailbox) == "now"
+        assert all(cancel_timer(timer) is not None for timer in made)
+        assert cancel_timer(first) is None
+        due = sum(not handle.cancelled() for handle in loop._scheduled)  # type: ignore[attr-defined]
+        assert due <= 2  # with that of the test's patience
+
+    mailbox = Mailbox()
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main())
 
 
 def test_on_trio_one_that_there_is_no_memory_for_keeps_back_no_other(
@@ -708,7 +737,7 @@ def test_on_trio_one_that_there_is_no_memory_for_keeps_back_no_other(
 class AtLine:
     """Lets something come in at one line of what timers are made of."""
 
-    FILES = timers.__file__, trio_alarms.__file__
+    FILES = tuple(each.__file__ for each in (timers, alarms, asyncio_alarms, trio_alarms))
 
     def __init__(self, number: int, intrude: Callable[[], object]) -> None:
         self.left = number
@@ -759,7 +788,6 @@ async def test_of_two_who_cancel_one_at_any_line_one_is_told() -> None:
             told.append(line.play(partial(cancel_timer, timer)))
             assert sum(left is not None for left in told) == 1
             assert timers._bound.get(server, {}) == {}
-            assert timer._alarm is None
             if line.left > 0:
                 break
         assert number > 20
@@ -770,7 +798,6 @@ async def test_who_cancels_one_at_any_line_as_it_goes_off_is_told_what_becomes_o
     for make, number in itertools.product((send_after, send_every), range(1, 40)):
         told: list[float | None] = []
         timer = make(LATER, mailbox.pid, "message")
-        timer._unset_alarm()
 
         def cancel(told: list[float | None] = told, timer: Timer = timer) -> None:
             told.append(cancel_timer(timer))
@@ -783,7 +810,6 @@ async def test_who_cancels_one_at_any_line_as_it_goes_off_is_told_what_becomes_o
             assert len(came) + len(left) == 1
         else:
             assert len(came) <= 1 == len(left)
-        assert timer._alarm is None
 
 
 async def test_who_ends_at_any_line_ends_them_too() -> None:
@@ -796,7 +822,6 @@ async def test_who_ends_at_any_line_ends_them_too() -> None:
             if line.left > 0:
                 break
             assert cancel_timer(timer) is None
-            assert timer._alarm is None
             assert timers._bound == {}
             process.request_exit(ExitReason("end"))
         assert number > 20

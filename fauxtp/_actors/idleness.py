@@ -19,6 +19,7 @@ from fauxtp._base.arguments import expect_seconds
 from fauxtp._base.exit_reason import AT_REST
 from fauxtp._core.phase import RUNNING
 from fauxtp._core.process import Process, find_process
+from fauxtp._loops.alarms import Alarm
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Idlers:
         self._most = max(FEW, 2 * self._count)
 
     def _set_alarm(self, home: Home, due: float) -> None:
-        home.set_alarm(due, partial(self._look, home))
+        Alarm(home.alarms, due, partial(self._look, home))
         self._has_alarm = True
 
     def _look(self, home: Home) -> None:

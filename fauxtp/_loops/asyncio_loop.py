@@ -15,12 +15,14 @@ from weakref import WeakValueDictionary, ref
 
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._base.tell_all import tell_all
+from fauxtp._loops.asyncio_alarms import AsyncioAlarms
 from fauxtp._loops.asyncio_internals import current_task, running_loop
 from fauxtp._loops.deadlines import Deadlines
 from fauxtp._loops.ends import on_end
 
 if TYPE_CHECKING:
-    from fauxtp._loops.protocols import Alarm, Home, Server, Waiter
+    from fauxtp._loops.alarms import Alarms
+    from fauxtp._loops.protocols import Home, Server, Waiter
 
 __all__ = ["AsyncioHome", "AsyncioWaiter", "home_of", "running_loop"]
 
@@ -51,6 +53,7 @@ class AsyncioHome:
 
     __slots__ = (
         "__weakref__",
+        "alarms",
         "deadlines",
         "depth",
         "ending",
@@ -62,6 +65,7 @@ class AsyncioHome:
         "loop",
         "making",
         "of_program",
+        "time",
         "timers",
         "turns",
     )
@@ -69,7 +73,9 @@ class AsyncioHome:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
+        self.time: Callable[[], float] = loop.time
         self.of_program: int = getpid()
+        self.alarms: Alarms = AsyncioAlarms(loop)
         self.deadlines: dict[float, Deadlines] = {}  # by timeout
         self.keepers: dict[object, Any] = {}  # by task group: see group_keeper.py
         self.making: object = None  # whose task is made, to begin later
@@ -129,12 +135,6 @@ class AsyncioHome:
 
     def run_next(self, function: Callable[[], object]) -> None:
         self.loop.call_soon(function)
-
-    def time(self) -> float:
-        return self.loop.time()
-
-    def set_alarm(self, due: float, function: Callable[[], object]) -> Alarm:
-        return self.loop.call_at(due, function, context=Context())
 
     def poke(self) -> None:
         if current_task(self.loop) is None:

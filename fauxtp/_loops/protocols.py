@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-__all__ = ["Alarm", "Home", "Server", "Waiter"]
+from fauxtp._loops.alarms import Alarms
+
+__all__ = ["Home", "Server", "Waiter"]
 
 
 class Server(Protocol):
@@ -41,16 +43,13 @@ class Waiter(Protocol):
         ...
 
 
-class Alarm(Protocol):
-    """What an event loop calls at its time."""
-
-    def cancel(self) -> object:
-        """Let it not be called, in the loop's thread; what it would call is let go of."""
-        ...
-
-
 class Home(Protocol):
     """An event loop, as the place where something must be done."""
+
+    @property
+    def alarms(self) -> Alarms:
+        """What is to be called here at its time, each in a context that is nobody's."""
+        ...
 
     timers: dict[Any, None]
     """Those of nobody who lives here, that somebody elsewhere knows: they end with the loop."""
@@ -99,17 +98,6 @@ class Home(Protocol):
 
     def time(self) -> float:
         """Return the seconds on the loop's clock, in any thread."""
-        ...
-
-    def set_alarm(self, due: float, function: Callable[[], object]) -> Alarm:
-        """Let the loop call `function` when it is `due` on its clock, in a context of its own.
-
-        That is for who runs in the loop, and says so by `poke` if it may be a signal handler.
-        """
-        ...
-
-    def poke(self) -> None:
-        """Wake the loop if it may be asleep, as it is where a signal handler comes in."""
         ...
 
     def let_tell(self) -> None:

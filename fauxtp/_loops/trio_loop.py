@@ -16,11 +16,12 @@ from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._base.tell_all import tell_all
 from fauxtp._loops.ends import on_end
 from fauxtp._loops.running import is_trio_innermost, running_asyncio_loop, running_trio_token
-from fauxtp._loops.trio_alarms import Alarms
+from fauxtp._loops.trio_alarms import TrioAlarms
 
 if TYPE_CHECKING:
+    from fauxtp._loops.alarms import Alarms
     from fauxtp._loops.asyncio_loop import AsyncioHome
-    from fauxtp._loops.protocols import Alarm, Server, Waiter
+    from fauxtp._loops.protocols import Server, Waiter
 
 __all__ = ["TrioHome", "home_of"]
 
@@ -68,7 +69,7 @@ class TrioHome:
     it has ended, though it could not end its tasks.
     """
 
-    __slots__ = ("_alarms", "_clock", "_ended", "_token", "host", "idlers", "of_program", "timers")
+    __slots__ = ("_clock", "_ended", "_token", "alarms", "host", "idlers", "of_program", "timers")
     is_asyncio = False
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
@@ -76,7 +77,7 @@ class TrioHome:
         self.of_program: int = getpid()
         self._ended = False
         self._clock = trio.lowlevel.current_clock()
-        self._alarms = Alarms(self.run)
+        self.alarms: Alarms = TrioAlarms(self.run)
         self.timers: dict[Any, None] = {}
         self.idlers: dict[float, Any] = {}
         self.host: AsyncioHome | None = None  # whose guest it is
@@ -131,12 +132,6 @@ class TrioHome:
 
     def time(self) -> float:
         return self._clock.current_time()
-
-    def set_alarm(self, due: float, function: Callable[[], object]) -> Alarm:
-        return self._alarms.set(due, function)
-
-    def poke(self) -> None:
-        """Do nothing: who sets an alarm tells trio in any case."""
 
     def let_tell(self) -> None:
         """Do nothing: an instrument tells."""

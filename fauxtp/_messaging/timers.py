@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import expect_seconds, unexpected
+from fauxtp._base.events import CARRYING, wanted
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.stack import TO_WAKE, insist_on_room
 from fauxtp._core.calls import Cast
@@ -16,7 +18,7 @@ from fauxtp._core.mailbox import find_queue
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
-from fauxtp._core.running_process import current_process
+from fauxtp._core.running_process import current
 from fauxtp._core.wait_for_room import put_later
 from fauxtp._loops.current import current_home
 from fauxtp._loops.ends import on_end
@@ -25,7 +27,7 @@ from fauxtp._messaging.delivery import post
 from fauxtp.registry import PID, Ref
 
 if TYPE_CHECKING:
-    from fauxtp._loops.protocols import Alarm, Home
+    from fauxtp._loops.protocols import Home
 
 __all__ = ["TIMERS", "Timer", "cancel_timer", "cast_after", "send_after", "send_every"]
 
@@ -50,7 +52,7 @@ class Timer:
     <Timer to 'nobody'>
     """
 
-    __slots__ = ("_alarm", "_due", "_home", "_interval", "_known_to", "_messages", "_to")
+    __slots__ = ("_due", "_home", "_interval", "_known_to", "_messages", "_to")
 
     def __init__(
         self,
@@ -66,7 +68,6 @@ class Timer:
         self._home: Any = home  # a Home, or None if it is over from the start
         self._due: float = due  # on the clock of its home
         self._interval: _Interval | None = interval
-        self._alarm: Alarm | None = None  # set and cancelled in its home only
         self._known_to: tuple[dict[Timer, None], ...] = ()  # in which it lies until it is over
 
     def __repr__(self) -> str:
@@ -89,8 +90,9 @@ class Timer:
             if receiver is not None and receiver is not owner:
                 self._end_with(receiver)
             if is_here:
-                self._set_alarm()
-                home.poke()
+                home.alarms.set(self._due, self._messages, self._go_off)
+                if not self._messages:  # somebody has ended it before all this was done
+                    self._forget()
             elif not home.run_soon(self._set_alarm):
                 self.end()
         except BaseException:
@@ -111,20 +113,12 @@ class Timer:
                 self.end()  # it came too late for who ends them
 
     def _set_alarm(self) -> None:
-        if self._messages:
-            self._alarm = self._home.set_alarm(self._due, self._go_off)
+        self._home.alarms.set(self._due, self._messages, self._go_off)
         if not self._messages:  # somebody has ended it before all this was done
-            self._unset_alarm()
             self._forget()
-
-    def _unset_alarm(self) -> None:
-        alarm, self._alarm = self._alarm, None
-        if alarm is not None:
-            alarm.cancel()
 
     def _go_off(self) -> None:
         """Send the message, as it is time."""
-        self._alarm = None
         if self._interval is not None:
             self._tick(self._interval)
             return
@@ -164,12 +158,13 @@ class Timer:
         except IndexError:
             return None
         home: Home = self._home
-        self._forget()
+        if self._known_to:
+            self._forget()
         if home.of_program != os.getpid():
             return None  # it is the parent's, who sends the message
         if home.is_here():
-            self._unset_alarm()
-        elif home.is_over() or not home.run_soon(self._unset_alarm):
+            home.alarms.cancelled()
+        elif home.is_over() or not home.run_soon(home.alarms.cancelled):
             return None
         left = self._due - home.time()
         return left if left > 0 else 0.0
@@ -259,7 +254,9 @@ def send_after(seconds: float, to: PID | str, message: Any) -> Timer:
     >>> anyio.run(main)
     hello
     """
-    return _timer(expect_seconds("seconds", seconds), to, message)
+    if type(seconds) is not float or not 0 <= seconds < inf:
+        seconds = expect_seconds("seconds", seconds)
+    return _timer(seconds, to, message)
 
 
 def cast_after(seconds: float, to: PID | str, request: Any) -> Timer:
@@ -338,14 +335,15 @@ def cancel_timer(timer: Timer) -> float | None:
 
 def _timer(after: float, to: PID | str, message: Any, interval: _Interval | None = None) -> Timer:
     insist_on_room(TO_WAKE)  # or it would be set by half
-    find_pid(to)  # which says what is wrong with it
     receiver: Process | None = None
     if type(to) is PID:
         receiver = find_process(to)
         if receiver is None and find_queue(to) is None:
             return Timer(to, None, None)
-    elif starting(to) is None:
-        to = str.__str__(to)
+    elif type(to) is not str or not to:
+        find_pid(to)  # which says what is wrong with it
+        if starting(to) is None:
+            to = str.__str__(to)
     here = current_home()
     home = here
     if home is None:
@@ -355,6 +353,10 @@ def _timer(after: float, to: PID | str, message: Any, interval: _Interval | None
                 f" got {'a name' if isinstance(to, str) else 'the PID of a mailbox'}"
             )
         home = receiver.home
-    timer = Timer(to, with_values_later(message), home, home.time() + after, interval)
-    timer.begin(home, here is not None, current_process(), receiver)
+    if wanted(CARRYING):
+        message = with_values_later(message)
+    timer = Timer(to, message, home, home.time() + after, interval)
+    pid = current()
+    owner = None if pid is None else find_process(pid)
+    timer.begin(home, here is not None, owner, receiver)
     return timer

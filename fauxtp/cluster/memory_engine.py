@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
 
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.logs import report
+from fauxtp._loops.alarms import Alarm
 from fauxtp._loops.current import new_waiter
 from fauxtp.cluster.checks import (
     check_key,
@@ -276,8 +277,7 @@ class MemoryEngine:
             if number == self._connection:
                 function()
 
-        self._home.set_alarm(self._home.time() + seconds, in_time)
-        self._home.poke()
+        Alarm(self._home.alarms, self._home.time() + seconds, in_time)
 
     def _insist_on_connection(self) -> None:
         if self._state != "open":

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, final
 
+from fauxtp._loops.alarms import Alarm
 from fauxtp.cluster.engine import Change, Entry, NoConnection, Snapshot, Superseded, Taken
 
 if TYPE_CHECKING:
-    from fauxtp._loops.protocols import Alarm, Home
+    from fauxtp._loops.protocols import Home
 
 __all__ = ["MemoryKeys"]
 
@@ -119,8 +120,7 @@ class MemoryKeys:
         if held.due is not None and self._home is not None:
             revision = held.entry.revision
             expire = lambda: self._expire(key, revision)  # noqa: E731
-            self._alarms[key] = self._home.set_alarm(held.due, expire)
-            self._home.poke()
+            self._alarms[key] = Alarm(self._home.alarms, held.due, expire)
 
     def _expire(self, key: str, revision: int) -> None:
         held = self._held.get(key)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from fauxtp._base.logs import report
+from fauxtp._loops.alarms import Alarm
 
 if TYPE_CHECKING:
     from fauxtp._loops.protocols import Home
@@ -58,8 +59,7 @@ class Pipe:
         if due <= self._home.time():
             self._home.run_soon(self._flow)
         else:
-            self._home.set_alarm(due, self._flow)
-            self._home.poke()
+            Alarm(self._home.alarms, due, self._flow)
 
     def _flow(self) -> None:
         self._planned = False

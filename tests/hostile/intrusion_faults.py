@@ -49,7 +49,6 @@ def _bind_one_first(process: Process, other: Process) -> None:
 
 
 def _send_what_is_there(timer: Timer) -> None:
-    timer._alarm = None
     for message in timer._messages[:1]:
         timer._forget()
         post(timer._to, message)

@@ -1,0 +1,81 @@
+"""Alarms: what is to be called in one event loop, each at its time."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from itertools import count
+from operator import itemgetter
+from typing import Any, Final
+
+__all__ = ["Alarm", "Alarms"]
+
+Claim = list[Any]  # what an alarm is set for; or nothing, if it was cancelled
+
+FEW: Final = 64  # cancelled ones that may lie in the heap, however few the others are
+_is_set = itemgetter(2)
+
+
+class Alarms:
+    """What is to be called in one event loop, in a heap: the loop itself knows of the first.
+
+    For most are cancelled, and those of the event loops take longer to set and to cancel.
+    """
+
+    # A finaliser may set or cancel one on any line. So whatever is done to the heap is one
+    # call of a function in C that calls nothing else.
+
+    __slots__ = ("_cancelled", "_heap", "_number")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Claim, Callable[[], object]]] = []
+        self._number: Callable[[], int] = (
+            count().__next__
+        )  # of two at one time, the first is first
+        self._cancelled = 0  # that lie in the heap
+
+    def set(self, due: float, claim: Claim, function: Callable[[], object]) -> None:
+        """Let the loop call `function` when it is `due`, unless `claim` is empty by then.
+
+        That is for who runs in the loop, which may be a signal handler.
+        """
+        raise NotImplementedError
+
+    def cancelled(self) -> None:
+        """Note that a claim is empty now; throw those out if they are many. In the loop only."""
+        self._cancelled = many = self._cancelled + 1
+        if many > FEW and many > len(self._heap) // 2:
+            self._heap[:] = filter(_is_set, self._heap)
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    def _due(self, now: float) -> Iterator[Callable[[], object]]:
+        """Yield what is to be called `now`, but nothing that is set meanwhile."""
+        heap, number = self._heap, self._number()
+        while heap and heap[0][0] <= now and heap[0][1] < number:
+            first = heapq.heappop(heap)
+            if not first[2]:
+                self._cancelled -= 1
+            elif first[0] <= now:
+                yield first[3]
+            else:  # that before it was thrown out in between
+                heapq.heappush(heap, first)
+
+
+class Alarm:
+    """One alarm, for whoever may cancel it."""
+
+    __slots__ = ("_alarms", "_claim")
+
+    def __init__(self, alarms: Alarms, due: float, function: Callable[[], object]) -> None:
+        self._alarms, self._claim = alarms, [function]
+        alarms.set(due, self._claim, self._go_off)
+
+    def _go_off(self) -> None:
+        self._claim.pop()()
+
+    def cancel(self) -> None:
+        """Let it not be called, in the loop's thread; what it would call is let go of."""
+        if self._claim:
+            self._claim.clear()
+            self._alarms.cancelled()

@@ -1,0 +1,68 @@
+"""Alarms on asyncio: one timer of the event loop, for the first of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextvars import Context
+from heapq import heappush
+
+from fauxtp._base.tell_all import tell_all
+from fauxtp._loops.alarms import Alarms, Claim
+from fauxtp._loops.asyncio_internals import current_task
+
+__all__ = ["AsyncioAlarms"]
+
+_CLOCK = time.get_clock_info("monotonic").resolution
+
+
+class AsyncioAlarms(Alarms):
+    """What is to be called in one asyncio loop, each at its time.
+
+    The timer that the loop has for it may go off in vain, as the first was cancelled.
+    """
+
+    __slots__ = ("_loop", "_next")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._next: tuple[float, asyncio.TimerHandle] | None = None  # when the loop looks
+
+    def set(self, due: float, claim: Claim, function: Callable[[], object]) -> None:
+        heappush(self._heap, (due, self._number(), claim, function))
+        known = self._next
+        if known is None or due < known[0]:
+            try:
+                self._look_in_time()
+            except BaseException:
+                claim.clear()  # whoever asked for it is told that it is not set
+                raise
+
+    def _look_in_time(self) -> None:
+        """Have the loop look when the first is due, if it is to look later, or not at all."""
+        loop, heap = self._loop, self._heap
+        while heap:
+            due, known = heap[0][0], self._next
+            if known is not None and known[0] <= due:
+                break
+            new = due, loop.call_at(due, self._look, due, context=Context())
+            known, self._next = self._next, new  # in one line: who comes in between has set one
+            if known is not None:
+                known[1].cancel()
+            if current_task(loop) is None:
+                loop.call_soon_threadsafe(_nothing)  # it may be asleep, under a signal handler
+
+    def _look(self, due: float) -> None:
+        known, self._next = self._next, None
+        if known is not None:
+            known[1].cancel()
+        try:
+            tell_all(self._due(max(due, self._loop.time() + _CLOCK)))
+        finally:
+            self._look_in_time()
+
+
+def _nothing() -> None:
+    pass
