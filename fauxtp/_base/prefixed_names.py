@@ -36,13 +36,11 @@ class PrefixedNames:
         Raises `TypeError` if `key` is no str, and `ValueError` if it is empty.
         """
         name = self._kept.get(key) if type(key) is str else None
-        return self._made(key) if name is None else name
-
-    def _made(self, key: str) -> str:
-        key = expect_some_text("key", key)
-        if len(self._kept) >= _MOST:
-            self._kept.clear()
-        name = self._kept[key] = self._kind_of_name(self._prefix + key)
+        if name is None:
+            key = expect_some_text("key", key)
+            if len(self._kept) >= _MOST:
+                self._kept.clear()
+            name = self._kept[key] = self._kind_of_name(self._prefix + key)
         return name
 
 

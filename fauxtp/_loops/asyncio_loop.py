@@ -65,7 +65,6 @@ class AsyncioHome:
         "loop",
         "making",
         "of_program",
-        "time",
         "timers",
         "turns",
     )
@@ -73,7 +72,6 @@ class AsyncioHome:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
-        self.time: Callable[[], float] = loop.time
         self.of_program: int = getpid()
         self.alarms: Alarms = AsyncioAlarms(loop)
         self.deadlines: dict[float, Deadlines] = {}  # by timeout
@@ -135,6 +133,9 @@ class AsyncioHome:
 
     def run_next(self, function: Callable[[], object]) -> None:
         self.loop.call_soon(function)
+
+    def time(self) -> float:
+        return self.loop.time()
 
     def poke(self) -> None:
         if current_task(self.loop) is None:
