@@ -45,9 +45,9 @@ class Workers(Generic[K]):
         self._to_do[key] = None
         if self._running < min(self._most, len(self._to_do)):
             self._running += 1
-            self._hub.start(self._run)
+            self._hub.start(self._go_on)
 
-    async def _run(self) -> None:
+    async def _go_on(self) -> None:
         try:
             while self._to_do:
                 key = next(iter(self._to_do))
