@@ -180,12 +180,19 @@ class Actor(ABC):
         `RuntimeError` if the actor does not run, or not in this event loop.
         """
         children = children_of(self)
-        if started(self).home.is_asyncio and callable(fn):
-            # Imported here, as it imports asyncio.
-            from fauxtp._actors.child_task import child_task  # noqa: PLC0415
+        if not started(self).home.is_asyncio or not callable(fn):
+            children.start_soon(fn, *args, name=name)
+            return
+        # Imported here, as it imports asyncio.
+        from fauxtp._actors.child_task import child_task  # noqa: PLC0415
 
-            fn = child_task(fn)
-        children.start_soon(fn, *args, name=name)
+        begun: list[Coroutine[Any, Any, object]] = []
+        try:
+            children.start_soon(child_task(fn, begun), *args, name=name)
+        except BaseException:
+            for coroutine in begun:
+                coroutine.close()  # as the group is over, nobody awaits it
+            raise
 
     def reply_later(self, from_: Call, fn: Callable[..., Any], *args: Any) -> Any:
         """Answer a call by what `fn(*args)` returns, in a task that ends with the actor.

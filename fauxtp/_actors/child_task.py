@@ -19,19 +19,25 @@ __all__ = ["child_task"]
 Work = Callable[..., Coroutine[Any, Any, object]]
 
 
-def child_task(fn: Work) -> Work:
-    """Return what does as `fn`, and raises `RuntimeError` if that was cancelled by itself."""
+def child_task(fn: Work, begun: list[Coroutine[Any, Any, object]]) -> Work:
+    """Return what does as `fn`, and raises `RuntimeError` if that was cancelled by itself.
+
+    The coroutine that `fn` returns is put into `begun`.
+    """
 
     @wraps(fn)
     def made(*args: Any) -> Any:
         coroutine = fn(*args)
-        return _done(_Begun(coroutine)) if iscoroutine(coroutine) else coroutine
+        if not iscoroutine(coroutine):
+            return coroutine
+        begun.append(coroutine)
+        return _done(_Begun(coroutine))
 
     return made
 
 
 class _Begun:
-    """A coroutine, which is closed if nobody ever awaits it: the group may have ended."""
+    """A coroutine, which is closed if nobody ever awaits it: its task may not come to that."""
 
     __slots__ = ("coroutine",)
 
