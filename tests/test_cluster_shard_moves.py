@@ -128,6 +128,7 @@ async def test_one_that_is_slow_to_end_holds_up_no_other_as_its_node_leaves() ->
 
             group.start_soon(ask)
         assert anyio.current_time() - since < 8
+        assert whereis(f"session:{slow}@a.shop") is None, "it was killed before its node had left"
         await until(lambda: settled(b))
         book.on_end = None
         group.cancel_scope.cancel()
@@ -167,6 +168,54 @@ async def test_what_is_handed_over_to_a_node_that_is_gone_by_then_comes_back() -
         await anyio.sleep(3 * TTL)
         assert len(await call(a[key], "told", 60)) == 300
         broker.heal("b")
+
+
+@simulated
+async def test_what_is_yet_to_be_handed_over_as_the_connection_goes_is_not_lost() -> None:
+    book, broker = Book(), MemoryBroker("shop", delay=(0.0005, 0.002))
+    async with one_and_another(book, broker) as (a, b, group):
+        key, engine = key_that_moves("b", "a"), a.cluster._node.engine
+        stuck = start_call(a[key], ("wait", anyio.Event()), None)
+        for number in range(600):
+            await cast(a[key], number)
+        flush, flushed = engine.flush, []
+
+        async def once_in_vain() -> None:
+            flushed.append(True)
+            if len(flushed) == 1:
+                raise TimeoutError
+            await flush()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine, "flush", once_in_vain)
+            await b.begin(group)
+            with suppress(FauxtpError):
+                await stuck
+            await until(lambda: settled(a, b))
+        await until(lambda: sum(book.handled.values()) >= 601)
+        told = await call(b[key], "told", 60)
+        assert sorted(told) == [("cast", number) for number in range(600)]
+
+
+@simulated
+async def test_a_shard_that_could_not_be_given_up_is_given_up_later() -> None:
+    book, broker = Book(), MemoryBroker("shop", delay=(0.0005, 0.002))
+    async with one_and_another(book, broker) as (a, b, group):
+        key = key_that_moves("b", "a")
+        assert await call(a[key], "where") == "a"
+        claims, failed = a.cluster._sharding._claims, []
+        stop = claims._stop
+
+        async def fails_once(*those: Any) -> None:
+            if not failed:
+                failed.append(True)
+                raise RuntimeError("as a fault of ours would")
+            await stop(*those)
+
+        claims._stop = fails_once  # type: ignore
+        await b.begin(group)
+        await until(lambda: failed and settled(a, b))
+        assert await call(b[key], "where", 60) == "b"
 
 
 @simulated

@@ -166,7 +166,12 @@ class ShardClaims:
         if kind.hosts.wanted(shard) == self._node.name and shard in kind.had:
             return  # it was wanted elsewhere for a moment
         self._busy.add(place)
-        await self._end(kind, shard)
+        try:
+            await self._end(kind, shard)
+        except BaseException:  # then it is given up anew, with the next heartbeat
+            kind.yields.discard(shard)
+            self._busy.discard(place)
+            raise
         if kind.is_running(shard):  # one that cannot be killed: no other shard waits for it
             self._node.hub.start(partial(self._give_late, place))
         else:

@@ -8,6 +8,7 @@ taken up.
 from __future__ import annotations
 
 import math
+from collections import deque
 from functools import partial
 from typing import Any, Final, final
 
@@ -190,15 +191,20 @@ class ShardPost:
         if peer is None or peer is self._post.node.peers.own:
             return
         waiting = kind.waiting.take(shard)
-        messages = [letter for letter in waiting if type(letter.message) is not Call]
+        messages = deque(letter for letter in waiting if type(letter.message) is not Call)
         for letter in waiting:
             if type(letter.message) is Call:
                 self._wait(kind, letter)
-        for number, letter in enumerate(messages, 1):
-            letter.hops = HANDED_OVER
-            self._send_message(kind, letter, peer)
-            if number % PORTION == 0 or number == len(messages):
+        try:
+            while messages:
+                for _ in range(min(PORTION, len(messages))):
+                    letter = messages.popleft()
+                    letter.hops = HANDED_OVER
+                    self._send_message(kind, letter, peer)
                 await self._post.node.engine.flush()
+        finally:  # the connection may go away, or there may be no more time
+            for letter in messages:
+                self._wait(kind, letter)
 
     def take_over(self, letter: Letter) -> bool:
         """Keep a message for a shard that this node is to have, until it has that.
