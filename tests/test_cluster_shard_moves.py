@@ -203,8 +203,8 @@ async def test_a_shard_that_could_not_be_given_up_is_given_up_later() -> None:
     async with one_and_another(book, broker) as (a, b, group):
         key = key_that_moves("b", "a")
         assert await call(a[key], "where") == "a"
-        claims, failed = a.cluster._sharding._claims, []
-        stop = claims._stop
+        claims = a.cluster._sharding._claims
+        stop, failed = claims._stop, list[bool]()
 
         async def fails_once(*those: Any) -> None:
             if not failed:
