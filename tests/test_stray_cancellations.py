@@ -24,13 +24,17 @@ from fauxtp import (
     cast,
     dead_letters,
     exit,
+    get_state,
     is_alive,
+    replace_state,
     send,
     send_nowait,
     wait_exit,
     wait_registered,
     whereis,
 )
+from fauxtp._base.redaction import described
+from fauxtp._base.texts import shown
 from fauxtp.observe import events
 
 pytestmark = [
@@ -200,6 +204,45 @@ async def test_a_listener_that_meets_a_cancelled_future_harms_nobody(
     with dead_letters.observed_by(cancelled_future):
         send_nowait("nobody", 1)
     assert len(caplog.records) == 2
+
+
+async def test_a_change_of_a_state_that_meets_a_cancelled_future_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with task_group() as group:
+        server = await Careless.start(task_group=group)
+        with pytest.raises(
+            RuntimeError, match="what was to change the state was cancelled"
+        ) as told:
+            await replace_state(server, cancelled_future)
+        assert isinstance(told.value.__cause__, asyncio.CancelledError)
+        assert await get_state(server) == []
+        exit(server)
+    assert caplog.records == []
+
+
+class Unprintable:
+    """Its `repr` asks a future that was cancelled."""
+
+    def __repr__(self) -> str:
+        cancelled_future()
+        return ""
+
+
+async def test_a_message_whose_text_meets_a_cancelled_future_is_told_of_by_its_type(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert "Unprintable" in shown(Unprintable())
+    assert "Unprintable" in described(Unprintable())
+    async with task_group() as group:
+        server = await Careless.start(task_group=group)
+        process = process_of(server)
+        await cast(server, Unprintable())
+        reason = await end_of(process)
+        assert isinstance(reason.exception, asyncio.CancelledError)
+    [record] = caplog.records
+    assert record.getMessage() == f"Careless {server!r} crashed"
+    assert "Unprintable" in caplog.text
 
 
 def cancelled_future(*_: object) -> None:

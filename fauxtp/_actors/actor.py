@@ -140,6 +140,9 @@ class Actor(ABC):
     def children(self) -> TaskGroup:
         """A task group that ends with the actor. An error in it ends the actor.
 
+        It is one of anyio: a task in it that is cancelled by itself cancels the actor, and nobody
+        is told why. In one of `start_soon_child`, that is an error.
+
         Raises `RuntimeError` before the actor is started, and outside of its event loop.
         """
         return children_of(self)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from anyio import current_effective_deadline, get_cancelled_exc_class
 
-from fauxtp._core.calls import Call, Raise, reply
+from fauxtp._core.calls import Call, refused, reply
 
 __all__ = ["answer_by"]
+
+_WORK: Final = "what was to find the answer"
 
 
 async def answer_by(from_: Call, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -20,17 +22,10 @@ async def answer_by(from_: Call, fn: Callable[..., Any], args: tuple[Any, ...]) 
         result = fn(*args)
         value = await result if inspect.isawaitable(result) else result
     except Exception as error:
-        reply(from_, Raise(error))
+        reply(from_, refused(error, _WORK))
     except get_cancelled_exc_class() as error:
         if current_effective_deadline() == -math.inf:
             raise  # the server ends, and its calls with it
-        reply(from_, Raise(_cancelled(error)))
+        reply(from_, refused(error, _WORK))
     else:
         reply(from_, value)
-
-
-def _cancelled(error: BaseException) -> RuntimeError:
-    """Return what to tell a caller who must not take a cancellation for one of its own."""
-    told = RuntimeError("what was to find the answer was cancelled")
-    told.__cause__ = error
-    return told

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fauxtp._core.calls import Call, Raise, reply
+from fauxtp._base.own_errors import own_errors
+from fauxtp._core.calls import Call, refused, reply
 from fauxtp._core.control import Control
 from fauxtp._core.process import Process
 from fauxtp._core.receiving import CONTROLS, receive
@@ -32,7 +33,7 @@ def _obeyed(process: Process, call: Call, is_suspended: bool) -> bool:
     if control.change is not None:
         try:
             process.state = answer = control.change(process.state)
-        except Exception as error:
-            answer = Raise(error)
+        except own_errors() as error:
+            answer = refused(error, "what was to change the state")
     reply(call, answer)
     return is_suspended

@@ -23,7 +23,7 @@ from types import FunctionType, MemberDescriptorType, MethodType
 from weakref import ref
 
 from fauxtp._base.arguments import expect_some_text
-from fauxtp._base.errors import is_own
+from fauxtp._base.own_errors import is_own
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 
 from fauxtp._base._build cimport fauxtp_build

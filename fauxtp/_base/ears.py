@@ -6,8 +6,8 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, final
 
-from fauxtp._base.errors import is_own
 from fauxtp._base.implementation import implementation
+from fauxtp._base.own_errors import is_own
 from fauxtp._base.stack import TO_WAKE, has_room
 
 __all__ = ["Ear", "Hook"]

@@ -5,28 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any, Final, Self
 
-__all__ = ["OUT_OF_MEMORY", "FauxtpError", "NoProcess", "Travels", "is_own"]
+__all__ = ["OUT_OF_MEMORY", "FauxtpError", "NoProcess", "Travels"]
 
 OUT_OF_MEMORY: Final = (
     (MemoryError,)
     if sys.version_info >= (3, 12)
     else (MemoryError, SystemError)  # the latter where there is none for the frame of a function
 )
-
-
-def is_own(error: BaseException) -> bool:
-    """Return whether what a plain function has raised is an error of its own.
-
-    A cancellation is: it awaits nothing, so it has asked something that was cancelled. A
-    `KeyboardInterrupt` is not.
-
-    >>> is_own(ValueError()), is_own(KeyboardInterrupt())
-    (True, False)
-    """
-    if isinstance(error, Exception):
-        return True
-    asyncio = sys.modules.get("asyncio")  # which is not imported for this
-    return isinstance(error, getattr(asyncio, "CancelledError", ()))
 
 
 class Travels:

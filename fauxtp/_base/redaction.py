@@ -21,6 +21,7 @@ from types import (
 from typing import Any, Final
 
 from fauxtp._base.carried import bare
+from fauxtp._base.own_errors import own_errors
 from fauxtp._base.texts import full_name, local_types, module_of, type_name
 
 __all__ = ["HIDDEN", "SECRETS", "described", "plain_word"]
@@ -87,7 +88,7 @@ def described(value: Any, limit: int = LIMIT, secrets: Iterable[str] = SECRETS) 
             if left < 0:
                 pieces.append(_MORE)
                 break
-    except Exception:  # another thread changes it meanwhile
+    except own_errors():  # another thread changes it meanwhile
         pieces.append(f"{_MORE} {type_name(type(value))}")
     return "".join(pieces)
 

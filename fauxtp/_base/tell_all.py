@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from fauxtp._base.errors import OUT_OF_MEMORY, is_own
+from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._base.logs import report
+from fauxtp._base.own_errors import is_own
 from fauxtp._base.stack import TO_WAKE, has_room
 
 __all__ = ["drain", "tell_all"]

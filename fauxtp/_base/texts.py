@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fauxtp._base.carried import bare
+from fauxtp._base.own_errors import own_errors
 
 __all__ = ["full_name", "label", "local_types", "module_of", "shown", "type_name"]
 
@@ -34,7 +35,7 @@ def shown(value: object) -> str:
     """
     try:
         text = repr(value)
-    except Exception:
+    except own_errors():
         return type_name(type(value))
     if len(text) <= LONGEST:
         return text

@@ -12,6 +12,7 @@ import pickle
 from io import BytesIO
 from typing import Any, final
 
+from fauxtp._base.own_errors import own_errors
 from fauxtp._base.texts import local_types
 
 __all__ = ["copied", "deep_copied", "pack", "reduced"]
@@ -51,7 +52,7 @@ class _Parcel:
 def _text(value: object) -> str:
     try:
         return repr(value)
-    except Exception:
+    except own_errors():
         return f"<{type(value).__name__}>"
 
 

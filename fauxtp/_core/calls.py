@@ -27,6 +27,7 @@ __all__ = [
     "Cast",
     "OwedCalls",
     "Raise",
+    "refused",
     "reply",
 ]
 
@@ -222,6 +223,21 @@ class Raise:
 
     def __repr__(self) -> str:
         return f"Raise({self.error!r})"
+
+
+def refused(error: BaseException, what: str) -> Raise:
+    """Return what the caller gets if `what` it asked for has failed by `error`.
+
+    It must not take a cancellation for one of its own.
+
+    >>> refused(KeyError("Anna"), "the search")
+    Raise(KeyError('Anna'))
+    """
+    if isinstance(error, Exception):
+        return Raise(error)
+    told = RuntimeError(f"{what} was cancelled")
+    told.__cause__ = error
+    return Raise(told)
 
 
 PENDING: Final = object()

@@ -16,6 +16,7 @@ from fauxtp import registry
 from fauxtp._base.events import note
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
+from fauxtp._base.own_errors import own_errors
 from fauxtp._base.texts import label, type_name
 from fauxtp._core.process import Process
 from fauxtp._core.short_traceback import shortened
@@ -49,7 +50,7 @@ def crashed(process: Process, reason: ExitReason) -> None:
     is_told = storms.lets_through(process.kind, reason)
     try:
         called, known = who(process), _report(process, reason, is_told)
-    except Exception as failure:  # of somebody's class, that others go on without
+    except own_errors() as failure:  # of somebody's class, that others go on without
         called, known = repr(process.pid), _bare(process, reason, failure)
     if is_told:
         with logged(error) as shown:
@@ -75,7 +76,7 @@ def _report(process: Process, reason: ExitReason, is_told: bool) -> dict[str, An
     return facts(process, reason=str(reason), **told, circumstances=around)["fauxtp"]
 
 
-def _bare(process: Process, reason: ExitReason, failure: Exception) -> dict[str, Any]:
+def _bare(process: Process, reason: ExitReason, failure: BaseException) -> dict[str, Any]:
     """Return what can be said of a crash whose report has failed."""
     failed = type_name(type(failure))
     return {"pid": repr(process.pid), "reason": str(reason), "report_failed": failed}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import iscoroutine
 
-from fauxtp._base.errors import is_own
+from fauxtp._base.own_errors import is_own
 from fauxtp._core.process import Process
 from fauxtp._supervision import supervisor_log
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from fauxtp import errors
 from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.own_errors import own_errors
 from fauxtp._base.texts import shown
 from fauxtp.cluster.wire_types import TYPES
 
@@ -83,7 +84,7 @@ def _arguments(error: BaseException) -> tuple[Any, ...]:
 def _text(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:
+    except own_errors():
         text = shown(error)
     return text[:LONGEST].encode("utf-8", "replace").decode()
 
