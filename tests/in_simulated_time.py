@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial, wraps
+from typing import Any
 
 import pytest
 
@@ -24,3 +26,16 @@ def on_trio(scenario: Scenario) -> None:
 
 
 each_loop = pytest.mark.parametrize("simulated", [on_asyncio, on_trio])
+
+
+def explored(seeds: int) -> Callable[[Callable[..., Awaitable[object]]], Callable[..., None]]:
+    """Return what makes a test of a coroutine function: it is tried by so many schedules."""
+
+    def as_test(scenario: Callable[..., Awaitable[object]]) -> Callable[..., None]:
+        @wraps(scenario)
+        def test(**fixtures: Any) -> None:
+            explore(partial(scenario, **fixtures), seeds=seeds)
+
+        return test
+
+    return as_test

@@ -10,6 +10,7 @@ import pytest
 from clusters import ACTS, TTL, diary, member, members, until
 from conftest import ASYNCIO, task_group
 from crew import process_of
+from in_simulated_time import explored
 
 from fauxtp import call, demonitor, exit, wait_exit
 from fauxtp.cluster import Cluster, NoConnection, NodeDown, NodeTaken, NodeUp
@@ -130,112 +131,100 @@ async def test_who_cannot_connect_does_not_join() -> None:
             raise AssertionError
 
 
-def test_a_node_that_is_there_is_there_once() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop")
-        async with members("a", broker=broker):
-            began = anyio.current_time()
-            with pytest.raises(NodeTaken, match="a node 'a' in the cluster already"):
-                async with member(broker, "a"):
-                    raise AssertionError
-            assert anyio.current_time() - began < TTL + 5
-        async with member(broker, "a") as again:
-            assert again.nodes() == ["a"]
-
-    explore(scenario, seeds=20)
+@explored(seeds=20)
+async def test_a_node_that_is_there_is_there_once() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", broker=broker):
+        began = anyio.current_time()
+        with pytest.raises(NodeTaken, match="a node 'a' in the cluster already"):
+            async with member(broker, "a"):
+                raise AssertionError
+        assert anyio.current_time() - began < TTL + 5
+    async with member(broker, "a") as again:
+        assert again.nodes() == ["a"]
 
 
-def test_a_frozen_node_is_gone_to_the_others_and_joins_again_as_another() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            watcher = await diary(group)
-            own = await call(watcher, partial(b.monitor_node, "b"))
-            before = b._node.peers.own.incarnation
-            broker.freeze("b")
-            await anyio.sleep(ACTS + 1)
-            assert not b._node.may_act()
-            await anyio.sleep(TTL)
-            assert a.nodes() == ["a"]
-            broker.heal("b")
-            await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
-            assert b._node.peers.own.incarnation != before
-            await until(lambda: len(process_of(watcher).state) == 2)
-            down, up = process_of(watcher).state
-            assert (down.node, down.reason, up) == ("b", "fenced", NodeUp(own, "b"))
-
-    explore(scenario, seeds=50)
+@explored(seeds=50)
+async def test_a_frozen_node_is_gone_to_the_others_and_joins_again_as_another() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        watcher = await diary(group)
+        own = await call(watcher, partial(b.monitor_node, "b"))
+        before = b._node.peers.own.incarnation
+        broker.freeze("b")
+        await anyio.sleep(ACTS + 1)
+        assert not b._node.may_act()
+        await anyio.sleep(TTL)
+        assert a.nodes() == ["a"]
+        broker.heal("b")
+        await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
+        assert b._node.peers.own.incarnation != before
+        await until(lambda: len(process_of(watcher).state) == 2)
+        down, up = process_of(watcher).state
+        assert (down.node, down.reason, up) == ("b", "fenced", NodeUp(own, "b"))
 
 
-def test_a_short_cut_is_no_end() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", broker=broker) as (a, b):
-            before = b._node.peers.own.incarnation
-            broker.cut("b")
-            await anyio.sleep(TTL / 3)
-            broker.heal("b")
-            await anyio.sleep(3 * TTL)
-            assert b._node.peers.own.incarnation == before
-            assert a.nodes() == b.nodes() == ["a", "b"]
-
-    explore(scenario, seeds=50)
+@explored(seeds=50)
+async def test_a_short_cut_is_no_end() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", broker=broker) as (a, b):
+        before = b._node.peers.own.incarnation
+        broker.cut("b")
+        await anyio.sleep(TTL / 3)
+        broker.heal("b")
+        await anyio.sleep(3 * TTL)
+        assert b._node.peers.own.incarnation == before
+        assert a.nodes() == b.nodes() == ["a", "b"]
 
 
-def test_a_heartbeat_whose_answer_is_lost_is_read_back() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        engine = broker.engine("b", timeout=0.5)
-        async with (
-            members("a", broker=broker) as (a,),
-            Cluster.join(engine, cluster="shop", node="b", ttl=TTL) as b,
-        ):
-            before = b._node.peers.own.incarnation
-            for _ in range(6):
-                broker.lose_answers("b")
-                await anyio.sleep(TTL / 2)
-            assert b._node.peers.own.incarnation == before
-            assert a.nodes() == ["a", "b"]
-
-    explore(scenario, seeds=50)
-
-
-def test_an_incarnation_that_came_and_went_unknown_to_itself_is_not_had_again() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", broker=broker) as (a, b):
-            broker.cut("b")
-            await until(lambda: a.nodes() == ["a"])
+@explored(seeds=50)
+async def test_a_heartbeat_whose_answer_is_lost_is_read_back() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    engine = broker.engine("b", timeout=0.5)
+    async with (
+        members("a", broker=broker) as (a,),
+        Cluster.join(engine, cluster="shop", node="b", ttl=TTL) as b,
+    ):
+        before = b._node.peers.own.incarnation
+        for _ in range(6):
             broker.lose_answers("b")
-            broker.heal("b")
+            await anyio.sleep(TTL / 2)
+        assert b._node.peers.own.incarnation == before
+        assert a.nodes() == ["a", "b"]
+
+
+@explored(seeds=30)
+async def test_an_incarnation_that_came_and_went_unknown_to_itself_is_not_had_again() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", broker=broker) as (a, b):
+        broker.cut("b")
+        await until(lambda: a.nodes() == ["a"])
+        broker.lose_answers("b")
+        broker.heal("b")
+        await until(lambda: a.nodes() == ["a", "b"])
+        assert not b._node.may_act()
+        broker.cut("b")
+        await until(lambda: a.nodes() == ["a"])
+        broker.heal("b")
+        await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
+        await until(b._node.may_act)
+
+
+@explored(seeds=50)
+async def test_who_leaves_is_gone_at_once_and_without_a_connection_in_one_ttl() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.01))
+    async with members("a", broker=broker) as (a,):
+        async with member(broker, "b"):
             await until(lambda: a.nodes() == ["a", "b"])
-            assert not b._node.may_act()
+        await anyio.sleep(0.1)
+        assert a.nodes() == ["a"]
+        async with member(broker, "b"):
+            await until(lambda: a.nodes() == ["a", "b"])
             broker.cut("b")
-            await until(lambda: a.nodes() == ["a"])
-            broker.heal("b")
-            await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
-            await until(b._node.may_act)
-
-    explore(scenario, seeds=30)
-
-
-def test_who_leaves_is_gone_at_once_and_without_a_connection_in_one_ttl() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.01))
-        async with members("a", broker=broker) as (a,):
-            async with member(broker, "b"):
-                await until(lambda: a.nodes() == ["a", "b"])
-            await anyio.sleep(0.1)
-            assert a.nodes() == ["a"]
-            async with member(broker, "b"):
-                await until(lambda: a.nodes() == ["a", "b"])
-                broker.cut("b")
-            broker.heal("b")
-            assert a.nodes() == ["a", "b"]
-            await anyio.sleep(TTL + 2)
-            assert a.nodes() == ["a"]
-
-    explore(scenario, seeds=50)
+        broker.heal("b")
+        assert a.nodes() == ["a", "b"]
+        await anyio.sleep(TTL + 2)
+        assert a.nodes() == ["a"]
 
 
 async def test_a_key_that_makes_no_sense_is_counted_and_dropped() -> None:

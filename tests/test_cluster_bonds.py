@@ -9,6 +9,7 @@ import pytest
 from clusters import diary, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import Idle, end_of, process_of
+from in_simulated_time import explored
 
 from fauxtp import (
     PID,
@@ -29,7 +30,6 @@ from fauxtp import (
 from fauxtp.cluster import NodeDown, NodeUp
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.cluster.peers import NO_CONNECTION
-from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
 
@@ -200,77 +200,69 @@ async def test_who_does_not_listen_cannot_be_watched() -> None:
         assert await wait_exit(one) in {"noconnection", "noproc"}
 
 
-def test_an_end_that_was_not_told_is_asked_for() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            target = await Bonded.start(task_group=group)
-            watcher, one = await diary(group), await Bonded.start(task_group=group)
-            there = seen_by(a, b, target)
-            await call(watcher, partial(monitor, there))
-            await cast(one, partial(link, there))
-            await until(lambda: process_of(target).links and process_of(target).watchers)
-            whose = broker.random.choice("ab")
-            broker.cut(whose)
-            exit(target, "unseen")
-            await wait_exit(target)
-            broker.heal(whose)
-            assert await wait_exit(one) == "noproc"
-            await until(lambda: told(watcher))
-            assert told(watcher)[0].reason in {"noproc", "unseen"}
-
-    explore(scenario, seeds=50)
+@explored(seeds=50)
+async def test_an_end_that_was_not_told_is_asked_for() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        target = await Bonded.start(task_group=group)
+        watcher, one = await diary(group), await Bonded.start(task_group=group)
+        there = seen_by(a, b, target)
+        await call(watcher, partial(monitor, there))
+        await cast(one, partial(link, there))
+        await until(lambda: process_of(target).links and process_of(target).watchers)
+        whose = broker.random.choice("ab")
+        broker.cut(whose)
+        exit(target, "unseen")
+        await wait_exit(target)
+        broker.heal(whose)
+        assert await wait_exit(one) == "noproc"
+        await until(lambda: told(watcher))
+        assert told(watcher)[0].reason in {"noproc", "unseen"}
 
 
-def test_a_node_that_is_fenced_takes_the_others_for_gone() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            target, here = await Bonded.start(task_group=group), await diary(group)
-            watcher = await diary(group)
-            await call(watcher, partial(monitor, seen_by(b, a, target)))
-            await call(here, partial(monitor, seen_by(a, b, watcher)))
-            broker.cut("b")
-            await until(lambda: told(watcher) and told(here))
-            assert told(watcher)[0].reason == told(here)[0].reason == "noconnection"
-            broker.heal("b")
-            await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
-
-    explore(scenario, seeds=30)
+@explored(seeds=30)
+async def test_a_node_that_is_fenced_takes_the_others_for_gone() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        target, here = await Bonded.start(task_group=group), await diary(group)
+        watcher = await diary(group)
+        await call(watcher, partial(monitor, seen_by(b, a, target)))
+        await call(here, partial(monitor, seen_by(a, b, watcher)))
+        broker.cut("b")
+        await until(lambda: told(watcher) and told(here))
+        assert told(watcher)[0].reason == told(here)[0].reason == "noconnection"
+        broker.heal("b")
+        await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
 
 
-def test_whoever_fails_when_a_node_is_fenced_the_others_are_told() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop")
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            node, peers = a._node, b._node.peers
-            everybody: list[list[Any]] = [
-                node.on_fence, node.on_beat, node.on_snapshot, peers.on_up, peers.on_gone
-            ]  # fmt: skip
-            for listeners in everybody:
-                listeners.insert(0, fails)
-            watcher = await diary(group)
-            ref = await call(watcher, partial(b.monitor_node, "a"))
-            named = await diary(group, register_as=a.name("till"))
-            broker.cut("a")
-            assert await wait_exit(named) == "fenced"
-            broker.heal("a")
-            await until(lambda: a._node.may_act() and a.nodes() == b.nodes() == ["a", "b"])
-            await until(lambda: len(told(watcher)) == 2)
-            assert told(watcher) == [NodeDown(ref, "a", NO_CONNECTION), NodeUp(ref, "a")]
-
-    explore(scenario, seeds=5)
+@explored(seeds=5)
+async def test_whoever_fails_when_a_node_is_fenced_the_others_are_told() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        node, peers = a._node, b._node.peers
+        everybody: list[list[Any]] = [
+            node.on_fence, node.on_beat, node.on_snapshot, peers.on_up, peers.on_gone
+        ]  # fmt: skip
+        for listeners in everybody:
+            listeners.insert(0, fails)
+        watcher = await diary(group)
+        ref = await call(watcher, partial(b.monitor_node, "a"))
+        named = await diary(group, register_as=a.name("till"))
+        broker.cut("a")
+        assert await wait_exit(named) == "fenced"
+        broker.heal("a")
+        await until(lambda: a._node.may_act() and a.nodes() == b.nodes() == ["a", "b"])
+        await until(lambda: len(told(watcher)) == 2)
+        assert told(watcher) == [NodeDown(ref, "a", NO_CONNECTION), NodeUp(ref, "a")]
 
 
-def test_a_node_goes_on_whatever_its_engine_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        async with members("a") as (a,):
-            with monkeypatch.context() as planted:
-                planted.setattr(a._node.engine, "update", fails)
-                await until(lambda: not a._node.may_act())
-            await until(a._node.may_act)
-
-    explore(scenario, seeds=5)
+@explored(seeds=5)
+async def test_a_node_goes_on_whatever_its_engine_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with members("a") as (a,):
+        with monkeypatch.context() as planted:
+            planted.setattr(a._node.engine, "update", fails)
+            await until(lambda: not a._node.may_act())
+        await until(a._node.may_act)
 
 
 async def test_processes_may_end_while_their_peer_is_taken_for_gone() -> None:

@@ -13,6 +13,7 @@ import pytest
 from clusters import TTL, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import process_of
+from in_simulated_time import explored
 
 from fauxtp import (
     NO_REPLY,
@@ -405,101 +406,93 @@ async def test_nothing_of_a_pid_is_left_that_nobody_refers_to() -> None:
         await until(lambda: gc.collect() >= 0 and not len(a._messenger.pids._there))
 
 
-def test_a_frozen_node_serves_nothing_on_waking() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.02))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            server = await Server.start(task_group=group)
-            there = seen_by(a, b, server)
-            broker.freeze("b")
-            await send(there, "as it is frozen")
-            pending = start_call(there, "note", timeout=None)
-            await anyio.sleep(2 * TTL)
-            with pytest.raises(ProcessExited, match="noconnection"):
-                await pending
+@explored(seeds=50)
+async def test_a_frozen_node_serves_nothing_on_waking() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.02))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        there = seen_by(a, b, server)
+        broker.freeze("b")
+        await send(there, "as it is frozen")
+        pending = start_call(there, "note", timeout=None)
+        await anyio.sleep(2 * TTL)
+        with pytest.raises(ProcessExited, match="noconnection"):
+            await pending
+        broker.heal("b")
+        await until(lambda: b.nodes() == ["a", "b"])
+        await anyio.sleep(1)
+        assert await call(server, "told") == []
+        again = seen_by(a, b, server)
+        assert again is not there
+        assert await call(again, ("echo", 1)) == 1
+
+
+@explored(seeds=30)
+async def test_what_a_node_had_sent_is_not_heard_when_it_is_gone() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.02))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        await send(seen_by(b, a, server), "early")
+        await until(lambda: process_of(server).state)
+        broker.hold("b")
+        await send(seen_by(b, a, server), "late")
+        await until(lambda: a.nodes() == ["a"])
+        broker.heal("b")
+        await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
+        await anyio.sleep(1)
+        assert await call(server, "told") == ["early"]
+
+
+@explored(seeds=100)
+async def test_each_call_is_executed_at_most_once_and_answered_or_not() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.1))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        there = seen_by(a, b, server)
+        answered, unsure = [], []
+
+        async def ask(number: int) -> None:
+            await anyio.sleep(number / 10)
+            try:
+                await call(there, ("note", number), timeout=0.5)
+                answered.append(number)
+            except NoConnection:
+                pass
+            except (ReceiveTimeout, ProcessExited):
+                unsure.append(number)
+            except NoProcess:
+                pass
+
+        async with anyio.create_task_group() as asking:
+            for number in range(30):
+                asking.start_soon(ask, number)
+            await anyio.sleep(0.5)
+            broker.cut("b")
+            await anyio.sleep(0.5)
             broker.heal("b")
-            await until(lambda: b.nodes() == ["a", "b"])
-            await anyio.sleep(1)
-            assert await call(server, "told") == []
-            again = seen_by(a, b, server)
-            assert again is not there
-            assert await call(again, ("echo", 1)) == 1
-
-    explore(scenario, seeds=50)
-
-
-def test_what_a_node_had_sent_is_not_heard_when_it_is_gone() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.02))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            server = await Server.start(task_group=group)
-            await send(seen_by(b, a, server), "early")
-            await until(lambda: process_of(server).state)
-            broker.hold("b")
-            await send(seen_by(b, a, server), "late")
-            await until(lambda: a.nodes() == ["a"])
-            broker.heal("b")
-            await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
-            await anyio.sleep(1)
-            assert await call(server, "told") == ["early"]
-
-    explore(scenario, seeds=30)
+            await anyio.sleep(0.7)
+            broker.hold("a")
+            await anyio.sleep(0.5)
+            broker.heal("a")
+        await anyio.sleep(5)
+        noted = [number for _, number in await call(server, "told")]
+        assert len(noted) == len(set(noted))
+        assert set(answered) <= set(noted) <= {*answered, *unsure}
 
 
-def test_each_call_is_executed_at_most_once_and_answered_or_not() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.1))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            server = await Server.start(task_group=group)
-            there = seen_by(a, b, server)
-            answered, unsure = [], []
-
-            async def ask(number: int) -> None:
-                await anyio.sleep(number / 10)
-                try:
-                    await call(there, ("note", number), timeout=0.5)
-                    answered.append(number)
-                except NoConnection:
-                    pass
-                except (ReceiveTimeout, ProcessExited):
-                    unsure.append(number)
-                except NoProcess:
-                    pass
-
-            async with anyio.create_task_group() as asking:
-                for number in range(30):
-                    asking.start_soon(ask, number)
-                await anyio.sleep(0.5)
-                broker.cut("b")
-                await anyio.sleep(0.5)
-                broker.heal("b")
-                await anyio.sleep(0.7)
-                broker.hold("a")
-                await anyio.sleep(0.5)
-                broker.heal("a")
-            await anyio.sleep(5)
-            noted = [number for _, number in await call(server, "told")]
-            assert len(noted) == len(set(noted))
-            assert set(answered) <= set(noted) <= {*answered, *unsure}
-
-    explore(scenario, seeds=100)
-
-
-def test_who_waits_no_longer_is_told_that_it_may_have_been_executed() -> None:
-    async def scenario() -> None:
-        async with members("a", "b") as (a, b), task_group() as group:
-            server = await Server.start(task_group=group)
-            there = seen_by(a, b, server)
-            pending = start_call(there, "never", timeout=1.0)
-            await until(lambda: process_of(server).state)
-            with pytest.raises(ReceiveTimeout) as late:
-                await pending
-            assert late.value.taken_up
-            (from_,) = await call(there, ("echo", 1)) and process_of(server).state
-            await until(lambda: not b._messenger.calls_in._known)
-            assert not reply(from_, "too late")
-
-    explore(scenario, seeds=20)
+@explored(seeds=20)
+async def test_who_waits_no_longer_is_told_that_it_may_have_been_executed() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        there = seen_by(a, b, server)
+        pending = start_call(there, "never", timeout=1.0)
+        await until(lambda: process_of(server).state)
+        with pytest.raises(ReceiveTimeout) as late:
+            await pending
+        assert late.value.taken_up
+        (from_,) = await call(there, ("echo", 1)) and process_of(server).state
+        await until(lambda: not b._messenger.calls_in._known)
+        assert not reply(from_, "too late")
 
 
 def test_an_answer_that_is_lost_is_sent_again_or_told_to_be_unknown() -> None:
@@ -532,35 +525,31 @@ def test_an_answer_that_is_lost_is_sent_again_or_told_to_be_unknown() -> None:
     assert outcomes == {"an answer", ("noconnection", True)}
 
 
-def test_a_call_that_came_too_fast_is_told_to_be_unknown() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.01))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            server = await Server.start(task_group=group)
-            there = seen_by(a, b, server)
-            broker.lose_messages("b")
-            with pytest.raises(ProcessExited) as lost:
-                await call(there, "note", timeout=None)
-            assert (lost.value.reason, lost.value.taken_up) == ("noconnection", True)
-            assert "note" not in await call(there, "told")
-
-    explore(scenario, seeds=10)
+@explored(seeds=10)
+async def test_a_call_that_came_too_fast_is_told_to_be_unknown() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.01))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        server = await Server.start(task_group=group)
+        there = seen_by(a, b, server)
+        broker.lose_messages("b")
+        with pytest.raises(ProcessExited) as lost:
+            await call(there, "note", timeout=None)
+        assert (lost.value.reason, lost.value.taken_up) == ("noconnection", True)
+        assert "note" not in await call(there, "told")
 
 
-def test_a_lost_cancel_is_made_good_by_the_time_that_travels() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.01))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            server = await Slow.start(task_group=group)
-            there = seen_by(a, b, server)
-            goes_on = await kept_busy(there, server)
-            pending = start_call(there, "forget me", timeout=1.0)
-            await until(lambda: len(process_of(server).mailbox) == 1)
-            broker.lose_messages("b", 6)  # heartbeats among them
-            with pytest.raises(ReceiveTimeout):
-                await pending
-            await anyio.sleep(TTL)
-            goes_on.set()
-            assert await call(server, "told") == []
-
-    explore(scenario, seeds=30)
+@explored(seeds=30)
+async def test_a_lost_cancel_is_made_good_by_the_time_that_travels() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.01))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        server = await Slow.start(task_group=group)
+        there = seen_by(a, b, server)
+        goes_on = await kept_busy(there, server)
+        pending = start_call(there, "forget me", timeout=1.0)
+        await until(lambda: len(process_of(server).mailbox) == 1)
+        broker.lose_messages("b", 6)  # heartbeats among them
+        with pytest.raises(ReceiveTimeout):
+            await pending
+        await anyio.sleep(TTL)
+        goes_on.set()
+        assert await call(server, "told") == []

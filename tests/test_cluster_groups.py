@@ -12,6 +12,7 @@ import pytest
 from clusters import TTL, diary, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import Idle, process_of
+from in_simulated_time import explored
 
 import fauxtp
 from fauxtp import PID, Joined, Left, Mailbox, NoProcess, call, dead_letters, demonitor, exit, send
@@ -485,45 +486,40 @@ async def test_what_makes_no_sense_is_nobody_s_membership() -> None:
         await vandal.close()
 
 
-def test_a_fence_ends_no_membership_and_is_told() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            watcher, one, far = [await diary(group) for _ in range(3)]
-            assert await a.join_group("sport", one)
-            assert await b.join_group("sport", far)
-            await call(watcher, partial(b.monitor_group, "sport"))
-            await until(lambda: known(a) == known(b) == 2)
-            broker.freeze("a")
-            await until(lambda: b.members("sport") == (far,))
-            await until(lambda: a.members("sport") == (one,))
-            broker.heal("a")
-            await until(lambda: known(a) == known(b) == 2)
-            told = [
-                (type(it).__name__, getattr(it, "reason", None))
-                for it in process_of(watcher).state
-            ]
-            assert told == [("Joined", None)] * 2 + [("Left", "noconnection"), ("Joined", None)]
-            assert await b.publish("sport", "goal") == 2
-            await until(lambda: process_of(one).state == process_of(far).state == ["goal"])
-
-    explore(scenario, seeds=15)
+@explored(seeds=15)
+async def test_a_fence_ends_no_membership_and_is_told() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        watcher, one, far = [await diary(group) for _ in range(3)]
+        assert await a.join_group("sport", one)
+        assert await b.join_group("sport", far)
+        await call(watcher, partial(b.monitor_group, "sport"))
+        await until(lambda: known(a) == known(b) == 2)
+        broker.freeze("a")
+        await until(lambda: b.members("sport") == (far,))
+        await until(lambda: a.members("sport") == (one,))
+        broker.heal("a")
+        await until(lambda: known(a) == known(b) == 2)
+        told = [
+            (type(it).__name__, getattr(it, "reason", None)) for it in process_of(watcher).state
+        ]
+        assert told == [("Joined", None)] * 2 + [("Left", "noconnection"), ("Joined", None)]
+        assert await b.publish("sport", "goal") == 2
+        await until(lambda: process_of(one).state == process_of(far).state == ["goal"])
 
 
-def test_keys_that_were_lost_are_written_again() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", broker=broker) as (a, b):
-            one, two = Mailbox(), Mailbox()
-            assert await a.join_group("sport", one.pid)
-            await anyio.sleep(1)
-            assert await a.join_group("sport", two.pid)
-            broker.lose_writes(broker.random.choice([1, 2]))
-            await until(lambda: known(b) < 2 or broker.keys.read(key_of("sport", "a")) is not None)
-            await anyio.sleep(TTL)
-            assert known(b) == known(a) == 2
-
-    explore(scenario, seeds=40)
+@explored(seeds=40)
+async def test_keys_that_were_lost_are_written_again() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", broker=broker) as (a, b):
+        one, two = Mailbox(), Mailbox()
+        assert await a.join_group("sport", one.pid)
+        await anyio.sleep(1)
+        assert await a.join_group("sport", two.pid)
+        broker.lose_writes(broker.random.choice([1, 2]))
+        await until(lambda: known(b) < 2 or broker.keys.read(key_of("sport", "a")) is not None)
+        await anyio.sleep(TTL)
+        assert known(b) == known(a) == 2
 
 
 def test_the_keys_of_who_is_gone_expire_and_those_of_who_lives_do_not() -> None:
@@ -554,62 +550,60 @@ def test_the_keys_of_who_is_gone_expire_and_those_of_who_lives_do_not() -> None:
         explore(scenario, seeds=10)
 
 
-def test_all_nodes_know_who_is_there_whatever_happens_in_between() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.1))
-        chance = broker.random
-        async with (
-            members("a", "b", "c", broker=broker) as nodes,
-            anyio.create_task_group() as group,
-        ):
-            true: dict[str, dict[PID, None]] = {one.node: {} for one in nodes}
+@explored(seeds=25)
+async def test_all_nodes_know_who_is_there_whatever_happens_in_between() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.1))
+    chance = broker.random
+    async with (
+        members("a", "b", "c", broker=broker) as nodes,
+        anyio.create_task_group() as group,
+    ):
+        true: dict[str, dict[PID, None]] = {one.node: {} for one in nodes}
 
-            async def come_and_go(one: Cluster) -> None:
-                there = true[one.node]
-                for _ in range(12):
-                    await anyio.sleep(chance.uniform(0, TTL))
-                    if there and chance.random() < 0.4:
-                        pid = chance.choice(list(there))
-                        del there[pid]
-                        if chance.random() < 0.5:
-                            assert await one.leave_group("sport", pid)
-                        exit(pid)
-                    else:
-                        pid = await Idle.start(task_group=group)
-                        there[pid] = None
-                        assert await one.join_group("sport", pid)
+        async def come_and_go(one: Cluster) -> None:
+            there = true[one.node]
+            for _ in range(12):
+                await anyio.sleep(chance.uniform(0, TTL))
+                if there and chance.random() < 0.4:
+                    pid = chance.choice(list(there))
+                    del there[pid]
+                    if chance.random() < 0.5:
+                        assert await one.leave_group("sport", pid)
+                    exit(pid)
+                else:
+                    pid = await Idle.start(task_group=group)
+                    there[pid] = None
+                    assert await one.join_group("sport", pid)
 
-            async def disturb() -> None:
-                for _ in range(6):
-                    await anyio.sleep(chance.uniform(0.5, TTL))
-                    node = chance.choice("abc")
-                    faults: list[Callable[[str], None]] = [
-                        broker.cut,
-                        broker.freeze,
-                        broker.hold,
-                        broker.lose_answers,
-                        broker.lose_messages,
-                        lambda _: broker.lose_writes(2),
-                    ]
-                    fault = chance.choice(faults)
-                    fault(node)
-                    await anyio.sleep(chance.uniform(0.1, 2 * TTL))
-                    broker.heal(node)
+        async def disturb() -> None:
+            for _ in range(6):
+                await anyio.sleep(chance.uniform(0.5, TTL))
+                node = chance.choice("abc")
+                faults: list[Callable[[str], None]] = [
+                    broker.cut,
+                    broker.freeze,
+                    broker.hold,
+                    broker.lose_answers,
+                    broker.lose_messages,
+                    lambda _: broker.lose_writes(2),
+                ]
+                fault = chance.choice(faults)
+                fault(node)
+                await anyio.sleep(chance.uniform(0.1, 2 * TTL))
+                broker.heal(node)
 
-            async with anyio.create_task_group() as work:
-                work.start_soon(disturb)
-                for one in nodes:
-                    work.start_soon(come_and_go, one)
-            await until(lambda: all(one.nodes() == ["a", "b", "c"] for one in nodes))
-            await anyio.sleep(2 * TTL)
+        async with anyio.create_task_group() as work:
+            work.start_soon(disturb)
             for one in nodes:
-                told = {
-                    pid if other is one else seen_by(one, other, pid)
-                    for other in nodes
-                    for pid in true[other.node]
-                }
-                assert set(one.members("sport")) == told
-                assert len(one.members("sport")) == len(told)
-            group.cancel_scope.cancel()
-
-    explore(scenario, seeds=25)
+                work.start_soon(come_and_go, one)
+        await until(lambda: all(one.nodes() == ["a", "b", "c"] for one in nodes))
+        await anyio.sleep(2 * TTL)
+        for one in nodes:
+            told = {
+                pid if other is one else seen_by(one, other, pid)
+                for other in nodes
+                for pid in true[other.node]
+            }
+            assert set(one.members("sport")) == told
+            assert len(one.members("sport")) == len(told)
+        group.cancel_scope.cancel()

@@ -11,6 +11,7 @@ from anyio import to_thread
 from clusters import TTL, diary, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import Idle, process_of
+from in_simulated_time import explored
 
 from fauxtp import (
     PID,
@@ -40,7 +41,6 @@ from fauxtp.cluster import Cluster, NoConnection, name_watches
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.cluster.name_keys import Holding, holding, key_of, name_of
 from fauxtp.cluster.name_watches import ClusterNamesWatch
-from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
 
@@ -102,43 +102,39 @@ async def test_what_was_looked_up_is_known_no_more_when_anybody_hears_of_its_end
         await until(lambda: b.whereis("billing") is None)
 
 
-def test_what_was_looked_up_is_known_no_more_when_anybody_hears_of_a_node_that_is_gone() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            till, post = await Idle.start(task_group=group), await Idle.start(task_group=group)
-            seen: list[list[PID | None]] = []
+@explored(seeds=20)
+async def test_what_was_looked_up_is_known_no_more_when_anybody_hears_of_a_node_gone() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        till, post = await Idle.start(task_group=group), await Idle.start(task_group=group)
+        seen: list[list[PID | None]] = []
 
-            def look(*_: Any) -> None:
-                seen.append([one.whereis(name) for one in (a, b) for name in ("till", "post")])
+        def look(*_: Any) -> None:
+            seen.append([one.whereis(name) for one in (a, b) for name in ("till", "post")])
 
-            assert await a.register("till", till)
-            assert await b.register("post", post)
-            post_at_a = await a.wait_registered("post", timeout=30)
-            till_at_b = await b.wait_registered("till", timeout=30)
-            for node in (a._node, b._node):  # the first who hear of a node that is gone
-                node.monitors.down = look  # type: ignore[method-assign, assignment]
-            look()
-            broker.cut("a")
-            await until(lambda: len(seen) == 3)
-            assert seen[0] == [till, post_at_a, till_at_b, post]
-            assert seen[1] == [None, None, till_at_b, post]
-            assert seen[2] == [None, None, None, post]
-
-    explore(scenario, seeds=20)
+        assert await a.register("till", till)
+        assert await b.register("post", post)
+        post_at_a = await a.wait_registered("post", timeout=30)
+        till_at_b = await b.wait_registered("till", timeout=30)
+        for node in (a._node, b._node):  # the first who hear of a node that is gone
+            node.monitors.down = look  # type: ignore[method-assign, assignment]
+        look()
+        broker.cut("a")
+        await until(lambda: len(seen) == 3)
+        assert seen[0] == [till, post_at_a, till_at_b, post]
+        assert seen[1] == [None, None, till_at_b, post]
+        assert seen[2] == [None, None, None, post]
 
 
-def test_what_was_looked_up_is_known_no_more_when_the_own_node_is_another() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop")
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            till = await Idle.start(task_group=group)
-            assert await a.register("till", till)
-            await b.wait_registered("till", timeout=30)
-            b._node.peers.begin_as(4711)
-            assert (b.whereis("till"), b._names.known) == (None, {})
-
-    explore(scenario, seeds=1)
+@explored(seeds=1)
+async def test_what_was_looked_up_is_known_no_more_when_the_own_node_is_another() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        till = await Idle.start(task_group=group)
+        assert await a.register("till", till)
+        await b.wait_registered("till", timeout=30)
+        b._node.peers.begin_as(4711)
+        assert (b.whereis("till"), b._names.known) == (None, {})
 
 
 async def test_a_look_up_that_is_interrupted_by_a_fence_is_not_remembered() -> None:
@@ -416,120 +412,112 @@ async def test_without_a_connection_no_name_is_taken() -> None:
         assert a.whereis("cash") is started[0]
 
 
-def test_names_of_a_node_that_is_gone_are_swept_and_taken_by_one() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", "c", broker=broker) as (a, b, c), task_group() as group:
-            tills = {one.node: await Till.start(one.node, task_group=group) for one in (a, b, c)}
-            for name in ("x", "y"):
-                assert await c.register(name, tills["c"])
-            await a.wait_registered("x", timeout=30)
-            broker.freeze("c")
-            await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
-            assert not is_alive(tills["c"]), "it was ended before others could have its name"
-            assert a.whereis("x") is b.whereis("x") is None
-            both = [False, False]
+@explored(seeds=15)
+async def test_names_of_a_node_that_is_gone_are_swept_and_taken_by_one() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", "c", broker=broker) as (a, b, c), task_group() as group:
+        tills = {one.node: await Till.start(one.node, task_group=group) for one in (a, b, c)}
+        for name in ("x", "y"):
+            assert await c.register(name, tills["c"])
+        await a.wait_registered("x", timeout=30)
+        broker.freeze("c")
+        await until(lambda: a.nodes() == b.nodes() == ["a", "b"])
+        assert not is_alive(tills["c"]), "it was ended before others could have its name"
+        assert a.whereis("x") is b.whereis("x") is None
+        both = [False, False]
 
-            async def take(which: int, one: Cluster) -> None:
-                both[which] = await one.register("x", tills[one.node])
+        async def take(which: int, one: Cluster) -> None:
+            both[which] = await one.register("x", tills[one.node])
 
-            async with anyio.create_task_group() as taking:
-                taking.start_soon(take, 0, a)
-                taking.start_soon(take, 1, b)
-            assert sorted(both) == [False, True]
-            await anyio.sleep(2 * TTL)
-            assert a._names.find("y") is None, "it was swept"
-            broker.heal("c")
-            await until(lambda: c.nodes() == ["a", "b", "c"])
-            assert c.whereis("x") is not None
-
-    explore(scenario, seeds=15)
+        async with anyio.create_task_group() as taking:
+            taking.start_soon(take, 0, a)
+            taking.start_soon(take, 1, b)
+        assert sorted(both) == [False, True]
+        await anyio.sleep(2 * TTL)
+        assert a._names.find("y") is None, "it was swept"
+        broker.heal("c")
+        await until(lambda: c.nodes() == ["a", "b", "c"])
+        assert c.whereis("x") is not None
 
 
-def test_a_name_has_one_holder_at_any_moment() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.1))
-        async with (
-            members("a", "b", "c", broker=broker) as nodes,
-            anyio.create_task_group() as group,
-        ):
-            holds: dict[str, Any] = {}
+@explored(seeds=20)
+async def test_a_name_has_one_holder_at_any_moment() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.1))
+    async with (
+        members("a", "b", "c", broker=broker) as nodes,
+        anyio.create_task_group() as group,
+    ):
+        holds: dict[str, Any] = {}
 
-            class Owner(GenServer[Any, Any]):
-                def __init__(self, node: str) -> None:
-                    self.node = node
+        class Owner(GenServer[Any, Any]):
+            def __init__(self, node: str) -> None:
+                self.node = node
 
-                async def init(self) -> None:
-                    assert not holds, holds
-                    holds[self.node] = self
+            async def init(self) -> None:
+                assert not holds, holds
+                holds[self.node] = self
 
-                async def terminate(self, reason: Any, state: Any) -> None:
-                    del holds[self.node]
+            async def terminate(self, reason: Any, state: Any) -> None:
+                del holds[self.node]
 
-            async def keep(one: Cluster) -> None:
-                while True:
-                    try:
-                        name = one.name("it")
-                        pid = await Owner.start(one.node, task_group=group, register_as=name)
-                        await wait_exit(pid)
-                    except NameTaken:
-                        await anyio.sleep(0.3)
+        async def keep(one: Cluster) -> None:
+            while True:
+                try:
+                    name = one.name("it")
+                    pid = await Owner.start(one.node, task_group=group, register_as=name)
+                    await wait_exit(pid)
+                except NameTaken:
+                    await anyio.sleep(0.3)
 
-            for one in nodes:
-                group.start_soon(keep, one)
-            for _ in range(6):
-                await anyio.sleep(broker.random.uniform(1, 2 * TTL))
-                node = broker.random.choice("abc")
-                fault = broker.random.choice(
-                    [broker.cut, broker.freeze, broker.hold, broker.lose_answers]
-                )
-                fault(node)
-                await anyio.sleep(broker.random.uniform(0.1, 2 * TTL))
-                broker.heal(node)
-            await until(lambda: all(one.nodes() == ["a", "b", "c"] for one in nodes))
-            await until(lambda: all(one.whereis("it") for one in nodes))
-            assert len(holds) == 1
-            group.cancel_scope.cancel()
-
-    explore(scenario, seeds=20)
+        for one in nodes:
+            group.start_soon(keep, one)
+        for _ in range(6):
+            await anyio.sleep(broker.random.uniform(1, 2 * TTL))
+            node = broker.random.choice("abc")
+            fault = broker.random.choice(
+                [broker.cut, broker.freeze, broker.hold, broker.lose_answers]
+            )
+            fault(node)
+            await anyio.sleep(broker.random.uniform(0.1, 2 * TTL))
+            broker.heal(node)
+        await until(lambda: all(one.nodes() == ["a", "b", "c"] for one in nodes))
+        await until(lambda: all(one.whereis("it") for one in nodes))
+        assert len(holds) == 1
+        group.cancel_scope.cancel()
 
 
-def test_a_sweep_without_revision_is_found() -> None:
+@explored(seeds=20)
+async def test_a_sweep_without_revision_is_found() -> None:
     """What the tests of sweeping rest on: who deletes whatever is there takes a new owner's."""
 
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.1))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            one, other = await Idle.start(task_group=group), await Idle.start(task_group=group)
-            async with member(broker, "c") as c:
-                await until(lambda: b.nodes() == ["a", "b", "c"])
-                await c.register("x", one)
-                await b.wait_registered("x", timeout=30)
-                broker.cut("c")
-            await until(lambda: b.nodes() == ["a", "b"])
-            assert await b.register("x", other)
-            entry = await a._node.engine.read(key_of("x"))
-            assert entry is not None
-            await a._node.engine.delete(entry.key, entry.revision)
-            await anyio.sleep(1)
-            assert is_alive(other)
-            assert a.whereis("x") is not None, "its owner has taken it again"
-
-    explore(scenario, seeds=20)
+    broker = MemoryBroker("shop", delay=(0.001, 0.1))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        one, other = await Idle.start(task_group=group), await Idle.start(task_group=group)
+        async with member(broker, "c") as c:
+            await until(lambda: b.nodes() == ["a", "b", "c"])
+            await c.register("x", one)
+            await b.wait_registered("x", timeout=30)
+            broker.cut("c")
+        await until(lambda: b.nodes() == ["a", "b"])
+        assert await b.register("x", other)
+        entry = await a._node.engine.read(key_of("x"))
+        assert entry is not None
+        await a._node.engine.delete(entry.key, entry.revision)
+        await anyio.sleep(1)
+        assert is_alive(other)
+        assert a.whereis("x") is not None, "its owner has taken it again"
 
 
-def test_writes_that_were_lost_are_made_again() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            till = await Till.start("a", task_group=group)
-            await anyio.sleep(1)
-            assert await a.register("billing", till)
-            broker.lose_writes(1)
-            await until(lambda: a.whereis("billing") is till and b.whereis("billing"))
-            assert is_alive(till)
-
-    explore(scenario, seeds=50)
+@explored(seeds=50)
+async def test_writes_that_were_lost_are_made_again() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        till = await Till.start("a", task_group=group)
+        await anyio.sleep(1)
+        assert await a.register("billing", till)
+        broker.lose_writes(1)
+        await until(lambda: a.whereis("billing") is till and b.whereis("billing"))
+        assert is_alive(till)
 
 
 async def test_a_name_that_is_given_back_while_it_is_taken_again_is_not_kept() -> None:
@@ -557,35 +545,33 @@ async def test_a_name_that_is_given_back_while_it_is_taken_again_is_not_kept() -
         await vandal.close()
 
 
-def test_a_name_that_is_taken_as_it_is_given_back_stays() -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker("shop")
-        async with (
-            member(broker, "a", timeout=0.2) as a,
-            member(broker, "b") as b,
-            task_group() as group,
-        ):
-            one = await Idle.start(task_group=group)
-            assert await a.register("billing", one)
-            broker.lose_answers("a")  # so that what is done is done again
-            gave_back: list[bool] = []
+@explored(seeds=20)
+async def test_a_name_that_is_taken_as_it_is_given_back_stays() -> None:
+    broker = MemoryBroker("shop")
+    async with (
+        member(broker, "a", timeout=0.2) as a,
+        member(broker, "b") as b,
+        task_group() as group,
+    ):
+        one = await Idle.start(task_group=group)
+        assert await a.register("billing", one)
+        broker.lose_answers("a")  # so that what is done is done again
+        gave_back: list[bool] = []
 
-            async def give_back() -> None:
-                gave_back.append(await a.unregister("billing"))
+        async def give_back() -> None:
+            gave_back.append(await a.unregister("billing"))
 
-            group.start_soon(give_back)
-            await until(lambda: a._names.find("billing") is None)
-            assert not gave_back
-            assert await a.register("billing", one)
-            revision = a._claims._owned["billing"].revision
-            await until(lambda: gave_back)
-            await until(lambda: not a._claims._busy)
-            entry = await b._node.engine.read(key_of("billing"))
-            assert entry is not None
-            assert entry.revision == revision, "it was never away"
-            assert a.whereis("billing") is one
-
-    explore(scenario, seeds=20)
+        group.start_soon(give_back)
+        await until(lambda: a._names.find("billing") is None)
+        assert not gave_back
+        assert await a.register("billing", one)
+        revision = a._claims._owned["billing"].revision
+        await until(lambda: gave_back)
+        await until(lambda: not a._claims._busy)
+        entry = await b._node.engine.read(key_of("billing"))
+        assert entry is not None
+        assert entry.revision == revision, "it was never away"
+        assert a.whereis("billing") is one
 
 
 async def test_what_was_seen_before_a_connection_was_lost_does_not_count_after_it() -> None:
@@ -710,19 +696,17 @@ async def test_one_task_at_a_time_watches() -> None:
         watch.close()
 
 
-def test_without_a_lease_all_names_go_and_then_come_back() -> None:
-    async def scenario() -> None:
-        broker, told = MemoryBroker("shop"), list[Any]()
-        async with members("a", "b", broker=broker) as (a, b), task_group() as group:
-            assert await a.register("till", (await Till.start("a", task_group=group)))
-            watch = b.watch_names()
-            group.start_soon(changes_of, watch, told)
-            await until(lambda: words(told) == ["+till"])
-            broker.cut("b")
-            await until(lambda: words(told) == ["+till", "-till"])
-            assert told[1].reason == "noconnection"
-            broker.heal("b")
-            await until(lambda: words(told) == ["+till", "-till", "+till"])
-            watch.close()
-
-    explore(scenario, seeds=5)
+@explored(seeds=5)
+async def test_without_a_lease_all_names_go_and_then_come_back() -> None:
+    broker, told = MemoryBroker("shop"), list[Any]()
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        assert await a.register("till", (await Till.start("a", task_group=group)))
+        watch = b.watch_names()
+        group.start_soon(changes_of, watch, told)
+        await until(lambda: words(told) == ["+till"])
+        broker.cut("b")
+        await until(lambda: words(told) == ["+till", "-till"])
+        assert told[1].reason == "noconnection"
+        broker.heal("b")
+        await until(lambda: words(told) == ["+till", "-till", "+till"])
+        watch.close()

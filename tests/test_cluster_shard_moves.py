@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ import anyio
 import pytest
 from clusters import TTL, diary, member, members, until
 from conftest import task_group
+from in_simulated_time import explored
 from sessions import (
     KEYS,
     Book,
@@ -36,21 +37,10 @@ from fauxtp import (
 from fauxtp.cluster import shard_post
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.cluster.shard_keys import ShardHolding, all_shards, key_of, rank, shard_of
-from fauxtp.testing import explore
 
 pytestmark = pytest.mark.usefixtures("few_shards")
 
-Scenario = Callable[[], Coroutine[Any, Any, None]]
-
-
-def simulated(scenario: Scenario) -> Callable[[], None]:
-    """Return a test that tries a scenario in simulated time, by a few schedules."""
-
-    def test() -> None:
-        explore(scenario, seeds=3)
-
-    test.__name__ = scenario.__name__
-    return test
+simulated = explored(seeds=3)
 
 
 def nothing(*_: Any) -> None:

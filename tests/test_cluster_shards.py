@@ -13,6 +13,7 @@ from anyio import to_thread
 from clusters import ACTS, TTL, diary, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import process_of
+from in_simulated_time import explored
 from sessions import (
     KEYS,
     Book,
@@ -60,7 +61,6 @@ from fauxtp.cluster.shard_keys import (
     shard_of,
 )
 from fauxtp.cluster.shard_letter import keyed
-from fauxtp.testing import explore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("few_shards")]
 
@@ -459,137 +459,127 @@ def test_shards_are_spread_evenly_and_move_to_who_comes_alone(
     assert max(keys.values()) < 200
 
 
-def test_a_node_that_is_gone_is_succeeded_and_never_are_there_two() -> None:
-    async def scenario() -> None:
-        book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
-        async with members("a", "b", "c", broker=broker) as joined, task_group() as group:
-            a, b, c = all_of_them = [Host(cluster, book) for cluster in joined]
-            for host in all_of_them:
-                await host.begin(group)
-            await until(lambda: settled(a, b, c))
-            key = key_at(b)
-            assert await call(a[key], "where", 30) == "b"
-            broker.freeze("b")
-            pending = start_call(a[key], "lost", timeout=None)
-            with pytest.raises(ProcessExited, match="noconnection"):
-                await pending
-            assert await call(a[key], "where", 30) == await call(c[key], "where", 30) != "b"
-            await until(lambda: settled(a, c))
-            broker.heal("b")
-            await until(lambda: settled(a, b, c))
-            assert await call(b[key], "where", 30) == "b"
-        assert not book.wrong
-        assert book.handled["lost"] <= 1
-
-    explore(scenario, seeds=5)
+@explored(seeds=5)
+async def test_a_node_that_is_gone_is_succeeded_and_never_are_there_two() -> None:
+    book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
+    async with members("a", "b", "c", broker=broker) as joined, task_group() as group:
+        a, b, c = all_of_them = [Host(cluster, book) for cluster in joined]
+        for host in all_of_them:
+            await host.begin(group)
+        await until(lambda: settled(a, b, c))
+        key = key_at(b)
+        assert await call(a[key], "where", 30) == "b"
+        broker.freeze("b")
+        pending = start_call(a[key], "lost", timeout=None)
+        with pytest.raises(ProcessExited, match="noconnection"):
+            await pending
+        assert await call(a[key], "where", 30) == await call(c[key], "where", 30) != "b"
+        await until(lambda: settled(a, c))
+        broker.heal("b")
+        await until(lambda: settled(a, b, c))
+        assert await call(b[key], "where", 30) == "b"
+    assert not book.wrong
+    assert book.handled["lost"] <= 1
 
 
-def test_a_node_without_connection_ends_its_own_before_others_begin() -> None:
-    async def scenario() -> None:
-        book, broker = Book(), MemoryBroker("shop")
-        async with members("a", "b", broker=broker) as joined, task_group() as group:
-            a, b = [Host(cluster, book) for cluster in joined]
-            for host in (a, b):
-                await host.begin(group)
-            await until(lambda: settled(a, b))
-            key = key_at(b)
-            assert await call(b[key], 1) == 1
-            broker.cut("b")
-            assert await call(b[key], 2) == 2, "it has its lease"
-            await anyio.sleep(ACTS + 0.6)
-            assert whereis(f"session:{key}@b.shop") is None
-            with pytest.raises((NoConnection, NoProcess)):
-                await call(b[key], 3, 1)
-            await anyio.sleep(TTL)
+@explored(seeds=5)
+async def test_a_node_without_connection_ends_its_own_before_others_begin() -> None:
+    book, broker = Book(), MemoryBroker("shop")
+    async with members("a", "b", broker=broker) as joined, task_group() as group:
+        a, b = [Host(cluster, book) for cluster in joined]
+        for host in (a, b):
+            await host.begin(group)
+        await until(lambda: settled(a, b))
+        key = key_at(b)
+        assert await call(b[key], 1) == 1
+        broker.cut("b")
+        assert await call(b[key], 2) == 2, "it has its lease"
+        await anyio.sleep(ACTS + 0.6)
+        assert whereis(f"session:{key}@b.shop") is None
+        with pytest.raises((NoConnection, NoProcess)):
+            await call(b[key], 3, 1)
+        await anyio.sleep(TTL)
+        assert await call(a[key], "where", 30) == "a"
+        broker.heal("b")
+        await until(lambda: settled(a, b))
+    assert not book.wrong
+
+
+@explored(seeds=5)
+async def test_writes_and_answers_that_are_lost_are_made_good() -> None:
+    book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.01))
+    async with members("a", "b", broker=broker) as joined, task_group() as group:
+        a, b = [Host(cluster, book) for cluster in joined]
+        await a.begin(group)
+        await until(lambda: settled(a))
+        for key in KEYS[:8]:
             assert await call(a[key], "where", 30) == "a"
-            broker.heal("b")
-            await until(lambda: settled(a, b))
-        assert not book.wrong
-
-    explore(scenario, seeds=5)
-
-
-def test_writes_and_answers_that_are_lost_are_made_good() -> None:
-    async def scenario() -> None:
-        book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.01))
-        async with members("a", "b", broker=broker) as joined, task_group() as group:
-            a, b = [Host(cluster, book) for cluster in joined]
-            await a.begin(group)
-            await until(lambda: settled(a))
+        broker.lose_answers("a", 3)
+        broker.lose_answers("b", 3)
+        broker.lose_messages("b", 2)
+        await b.begin(group)
+        await until(lambda: settled(a, b))
+        broker.lose_writes(random.randrange(20))
+        await until(lambda: all(host.cluster._node.engine.connected for host in (a, b)))
+        await until(lambda: settled(a, b))
+        for host in (a, b):
             for key in KEYS[:8]:
-                assert await call(a[key], "where", 30) == "a"
-            broker.lose_answers("a", 3)
-            broker.lose_answers("b", 3)
-            broker.lose_messages("b", 2)
-            await b.begin(group)
-            await until(lambda: settled(a, b))
-            broker.lose_writes(random.randrange(20))
-            await until(lambda: all(host.cluster._node.engine.connected for host in (a, b)))
-            await until(lambda: settled(a, b))
-            for host in (a, b):
-                for key in KEYS[:8]:
-                    place = "a" if shard_of(key) in a.shards else "b"
-                    assert await call(host[key], "where", 60) == place
-        assert not book.wrong
-
-    explore(scenario, seeds=5)
+                place = "a" if shard_of(key) in a.shards else "b"
+                assert await call(host[key], "where", 60) == place
+    assert not book.wrong
 
 
-def test_who_moves_has_ended_before_another_begins() -> None:
-    async def scenario() -> None:
-        book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
+@explored(seeds=3)
+async def test_who_moves_has_ended_before_another_begins() -> None:
+    book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
 
-        async def slowly(key: str, state: Any) -> None:
-            await anyio.sleep(0.5)
+    async def slowly(key: str, state: Any) -> None:
+        await anyio.sleep(0.5)
 
-        book.on_end = slowly
-        async with members("a", "b", broker=broker) as joined, task_group() as group:
-            a, b = [Host(cluster, book) for cluster in joined]
-            await a.begin(group)
-            await until(lambda: settled(a))
-            for number, key in enumerate(KEYS):
-                assert await call(a[key], number, 60) == number
-            await b.begin(group)
-            for number, key in enumerate(KEYS):
-                assert await call(b[key], 100 + number, 60) == 100 + number
-            await until(lambda: settled(a, b))
-            assert max(book.handled.values()) == 1
-        assert not book.wrong
-
-    explore(scenario, seeds=3)
+    book.on_end = slowly
+    async with members("a", "b", broker=broker) as joined, task_group() as group:
+        a, b = [Host(cluster, book) for cluster in joined]
+        await a.begin(group)
+        await until(lambda: settled(a))
+        for number, key in enumerate(KEYS):
+            assert await call(a[key], number, 60) == number
+        await b.begin(group)
+        for number, key in enumerate(KEYS):
+            assert await call(b[key], 100 + number, 60) == 100 + number
+        await until(lambda: settled(a, b))
+        assert max(book.handled.values()) == 1
+    assert not book.wrong
 
 
-def test_what_is_handed_over_comes_before_all_calls_as_a_supervisor_ends() -> None:
-    async def scenario() -> None:
-        book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
-        async with members("a", "b", broker=broker) as joined, task_group() as group:
-            a, b = [Host(cluster, book) for cluster in joined]
-            for host in (a, b):
-                await host.begin(group)
-            await until(lambda: settled(a, b))
-            keys = [key for key in KEYS if shard_of(key) in b.shards]
+@explored(seeds=5)
+async def test_what_is_handed_over_comes_before_all_calls_as_a_supervisor_ends() -> None:
+    book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
+    async with members("a", "b", broker=broker) as joined, task_group() as group:
+        a, b = [Host(cluster, book) for cluster in joined]
+        for host in (a, b):
+            await host.begin(group)
+        await until(lambda: settled(a, b))
+        keys = [key for key in KEYS if shard_of(key) in b.shards]
+        for key in keys:
+            await cast(b[key], "kept")
+            assert await call(b[key], "told", 60) == [("cast", "kept")]
+
+        async def hand_over(of: str, state: Any) -> None:
+            await anyio.sleep(0.05)
+            await send(b[of], state)
+
+        async def ask(key: str) -> None:
+            told = await call(a[key], "told", 60)
+            if told != [("cast", "kept")]:  # which it may say itself, before it ends
+                assert told == [[("cast", "kept")]]
+
+        book.on_end = hand_over
+        exit(b.name, "shutdown")
+        async with anyio.create_task_group() as asking:
             for key in keys:
-                await cast(b[key], "kept")
-                assert await call(b[key], "told", 60) == [("cast", "kept")]
-
-            async def hand_over(of: str, state: Any) -> None:
-                await anyio.sleep(0.05)
-                await send(b[of], state)
-
-            async def ask(key: str) -> None:
-                told = await call(a[key], "told", 60)
-                if told != [("cast", "kept")]:  # which it may say itself, before it ends
-                    assert told == [[("cast", "kept")]]
-
-            book.on_end = hand_over
-            exit(b.name, "shutdown")
-            async with anyio.create_task_group() as asking:
-                for key in keys:
-                    asking.start_soon(ask, key)
-            book.on_end = None
-        assert not book.wrong
-
-    explore(scenario, seeds=5)
+                asking.start_soon(ask, key)
+        book.on_end = None
+    assert not book.wrong
 
 
 async def test_a_pid_of_a_session_is_as_any_other() -> None:

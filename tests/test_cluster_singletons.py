@@ -11,6 +11,7 @@ import pytest
 from clusters import ACTS, TTL, member, members, until
 from conftest import ASYNCIO, task_group
 from crew import Idle, process_of
+from in_simulated_time import explored
 
 from fauxtp import (
     PID,
@@ -30,7 +31,6 @@ from fauxtp import (
 )
 from fauxtp.cluster import Cluster, NoConnection, NodeTaken, singleton
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
 
@@ -262,24 +262,22 @@ async def test_a_node_that_leaves_hands_it_over_when_that_has_ended() -> None:
 
 
 @pytest.mark.parametrize("to_end", [0.5, 3.0])
-def test_who_takes_it_from_one_that_leaves_waits_for_its_end(to_end: float) -> None:
-    async def scenario() -> None:
-        book = Book()
-        broker = MemoryBroker("shop", delay=(0.001, 0.02))
-        async with (
-            members("a", broker=broker) as (a,),
-            anyio.create_task_group() as group,
-        ):
-            async with member(broker, "b", ttl=2) as b:
-                await start(b, book, group)
-                await until(lambda: book.now == ["b"])
-                await start(a, book, group)
-                book.to_end = to_end
-            await until(lambda: book.now == ["a"])
-            assert book.ends == ["left"]
-            group.cancel_scope.cancel()
-
-    explore(scenario, seeds=10)
+@explored(seeds=10)
+async def test_who_takes_it_from_one_that_leaves_waits_for_its_end(to_end: float) -> None:
+    book = Book()
+    broker = MemoryBroker("shop", delay=(0.001, 0.02))
+    async with (
+        members("a", broker=broker) as (a,),
+        anyio.create_task_group() as group,
+    ):
+        async with member(broker, "b", ttl=2) as b:
+            await start(b, book, group)
+            await until(lambda: book.now == ["b"])
+            await start(a, book, group)
+            book.to_end = to_end
+        await until(lambda: book.now == ["a"])
+        assert book.ends == ["left"]
+        group.cancel_scope.cancel()
 
 
 async def test_who_leaves_in_its_own_end_is_not_waited_for(
@@ -313,177 +311,165 @@ async def test_who_leaves_in_its_own_end_is_not_waited_for(
         assert a.whereis("it") is None
 
 
-def test_who_is_fenced_ends_it_before_another_starts_it() -> None:
-    async def scenario() -> None:
-        book = Book()
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with (
-            members("a", "b", broker=broker) as (a, b),
-            anyio.create_task_group() as group,
-        ):
-            shop = await start(a, book, group)
-            await until(lambda: book.now == ["a"])
-            await start(b, book, group)
-            broker.freeze("a")
-            began = anyio.current_time()
+@explored(seeds=15)
+async def test_who_is_fenced_ends_it_before_another_starts_it() -> None:
+    book = Book()
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with (
+        members("a", "b", broker=broker) as (a, b),
+        anyio.create_task_group() as group,
+    ):
+        shop = await start(a, book, group)
+        await until(lambda: book.now == ["a"])
+        await start(b, book, group)
+        broker.freeze("a")
+        began = anyio.current_time()
+        await until(lambda: book.now == ["b"])
+        assert anyio.current_time() - began > ACTS - 1
+        assert book.ends == ["fenced"]
+        broker.heal("a")
+        await until(a._node.may_act)
+        assert await call(a.name("it"), "who?") == "b"
+        assert await restarts(shop) == [0], "that is no crash"
+        group.cancel_scope.cancel()
+
+
+@explored(seeds=5)
+async def test_one_that_has_lost_the_name_has_its_shutdown_to_end() -> None:
+    book = Book()
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with (
+        members("a", "b", broker=broker) as (a, _),
+        anyio.create_task_group() as group,
+    ):
+        await start(a, book, group, shutdown=0.2)
+        await until(lambda: book.now == ["a"])
+        book.to_end = 1e6
+        pid = a.whereis("it")
+        assert pid is not None
+        broker.freeze("a")
+        await until(lambda: process_of(pid).exit_request == "fenced")
+        began = anyio.current_time()
+        await until(lambda: not is_alive(pid))
+        assert anyio.current_time() - began < 0.1 * TTL
+        group.cancel_scope.cancel()
+
+
+@explored(seeds=5)
+async def test_one_that_takes_too_long_to_lose_the_name_is_no_crash() -> None:
+    book = Book()
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with (
+        members("a", broker=broker) as (a,),
+        anyio.create_task_group() as group,
+    ):
+        shop = await start(a, book, group, shutdown=0.2, max_restarts=0)
+        await until(lambda: book.now == ["a"])
+        book.to_end = 1e6
+        first = a.whereis("it")
+        assert first is not None
+        a._node.fence()
+        await until(lambda: not is_alive(first))
+        book.now.clear()
+        assert await call(a.name("it"), "who?", wait=30) == "a"
+        assert await restarts(shop) == [0]
+        group.cancel_scope.cancel()
+
+
+@explored(seeds=5)
+async def test_one_whose_node_leaves_has_its_shutdown_to_end() -> None:
+    book = Book()
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with (
+        members("a", broker=broker) as (a,),
+        anyio.create_task_group() as group,
+    ):
+        async with member(broker, "b") as b:
+            await start(b, book, group, shutdown=0.2)
             await until(lambda: book.now == ["b"])
-            assert anyio.current_time() - began > ACTS - 1
-            assert book.ends == ["fenced"]
-            broker.heal("a")
-            await until(a._node.may_act)
-            assert await call(a.name("it"), "who?") == "b"
-            assert await restarts(shop) == [0], "that is no crash"
-            group.cancel_scope.cancel()
-
-    explore(scenario, seeds=15)
-
-
-def test_one_that_has_lost_the_name_has_its_shutdown_to_end() -> None:
-    async def scenario() -> None:
-        book = Book()
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with (
-            members("a", "b", broker=broker) as (a, _),
-            anyio.create_task_group() as group,
-        ):
-            await start(a, book, group, shutdown=0.2)
-            await until(lambda: book.now == ["a"])
+            await a.wait_registered("it", timeout=30)
             book.to_end = 1e6
-            pid = a.whereis("it")
-            assert pid is not None
-            broker.freeze("a")
-            await until(lambda: process_of(pid).exit_request == "fenced")
             began = anyio.current_time()
-            await until(lambda: not is_alive(pid))
-            assert anyio.current_time() - began < 0.1 * TTL
-            group.cancel_scope.cancel()
-
-    explore(scenario, seeds=5)
+        assert anyio.current_time() - began < 2
+        assert a.whereis("it") is None
+        group.cancel_scope.cancel()
 
 
-def test_one_that_takes_too_long_to_lose_the_name_is_no_crash() -> None:
-    async def scenario() -> None:
-        book = Book()
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with (
-            members("a", broker=broker) as (a,),
-            anyio.create_task_group() as group,
-        ):
-            shop = await start(a, book, group, shutdown=0.2, max_restarts=0)
-            await until(lambda: book.now == ["a"])
-            book.to_end = 1e6
-            first = a.whereis("it")
-            assert first is not None
-            a._node.fence()
-            await until(lambda: not is_alive(first))
-            book.now.clear()
-            assert await call(a.name("it"), "who?", wait=30) == "a"
-            assert await restarts(shop) == [0]
-            group.cancel_scope.cancel()
+@explored(seeds=8)
+async def test_there_is_one_at_any_moment_and_in_the_end() -> None:
+    book = Book()
+    broker = MemoryBroker("shop", delay=(0.001, 0.1))
+    chance = broker.random
+    nodes: dict[str, Cluster] = {}
 
-    explore(scenario, seeds=5)
+    async def live(name: str) -> None:
+        """Be a node that comes and goes."""
+        for stays in (False, False, True):
+            async with anyio.create_task_group() as group:
+                async with AsyncExitStack() as stack:
+                    nodes[name] = one = await join(stack, name)
+                    shop = await start(one, book, group)
+                    await anyio.sleep(1e9 if stays else chance.uniform(5, 40))
+                    if chance.random() < 0.5:
+                        await stop(shop)
+                await stop(shop)
 
+    async def join(stack: AsyncExitStack, name: str) -> Cluster:
+        while True:
+            try:
+                one: Cluster = await stack.enter_async_context(member(broker, name))
+                return one
+            except (NoConnection, NodeTaken, TimeoutError):
+                await anyio.sleep(1)
 
-def test_one_whose_node_leaves_has_its_shutdown_to_end() -> None:
-    async def scenario() -> None:
-        book = Book()
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with (
-            members("a", broker=broker) as (a,),
-            anyio.create_task_group() as group,
-        ):
-            async with member(broker, "b") as b:
-                await start(b, book, group, shutdown=0.2)
-                await until(lambda: book.now == ["b"])
-                await a.wait_registered("it", timeout=30)
-                book.to_end = 1e6
-                began = anyio.current_time()
-            assert anyio.current_time() - began < 2
-            assert a.whereis("it") is None
-            group.cancel_scope.cancel()
+    async def disturb() -> None:
+        for _ in range(8):
+            await anyio.sleep(chance.uniform(1, 2 * TTL))
+            node = chance.choice("abc")
+            faults: list[Callable[[str], None]] = [
+                broker.cut,
+                broker.freeze,
+                broker.hold,
+                broker.lose_answers,
+                broker.lose_messages,
+            ]
+            chance.choice(faults)(node)
+            await anyio.sleep(chance.uniform(0.1, 2 * TTL))
+            broker.heal(node)
 
-    explore(scenario, seeds=5)
-
-
-def test_there_is_one_at_any_moment_and_in_the_end() -> None:
-    async def scenario() -> None:
-        book = Book()
-        broker = MemoryBroker("shop", delay=(0.001, 0.1))
-        chance = broker.random
-        nodes: dict[str, Cluster] = {}
-
-        async def live(name: str) -> None:
-            """Be a node that comes and goes."""
-            for stays in (False, False, True):
-                async with anyio.create_task_group() as group:
-                    async with AsyncExitStack() as stack:
-                        nodes[name] = one = await join(stack, name)
-                        shop = await start(one, book, group)
-                        await anyio.sleep(1e9 if stays else chance.uniform(5, 40))
-                        if chance.random() < 0.5:
-                            await stop(shop)
-                    await stop(shop)
-
-        async def join(stack: AsyncExitStack, name: str) -> Cluster:
-            while True:
-                try:
-                    one: Cluster = await stack.enter_async_context(member(broker, name))
-                    return one
-                except (NoConnection, NodeTaken, TimeoutError):
-                    await anyio.sleep(1)
-
-        async def disturb() -> None:
-            for _ in range(8):
-                await anyio.sleep(chance.uniform(1, 2 * TTL))
-                node = chance.choice("abc")
-                faults: list[Callable[[str], None]] = [
-                    broker.cut,
-                    broker.freeze,
-                    broker.hold,
-                    broker.lose_answers,
-                    broker.lose_messages,
-                ]
-                chance.choice(faults)(node)
-                await anyio.sleep(chance.uniform(0.1, 2 * TTL))
-                broker.heal(node)
-
-        async with anyio.create_task_group() as living:
-            for name in "abc":
-                living.start_soon(live, name)
-            await disturb()
-            await anyio.sleep(120)
-            assert sorted(nodes) == ["a", "b", "c"]
-            for one in nodes.values():
-                assert one.nodes() == ["a", "b", "c"]
-                assert [await call(one.name("it"), "who?", wait=30)] == book.now
-            living.cancel_scope.cancel()
-
-    explore(scenario, seeds=8)
+    async with anyio.create_task_group() as living:
+        for name in "abc":
+            living.start_soon(live, name)
+        await disturb()
+        await anyio.sleep(120)
+        assert sorted(nodes) == ["a", "b", "c"]
+        for one in nodes.values():
+            assert one.nodes() == ["a", "b", "c"]
+            assert [await call(one.name("it"), "who?", wait=30)] == book.now
+        living.cancel_scope.cancel()
 
 
-def test_a_token_grows_from_holder_to_holder() -> None:
-    async def scenario() -> None:
-        book = Book()
-        broker = MemoryBroker("shop", delay=(0.001, 0.05))
-        async with (
-            members("a", "b", broker=broker) as (a, b),
-            anyio.create_task_group() as group,
-        ):
-            for one in (a, b):
-                await start(one, book, group)
-            for _ in range(4):
-                has = await call(a.name("it"), "who?", wait=30)
-                book.tokens.append(await call(a.name("it"), "token"))
-                assert book.tokens[-1] == await (a if has == "a" else b).token("it")
-                assert await (b if has == "a" else a).token("it") is None
-                broker.freeze(has)
-                await until(lambda: book.now not in ([], [has]))  # noqa: B023
-                broker.heal(has)
-                await until(lambda: a._node.may_act() and b._node.may_act())
-            assert book.tokens == sorted(set(book.tokens))
-            group.cancel_scope.cancel()
-
-    explore(scenario, seeds=10)
+@explored(seeds=10)
+async def test_a_token_grows_from_holder_to_holder() -> None:
+    book = Book()
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    async with (
+        members("a", "b", broker=broker) as (a, b),
+        anyio.create_task_group() as group,
+    ):
+        for one in (a, b):
+            await start(one, book, group)
+        for _ in range(4):
+            has = await call(a.name("it"), "who?", wait=30)
+            book.tokens.append(await call(a.name("it"), "token"))
+            assert book.tokens[-1] == await (a if has == "a" else b).token("it")
+            assert await (b if has == "a" else a).token("it") is None
+            broker.freeze(has)
+            await until(lambda: book.now not in ([], [has]))  # noqa: B023
+            broker.heal(has)
+            await until(lambda: a._node.may_act() and b._node.may_act())
+        assert book.tokens == sorted(set(book.tokens))
+        group.cancel_scope.cancel()
 
 
 async def test_who_does_not_have_a_name_has_no_token() -> None:

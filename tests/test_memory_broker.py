@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 from engines import Told
+from in_simulated_time import explored
 
 from fauxtp.cluster.engine import Change, Entry, NoConnection, Snapshot, Superseded, Taken
 from fauxtp.cluster.memory_broker import MemoryBroker
@@ -169,43 +170,39 @@ async def test_two_event_loops_at_a_time_are_refused() -> None:
 # In simulated time
 
 
-def test_what_was_held_arrives_late() -> None:
-    async def scenario() -> None:
-        broker, connection = MemoryBroker(), Told()
-        a = await opened(broker, "a", connection=connection)
-        b = await opened(broker, "b")
-        broker.hold("a")
-        async with anyio.create_task_group() as group:
+@explored(seeds=5)
+async def test_what_was_held_arrives_late() -> None:
+    broker, connection = MemoryBroker(), Told()
+    a = await opened(broker, "a", connection=connection)
+    b = await opened(broker, "b")
+    broker.hold("a")
+    async with anyio.create_task_group() as group:
 
-            async def write() -> None:
-                with pytest.raises(TimeoutError):
-                    await a.create("k", b"late")
+        async def write() -> None:
+            with pytest.raises(TimeoutError):
+                await a.create("k", b"late")
 
-            group.start_soon(write)
-            await connection.number(1)
-        assert await b.read("k") is None
-        broker.heal("a")
-        await connection.number(2)
-        assert await b.read("k") == Entry("k", b"late", 1)
-        await closed(a, b)
-
-    explore(scenario, seeds=5)
+        group.start_soon(write)
+        await connection.number(1)
+    assert await b.read("k") is None
+    broker.heal("a")
+    await connection.number(2)
+    assert await b.read("k") == Entry("k", b"late", 1)
+    await closed(a, b)
 
 
-def test_a_key_whose_time_is_over_without_a_leader_goes_with_the_next() -> None:
-    async def scenario() -> None:
-        broker, told = MemoryBroker(), Told()
-        a = await opened(broker, "a", followed=told)
-        await a.create("k", b"1", ttl=1)
-        broker.lose_leader()
-        await anyio.sleep(2.1)
-        assert len(told.all) == 2
-        broker.elect_leader()
-        await told.number(3)
-        assert told.all[2] == Change("k", None, 2)
-        await closed(a)
-
-    explore(scenario, seeds=5)
+@explored(seeds=5)
+async def test_a_key_whose_time_is_over_without_a_leader_goes_with_the_next() -> None:
+    broker, told = MemoryBroker(), Told()
+    a = await opened(broker, "a", followed=told)
+    await a.create("k", b"1", ttl=1)
+    broker.lose_leader()
+    await anyio.sleep(2.1)
+    assert len(told.all) == 2
+    broker.elect_leader()
+    await told.number(3)
+    assert told.all[2] == Change("k", None, 2)
+    await closed(a)
 
 
 async def claims_under_faults(broker: MemoryBroker, log: list[Any]) -> None:
@@ -293,20 +290,18 @@ def test_a_fault_is_found_in_simulated_time() -> None:
 
 
 @pytest.mark.parametrize("again", ["freeze", "hold"])
-def test_a_hold_that_is_over_is_not_noticed_in_a_later_one(again: str) -> None:
-    async def scenario() -> None:
-        broker = MemoryBroker()
-        engine = broker.engine("a")
-        await engine.open()
-        broker.hold("a")
-        await anyio.sleep(1)
-        broker.heal("a")
-        await anyio.sleep(1)
-        getattr(broker, again)("a")
-        await anyio.sleep(2.5)
-        assert engine.connected
-        await anyio.sleep(1)
-        assert engine.connected is (again == "freeze")
-        await engine.close()
-
-    explore(scenario, seeds=1)
+@explored(seeds=1)
+async def test_a_hold_that_is_over_is_not_noticed_in_a_later_one(again: str) -> None:
+    broker = MemoryBroker()
+    engine = broker.engine("a")
+    await engine.open()
+    broker.hold("a")
+    await anyio.sleep(1)
+    broker.heal("a")
+    await anyio.sleep(1)
+    getattr(broker, again)("a")
+    await anyio.sleep(2.5)
+    assert engine.connected
+    await anyio.sleep(1)
+    assert engine.connected is (again == "freeze")
+    await engine.close()

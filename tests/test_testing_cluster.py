@@ -11,6 +11,7 @@ import pytest
 from clusters import until
 from conftest import ASYNCIO, Run, task_group
 from crew import process_of
+from in_simulated_time import explored
 
 from fauxtp import GenServer, Mailbox, ProcessExited, ReceiveTimeout, call, cast, is_alive
 from fauxtp.cluster import Cluster, NoConnection, NodeTaken
@@ -57,15 +58,13 @@ async def test_one_more_joins_and_leaves() -> None:
         await until(lambda: a.nodes() == ["a"])
 
 
-def test_there_is_one_node_of_a_name() -> None:
-    async def scenario() -> None:
-        shop = cluster("a")
-        async with shop:
-            with pytest.raises(NodeTaken):
-                async with shop.join("a"):
-                    raise AssertionError
-
-    explore(scenario, seeds=3)
+@explored(seeds=3)
+async def test_there_is_one_node_of_a_name() -> None:
+    shop = cluster("a")
+    async with shop:
+        with pytest.raises(NodeTaken):
+            async with shop.join("a"):
+                raise AssertionError
 
 
 async def test_what_cannot_travel_fails_as_over_nats() -> None:
@@ -102,61 +101,57 @@ async def test_an_error_of_the_test_comes_out_as_it_is() -> None:
             1 / 0
 
 
-def test_a_lease_takes_no_time_where_time_is_simulated() -> None:
-    async def scenario() -> None:
-        shop = cluster("a", "b", delay=(0.001, 0.01))
-        async with shop as (a, b), anyio.create_task_group() as group:
-            billing = await Echo.start(task_group=group, register_as=b.name("billing"))
-            there = await a.wait_registered("billing")
-            shop.freeze("b")
-            with pytest.raises(ReceiveTimeout):
-                await call(there, 1, timeout=0.5)
-            with pytest.raises((ProcessExited, NoConnection)):
-                await call(there, 1, timeout=None)
-            assert a.nodes() == ["a"]
-            shop.heal("b")
-            while a.nodes() != ["a", "b"] or is_alive(billing):
-                await anyio.sleep(0.1)
-
-    explore(scenario, seeds=20)
+@explored(seeds=20)
+async def test_a_lease_takes_no_time_where_time_is_simulated() -> None:
+    shop = cluster("a", "b", delay=(0.001, 0.01))
+    async with shop as (a, b), anyio.create_task_group() as group:
+        billing = await Echo.start(task_group=group, register_as=b.name("billing"))
+        there = await a.wait_registered("billing")
+        shop.freeze("b")
+        with pytest.raises(ReceiveTimeout):
+            await call(there, 1, timeout=0.5)
+        with pytest.raises((ProcessExited, NoConnection)):
+            await call(there, 1, timeout=None)
+        assert a.nodes() == ["a"]
+        shop.heal("b")
+        while a.nodes() != ["a", "b"] or is_alive(billing):
+            await anyio.sleep(0.1)
 
 
-def test_each_fault_does_what_it_says() -> None:
-    async def scenario() -> None:
-        shop, mailbox = cluster("a", "b", timeout=1), Mailbox()
-        async with shop as (a, b), anyio.create_task_group() as group:
-            echo = await Echo.start(task_group=group, register_as=b.name("echo"))
-            there = await a.wait_registered("echo")
-            shop.lose_answers("a")
-            assert await a.register("one", mailbox.pid), "it is read back"
-            shop.lose_messages("b", 1000)
-            await cast(there, "lost")
-            await anyio.sleep(0.5)
-            shop.broker.lose_no_more("b")
+@explored(seeds=20)
+async def test_each_fault_does_what_it_says() -> None:
+    shop, mailbox = cluster("a", "b", timeout=1), Mailbox()
+    async with shop as (a, b), anyio.create_task_group() as group:
+        echo = await Echo.start(task_group=group, register_as=b.name("echo"))
+        there = await a.wait_registered("echo")
+        shop.lose_answers("a")
+        assert await a.register("one", mailbox.pid), "it is read back"
+        shop.lose_messages("b", 1000)
+        await cast(there, "lost")
+        await anyio.sleep(0.5)
+        shop.broker.lose_no_more("b")
+        await call(there, 1)
+        assert process_of(echo).state == []
+        shop.lose_leader()
+        with pytest.raises((NoConnection, TimeoutError)):
+            await a.register("two", mailbox.pid)
+        shop.elect_leader()
+        shop.stop()
+        with pytest.raises(NoConnection):
             await call(there, 1)
-            assert process_of(echo).state == []
-            shop.lose_leader()
-            with pytest.raises((NoConnection, TimeoutError)):
-                await a.register("two", mailbox.pid)
-            shop.elect_leader()
-            shop.stop()
-            with pytest.raises(NoConnection):
-                await call(there, 1)
-            shop.start()
-            while not await answers(there):
-                await anyio.sleep(0.1)
-            shop.cut("b")
-            with pytest.raises((NoConnection, ReceiveTimeout)):
-                await call(there, 1, timeout=0.5)
-            shop.heal("b")
-            shop.lose_writes(1)
-            shop.hold("a")
-            await anyio.sleep(4)
-            with pytest.raises(NoConnection):
-                await call(there, 1, timeout=0.5)
-            group.cancel_scope.cancel()
-
-    explore(scenario, seeds=20)
+        shop.start()
+        while not await answers(there):
+            await anyio.sleep(0.1)
+        shop.cut("b")
+        with pytest.raises((NoConnection, ReceiveTimeout)):
+            await call(there, 1, timeout=0.5)
+        shop.heal("b")
+        shop.lose_writes(1)
+        shop.hold("a")
+        await anyio.sleep(4)
+        with pytest.raises(NoConnection):
+            await call(there, 1, timeout=0.5)
+        group.cancel_scope.cancel()
 
 
 async def answers(there: Any) -> bool:
