@@ -196,7 +196,8 @@ async def test_nobody_reads_the_password_of_a_url(user: str) -> None:
     with anyio.fail_after(PATIENCE), pytest.raises(NoConnection) as caught:
         await away.open()
     assert "no answer from nats://127.0.0.1:1: " in str(caught.value)
-    shown = "".join(traceback.format_exception(caught.value))
+    lines = "".join(traceback.format_exception(caught.value)).splitlines()
+    shown = "\n".join(line for line in lines if not line.startswith("  File "))
     assert "alice" not in shown
     assert "s3" not in shown
 
