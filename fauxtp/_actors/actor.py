@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, final
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
-from fauxtp._actors.answer_by_task import answer_by
 from fauxtp._actors.classes import check_class
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
 from fauxtp._base.arguments import expect_callable, unexpected
@@ -230,6 +229,8 @@ class Actor(ABC):
         if not isinstance(from_, Call):
             raise unexpected("from_", "a Call", from_)
         expect_callable("fn", fn)
+        from fauxtp._actors.answer_by_task import answer_by  # noqa: PLC0415  (few need it)
+
         children_of(self).start_soon(answer_by, from_, fn, args)
         return NO_REPLY
 

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 from anyio.lowlevel import checkpoint
 
 from fauxtp._actors.actor import Actor
-from fauxtp._actors.controlling import obey
 from fauxtp._actors.lifecycle import ROUNDS, ActorExit
 from fauxtp._actors.task import TaskEnd
-from fauxtp._base.carrying import Applied, carried_variables
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base.texts import label
 from fauxtp._base.tracing import traced_within, tracer
@@ -205,6 +203,8 @@ async def _pause(process: Process, message: Any, left: int, once: bool) -> int:
     if type(process.handling) is Continue:
         await _continue(process)
     elif type(process.handling) is Control:
+        from fauxtp._actors.controlling import obey  # noqa: PLC0415  (few need it)
+
         await obey(process, message)
     process.handling = None
     if once or (left and process.exit_request is None):
@@ -242,6 +242,8 @@ async def _begin(process: Process, scope: ProcessScope) -> bool:
 
 async def _continue(process: Process) -> None:
     """Do what a handler has left to be done before the next message: `process.handling`."""
+    from fauxtp._base.carrying import Applied, carried_variables  # noqa: PLC0415  (few need it)
+
     actor: Handlers = process.actor  # type: ignore[assignment]
     left, begun = ROUNDS, None
     applied = Applied(process.handling.carried, carried_variables())

@@ -7,20 +7,22 @@ but the runtime ever sees one.
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, final
 
-__all__ = ["MISSING", "Carried", "Values", "Variable", "bare"]
-
-
-class Variable(Protocol):
-    """What has a value in each context, as a `ContextVar` has."""
-
-    def get(self, default: Any, /) -> Any: ...
-    def set(self, value: Any, /) -> Any: ...
-    def reset(self, token: Any, /) -> object: ...
+__all__ = ["MISSING", "Carried", "Values", "bare"]
 
 
-Values = tuple[tuple[Variable, Any], ...]
+if TYPE_CHECKING:  # to make a protocol takes longer than all else here
+
+    class Variable(Protocol):
+        """What has a value in each context, as a `ContextVar` has."""
+
+        def get(self, default: Any, /) -> Any: ...
+        def set(self, value: Any, /) -> Any: ...
+        def reset(self, token: Any, /) -> object: ...
+
+
+Values: TypeAlias = "tuple[tuple[Variable, Any], ...]"
 """Those variables that had a value, and which."""
 
 

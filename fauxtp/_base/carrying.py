@@ -11,10 +11,13 @@ from collections.abc import Awaitable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, Token, copy_context
 from types import coroutine
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-from fauxtp._base.carried import MISSING, Carried, Values, Variable
+from fauxtp._base.carried import MISSING, Carried, Values
 from fauxtp._base.events import CARRYING, set_carrying
+
+if TYPE_CHECKING:
+    from fauxtp._base.carried import Variable
 
 __all__ = [
     "Applied",

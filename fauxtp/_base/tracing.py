@@ -13,47 +13,46 @@ if TYPE_CHECKING:
 
     from fauxtp._base.carried import Values
 
-__all__ = ["Trace", "Tracer", "set_tracer", "traced_within", "tracer"]
+    class Trace(Protocol):
+        """A span that has begun, of which something is to become the context, and then an end."""
+
+        def enter(self) -> object:
+            """Let it be the current one, here: what is sent meanwhile comes of it."""
+            ...
+
+        def leave(self) -> object:
+            """Let it be so no more."""
+            ...
+
+        def end(self, error: BaseException | None) -> object:
+            """Note that it is over, in any thread."""
+            ...
+
+    class Tracer(Protocol):
+        """Begins spans. None of it raises anything; None is no span."""
+
+        def later(self, values: Values, /) -> Values:
+            """Return what a message that is sent later is to carry of `values` of here and now."""
+            ...
+
+        def call(self, kind: str, pid: Any, request: Any, /) -> Trace | None:
+            """Begin one of a call, to a process of the class of that name."""
+            ...
+
+        def send(self, how: str, kind: str, pid: Any, message: Any, /) -> Trace | None:
+            """Begin one of a message to such a process."""
+            ...
+
+        def handle(self, kind: str, pid: Any, message: Any, /) -> Trace | None:
+            """Begin one of what such a process does with a message."""
+            ...
+
+        def within(self, how: str, kind: str, pid: Any, what: Any, /) -> Trace | None:
+            """Begin one of what such a process does by itself: `what` is its label, or None."""
+            ...
 
 
-class Trace(Protocol):
-    """A span that has begun, of which something is to become the context, and then an end."""
-
-    def enter(self) -> object:
-        """Let it be the current one, here: what is sent meanwhile comes of it."""
-        ...
-
-    def leave(self) -> object:
-        """Let it be so no more."""
-        ...
-
-    def end(self, error: BaseException | None) -> object:
-        """Note that it is over, in any thread."""
-        ...
-
-
-class Tracer(Protocol):
-    """Begins spans. None of it raises anything; None is no span."""
-
-    def later(self, values: Values, /) -> Values:
-        """Return what a message is to carry that is sent later, of `values` of here and now."""
-        ...
-
-    def call(self, kind: str, pid: Any, request: Any, /) -> Trace | None:
-        """Begin one of a call, to a process of the class of that name."""
-        ...
-
-    def send(self, how: str, kind: str, pid: Any, message: Any, /) -> Trace | None:
-        """Begin one of a message to such a process."""
-        ...
-
-    def handle(self, kind: str, pid: Any, message: Any, /) -> Trace | None:
-        """Begin one of what such a process does with a message."""
-        ...
-
-    def within(self, how: str, kind: str, pid: Any, what: Any, /) -> Trace | None:
-        """Begin one of what such a process does by itself: `what` is its label, or None."""
-        ...
+__all__ = ["set_tracer", "traced_within", "tracer"]
 
 
 _tracer: Tracer | None = None

@@ -6,8 +6,7 @@ from time import monotonic
 from typing import Any
 
 from fauxtp._base.carried import Carried, Values, bare
-from fauxtp._base.carrying import captured
-from fauxtp._base.events import CARRYING, HANDLED, wanted
+from fauxtp._base.events import CARRYING, HANDLED, carried_now, wanted
 from fauxtp._base.tracing import tracer
 from fauxtp._core.calls import Call, Cast
 
@@ -21,7 +20,7 @@ def with_values(message: Any) -> Any:
     """
     if not wanted(CARRYING) or type(message) is Carried or type(message) is Call:
         return message
-    values = captured()
+    values = carried_now()
     return Carried(message, values) if values else message
 
 
@@ -50,7 +49,7 @@ def kept(message: Any) -> Any:
 
     Where it is sent or handled at last, others work for somebody else.
     """
-    return Carried(bare(message), captured()) if wanted(CARRYING) else message
+    return Carried(bare(message), carried_now()) if wanted(CARRYING) else message
 
 
 def with_none(message: Any) -> Any:
