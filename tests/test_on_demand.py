@@ -126,6 +126,7 @@ async def test_an_address_is_a_name(sessions: OnDemand) -> None:
     assert anna == "session:anna"
     assert {anna: 1}["session:anna"] == 1
     assert repr(sessions) == "<OnDemand Fresh 'session:'>"
+    assert copy.copy(sessions) is copy.deepcopy(sessions) is sessions
     assert copy.copy(anna) is anna
     assert copy.deepcopy(anna) is anna
     assert type(pickle.loads(pickle.dumps(anna))) is str

@@ -35,7 +35,8 @@ MEMORY = 4_000_000  # KB of addresses: a loop without an end may fill a list
 TESTS = {
     "_core/await_chain.py": "await_chain children_that_hang questions",
     "_core/bounded_queue.py": "bounded_mailboxes fair_room given_up threads",
-    "_core/calls.py": "calls genserver taken_up dead_letters threads requests travelling growth",
+    "_core/calls.py": "calls genserver taken_up dead_letters threads requests travelling growth"
+    " carrying",
     "_core/control.py": "states_from_outside",
     "_core/crowd.py": "mailbox mailbox_races threads",
     "_core/shown_contents.py": "reports states_from_outside",
@@ -66,7 +67,7 @@ TESTS = {
     "_core/carried_messages.py": "carrying",
     "_core/continuing.py": "continuing carrying",
     "_messaging/told.py": "events",
-    "_messaging/addresses.py": "messaging names calls on_demand elsewhere",
+    "_messaging/addresses.py": "messaging names calls on_demand elsewhere events carrying opentelemetry",
     "_messaging/call_blocking.py": "calls threads safe_retry imports_under_way",
     "_messaging/carry.py": "carrying",
     "_messaging/delivery.py": "delivery messaging names calls handoff exits",
