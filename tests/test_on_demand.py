@@ -570,6 +570,7 @@ async def test_what_is_left_for_a_successor_goes_to_who_was_quicker_and_nowhere_
             address.take_over([1, 2])
         assert (mailbox.take_nowait(), mailbox.take_nowait()) == (1, 2)
         assert lost == []
+        unregister("session:anna")
 
 
 async def test_it_ends_with_its_supervisor(sessions: OnDemand) -> None:
