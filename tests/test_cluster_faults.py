@@ -113,7 +113,7 @@ FAULTS: dict[str, tuple[type, str, Any, Callable[[], None]]] = {
         Claims,
         "_release_when_ended",
         not_waited,
-        partial(singletons.test_who_takes_it_from_one_that_leaves_waits_for_its_end, 0.5),
+        partial(singletons.test_who_takes_it_from_one_that_leaves_waits_for_its_end, to_end=0.5),
     ),
     "what has lost its name ends when it likes": (
         Singleton,
