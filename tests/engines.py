@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 from conftest import PATIENCE
 
-from fauxtp.cluster.engine import Change, Engine, Snapshot
+from fauxtp.cluster.engine import Change, Engine, Part, Snapshot
 from fauxtp.cluster.memory_broker import MemoryBroker
 
 if TYPE_CHECKING:
@@ -128,10 +128,17 @@ class Told:
         """Return the keys as who follows them knows them; it fails if changes lack an order."""
         known: dict[str, tuple[bytes, int]] = {}
         revision: int | None = None
+        parts: list[Part | Snapshot] = []
         for what in self.all:
+            if isinstance(what, Part):
+                assert what.is_first or parts
+                parts = [*([] if what.is_first else parts), what]
+                continue
             if isinstance(what, Snapshot):
-                known = {key: (value, number) for key, value, number in what.entries}
-                revision = what.revision
+                entries = [entry for part in [*parts, what] for entry in part.entries]
+                all_of_it = {key: (value, number) for key, value, number in entries}
+                known = {key: held for key, held in all_of_it.items() if held[0]}
+                revision, parts = what.revision, []
                 continue
             assert isinstance(what, Change)
             assert revision is not None

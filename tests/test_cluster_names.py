@@ -39,7 +39,7 @@ from fauxtp import (
 )
 from fauxtp.cluster import Cluster, NoConnection, name_watches
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.name_keys import Holding, holding, key_of, name_of
+from fauxtp.cluster.name_keys import Holding, key_of, name_of
 from fauxtp.cluster.name_watches import ClusterNamesWatch
 
 pytestmark = pytest.mark.anyio
@@ -179,13 +179,13 @@ async def test_who_looks_while_all_names_are_told_anew_sees_those_of_before_or_a
             assert await a.register(name, till)
             await b.wait_registered(name, timeout=30)
 
-        def look(value: bytes) -> Any:
+        def look(words: str) -> Any:
             seen.append([b.whereis(name) for name in ("one", "two")])
-            return holding(value)
+            return name_of(words)
 
         seen: list[list[PID | None]] = []
         there = [seen_by(b, a, till)] * 2
-        monkeypatch.setattr("fauxtp.cluster.names.holding", look)
+        monkeypatch.setattr("fauxtp.cluster.name_reading.name_of", look)
         broker.cut("b")
         broker.heal("b")
         await until(lambda: len(seen) >= 2)
@@ -355,7 +355,7 @@ async def test_what_cannot_have_a_name_is_refused() -> None:
 def test_names_are_keys_and_keys_are_names() -> None:
     for name in ("billing", "shop:billing", "a::b", ":", "Ü:ñ", "a.b c*>", "x" * 300):
         assert name_of(key_of(name).removeprefix("name.")) == name
-    for junk in ("", "=", "a", "YQ==", "YQ.", "/w"):
+    for junk in ("", "=", "a", "YQ==", "YQ.", "/w", "YR", "YWJ", "Y+Q"):
         assert name_of(junk) in {None, ""} or key_of(name_of(junk) or "x") == f"name.{junk}"
 
 
@@ -506,6 +506,34 @@ async def test_a_sweep_without_revision_is_found() -> None:
         await anyio.sleep(1)
         assert is_alive(other)
         assert a.whereis("x") is not None, "its owner has taken it again"
+
+
+@explored(seeds=50)
+async def test_names_that_are_told_in_parts_are_known_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.05))
+    monkeypatch.setattr("fauxtp.cluster.memory_engine.PART", 2)
+    async with members("a", broker=broker) as (a,), task_group() as group:
+        till = await Till.start("a", task_group=group)
+        for number in range(7):
+            assert await a.register(f"till:{number}", till)
+        async with member(broker, "b") as b:
+            assert len(b._names) == 7
+            broker.cut("b")
+            for number in range(3):
+                assert await a.unregister(f"till:{number}")
+            assert await a.register("till:7", till)
+            broker.heal("b")
+            await anyio.sleep(broker.random.uniform(0, 0.8))
+            assert await a.register("till:8", till)  # before the parts, among them or after
+            seen = set[int]()
+            while b._names.find("till:8") is None:
+                seen.add(len(b._names))
+                await anyio.sleep(0.001)
+            assert seen <= {5, 7}
+            assert sorted(b._names.holders.names()) == [f"till:{n}" for n in range(3, 9)]
+            assert b.whereis("till:3") is seen_by(b, a, till)
 
 
 @explored(seeds=50)

@@ -9,7 +9,7 @@ import pytest
 from engines import Told
 from in_simulated_time import explored
 
-from fauxtp.cluster.engine import Change, Entry, NoConnection, Snapshot, Superseded, Taken
+from fauxtp.cluster.engine import Change, Entry, NoConnection, Part, Snapshot, Superseded, Taken
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.cluster.memory_engine import MemoryEngine
 from fauxtp.testing import SeedFailed, explore
@@ -44,6 +44,23 @@ async def test_what_is_lost_is_as_before_and_its_revisions_come_again() -> None:
     assert again == [changed + 1, lost]
     await told.wait(lambda _: "y" in told.known())
     await closed(a)
+
+
+async def test_many_keys_are_told_in_parts_and_changes_after_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fauxtp.cluster.memory_engine.PART", 2)
+    broker, told = MemoryBroker(), Told()
+    a = await opened(broker, "a")
+    revisions = {key: await a.create(key, b"1") for key in "abcde"}
+    b = await opened(broker, "b", followed=told)
+    assert [type(what) for what in told.all] == [Part, Part, Snapshot]
+    assert [len(what.entries) for what in told.all] == [2, 2, 1]
+    assert told.known() == {key: (b"1", revision) for key, revision in revisions.items()}
+    later = await a.create("later", b"1")
+    await told.number(4)
+    assert told.all[3] == Change("later", b"1", later)
+    await closed(a, b)
 
 
 async def test_a_write_that_was_lost_takes_its_time_with_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,9 +20,10 @@ pytest.importorskip("nats")
 
 from nats.aio.client import Client
 
-from fauxtp.cluster.engine import Change, Entry, NoConnection, Refused, Snapshot
+from fauxtp.cluster.engine import Change, Entry, NoConnection, Part, Refused, Snapshot
 from fauxtp.cluster.nats_engine import NatsEngine
-from fauxtp.cluster.nats_follower import NatsFollower, _Reading
+from fauxtp.cluster.nats_follower import PART, NatsFollower
+from fauxtp.cluster.nats_reading import Reading
 from fauxtp.cluster.subjects import Subjects
 
 pytestmark = [
@@ -244,13 +246,12 @@ async def test_what_changes_while_the_keys_are_read_is_in_the_snapshot(
         changed = await a.create("changed", b"1")
         gone = await a.create("gone", b"1")
 
-        async def read_while_they_change(follower: NatsFollower) -> dict[str, Entry]:
+        async def read_while_they_change(follower: NatsFollower, told: Any) -> None:
             nonlocal changed
             changed = await a.update("changed", b"2", changed)
-            entries = await read_all(follower)
+            await read_all(follower, told)
             await a.delete("gone", gone)
             changed = await a.update("changed", b"3", changed)
-            return entries
 
         monkeypatch.setattr(NatsFollower, "_read_all", read_while_they_change)
         async with opened(nats_server, cluster, "b", followed=changes):
@@ -269,4 +270,67 @@ async def test_who_reads_the_keys_as_the_connection_is_lost_does_not_wait_for_th
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     over.set_result(None)
     with pytest.raises(TimeoutError, match="lost"):
-        await _Reading(0).more(PATIENCE, over)
+        await Reading("ftp.x.key.", "ftp_x", "read", 1, print).more(PATIENCE, over)
+
+
+async def test_very_many_keys_are_told_in_parts_while_others_go_on(
+    nats_server: nats.NatsServer,
+) -> None:
+    cluster, number, turn = new_cluster(), 20_000, 0
+    parts: list[tuple[int, Part | Snapshot | Change]] = []
+    told = Told()
+
+    def followed(what: Part | Snapshot | Change) -> None:
+        told(what)
+        parts.append((turn, what))
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async with opened(nats_server, cluster) as a, plain(nats_server) as client:
+        for one in range(number):
+            headers = {"Nats-Expected-Last-Subject-Sequence": "0"} if one % 2 else None
+            await client.publish(f"ftp.{cluster}.key.k.{one}", b"%d" % one, headers=headers)
+        await client.flush()
+        turns = asyncio.create_task(count_turns())
+        async with opened(nats_server, cluster, "b", followed=followed) as b:
+            turns.cancel()
+            assert isinstance(parts[-1][1], Snapshot)
+            assert all(isinstance(what, Part) for _, what in parts[:-1])
+            known = {key: value for key, (value, _) in told.known().items()}
+            assert known == {f"k.{one}": b"%d" % one for one in range(number)}
+            of_turns = Counter[int]()
+            for at, what in parts:
+                assert not isinstance(what, Change)
+                of_turns[at] += len(what.entries)
+            assert max(of_turns.values()) < number / 2
+            assert min(len(what.entries) for _, what in parts[:-1]) >= PART  # type: ignore[union-attr]
+            later = await b.create("later", b"1")
+            await told.wait(lambda every: every[-1] == Change("later", b"1", later))
+            await a.delete("k.7", told.known()["k.7"][1])
+            await told.wait(lambda _: "k.7" not in told.known())
+
+
+async def test_what_changes_while_parts_are_told_is_in_the_snapshot(
+    nats_server: nats.NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fauxtp.cluster.nats_follower.PART", 2)
+    cluster, changes = new_cluster(), Told()
+    read_all = NatsFollower._read_all
+    async with opened(nats_server, cluster) as a:
+        revisions = {key: await a.create(key, b"1") for key in "abcdef"}
+
+        async def read_while_they_change(follower: NatsFollower, told: Any) -> None:
+            await read_all(follower, lambda entries: [told([entry]) for entry in entries])
+            await a.delete("a", revisions["a"])
+            revisions["b"] = await a.update("b", b"2", revisions["b"])
+            revisions["g"] = await a.create("g", b"1")
+
+        monkeypatch.setattr(NatsFollower, "_read_all", read_while_they_change)
+        async with opened(nats_server, cluster, "b", followed=changes):
+            assert sum(isinstance(what, Part) for what in changes.all) == 4
+            there = {key: (b"2" if key == "b" else b"1", revisions[key]) for key in "bcdefg"}
+            assert changes.known() == there

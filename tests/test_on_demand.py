@@ -550,29 +550,6 @@ async def test_a_name_that_somebody_else_has_is_used(
         assert await call(sessions["bert"], 1) == ("x", 1)
 
 
-async def test_what_is_left_for_a_successor_goes_to_who_was_quicker_and_nowhere_else(
-    sessions: OnDemand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another thread registers the name, just as a successor is made."""
-    mailbox = Mailbox()
-
-    def second(name: str, pid: PID) -> bool:
-        if whereis(name) is None:
-            register(name, mailbox.pid)
-        return register(name, pid)
-
-    async with task_group() as group:
-        await chief(group)
-        address: Any = sessions["anna"]
-        monkeypatch.setattr("fauxtp._core.succession.register", second)
-        lost: list[Any] = []
-        with dead_letters.observed_by(lost.append):
-            address.take_over([1, 2])
-        assert (mailbox.take_nowait(), mailbox.take_nowait()) == (1, 2)
-        assert lost == []
-        unregister("session:anna")
-
-
 async def test_it_ends_with_its_supervisor(sessions: OnDemand) -> None:
     async with task_group() as group:
         pid = await chief(group)

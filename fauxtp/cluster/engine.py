@@ -37,6 +37,7 @@ __all__ = [
     "Followed",
     "Listening",
     "NoConnection",
+    "Part",
     "Received",
     "Refused",
     "Snapshot",
@@ -119,17 +120,29 @@ class Change(NamedTuple):
     revision: int
 
 
+class Part(NamedTuple):
+    """Some keys of a snapshot that is yet to come, as there may be too many for one step.
+
+    Of a key that is told of twice, the later counts; one whose value is empty is gone. The one
+    that `is_first` begins anew: what parts told before belongs to a snapshot that never came.
+    """
+
+    entries: list[Entry]
+    is_first: bool
+
+
 class Snapshot(NamedTuple):
     """All keys that there are, as of `revision`: every write up to it is in here.
 
-    It takes the place of all that was told before. What `entries` lacks is gone, untold.
+    What the parts before it have told is in here, too, and `entries` is the last of them. It takes
+    the place of all else that was told before: what it lacks is gone, untold.
     """
 
     entries: list[Entry]
     revision: int
 
 
-Followed = Callable[[Snapshot | Change], object]
+Followed = Callable[[Part | Snapshot | Change], object]
 """What an engine tells of keys: see `Engine.open`."""
 
 Received = Callable[[str, bytes | None, str | None], object]
@@ -208,8 +221,9 @@ class Engine(Protocol):
     ) -> None:
         """Connect, and follow the keys, in the running event loop.
 
-        `followed` is told a `Snapshot` first, before this returns; then each `Change`, in order
-        and without gaps, those by this engine's own writes among them. Whenever changes may have
+        `followed` is told a `Snapshot` first, before this returns, and before it `Part`s if there
+        are many keys; then each `Change`, in order and without gaps, those by this engine's own
+        writes among them. Whenever changes may have
         been missed, as after the connection was away, a new `Snapshot` comes in place of them: as
         soon as it can be read. A change that the snapshot before it has already is not told. With
         None, nothing is followed, which costs nobody anything.

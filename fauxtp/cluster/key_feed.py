@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
-from fauxtp.cluster.engine import Change, Followed, Snapshot
+from fauxtp.cluster.engine import Change, Followed, Part, Snapshot
 
 __all__ = ["KeyFeed"]
 
@@ -58,6 +58,10 @@ class KeyFeed:
             self.begin()
             self._early.append(change)
             self._ask()
+
+    def part(self, part: Part) -> None:
+        """Take some of what was asked for."""
+        self._followed(part)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Take what was asked for; if changes after it are missing, ask again."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from binascii import a2b_base64, b2a_base64
+from binascii import a2b_base64
 from typing import Final
 
 __all__ = ["text_of", "word_of"]
 
-_USUAL: Final = bytes.maketrans(b"-_+/", b"+/  ")  # the letters that are read
+_USUAL: Final = bytes.maketrans(b"-_+/=", b"+/   ")  # the letters that are read
 _PADS: Final = b"", b"===", b"==", b"="
+_LAST: Final = b"", b"", b"AQgw", b"AEIMQUYcgkosw048"  # letters without bits that mean nothing
 
 
 def word_of(text: str) -> str:
@@ -32,7 +33,8 @@ def text_of(word: str) -> str:
     'shop'
     """
     letters = word.encode("ascii").translate(_USUAL)
-    text = a2b_base64(letters + _PADS[len(letters) % 4], strict_mode=True)
-    if b2a_base64(text, newline=False).rstrip(b"=") != letters:
+    odd = len(letters) & 3
+    text = a2b_base64(letters + _PADS[odd], strict_mode=True)
+    if odd and letters[-1] not in _LAST[odd]:
         raise ValueError(f"expected a word of a key, got {word!r}")
     return text.decode()

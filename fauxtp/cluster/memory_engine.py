@@ -24,6 +24,7 @@ from fauxtp.cluster.engine import (
     Entry,
     Followed,
     NoConnection,
+    Part,
     Received,
     Snapshot,
 )
@@ -40,6 +41,7 @@ __all__ = ["MemoryEngine"]
 T = TypeVar("T")
 
 MAX_PAYLOAD: Final = 1_048_576
+PART: Final = 256  # keys that are told at a time
 NOTICES: Final = 3.0  # seconds after which a connection counts as lost on which nothing comes
 BACK: Final = 0.1, 0.5  # seconds after which a lost connection is tried again
 AGAIN: Final = 0.5  # seconds after which a snapshot that was refused is asked for again
@@ -341,7 +343,12 @@ class MemoryEngine:
         except NoConnection:
             self._later(AGAIN, self._ask_for_keys)
         else:
-            self._put_down(lambda: self._answered_with_keys(snapshot))
+            entries = snapshot.entries
+            last = max(0, len(entries) - 1) // PART * PART
+            for first in range(0, last, PART):
+                self._put_down(partial(self._told_part, entries[first : first + PART], not first))
+            rest = Snapshot(entries[last:], snapshot.revision)
+            self._put_down(lambda: self._answered_with_keys(rest))
 
     # What comes down
 
@@ -353,6 +360,10 @@ class MemoryEngine:
         lost = self.losing > 0
         self.losing -= lost
         return lost
+
+    def _told_part(self, entries: list[Entry], is_first: bool) -> None:
+        if self._feed is not None:
+            self._feed.part(Part(entries, is_first))
 
     def _answered_with_keys(self, snapshot: Snapshot) -> None:
         if self._feed is not None:
@@ -369,9 +380,9 @@ class MemoryEngine:
             self._call(one.received, subject, payload, reply)
 
     def _first_told(self, followed: Followed) -> Followed:
-        def told(what: Snapshot | Change) -> None:
+        def told(what: Part | Snapshot | Change) -> None:
             self._call(followed, what)
-            if self._opening is not None:
+            if self._opening is not None and not isinstance(what, Part):
                 self._opening.wake()
 
         return told

@@ -19,10 +19,11 @@ from fauxtp.cluster.awaited import Awaited
 from fauxtp.cluster.engine import Entry
 from fauxtp.cluster.holders import Holder, Holders
 from fauxtp.cluster.name_keys import Holding, check_name, holding, key_of, name_of
+from fauxtp.cluster.name_reading import NameReading
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import NO_CONNECTION, Peer, membership
 from fauxtp.cluster.pids import Address, Pids
-from fauxtp.cluster.replica import NODE
+from fauxtp.cluster.replica import NAME, NODE
 from fauxtp.errors import NoProcess, ReceiveTimeout
 from fauxtp.registry import PID, Lookup, Registry, quick
 
@@ -72,12 +73,14 @@ class Names(Lookup):
         self.known: dict[str, PID] = {}  # who is elsewhere
         self.here: Registry = Registry()  # a process leaves it before anybody hears of its end
         super().__init__(self.known, self.here, self.look_up)
+        self._reading = self._new_reading()
         self._awaited = Awaited(lambda: node.leaves)
         self._lock = threading.RLock()  # of what is remembered, in any thread
         self.on_change: Callable[[str, Holder | None, int], object] = lambda *_: None
         self.on_all: Callable[[], object] = lambda: None
         self.on_meaning: list[Callable[[str | None, ExitReason | None], object]] = []
         node.replica.on_name = self._told
+        node.replica.on_some_names = self._told_some
         node.replica.on_names = self._told_all
         node.peers.on_up.append(self._up)
         node.peers.on_gone.insert(0, self._gone)  # before anybody hears of it
@@ -222,16 +225,18 @@ class Names(Lookup):
             self.wake(name)
             tell_all(self.on_meaning, name, None)
 
-    def _told_all(self, entries: list[Entry]) -> None:
-        holders, find = Holders(), self._node.peers.find
-        for key, value, revision in entries:
-            words = key.partition(".")[2]
-            name = self._name(words)
-            held = None if name is None else self._held(words, value)
-            if name is not None and held is not None:
-                holders.put(name, find(held.node, held.incarnation), held.number, revision)
+    def _new_reading(self) -> NameReading:
+        return NameReading(self._node.peers, self._node.malformed, len(NAME))
+
+    def _told_some(self, entries: list[Entry], is_first: bool) -> None:
+        if is_first:
+            self._reading = self._new_reading()
+        self._reading.add(entries)
+
+    def _told_all(self) -> None:
+        reading, self._reading = self._reading, self._new_reading()
         with self._lock:  # others look meanwhile
-            self.holders = holders
+            self.holders = reading.holders
             self._forget_all()
         self.on_all()
         self._wake_all()

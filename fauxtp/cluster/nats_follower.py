@@ -13,9 +13,10 @@ from typing import Final, final
 from nats.aio.msg import Msg
 
 from fauxtp._base.logs import logger
-from fauxtp.cluster.engine import Change, Entry, Followed, NoConnection, Refused, Snapshot
+from fauxtp.cluster.engine import Change, Entry, Followed, NoConnection, Part, Refused, Snapshot
 from fauxtp.cluster.key_feed import KeyFeed
 from fauxtp.cluster.nats_keys import NatsKeys
+from fauxtp.cluster.nats_reading import Reading
 from fauxtp.cluster.nats_session import NatsSession
 from fauxtp.cluster.subjects import Subjects
 
@@ -27,14 +28,19 @@ IN_TIME: Final = 1.0  # seconds within which a change comes that was made before
 QUIET: Final = (
     5.0  # seconds without a change after which the server is asked whether there is none
 )
-ReadAll = Callable[[], Awaitable[dict[str, Entry]]]
-
 AGAIN: Final = 0.5  # seconds after which a snapshot that failed is asked for again
+PART: Final = 512  # keys that are told in one step, and those that come with the last of them
+
+Told = Callable[[list[Entry]], object]
+ReadAll = Callable[[Told], Awaitable[object]]
 
 
 @final
 class NatsFollower:
-    """Who follows the keys in one session; `read_all`, if given, reads them in place of that."""
+    """Who follows the keys in one session.
+
+    If `read_all` is given, it reads them in place of that; and they are told in one.
+    """
 
     def __init__(
         self,
@@ -51,6 +57,7 @@ class NatsFollower:
         self._timeout = timeout
         self._entries: ReadAll = read_all or self._read_all
         self._feed = KeyFeed(followed, self._gap)
+        self._part = None if read_all else self._feed.part
         self._is_needed = asyncio.Event()
         self._changes = 0
         self._snapshots = 0
@@ -76,11 +83,11 @@ class NatsFollower:
             self._is_needed.clear()
             self._feed.begin()
             base = await self._keys.last_revision()
-            entries = await self._entries()
+            gathered = _Gathered(self._part)
+            await self._entries(gathered.add)
             until = await self._keys.last_revision()
-            if await self._add_changes(entries, base, until):
-                there = [entry for entry in entries.values() if entry.value]
-                self._feed.snapshot(Snapshot(there, until))
+            if await self._add_changes(gathered, base, until):
+                self._feed.snapshot(Snapshot(gathered.last(), until))
             if self._feed.known is not None:
                 return
 
@@ -128,74 +135,65 @@ class NatsFollower:
         key = message.subject[len(seen) :]
         self._feed.changed(Change(key, message.data or None, int(number)))
 
-    async def _read_all(self) -> dict[str, Entry]:
-        """Return the last write of each key, where an empty value is one that is gone."""
+    async def _read_all(self, told: Told) -> None:
+        """Tell the last write of each key, where an empty value is one that is gone."""
         self._snapshots += 1
-        name = f"read-{id(self):x}-{self._snapshots}"
-        reading = _Reading(len(self._subjects.keys))
-        inbox = f"{self._session.inbox}.keys.{name}"
-        subscription = await self._session.listen_to_all(inbox, reading.came)
+        name, session = f"read-{id(self):x}-{self._snapshots}", self._session
+        subjects = self._subjects
+        reading = Reading(subjects.keys, subjects.stream, name, BATCH // 4, told)
+        inbox = f"{session.inbox}.keys.{name}"
+        subscription = await session.listen_to_all(inbox, reading.came)
         try:
             left = await self._keys.consume(name)
+            session.client.let_take(reading)
             asked = 0
             while reading.count < left and not reading.is_over:
                 if asked - reading.count < BATCH // 2:
                     self._keys.ask_for_more(name, inbox, BATCH)
                     asked = reading.count + BATCH
-                await reading.more(self._timeout, self._session.over)
+                await reading.more(self._timeout, session.over)
         finally:
-            self._session.stop(subscription)
-        return reading.entries
+            session.client.let_take(None)
+            session.stop(subscription)
 
-    async def _add_changes(self, entries: dict[str, Entry], base: int, until: int) -> bool:
+    async def _add_changes(self, gathered: _Gathered, base: int, until: int) -> bool:
         """Add all changes after `base` up to `until`; return False if some did not come."""
         wait = IN_TIME
         while until > base and self._feed.last_early < until and wait > 0:
             await asyncio.sleep(SOON)
             wait -= SOON
-        expected = base
-        for change in self._feed.early:
+        expected, early = base, self._feed.early
+        for number in range(len(early)):  # others come meanwhile, all of them later
+            change = early[number]
             if base < change.revision <= until:
                 expected += 1
                 if change.revision != expected:
                     return False
-                entries[change.key] = Entry(change.key, change.value or b"", change.revision)
+                gathered.add([Entry(change.key, change.value or b"", change.revision)])
+                if expected % PART == 0:
+                    await asyncio.sleep(0)
         return expected == until
 
 
-class _Reading:
-    """What has come of the keys that are read."""
+@final
+class _Gathered:
+    """The keys of a snapshot that were read and are yet to be told: by `part`, if it is given."""
 
-    def __init__(self, skip: int) -> None:
-        self.entries: dict[str, Entry] = {}
-        self.count = 0
-        self.is_over = False
-        self._skip = skip
-        self._event = asyncio.Event()
+    def __init__(self, part: Callable[[Part], object] | None) -> None:
+        self._part = part
+        self._is_first = True
+        self._entries: list[Entry] = []
 
-    def came(self, message: Msg) -> None:
-        words = message.reply.split(".")
-        if len(words) >= 9 and words[1] == "ACK":
-            number = int(words[5] if len(words) == 9 else words[7])
-            left = words[8] if len(words) == 9 else words[10]
-            key = message.subject[self._skip :]
-            self.entries[key] = Entry(key, message.data, number)
-            self.count += 1
-            self.is_over = left == "0"
-        if self.is_over or self.count % (BATCH // 4) == 0 or len(words) < 9:
-            self._event.set()
+    def add(self, entries: list[Entry]) -> None:
+        if self._part is not None and len(self._entries) >= PART:
+            self._part(Part(self._entries, self._is_first))
+            self._is_first = False
+            self._entries = []
+        self._entries += entries
 
-    async def more(self, timeout: float, over: asyncio.Future[None]) -> None:
-        """Return when more has come. Raises `TimeoutError` if nothing does, or nothing can."""
-        before = self.count
-        if self.is_over:
-            return
-        if over.done():
-            raise TimeoutError("the connection was lost before the keys came")
-        self._event.clear()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._event.wait()
-        except TimeoutError:
-            if self.count == before:
-                raise TimeoutError(f"the keys did not come within {timeout:g} s") from None
+    def last(self) -> list[Entry]:
+        """Return what was not told; if nothing was, without what is gone."""
+        if not self._is_first:
+            return self._entries
+        entries = {entry.key: entry for entry in self._entries}
+        return [entry for entry in entries.values() if entry.value]

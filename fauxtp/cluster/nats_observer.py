@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, Self, final
 
 from fauxtp._base.arguments import expect_seconds
 from fauxtp.cluster.checks import check_token
-from fauxtp.cluster.engine import Entry, Followed, NoConnection
+from fauxtp.cluster.engine import Change, Entry, NoConnection, Part, Snapshot
 from fauxtp.cluster.name_keys import Holding, holding, name_of
 from fauxtp.cluster.nats_follower import NatsFollower
 from fauxtp.cluster.nats_keys import NatsKeys, Written
@@ -119,14 +119,19 @@ class NatsObserver:
                 seen.append((*place, held))
         return sorted(seen)
 
-    async def follow(self, followed: Followed) -> None:
+    async def follow(self, followed: Callable[[Snapshot | Change], object]) -> None:
         """Let `followed` be told of all keys, then of each change.
 
         Raises `NoConnection` when the connection is lost, and what `connected` does.
         """
         session = self._session
+
+        def told(what: Part | Snapshot | Change) -> None:
+            if not isinstance(what, Part):  # as here all comes in one
+                followed(what)
+
         follower = NatsFollower(
-            session, self._subjects, self._keys, followed, self._timeout, self._all
+            session, self._subjects, self._keys, told, self._timeout, self._all
         )
         await follower.read()
         going_on = asyncio.ensure_future(follower.go_on())
@@ -139,8 +144,8 @@ class NatsObserver:
             await asyncio.gather(going_on, return_exceptions=True)
         raise NoConnection("the connection was lost")
 
-    async def _all(self) -> dict[str, Entry]:
-        return {written.entry.key: written.entry for written in await self._read(">")}
+    async def _all(self, told: Callable[[list[Entry]], object]) -> None:
+        told([written.entry for written in await self._read(">")])
 
     async def _read(self, pattern: str) -> list[Written]:
         """Return the last write of each key that matches, some of which may be gone."""

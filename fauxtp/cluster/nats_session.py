@@ -15,12 +15,12 @@ from typing import Any, Final, final
 from uuid import uuid4
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from fauxtp._base.logs import report
 from fauxtp.cluster.engine import NoConnection, Received, Refused
+from fauxtp.cluster.nats_parser import TakingClient
 from fauxtp.cluster.server_urls import without_user
 
 __all__ = ["NatsSession"]
@@ -44,7 +44,7 @@ class NatsSession:
     """One connection; `lost` is called once, when it is lost. Use `connect`."""
 
     def __init__(self, prefix: str, lost: Callable[[], object]) -> None:
-        self.client: Client = Client()
+        self.client: TakingClient = TakingClient()
         self._lost: Callable[[], object] | None = lost
         self.inbox: str = f"{prefix}.{uuid4().hex}"
         self._inbox = f"{self.inbox}.ask."

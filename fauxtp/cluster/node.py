@@ -15,7 +15,7 @@ from fauxtp._base.errors import FauxtpError
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.logs import logger
 from fauxtp._base.tell_all import tell_all
-from fauxtp.cluster.engine import Change, Engine, NoConnection, Snapshot
+from fauxtp.cluster.engine import Change, Engine, NoConnection, Part, Snapshot
 from fauxtp.cluster.hub import Hub
 from fauxtp.cluster.lease import Lease
 from fauxtp.cluster.malformed import Malformed
@@ -185,7 +185,7 @@ class Node:
 
     # What is told
 
-    def _followed(self, told: Snapshot | Change) -> None:
+    def _followed(self, told: Part | Snapshot | Change) -> None:
         self.replica.followed(told)
         if isinstance(told, Snapshot):
             tell_all(self.on_snapshot)

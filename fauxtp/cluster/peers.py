@@ -19,6 +19,7 @@ NO_CONNECTION = ExitReason("noconnection", abnormal=True)
 
 PROTOCOL = "1"
 LARGEST = 2**63
+DIGITS = len(str(LARGEST))
 KNOWN_AS_GONE = 10_000
 
 
@@ -61,7 +62,7 @@ def node_of(word: str) -> str | None:
 
 def parsed(word: bytes) -> int | None:
     """Return the number that a word is, as we write those, or None."""
-    if not word.isdigit() or len(word) > len(str(LARGEST)):
+    if not word.isdigit() or len(word) > DIGITS:
         return None
     number = int(word)
     return number if number < LARGEST else None

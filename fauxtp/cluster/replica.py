@@ -7,7 +7,7 @@ from typing import Any, final
 
 import anyio
 
-from fauxtp.cluster.engine import Change, Entry, NoConnection, Snapshot
+from fauxtp.cluster.engine import Change, Entry, NoConnection, Part, Snapshot
 from fauxtp.cluster.peers import Membership, Peers, membership, node_of
 
 __all__ = ["Replica"]
@@ -25,15 +25,20 @@ class Replica:
         self._awaited: list[tuple[int, anyio.Event]] = []
         self.revision: int = 0
         self._is_over = False
+        self._keys = _Keys()  # those of a snapshot that is being told
         self.on_name: Callable[[str, bytes | None, int], object] = _nobody
-        self.on_names: Callable[[list[Entry]], object] = _nobody
+        self.on_some_names: Callable[[list[Entry], bool], object] = _nobody
+        self.on_names: Callable[[], object] = _nobody
         self.on_group: Callable[[str, bytes | None, int], object] = _nobody
         self.on_groups: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
         self.on_shard: Callable[[str, bytes | None, int], object] = _nobody
         self.on_shards: Callable[[dict[str, tuple[bytes, int]]], object] = _nobody
 
-    def followed(self, told: Snapshot | Change) -> None:
+    def followed(self, told: Part | Snapshot | Change) -> None:
         """Hear what an engine tells."""
+        if isinstance(told, Part):
+            self._some(told.entries, told.is_first)
+            return
         if isinstance(told, Snapshot):
             self._all(told)
         elif told.key.startswith(NODE):
@@ -49,27 +54,29 @@ class Replica:
             self._awaited.remove(one)
             one[1].set()
 
+    def _some(self, entries: list[Entry], is_first: bool) -> None:
+        """Hear some keys of a snapshot. Names are told on at once, as they may be very many."""
+        if is_first:
+            self._keys = _Keys()
+        self._keys.is_begun = True
+        names = [entry for entry in entries if entry[0].startswith(NAME)]
+        if len(names) < len(entries):
+            for key, value, revision in entries:
+                self._keys.add(key, value, revision)
+        self.on_some_names(names, is_first)
+
     def _all(self, snapshot: Snapshot) -> None:
+        self._some(snapshot.entries, not self._keys.is_begun)
+        keys, self._keys = self._keys, _Keys()
         members: dict[str, Membership] = {}
-        names: list[Entry] = []
-        groups: dict[str, tuple[bytes, int]] = {}
-        shards: dict[str, tuple[bytes, int]] = {}
-        for entry in snapshot.entries:
-            key, value, revision = entry
-            if key.startswith(NAME):
-                names.append(entry)
-            elif key.startswith(NODE):
-                member = self._member(key, value)
-                if member is not None:
-                    members[key[len(NODE) :]] = member
-            elif key.startswith(GROUP):
-                groups[key[len(GROUP) :]] = value, revision
-            elif key.startswith(SHARD):
-                shards[key[len(SHARD) :]] = value, revision
+        for node, (value, _) in keys.of[NODE].items():
+            member = self._member(NODE + node, value)
+            if member is not None:
+                members[node] = member
         self._peers.told_all(members)  # first: or there would be names of nobody
-        self.on_names(names)
-        self.on_groups(groups)
-        self.on_shards(shards)
+        self.on_names()
+        self.on_groups(keys.of[GROUP])
+        self.on_shards(keys.of[SHARD])
 
     def _member(self, key: str, value: bytes | None) -> Membership | None:
         is_of_a_node = node_of(key[len(NODE) :]) is not None
@@ -96,6 +103,23 @@ class Replica:
         awaited, self._awaited = self._awaited, []
         for _, event in awaited:
             event.set()
+
+
+@final
+class _Keys:
+    """The keys of a snapshot but for names: what they hold, by what follows their first word."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, dict[str, tuple[bytes, int]]] = {NODE: {}, GROUP: {}, SHARD: {}}
+        self.is_begun = False
+
+    def add(self, key: str, value: bytes, revision: int) -> None:
+        word, dot, rest = key.partition(".")
+        keys = self.of.get(word + dot)
+        if keys is not None and value:
+            keys[rest] = value, revision
+        elif keys is not None:
+            keys.pop(rest, None)
 
 
 def _nobody(*_: Any) -> None:

@@ -20,7 +20,6 @@ from fauxtp.cluster import Cluster, shard_keys
 from fauxtp.cluster.calls_out import CallsOut
 from fauxtp.cluster.engine import NoConnection, Superseded
 from fauxtp.cluster.frames import unpacked
-from fauxtp.cluster.lease import Lease
 from fauxtp.cluster.name_keys import key_of
 from fauxtp.cluster.names import Names
 from fauxtp.cluster.shard_claims import ShardClaims
@@ -187,13 +186,6 @@ def moves_late(self: Any, peer: Any, hops: int, first: int, second: int, content
 
 
 heard_by_key = ShardFrames._keyed
-
-
-def from_its_answer(self: Any, sent: float, revision: int) -> int:
-    return renewed(self, self._hub.time(), revision)
-
-
-renewed = Lease._renewed
 PLANTED: dict[str, tuple[type, str, Callable[..., Any], str]] = {
     "a sweep without revision": (
         Sweeper,
@@ -204,12 +196,6 @@ PLANTED: dict[str, tuple[type, str, Callable[..., Any], str]] = {
     "a replica that is not swapped": (Names, "_told_all", nothing, "not all is back|name:"),
     "a cancel that is lost": (CallsOut, "give_up", nothing, "given up at"),
     "a shard that is given back too early": (ShardClaims, "_end", nobody_ends, "session:"),
-    "a lease that counts from its answer": (
-        Lease,
-        "_renewed",
-        from_its_answer,
-        "acts after",
-    ),
     "shards that are kept without a lease": (ShardClaims, "_fenced", nothing, "session:"),
     "a call that moves when it was taken up": (ShardFrames, "_keyed", moves_late, "handled"),
 }
