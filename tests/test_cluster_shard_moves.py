@@ -411,3 +411,42 @@ async def test_what_is_too_large_with_its_key_is_refused_where_it_is_sent() -> N
             with pytest.raises(ValueError, match="expected a message of at most"):
                 await way(a[key], b"x" * (limit - 300))
         assert await call(a[key], "where") == "b"
+
+
+@simulated
+async def test_shards_of_the_last_host_are_swept_when_its_node_is_gone() -> None:
+    book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.02))
+
+    def keys() -> list[str]:
+        return [key for key in broker.keys._held if key.startswith("shard.")]
+
+    async with members("a", "b", broker=broker) as (first, _), task_group() as group:
+        a = Host(first, book)  # which has yet to begin
+        async with member(broker, "c") as third:
+            c = Host(third, book)
+            await c.begin(group)
+            await until(lambda: settled(c))
+            assert len(keys()) == len(all_shards())
+            broker.cut("c")
+        await until(lambda: not keys())
+        await a.begin(group)
+        await until(lambda: settled(a))
+        assert await call(a["anna"], "where") == "a"
+
+
+@explored(seeds=10)
+async def test_who_becomes_a_host_as_shards_are_swept_has_them() -> None:
+    book, broker = Book(), MemoryBroker("shop", delay=(0.001, 0.1))
+    async with members("a", "b", broker=broker) as (_, second), task_group() as group:
+        b = Host(second, book)
+        async with member(broker, "c") as third:
+            c = Host(third, book)
+            await c.begin(group)
+            await until(lambda: settled(c))
+            broker.cut("c")
+        await until(lambda: second.nodes() == ["a", "b"])
+        await anyio.sleep(broker.random.uniform(0, 0.3))
+        await b.begin(group)
+        await until(lambda: settled(b))
+        assert await call(b["anna"], "where") == "b"
+    assert not book.wrong

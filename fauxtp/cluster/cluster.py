@@ -122,9 +122,9 @@ class Cluster(Lookup):
             messenger = Messenger(member)
             names = Names(member, messenger.pids)
             claims = Claims(member, messenger.pids, names)
-            Sweeper(member, names)
             grouped = Grouped(member, messenger.post)
             sharding = Sharding(member, messenger, grouped)
+            Sweeper(member, names.left, sharding.left)
             try:
                 await hub.ask(member.join)
                 yield cls(hub, member, messenger, names, claims, grouped, sharding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import final
 
@@ -103,6 +103,15 @@ class Names(Lookup):
     def find(self, name: str) -> Holder | None:
         """Return who has `name`, dead or alive."""
         return self.holders.get(name)
+
+    def left(self) -> Iterator[tuple[str, int]]:
+        """Yield the keys of names that nodes have left which are gone, and their revisions."""
+        holders = self.holders
+        for peer in holders.peers():
+            for name in [] if peer.is_up else holders.names_of(peer):
+                holder = holders.get(name)
+                if holder is not None and not holder.peer.is_up:
+                    yield key_of(name), holder.revision
 
     def look_up(self, name: str) -> PID | None:
         """Return the PID that `name` means, or None if that is nobody, as far as is known here."""

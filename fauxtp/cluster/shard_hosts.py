@@ -17,11 +17,10 @@ from fauxtp._loops.current import give_way
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._messaging.wait_registered import wait_registered
 from fauxtp.cluster.awaited import Awaited
-from fauxtp.cluster.group_keys import RESERVED
 from fauxtp.cluster.groups import Groups
 from fauxtp.cluster.memberships import Memberships
 from fauxtp.cluster.node import Node
-from fauxtp.cluster.shard_keys import rank
+from fauxtp.cluster.shard_keys import group_of, rank
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID
 
@@ -63,7 +62,7 @@ class Hosts:
     """The hosts of one kind, as a node knows."""
 
     def __init__(self, node: Node, groups: Groups, prefix: str) -> None:
-        self.group: str = f"{RESERVED}shards {prefix}"
+        self.group: str = group_of(prefix)
         self.nodes: tuple[str, ...] = ()
         self._groups = groups
         self._me = node.name

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from fauxtp.cluster.checks import check_key, check_token
+from fauxtp.cluster.group_keys import RESERVED
 from fauxtp.cluster.key_words import text_of, word_of
 from fauxtp.cluster.name_keys import EMPTY
 from fauxtp.cluster.peers import parsed
@@ -21,6 +22,7 @@ __all__ = [
     "all_shards",
     "as_bytes",
     "check_prefix",
+    "group_of",
     "key_of",
     "place_of",
     "rank",
@@ -104,6 +106,11 @@ def check_prefix(prefix: str) -> str:
     if length > LONGEST_PREFIX:
         raise ValueError(f"expected prefix to be at most {LONGEST_PREFIX} bytes, got {length}")
     return prefix
+
+
+def group_of(prefix: str) -> str:
+    """Return the group of the hosts of those that begin with `prefix`."""
+    return f"{RESERVED}shards {prefix}"
 
 
 def key_of(prefix: str, number: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import final
 
+from fauxtp.cluster.groups import Groups
 from fauxtp.cluster.node import Node
 from fauxtp.cluster.peers import Peer
-from fauxtp.cluster.shard_keys import place_of, shard_holding
+from fauxtp.cluster.shard_keys import group_of, key_of, place_of, shard_holding
 
 __all__ = ["Owner", "ShardTable"]
 
@@ -27,8 +28,9 @@ class Owner:
 class ShardTable:
     """All shards that there are, of whatever prefix; `on_change` is told which has changed."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, groups: Groups) -> None:
         self._node = node
+        self._groups = groups
         self._table: dict[str, dict[int, Owner]] = {}
         self.on_change: Callable[[str, int], object] = lambda *_: None
         self.on_change_of_all: Callable[[], object] = lambda: None
@@ -43,6 +45,21 @@ class ShardTable:
         """Return who has a shard, if that node is there, as far as is known."""
         owner = self.find(prefix, number)
         return owner if owner is not None and owner.peer.is_up else None
+
+    def left(self) -> Iterator[tuple[str, int]]:
+        """Yield the keys of shards that nodes have left which are gone, and their revisions.
+
+        Where there is a host, it takes them itself.
+        """
+        for prefix, shards in list(self._table.items()):
+            if not self._has_hosts(prefix):
+                for number, owner in list(shards.items()):
+                    if not owner.peer.is_up:
+                        yield key_of(prefix, number), owner.revision
+
+    def _has_hosts(self, prefix: str) -> bool:
+        group = group_of(prefix)
+        return any(self._groups.elsewhere(group)) or bool(self._groups.members_here(group))
 
     # What is told
 

@@ -19,6 +19,7 @@ from fauxtp.cluster.shard_keys import check_prefix
 from fauxtp.cluster.shard_kind import Kind
 from fauxtp.cluster.shard_post import ShardPost
 from fauxtp.cluster.shard_table import ShardTable
+from fauxtp.cluster.sweeper import Left
 
 __all__ = ["Sharding"]
 
@@ -32,7 +33,8 @@ class Sharding:
     def __init__(self, node: Node, messenger: Messenger, grouped: Grouped) -> None:
         self._node = node
         self._grouped = grouped
-        table = ShardTable(node)
+        table = ShardTable(node, grouped.groups)
+        self.left: Left = table.left
         self._post = ShardPost(messenger.ways, messenger.calls_in, table)
         ShardFrames(messenger.post, messenger.calls_in, self._post)
         self._claims = ShardClaims(node, table, self._post, grouped.groups)

@@ -20,7 +20,6 @@ from fauxtp.cluster import Cluster, shard_keys
 from fauxtp.cluster.calls_out import CallsOut
 from fauxtp.cluster.engine import NoConnection, Superseded
 from fauxtp.cluster.frames import unpacked
-from fauxtp.cluster.name_keys import key_of
 from fauxtp.cluster.names import Names
 from fauxtp.cluster.shard_claims import ShardClaims
 from fauxtp.cluster.shard_frames import ShardFrames
@@ -156,17 +155,17 @@ def test_whatever_happens_to_nodes_their_names_and_calls_are_as_promised() -> No
 # What is planted
 
 
-async def sweep_without_revision(self: Any, limiter: Any, name: str) -> None:
+async def sweep_without_revision(self: Any, limiter: Any, key: str, _: int) -> None:
     try:
         if self._node.may_act():
             await anyio.sleep(0.3)
-            entry = await self._node.engine.read(key_of(name))
+            entry = await self._node.engine.read(key)
             if entry is not None:
-                await self._node.engine.delete(key_of(name), entry.revision)
+                await self._node.engine.delete(key, entry.revision)
     except (NoConnection, Superseded, TimeoutError):
         pass
     finally:
-        limiter.release_on_behalf_of(name)
+        limiter.release_on_behalf_of(key)
 
 
 def nothing(*_: Any) -> None:
