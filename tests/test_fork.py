@@ -58,6 +58,56 @@ def test_locks_that_another_thread_held_do_not_hang_the_child(run: Run) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+ALL_HELD = """
+import os, pkgutil, sys, threading, warnings
+from contextlib import ExitStack
+from importlib import import_module
+import fauxtp
+
+for module in pkgutil.walk_packages(fauxtp.__path__, "fauxtp."):
+    if not module.name.endswith(("__main__", "pytest_plugin")):
+        try:
+            import_module(module.name)
+        except ImportError as missing:  # an extra that is not installed
+            assert not (missing.name or "fauxtp").startswith("fauxtp"), missing
+
+KINDS = type(threading.Lock()), type(threading.RLock())
+locks = [
+    (module, name)
+    for key, module in sorted(sys.modules.items())
+    if key.startswith("fauxtp")
+    for name, value in sorted(vars(module).items())
+    if type(value) in KINDS
+]
+assert len(locks) > 5, locks
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with ExitStack() as stack:
+        for lock in {getattr(*place) for place in locks}:
+            stack.enter_context(lock)
+        held.set()
+        done.wait()
+
+thread = threading.Thread(target=hold, daemon=True)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    hang = [place for place in locks if not getattr(*place).acquire(blocking=False)]
+    print(*(f"{module.__name__}.{name}" for module, name in hang), flush=True)
+    os._exit(len(hang))
+done.set()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_no_lock_of_a_module_is_still_held_in_the_child(run: Run) -> None:
+    """Also of modules that come later: they are looked for."""
+    done = run(ALL_HELD, options=QUIETLY)
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
 WAITED = """
 import os, sys, threading
 import anyio

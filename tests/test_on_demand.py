@@ -24,6 +24,7 @@ from fauxtp import (
     Call,
     CallCycle,
     ChildSpec,
+    DeadLetter,
     Down,
     DynamicSupervisor,
     GenServer,
@@ -548,6 +549,19 @@ async def test_a_name_that_somebody_else_has_is_used(
         )
         await start_child("sessions", spec)
         assert await call(sessions["bert"], 1) == ("x", 1)
+
+
+async def test_what_is_left_when_nobody_can_be_started_is_told_so(sessions: OnDemand) -> None:
+    address: Any = sessions["anna"]
+    request = Call(1, address, None)
+    lost: list[DeadLetter] = []
+    with dead_letters.observed_by(lost.append):
+        address.take_over([1, request])
+    assert [(letter.to, letter.message, letter.reason) for letter in lost] == [
+        ("session:anna", 1, "noproc")
+    ]
+    with pytest.raises(NoProcess, match="session:anna"):
+        request.result()
 
 
 async def test_it_ends_with_its_supervisor(sessions: OnDemand) -> None:

@@ -59,7 +59,7 @@ TESTS = {
     "_core/crash_log.py": "actor_errors what_is_told reports events",
     "_core/running_process.py": "actor exits contexts starting",
     "_core/crash_storms.py": "reports",
-    "_core/succession.py": "on_demand idle_timeout hostile/explore",
+    "_core/succession.py": "on_demand idle_timeout fork hostile/explore",
     "_core/server_state.py": "hostile/server_states genserver handoff",
     "_core/short_traceback.py": "reports",
     "_core/told_handlers.py": "events",
@@ -95,7 +95,7 @@ TESTS = {
     "_supervision/child.py": "supervisor supervisor_changes backoff auto_shutdown",
     "_supervision/child_spec.py": "supervisor supervisor_changes backoff travelling",
     "_supervision/children.py": "supervisor supervisor_changes supervisor_lines backoff"
-    " children_that_hang",
+    " children_that_hang dynamic_supervisor",
     "_supervision/dynamic_supervision.py": "dynamic_supervisor backoff",
     "_supervision/dynamic_supervisor.py": "dynamic_supervisor",
     "_supervision/expecting.py": "on_demand tasks",
