@@ -67,7 +67,8 @@ TESTS = {
     "_core/carried_messages.py": "carrying",
     "_core/continuing.py": "continuing carrying",
     "_messaging/told.py": "events",
-    "_messaging/addresses.py": "messaging names calls on_demand elsewhere events carrying opentelemetry",
+    "_messaging/addresses.py": "messaging names calls on_demand elsewhere events"
+    " carrying opentelemetry",
     "_messaging/call_blocking.py": "calls threads safe_retry imports_under_way",
     "_messaging/carry.py": "carrying",
     "_messaging/delivery.py": "delivery messaging names calls handoff exits",
