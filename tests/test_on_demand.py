@@ -541,8 +541,10 @@ async def test_a_name_that_somebody_else_has_is_used(
         await chief(group)
         mailbox = Mailbox()
         register("session:anna", mailbox.pid)
-        await send(sessions["anna"], 1)
+        address: Any = sessions["anna"]
+        await send(address, 1)
         assert mailbox.take_nowait() == 1
+        assert address.reach()[0] is mailbox.pid, "as another thread was quicker to look"
         unregister("session:anna")
         spec = ChildSpec(
             "x", session, ("x",), restart=RestartType.TEMPORARY, register_as="session:bert"
