@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from sessions import (
     Book,
     Host,
     Session,
+    Sessions,
     hosts,
     key_at,
     key_that_moves,
@@ -29,12 +31,14 @@ from sessions import (
 from fauxtp import (
     PID,
     Down,
+    GenServer,
     NoProcess,
     OnDemand,
     ProcessExited,
     ReceiveTimeout,
     call,
     call_blocking,
+    carry,
     cast,
     cast_nowait,
     dead_letters,
@@ -68,6 +72,38 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("few_shards")]
 @pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+user: ContextVar[str] = ContextVar("user", default="nobody")
+
+
+class Diary(GenServer[Any, Any]):
+    """Notes what it is told, and by whom."""
+
+    def __init__(self, key: str) -> None:
+        self.notes: list[Any] = []
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        return [*self.notes, (request, user.get())], state
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        self.notes.append((request, user.get()))
+        return state
+
+    handle_info = handle_cast
+
+
+async def test_what_is_carried_goes_with_what_waits_for_its_shard_and_is_of_here() -> None:
+    carry(user)
+    async with members("a", "b") as (a, _), task_group() as group:
+        diaries = OnDemand(Diary, supervisor="diaries", prefix="diary:", cluster=a)
+        await Sessions.start(task_group=group, register_as="diaries")
+        user.set("Anna")
+        await cast(diaries["x"], 1)
+        await send(diaries["x"], 2)
+        assert len(a._sharding._post.kinds["diary:"].waiting) == 2
+        user.set("Bert")
+        assert await call(diaries["x"], 3) == [(1, "Anna"), (2, "Anna"), (3, "Bert")]
 
 
 async def test_there_is_one_of_a_key_whoever_asks() -> None:

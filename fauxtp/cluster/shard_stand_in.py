@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, final
 
+from fauxtp._base.carried import Carried, bare
 from fauxtp._core.calls import Call, Cast
 from fauxtp._core.elsewhere import Elsewhere
 from fauxtp.cluster.shard_letter import keyed
@@ -44,8 +45,15 @@ class ShardStandIn(Elsewhere):
         self._table = table
         self._address = address
 
+    def deliver(self, message: Any) -> bool:
+        if type(message) is Carried:  # it may be of here, when its shard has settled
+            self.pass_on(message)
+            return True
+        return super().deliver(message)
+
     def pass_on(self, message: Any) -> None:
-        content = message.request if type(message) is Cast else message
+        plain = bare(message)
+        content = plain.request if type(plain) is Cast else plain
         self._sends.send(self._address, message, content)
 
     def pass_on_call(self, call: Call, limit: float | None) -> None:
