@@ -340,14 +340,3 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         fauxtp.unregister(name)
     assert not left, f"the test left processes running: {left}"
     assert not names, f"the test left names registered: {names}"
-
-
-@pytest.fixture
-def few_shards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let clusters have 16 shards, as those are moved one by one."""
-    from fauxtp.cluster import shard_keys  # noqa: PLC0415  (an extra)
-
-    monkeypatch.setattr(shard_keys, "SHARDS", 16)
-    shard_keys.rank.cache_clear()
-    yield
-    shard_keys.rank.cache_clear()

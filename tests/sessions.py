@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from clusters import members, until
@@ -12,10 +13,12 @@ from conftest import task_group
 from crew import process_of
 
 from fauxtp import PID, DynamicSupervisor, GenServer, OnDemand
-from fauxtp.cluster import Cluster
+from fauxtp.cluster import Cluster, memory_engine, shard_keys
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.shard_keys import all_shards, rank, shard_of
 
+SHARDS = memory_engine.SHARDS
+shard_of = partial(shard_keys.shard_of, shards=SHARDS)
+rank = partial(shard_keys.rank, shards=SHARDS)
 KEYS = [f"user {number}" for number in range(40)]
 
 
@@ -114,7 +117,7 @@ def session_of(pid: PID | None) -> Any:
 def settled(*hosts: Host) -> bool:
     """Return whether each shard is with the host that it is to be with, and all know it."""
     had = [shard for host in hosts for shard in host.shards]
-    return sorted(had) == list(all_shards()) and all(
+    return sorted(had) == list(range(SHARDS)) and all(
         host.kind.hosts.wanted(shard) == host.cluster.node
         and len(host.kind.hosts.nodes) == len(hosts)
         and all(owner_of(one, shard) == host.cluster.node for one in hosts)

@@ -160,7 +160,6 @@ FAULTS: dict[str, tuple[type, str, Any, Callable[[], None]]] = {
 }
 
 
-@pytest.mark.usefixtures("few_shards")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, method, does, test = FAULTS[fault]

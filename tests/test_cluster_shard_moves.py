@@ -14,13 +14,16 @@ from conftest import task_group
 from in_simulated_time import explored
 from sessions import (
     KEYS,
+    SHARDS,
     Book,
     Host,
     hosts,
     key_at,
     key_that_moves,
+    rank,
     session_of,
     settled,
+    shard_of,
 )
 
 from fauxtp import (
@@ -36,9 +39,7 @@ from fauxtp import (
 )
 from fauxtp.cluster import shard_post
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.shard_keys import ShardHolding, all_shards, key_of, rank, shard_of
-
-pytestmark = pytest.mark.usefixtures("few_shards")
+from fauxtp.cluster.shard_keys import ShardHolding, key_of
 
 simulated = explored(seeds=3)
 
@@ -233,7 +234,7 @@ async def test_those_that_never_end_keep_no_other_shard_from_moving() -> None:
     book, broker = Book(), MemoryBroker("shop", delay=(0.0005, 0.002))
     release = anyio.Event()
     async with one_and_another(book, broker) as (a, b, group):
-        moving = [shard for shard in all_shards() if rank("b")[shard] > rank("a")[shard]]
+        moving = [shard for shard in range(SHARDS) if rank("b")[shard] > rank("a")[shard]]
         key_in = {shard_of(key): key for key in (f"key {number}" for number in range(300))}
         hung = [key_in[shard] for shard in moving[:8]]
 
@@ -270,7 +271,7 @@ async def test_a_session_without_a_lease_is_killed_in_the_end_before_another_beg
         await until(b.cluster._node.may_act)
         assert await call(b[key], "where", 60) == "b"
         assert session_of(whereis(b[key])).pid is not before
-        assert [pid for pid in b.kind.running(all_shards()) if pid is before] == []
+        assert [pid for pid in b.kind.running(b.kind.shards) if pid is before] == []
         book.on_end = None
         group.cancel_scope.cancel()
 
@@ -426,7 +427,7 @@ async def test_shards_of_the_last_host_are_swept_when_its_node_is_gone() -> None
             c = Host(third, book)
             await c.begin(group)
             await until(lambda: settled(c))
-            assert len(keys()) == len(all_shards())
+            assert len(keys()) == SHARDS
             broker.cut("c")
         await until(lambda: not keys())
         await a.begin(group)

@@ -17,6 +17,7 @@ from crew import process_of
 from in_simulated_time import explored
 from sessions import (
     KEYS,
+    SHARDS,
     Book,
     Host,
     Session,
@@ -24,8 +25,10 @@ from sessions import (
     hosts,
     key_at,
     key_that_moves,
+    rank,
     session_of,
     settled,
+    shard_of,
 )
 
 from fauxtp import (
@@ -57,16 +60,13 @@ from fauxtp.cluster.frames import packed
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.cluster.shard_keys import (
     ShardHolding,
-    all_shards,
     key_of,
     place_of,
-    rank,
     shard_holding,
-    shard_of,
 )
 from fauxtp.cluster.shard_letter import keyed
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("few_shards")]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
@@ -242,7 +242,7 @@ async def test_when_a_node_comes_only_what_is_its_own_moves_and_nothing_is_lost(
                 await b.begin(group)
                 asking.start_soon(ask, b)
             await until(lambda: settled(a, b))
-            stays = {shard for shard in all_shards() if max(rank("a")[shard], rank("b")[shard])}
+            stays = {shard for shard in range(SHARDS) if max(rank("a")[shard], rank("b")[shard])}
             assert a.shards | b.shards == stays
             moved = {key for key in KEYS if shard_of(key) in b.shards}
             assert {key for key, count in book.starts.items() if count > 1} <= moved
@@ -344,7 +344,7 @@ async def test_shards_of_a_supervisor_that_ends_go_elsewhere_and_come_back() -> 
         exit(b.name, "shutdown")
         for host in (a, b):
             assert await call(host[key], "where", 30) == "a"
-        await until(lambda: len(a.shards) == len(all_shards()) and not b.shards)
+        await until(lambda: len(a.shards) == SHARDS and not b.shards)
         await b.begin(group)
         await until(lambda: settled(a, b))
         for host in (a, b):
@@ -481,17 +481,14 @@ def test_keys_of_shards() -> None:
     assert shard_of("\ud800") == shard_of("\ud800")
 
 
-def test_shards_are_spread_evenly_and_move_to_who_comes_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(shard_keys, "SHARDS", 1024)
-    rank.cache_clear()
+def test_shards_are_spread_evenly_and_move_to_who_comes_alone() -> None:
+    rank = partial(shard_keys.rank, shards=1024)
     nodes = [f"node-{number}" for number in range(5)]
     of = [max(nodes, key=lambda it: rank(it)[shard]) for shard in range(1024)]
     assert all(140 < count < 270 for count in Counter(of).values())
     fewer = [max(nodes[:-1], key=lambda it: rank(it)[shard]) for shard in range(1024)]
     assert all(now == before for now, before in zip(of, fewer, strict=True) if now != nodes[-1])
-    keys = Counter(shard_of(f"user {number}") for number in range(100_000))
+    keys = Counter(shard_keys.shard_of(f"user {n}", 1024) for n in range(100_000))
     assert max(keys.values()) < 200
 
 

@@ -13,7 +13,17 @@ from conftest import ASYNCIO, Run, task_group
 from crew import process_of
 from in_simulated_time import explored
 
-from fauxtp import GenServer, Mailbox, ProcessExited, ReceiveTimeout, call, cast, is_alive
+from fauxtp import (
+    DynamicSupervisor,
+    GenServer,
+    Mailbox,
+    OnDemand,
+    ProcessExited,
+    ReceiveTimeout,
+    call,
+    cast,
+    is_alive,
+)
 from fauxtp.cluster import Cluster, NoConnection, NodeTaken
 from fauxtp.testing import TestCluster, cluster, explore
 
@@ -36,6 +46,13 @@ class Echo(GenServer[Any, Any]):
 
     async def handle_cast(self, request: Any, state: Any) -> Any:
         return [*state, request]
+
+
+class EchoOf(Echo):
+    """One for each key."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
 
 
 async def test_each_node_knows_all_and_can_do_all() -> None:
@@ -116,6 +133,23 @@ async def test_a_lease_takes_no_time_where_time_is_simulated() -> None:
         shop.heal("b")
         while a.nodes() != ["a", "b"] or is_alive(billing):
             await anyio.sleep(0.1)
+
+
+@explored(seeds=3)
+async def test_keys_are_spread_over_nodes_before_any_lease_is_over() -> None:
+    async with cluster("a", "b", ttl=2) as (a, b), task_group() as group:
+        incarnations = [one._node.peers.own.incarnation for one in (a, b)]
+        sessions = [
+            OnDemand(EchoOf, supervisor=f"of {one.node}", prefix="session:", cluster=one)
+            for one in (a, b)
+        ]
+        for one in (a, b):
+            await DynamicSupervisor.start(task_group=group, register_as=f"of {one.node}")
+        for number in range(20):
+            key = f"user {number}"
+            assert [await call(each[key], number) for each in sessions] == [number] * 2
+            assert a.nodes() == b.nodes() == ["a", "b"]
+        assert incarnations == [one._node.peers.own.incarnation for one in (a, b)]
 
 
 @explored(seeds=20)

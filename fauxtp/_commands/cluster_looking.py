@@ -12,7 +12,7 @@ from typing import Any, Final
 from fauxtp.cluster.engine import Change, NoConnection, Refused, Snapshot
 from fauxtp.cluster.nats_observer import NatsObserver, SeenNode
 from fauxtp.cluster.overview import Happening, Overview
-from fauxtp.cluster.shard_keys import all_shards
+from fauxtp.cluster.shard_keys import SHARDS
 from fauxtp.observe.command_line import say, say_json
 from fauxtp.observe.plain_text import in_seconds, plain, quoted
 
@@ -83,7 +83,7 @@ async def say_shards(connection: dict[str, Any], as_json: bool) -> None:
         there = {(seen.node, seen.member.incarnation) for seen in await observer.nodes()}
     counts = Counter((prefix, held) for prefix, _, held in taken if held in there)
     prefixes = sorted({prefix for prefix, *_ in taken})
-    rows: list[dict[str, Any]] = [{"prefix": it, "of": len(all_shards())} for it in prefixes]
+    rows: list[dict[str, Any]] = [{"prefix": it, "of": SHARDS} for it in prefixes]
     for row in rows:
         nodes = {held.node: counts[it, held] for it, held in sorted(counts) if it == row["prefix"]}
         row |= {"nodes": nodes, "nobody": row["of"] - sum(nodes.values())}

@@ -191,6 +191,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def shards(self) -> int:
+        """In how many shards the keys of processes are: as many for all nodes of a cluster."""
+        ...
+
+    @property
     def connected(self) -> bool:
         """Whether there is a connection, as far as is known."""
         ...

@@ -41,6 +41,7 @@ __all__ = ["MemoryEngine"]
 T = TypeVar("T")
 
 MAX_PAYLOAD: Final = 1_048_576
+SHARDS: Final = 16  # as simulated machines take longer for 1,024 than a lease lasts
 PART: Final = 256  # keys that are told at a time
 NOTICES: Final = 3.0  # seconds after which a connection counts as lost on which nothing comes
 BACK: Final = 0.1, 0.5  # seconds after which a lost connection is tried again
@@ -82,6 +83,7 @@ class MemoryEngine:
 
     asyncio_only: bool = False
     max_payload: int = MAX_PAYLOAD
+    shards: int = SHARDS
 
     def __init__(self, broker: Broker, prefix: str, node: str, timeout: float) -> None:
         self.prefix: str = prefix

@@ -33,6 +33,7 @@ from fauxtp.cluster.nats_keys import NatsKeys
 from fauxtp.cluster.nats_options import check_options, check_servers, insist_on_version
 from fauxtp.cluster.nats_session import NatsSession
 from fauxtp.cluster.permissions import inbox
+from fauxtp.cluster.shard_keys import SHARDS
 from fauxtp.cluster.subjects import Subjects
 
 __all__ = ["NatsEngine"]
@@ -59,6 +60,7 @@ class NatsEngine:
     """
 
     asyncio_only: bool = True
+    shards: int = SHARDS
     dropped: int = 0
     """Messages are heard as they are read: a server that waits for that ends the connection."""
 

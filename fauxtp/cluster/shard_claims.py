@@ -24,7 +24,7 @@ from fauxtp.cluster.engine import Entry
 from fauxtp.cluster.groups import Groups
 from fauxtp.cluster.key_owning import give_back, take
 from fauxtp.cluster.node import FENCED, Node
-from fauxtp.cluster.shard_keys import ShardHolding, all_shards, key_of, shard_holding
+from fauxtp.cluster.shard_keys import ShardHolding, key_of, shard_holding
 from fauxtp.cluster.shard_kind import Kind
 from fauxtp.cluster.shard_post import ShardPost
 from fauxtp.cluster.shard_table import ShardTable
@@ -77,7 +77,7 @@ class ShardClaims:
 
     def look(self, kind: Kind) -> None:
         """Look at all shards of a kind, and at all that waits for them."""
-        for shard in all_shards():
+        for shard in kind.shards:
             self._look_at(kind, shard)
         for shard in [*kind.handed, *kind.waiting]:
             self._post.flush(kind, shard)
@@ -242,7 +242,7 @@ class ShardClaims:
         for kind in list(self._post.kinds.values()):
             with in_line():
                 kind.had.clear()
-            self._end_at_once(kind, kind.running(all_shards()), FENCED)
+            self._end_at_once(kind, kind.running(kind.shards), FENCED)
 
     def _end_at_once(self, kind: Kind, pids: list[PID], reason: ExitReason) -> None:
         """Ask for the end of those who may go on no longer, and kill them if that takes long."""
@@ -301,7 +301,7 @@ class ShardClaims:
                 "node %r has %d of %d shards of %r: %d taken, %d given up",
                 self._node.name,
                 len(kind.had),
-                len(all_shards()),
+                len(kind.shards),
                 kind.prefix,
                 taken,
                 given,

@@ -68,6 +68,7 @@ class Hosts:
         self._me = node.name
         self._awaited = Awaited(lambda: node.leaves)
         node.hub.on_fork.append(self._awaited.after_fork)
+        self._shards = node.engine.shards
         self._plan: list[str] = []
 
     def refresh(self) -> bool:
@@ -78,7 +79,7 @@ class Hosts:
         before, self.nodes = self.nodes, tuple(sorted(nodes))
         if self.nodes == before:
             return False
-        self._plan = _plan(self.nodes)
+        self._plan = _plan(self.nodes, self._shards)
         self.wake()
         return True
 
@@ -104,12 +105,12 @@ class Hosts:
         return self._plan[shard] if self._plan else None
 
 
-def _plan(nodes: tuple[str, ...]) -> list[str]:
+def _plan(nodes: tuple[str, ...], shards: int) -> list[str]:
     if not nodes:
         return []
-    best, plan = list(rank(nodes[0])), [nodes[0]] * len(rank(nodes[0]))
+    best, plan = list(rank(nodes[0], shards)), [nodes[0]] * shards
     for node in nodes[1:]:
-        for shard, value in enumerate(rank(node)):
+        for shard, value in enumerate(rank(node, shards)):
             if value > best[shard]:
                 best[shard], plan[shard] = value, node
     return plan

@@ -18,8 +18,8 @@ from fauxtp.cluster.name_keys import EMPTY
 from fauxtp.cluster.peers import parsed
 
 __all__ = [
+    "SHARDS",
     "ShardHolding",
-    "all_shards",
     "as_bytes",
     "check_prefix",
     "group_of",
@@ -30,7 +30,7 @@ __all__ = [
     "shard_of",
 ]
 
-SHARDS: Final = 1024
+SHARDS: Final = 1024  # at most; there are fewer where the nodes of a cluster are in memory
 LONGEST_PREFIX: Final = 300  # bytes
 
 
@@ -62,35 +62,30 @@ def shard_holding(value: bytes) -> ShardHolding | None:
         return None
 
 
-def all_shards() -> range:
-    """Return the numbers of all shards."""
-    return range(SHARDS)
-
-
 def as_bytes(text: str) -> bytes:
     """Return a name, or a part of one, as it travels."""
     return text.encode("utf-8", "surrogatepass")
 
 
-def shard_of(key: str) -> int:
-    """Return the number of the shard that a key is in, whatever the prefix.
+def shard_of(key: str, shards: int) -> int:
+    """Return the number of the shard, of so many, that a key is in, whatever the prefix.
 
-    >>> shard_of("anna"), shard_of("bert")
+    >>> shard_of("anna", 1024), shard_of("bert", 1024)
     (695, 782)
     """
-    return crc32(as_bytes(key)) % SHARDS
+    return crc32(as_bytes(key)) % shards
 
 
 @lru_cache(maxsize=1024)
-def rank(node: str) -> tuple[int, ...]:
-    """Return how much `node` is wanted for each shard: the highest of all has it.
+def rank(node: str, shards: int) -> tuple[int, ...]:
+    """Return how much `node` is wanted for each of so many shards: the highest of all has it.
 
     So when one comes or goes, no shard moves but to it or from it.
     """
     name = node.encode()
     return tuple(
         int.from_bytes(blake2b(b"%d %b" % (number, name), digest_size=8).digest(), "big")
-        for number in all_shards()
+        for number in range(shards)
     )
 
 

@@ -70,6 +70,7 @@ class Kind:
             "Address", (ShardedAddress,), {"__slots__": (), "source": self}
         )
         self._end: str = f"@{node.name}.{node.subjects.cluster}"  # of their names on this node
+        self.shards: range = range(node.engine.shards)
         self.had: set[int] = set()
         self.yields: set[int] = set()
         self.opening: int | None = None
@@ -114,7 +115,7 @@ class Kind:
 
     def shard_of(self, name: str) -> int:
         """Return in which shard the process is that an address of that `name` means."""
-        return shard_of(self.key_of(name))
+        return shard_of(self.key_of(name), len(self.shards))
 
     def is_running(self, shard: int) -> bool:
         """Return whether any of here are in a shard, though they may be about to end."""

@@ -41,7 +41,8 @@ def cluster(
     may take `timeout` seconds, and a message to the broker or from it a time between the two of
     `delay`, in seconds. `seed` decides what is left to chance: 0 if it is None, and under
     `explore` whatever the schedule's seed says. Time is that of the event loop, so that a lease
-    of seconds takes none of yours in simulated time.
+    of seconds takes none of yours in simulated time. What `OnDemand` spreads over the nodes is in
+    16 shards here, where a server has 1,024 of them: a node has them at once.
 
     It needs `fauxtp[cluster]`, as messages travel here as they do over NATS: what cannot, fails.
 

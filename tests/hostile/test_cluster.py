@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("ormsgpack")
 
-from fauxtp.cluster import Cluster, shard_keys
+from fauxtp.cluster import Cluster
 from fauxtp.cluster.calls_out import CallsOut
 from fauxtp.cluster.engine import NoConnection, Superseded
 from fauxtp.cluster.frames import unpacked
@@ -132,7 +132,7 @@ def has_shards(one: Cluster) -> bool:
     """Return whether a node has a shard, or knows of one that somebody has."""
     kind = one._sharding._post.kinds[PREFIX]
     table = one._sharding._claims._table
-    owners = [table.owner(PREFIX, shard) for shard in shard_keys.all_shards()]
+    owners = [table.owner(PREFIX, shard) for shard in kind.shards]
     return bool(kind.had or kind.yields or kind.hosts.nodes or any(owners))
 
 
@@ -142,7 +142,6 @@ def is_back(one: Cluster) -> bool:
     return is_there and not len(one._names) and not has_shards(one)
 
 
-@pytest.mark.usefixtures("few_shards")  # simulated machines are slow
 def test_whatever_happens_to_nodes_their_names_and_calls_are_as_promised() -> None:
     seeds = effort.times(1, 200)
     explore(season, seeds=range(effort.SEED, effort.SEED + seeds))
@@ -202,7 +201,6 @@ PLANTED: dict[str, tuple[type, str, Callable[..., Any], str]] = {
 
 @pytest.mark.once
 @pytest.mark.skipif(not effort.MINUTES, reason="in torture only: it takes a minute for each")
-@pytest.mark.usefixtures("few_shards")
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_fault_that_is_planted_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, method, does, words = PLANTED[fault]
