@@ -121,7 +121,7 @@ async def test_it_is_told_what_it_waits_for(kind: type[Hanging], lines: Lines) -
     gate = anyio.Event()
     async with running() as group:
         await Puppet.start(task_group=group, register_as="outside")
-        spec = ChildSpec("a", kind, args=(gate,), shutdown=0.01, register_as="a")
+        spec = ChildSpec("a", kind, args=(gate,), shutdown=0.05, register_as="a")
         chief = await supervisor(spec).start(task_group=group)
         await anyio.wait_all_tasks_blocked()
         async with anyio.create_task_group() as stopping:
@@ -134,7 +134,7 @@ async def test_it_is_told_what_it_waits_for(kind: type[Hanging], lines: Lines) -
     assert waits.endswith(end)
     if "in " in end:
         assert __file__ in waits
-    assert lines.records[0].getMessage().endswith(f"within its 0.01 s: it waits {waits}")
+    assert lines.records[0].getMessage().endswith(f"within its 0.05 s: it waits {waits}")
     assert len(lines.records) == 1
 
 

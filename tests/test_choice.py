@@ -219,7 +219,10 @@ OF_THE_REGISTRY = (
     "registry",
     *(
         f"_base.{name}"
-        for name in ("carried", "errors", "implementation", "logs", "stack", "tell_all", "texts")
+        for name in (
+            *("carried", "errors", "implementation", "logs", "own_errors", "stack", "tell_all"),
+            "texts",
+        )
     ),
 )
 

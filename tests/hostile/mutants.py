@@ -36,7 +36,7 @@ TESTS = {
     "_core/await_chain.py": "await_chain children_that_hang questions",
     "_core/bounded_queue.py": "bounded_mailboxes fair_room given_up threads",
     "_core/calls.py": "calls genserver taken_up dead_letters threads requests travelling growth"
-    " carrying",
+    " carrying states_from_outside",
     "_core/control.py": "states_from_outside",
     "_core/crowd.py": "mailbox mailbox_races threads",
     "_core/shown_contents.py": "reports states_from_outside",
@@ -76,7 +76,7 @@ TESTS = {
     "_messaging/links.py": "exits bad_listeners elsewhere",
     "_messaging/monitors.py": "exits groups bad_listeners elsewhere",
     "_messaging/groups.py": "groups",
-    "_messaging/wait_registered.py": "names messaging",
+    "_messaging/wait_registered.py": "names messaging safe_retry",
     "_messaging/watch_names.py": "watch_names",
     "_messaging/call_circles.py": "calls circles_of_room",
     "_messaging/outcome.py": "calls messaging safe_retry taken_up given_up circles_of_room",
