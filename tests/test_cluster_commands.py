@@ -33,10 +33,10 @@ from fauxtp.__main__ import main
 from fauxtp._commands import cluster_demo, cluster_looking, local_server
 from fauxtp._commands.cluster_demo import USERS
 from fauxtp.cluster import Cluster, NoConnection, Refused
-from fauxtp.cluster.engine import Change, Snapshot
+from fauxtp.cluster.engine import Change, Entry, Snapshot
 from fauxtp.cluster.nats_engine import NatsEngine
 from fauxtp.cluster.nats_observer import NatsObserver
-from fauxtp.cluster.overview import Happening, Overview
+from fauxtp.cluster.overview import Happening, Overview, ShardsMoved
 from fauxtp.cluster.permissions import configuration
 from fauxtp.cluster.shard_keys import key_of
 from fauxtp.cluster.subjects import Subjects
@@ -621,6 +621,120 @@ def test_the_overview_tells_what_has_happened() -> None:
     assert change("node.a", b"junk") == []
     assert change(*key("\x1b[2J", 1)) == [], "no node can have that name"
     assert change("node.\x1b[2J", None) == []
+
+
+def test_the_overview_tells_of_shards_in_sum() -> None:
+    seen, revision = Overview(), 0
+
+    def change(prefix: str, number: int, value: bytes | None) -> None:
+        nonlocal revision
+        revision += 1
+        assert seen.followed(Change(key_of(prefix, number), value, revision)) == []
+
+    for number in range(4):
+        change("basket:", number, b"a 1")
+    change("session:", 0, b"a 1")
+    assert seen.moves
+    moved = [ShardsMoved("basket:", None, "a", 4), ShardsMoved("session:", None, "a", 1)]
+    assert seen.moved() == moved
+    assert not seen.moves
+    change("basket:", 0, None)
+    change("basket:", 0, b"b 2")  # one that is given back, and taken
+    change("basket:", 1, b"b 2")  # one that is taken from who is gone
+    change("basket:", 2, None)
+    change("basket:", 3, b"a 3")
+    change("session:", 0, None)
+    change("session:", 0, b"a 1")
+    moved = [ShardsMoved("basket:", "a", "b", 2), ShardsMoved("basket:", "a", None, 1)]
+    assert seen.moved() == moved
+    entries: Any = [(key_of("basket:", 0), b"b 2", 9), (key_of("basket:", 5), b"b 2", 9)]
+    entries += [("shard.x", b"b 2", 9), (key_of("session:", 0), b"junk", 9)]
+    assert seen.followed(Snapshot(entries, 9)) == []
+    assert seen.moved() == [
+        ShardsMoved("basket:", "a", None, 1),
+        ShardsMoved("basket:", "b", None, 1),
+        ShardsMoved("basket:", None, "b", 1),
+        ShardsMoved("session:", "a", None, 1),
+    ]
+
+
+async def test_watch_tells_of_shards(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = [(key_of("s:\x1b", number), b"a 1") for number in range(3)]
+    looks: list[Any] = [
+        Snapshot([Entry(*places[0], 1)], 1),
+        *(Change(*place, 2) for place in places),
+        None,
+        *(Change(at, b"b 2", 3) for at, _ in places[:2]),
+        None,
+        Change(places[2][0], None, 4),
+        None,
+    ]
+    told: list[Any] = []
+
+    class Pretended:
+        @staticmethod
+        @asynccontextmanager
+        async def connected() -> AsyncIterator[type[Pretended]]:
+            yield Pretended
+
+        @staticmethod
+        async def follow(followed: Callable[[Any], None]) -> None:
+            for look in looks:
+                if look is None:
+                    told.pop()()
+                else:
+                    followed(look)
+            await asyncio.Event().wait()
+
+    def call_later(_: float, tell: Callable[[], None]) -> None:
+        assert not told, "one for all"
+        told.append(tell)
+
+    loop = asyncio.get_running_loop()
+    for as_json in (False, True):
+        monkeypatch.setattr(cluster_looking, "NatsObserver", Pretended)
+        lines: asyncio.Queue[list[str]] = asyncio.Queue()
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, "call_later", call_later)
+            following = asyncio.ensure_future(cluster_looking._follow({}, as_json, lines))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following
+        shown = [line for some in iter_of(lines) for line in some][1:]
+        if as_json:
+            assert [
+                json.loads(line).items() >= row.items()
+                for line, row in zip(
+                    shown,
+                    [
+                        {"kind": "shards", "prefix": "s:\x1b", "taker": "a", "shards": 2},
+                        {
+                            "kind": "shards",
+                            "prefix": "s:\x1b",
+                            "giver": "a",
+                            "taker": "b",
+                            "shards": 2,
+                        },
+                        {"kind": "shards", "prefix": "s:\x1b", "giver": "a", "shards": 1},
+                    ],
+                    strict=True,
+                )
+            ] == [True] * 3
+        else:
+            assert [line.split("  ", 1)[1] for line in shown] == [
+                r"taken     2 shards of 's:\x1b' by a",
+                r"moved     2 shards of 's:\x1b' from a to b",
+                r"released  1 shard of 's:\x1b' by a",
+            ]
+
+
+def iter_of(lines: asyncio.Queue[list[str]]) -> Iterator[list[str]]:
+    while not lines.empty():
+        yield lines.get_nowait()
 
 
 def test_the_overview_tells_what_a_snapshot_changes() -> None:

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 from fauxtp.cluster.engine import Change, NoConnection, Refused, Snapshot
 from fauxtp.cluster.nats_observer import NatsObserver, SeenNode
-from fauxtp.cluster.overview import Happening, Overview
+from fauxtp.cluster.overview import Happening, Overview, ShardsMoved
 from fauxtp.cluster.shard_keys import SHARDS
 from fauxtp.observe.command_line import say, say_json
 from fauxtp.observe.plain_text import in_seconds, plain, quoted
 
 __all__ = ["say_names", "say_nodes", "say_shards", "watch"]
 
+TOGETHER: Final = 1.0  # seconds in which shards are counted that move, as they do by hundreds
 AGAIN: Final = 0.5  # seconds after which a server that is away is tried again
 
 
@@ -128,16 +129,26 @@ async def _follow(
     connection: dict[str, Any], as_json: bool, lines: asyncio.Queue[list[str]]
 ) -> None:
     """Put what happens into `lines`."""
-    overview, begun = Overview(), False
+    overview, begun, counts = Overview(), False, False
+
+    def tell_moved() -> None:
+        nonlocal counts
+        counts = False
+        told = _moved_as_json if as_json else _moved_as_text
+        lines.put_nowait([told(it) for it in overview.moved()])
 
     def followed(told: Snapshot | Change) -> None:
-        nonlocal begun
+        nonlocal begun, counts
         happened = overview.followed(told)
         if begun:
             lines.put_nowait([_as_json(it) if as_json else _as_text(it) for it in happened])
         else:
             begun = True
+            overview.moved()
             lines.put_nowait([_what_is_there(overview, as_json)])
+        if overview.moves and not counts:
+            counts = True
+            asyncio.get_running_loop().call_later(TOGETHER, tell_moved)
 
     while True:
         try:
@@ -172,6 +183,20 @@ def _as_text(it: Happening) -> str:
             return f"{_now()}  up        {who}"
         case kind:
             return f"{_now()}  {kind:<8}  {quoted(it.name)} of {who}, number {it.number}"
+
+
+def _moved_as_json(it: ShardsMoved) -> str:
+    told = {key: value for key, value in it._asdict().items() if value is not None}
+    return json.dumps({"kind": "shards", **told, "at": time.time()})
+
+
+def _moved_as_text(it: ShardsMoved) -> str:
+    shards = f"{it.shards:,} shard{'' if it.shards == 1 else 's'} of {quoted(it.prefix)}"
+    if it.giver is None:
+        return f"{_now()}  taken     {shards} by {plain(it.taker or '')}"
+    if it.taker is None:
+        return f"{_now()}  released  {shards} by {plain(it.giver)}"
+    return f"{_now()}  moved     {shards} from {plain(it.giver)} to {plain(it.taker)}"
 
 
 def _now() -> str:
