@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from copy import copy, deepcopy
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -486,7 +488,14 @@ async def test_messages_are_told_as_they_are_sent() -> None:
     assert isinstance(log.told[1].details["message"], Cast)
 
 
-@pytest.mark.parametrize("how", ["call", "suspends", "cast", "info", "crash"])
+async def _suspends_and_fails() -> None:
+    await anyio.sleep(0)
+    raise Boom
+
+
+@pytest.mark.parametrize(
+    "how", ["call", "suspends", "cast", "info", "crash", "call crash", "late crash"]
+)
 @pytest.mark.usefixtures("either_way")
 async def test_what_is_handled_is_told_at_its_end(how: str) -> None:
     outside = Mailbox()
@@ -510,12 +519,40 @@ async def test_what_is_handled_is_told_at_its_end(how: str) -> None:
                 case "crash":
                     await cast(pid, boom)
                     await wait_exit(pid)
+                case _:
+                    with pytest.raises(ProcessExited):
+                        await call(pid, boom if how == "call crash" else _suspends_and_fails)
     (event,) = log.told
     assert event[:3] == (Kind.HANDLED, pid, ("Puppet",))
     details = event.details
     assert 0 <= details["seconds"] < monotonic()
     assert 0 <= details["waited"] <= monotonic()
-    assert isinstance(details["error"], Boom) is (how == "crash")
+    assert isinstance(details["error"], Boom) is ("crash" in how)
+
+
+async def test_what_is_handled_at_once_has_lain_nowhere() -> None:
+    async with task_group() as group:
+        pid = await Puppet.start(task_group=group)
+        with logged(Kind.HANDLED) as log:
+            await call(pid, lambda: 1)
+        is_handed_off = process_of(pid).step is not None
+    assert (log.told[0].details["waited"] == 0) is is_handed_off
+
+
+@pytest.mark.parametrize("how", [call, cast])
+async def test_who_hears_of_a_handler_is_told_in_its_context(how: Any) -> None:
+    async def handle() -> None:
+        variable.set("the handler's")
+
+    variable = ContextVar("of a test", default="nobody's")
+    values: list[str] = []
+    async with task_group() as group:
+        pid = await Puppet.start(task_group=group)
+        with events.listen(lambda _: values.append(variable.get()), Kind.HANDLED):
+            await how(pid, handle)
+            await call(pid, lambda: 1)
+    assert values == ["the handler's"] * 2
+    assert variable.get() == "nobody's"
 
 
 async def _by_publish(pid: PID) -> None:
@@ -635,6 +672,64 @@ async def test_a_call_that_was_given_up_is_not_handled() -> None:
             await call(pid, lambda: 1)
     assert counted["handled", "Puppet"] == 1
     assert len(log.told) == 1
+
+
+# What is told
+
+
+def test_an_event_is_read_by_names_and_by_places(form: str) -> None:
+    kind_of_event = form_of("observe.event", form).Event
+    four = (Kind.DEAD_LETTER, PID(), ("noproc",), {"to": "nobody", "message": 1})
+    event = kind_of_event(*four)
+    kind, pid, labels, details = event
+    assert (event.kind, event.pid, event.labels, event.details) == four
+    assert (kind, pid, labels, details) == four == (*event,)
+    assert (event[1], event[-1], event[:3], len(event)) == (four[1], four[3], four[:3], 4)
+    match event:
+        case kind_of_event(Kind.DEAD_LETTER, _, (reason,)):
+            assert reason == "noproc"
+    assert repr(event) == (
+        f"Event(kind={four[0]!r}, pid={four[1]!r}, labels=('noproc',), details={four[3]!r})"
+    )
+
+
+def test_events_are_equal_as_what_they_tell_is(form: str) -> None:
+    kind_of_event = form_of("observe.event", form).Event
+    one, other = (
+        kind_of_event(Kind.ENDED, None, ("Store", how), {}) for how in ("error", "normal")
+    )
+    assert one == kind_of_event(*one) == tuple(one)
+    assert one != other
+    assert one != tuple(other)
+    assert one != 3
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+    for again in (pickle.loads(pickle.dumps(one)), copy(one), deepcopy(one)):
+        assert type(again) is kind_of_event
+        assert again == one
+
+
+@pytest.mark.usefixtures("either_way")
+async def test_all_are_told_with_the_same_details() -> None:
+    async with task_group() as group:
+        pid = await Puppet.start(task_group=group)
+        with logged(EVERY) as one, logged(EVERY) as other:
+            await call(pid, lambda: 1)
+            await cast(pid, lambda: 1)
+            send_nowait("nobody", 1)
+            exit(pid)
+            await wait_exit(pid)
+    assert {event.kind for event in one.told} >= {
+        *CALLED, Kind.SENT, Kind.HANDLED, Kind.DEAD_LETTER, Kind.ENDED
+    }  # fmt: skip
+    for event, same in zip(one.told, other.told, strict=True):
+        assert event == same == in_full(event)
+        assert event.details is event.details is same.details
+
+
+def in_full(event: Event) -> Event:
+    """Return an event like that, made in full."""
+    return Event(event.kind, event.pid, event.labels, event.details)
 
 
 # Who listens

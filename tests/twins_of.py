@@ -31,6 +31,7 @@ MODULES = (
     "_hosting.direct",
     "_hosting.turns",
     "_messaging.delivery",
+    "observe.event",
 )
 """Those that are there twice, but for the registry."""
 

@@ -136,6 +136,7 @@ cdef int listened_to  # by any thread, while another may change it
 
 cdef extern from *:
     bint wants "fauxtp_wants"(int *those, int kinds) noexcept
+    int load "fauxtp_load"(int *those) noexcept
     object name_of "fauxtp_name_of"(object kind)  # `kind.__name__` takes ten times as long
 
 
@@ -157,6 +158,17 @@ cdef extern from *:
 
 cpdef tell(key, pid=*, details=*)
 
+# How an event was made: of what is told again and again, with what it is to have for details
+cdef enum:
+    BEGUN  # to, request
+    ENDED  # to, request, seconds, error
+    SENDING  # to, message
+    WAS_HANDLED  # message, seconds, waited, error
+    BY_KEY, IN_FULL
+
+cdef tell_often(int how, name, pid, first, second, double seconds, double waited, error)
+cdef has_handled(kind, pid, message, double began, double sent_at, int wanted, error)
+
 
 cdef class Told:
     """What a server does with one message, while somebody listens to what is handled."""
@@ -167,7 +179,7 @@ cdef class Told:
     cdef int wanted
     cdef bint has_begun
 
-    cdef Told begun(self, handling)
+    cdef Told begun(self, handling, bint has_begun=*)
     cdef over(self, error)
 
 

@@ -7,7 +7,8 @@ finds them as it finds all attributes. How much of the stack is left, which
 `fauxtp._base.stack` finds in another way. Call and Cast: `fauxtp._core.calls` says the same in
 Python. Whether a coroutine function can suspend, as `fauxtp._base.coroutines` tells. Which events
 somebody listens to, as in `fauxtp._base.events`; those who listen, and handlers that are told of,
-as in `fauxtp._base.ears`, `fauxtp._base.durations` and `fauxtp._core.told_handlers`. Names with a
+as in `fauxtp._base.ears`, `fauxtp._base.durations` and `fauxtp._core.told_handlers`; what they are told, as
+in `fauxtp.observe.event`. Names with a
 prefix, as in `fauxtp._base.prefixed_names`.
 """
 
@@ -33,6 +34,7 @@ __all__ = [
     "Cast",
     "Counter",
     "Ear",
+    "Event",
     "Hook",
     "PrefixedNames",
     "carried_now",
@@ -134,7 +136,6 @@ cdef extern from *:
         return -1.0;
     }
     """
-    int load "fauxtp_load"(int *those) noexcept
     void store "fauxtp_store"(int *those, int kinds) noexcept
     double fauxtp_now() noexcept
 
@@ -190,8 +191,10 @@ cdef object at_rest = AT_REST
 
 cdef dict _counters = {}  # by the kind, and by the whole key
 cdef dict _lives = {}  # by the name of the class
-cdef dict _hooks = {None: None}  # the only one, by None: a dict can be read while another thread changes it
-cdef dict _captures = {None: tuple}  # likewise
+cdef tuple _OFTEN = ("call_begun", "call_ended", "sent", "handled")  # as the enum has them
+cdef dict _hooks = {}  # whoever reads the hook, or changes it, holds this: no other thread does so meanwhile
+cdef object _hook = None
+cdef dict _captures = {None: tuple}  # a dict can be read while another thread changes it
 cdef int _told = 0, _beside = 0, _timed = 0  # which kinds are wanted by the hook, and beside it
 
 
@@ -269,34 +272,39 @@ def note_end(kind, pid, reason, handled, killed, asked, bint has_lived, /):
         tell(key, pid, {"reason": reason})
 
 
+cdef inline object hook_now():
+    with cython.critical_section(_hooks):
+        return _hook
+
+
 cpdef tell(key, pid=None, details=None):
     """Tell of what is not counted here, if somebody listens."""
-    hook = _hooks[None]  # and not by get, which does without a lock
+    hook = hook_now()
+    if hook is not None:
+        hook_of(hook, key, pid, {} if details is None else details)
+
+
+cdef hook_of(hook, key, pid, details):
     if type(hook) is Hook:
-        (<Hook>hook).tell(key, pid, {} if details is None else details)
-    elif hook is not None:
-        hook(key, pid, {} if details is None else details)
+        (<Hook>hook).tell(key, pid, details)
+    else:
+        hook(key, pid, details)
 
 
-cdef dict _handled = {"message": None, "seconds": None, "waited": None, "error": None}
+cdef tell_often(int how, name, pid, first, second, double seconds, double waited, error):
+    """Tell of what happens again and again: as `tell` would, with details that are made later.
 
-
-cdef tell_handled(name, pid, message, double seconds, waited, error):
-    """Tell of a handler: as `tell` would, for it is told of more often than of all else."""
-    details = _handled.copy()  # to fill a new one takes longer than all of the rest
-    details["message"] = message
-    details["seconds"] = seconds
-    if waited is not None:
-        details["waited"] = waited
-    if error is not None:
-        details["error"] = error
-    hook = _hooks[None]  # as in `tell`
+    `how` tells which they are, as `details_of` has them. `waited` is less than 0 if it is unknown.
+    """
+    cdef Event event = Event.__new__(Event)
+    event.how, event.label, event._pid = how, name, pid
+    event.first, event.second, event.error = first, second, error
+    event.seconds, event.waited = seconds, waited
+    hook = hook_now()
     if type(hook) is Hook:
-        found = (<Hook>hook).listening.get("handled")
-        if found is not None:
-            (<Hook>hook).tell_those(<tuple>found, (name,), pid, details)
+        (<Hook>hook).tell_of((<Hook>hook).often[how], event)
     elif hook is not None:
-        hook(("handled", name), pid, details)
+        hook((_OFTEN[how], name), pid, details_of(event))
 
 
 def counted():
@@ -324,9 +332,9 @@ def forget():
 
 def set_hook(hook, int kinds, /):
     """Let `hook` be called with whatever happens, and with these kinds; None is nobody."""
-    global _told
-    _hooks[None] = hook
+    global _hook, _told
     with cython.critical_section(_hooks):
+        before, _hook = _hook, hook  # which may have a finaliser: so it ends later
         _told = 0 if hook is None else kinds | LISTENING
         store(&listened_to, _told | _beside | _timed)
 
@@ -381,23 +389,19 @@ cdef extern from *:
     }
     #endif
 
-    /* `kind(first, second, third, fourth)`, of a class of tuples without slots of its own. */
-    static CYTHON_INLINE PyObject *fauxtp_four(
-            PyObject *kind, PyObject *first, PyObject *second, PyObject *third, PyObject *fourth) {
-        PyObject *made = ((PyTypeObject *)kind)->tp_alloc((PyTypeObject *)kind, 4);
-        if (made != NULL) {
-            PyTuple_SET_ITEM(made, 0, Py_NewRef(first));
-            PyTuple_SET_ITEM(made, 1, Py_NewRef(second));
-            PyTuple_SET_ITEM(made, 2, Py_NewRef(third));
-            PyTuple_SET_ITEM(made, 3, Py_NewRef(fourth));
-        }
-        return made;
+    /* `function(event)`, without its result; if it raises an error, that is left set. */
+    static CYTHON_INLINE int fauxtp_call(PyObject *function, PyObject *event) {
+        PyObject *result = PyObject_CallOneArg(function, event);
+        Py_XDECREF(result);
+        return result != NULL;
     }
+    #define fauxtp_raise_set() NULL
     """
     uint64_t fauxtp_thread_at(uint64_t *place) noexcept
     bint fauxtp_enter(uint64_t *place, uint64_t thread) noexcept
     void fauxtp_leave(uint64_t *place) noexcept
-    object fauxtp_four(object kind, object first, object second, object third, object fourth)
+    bint fauxtp_call(object function, object event) noexcept
+    object fauxtp_raise_set()  # what is set
     uint64_t PyThread_get_thread_ident() noexcept
 
 
@@ -416,25 +420,37 @@ cdef class Ear:
 
     cpdef hear(self, event):
         cdef uint64_t me = PyThread_get_thread_ident()
-        cdef bint is_first
         if fauxtp_thread_at(&self.first) == me or (self.others and me in self.others):
             return  # it has caused that itself
-        is_first = fauxtp_enter(&self.first, me)
+        if not fauxtp_enter(&self.first, me):
+            self.hear_beside(event, me)
+        elif fauxtp_call(self.function, event):
+            fauxtp_leave(&self.first)
+        else:
+            try:
+                self.has_raised()
+            finally:
+                fauxtp_leave(&self.first)
+
+    cdef hear_beside(self, event, uint64_t me):
+        """Hear it while another thread does."""
         try:
-            if not is_first:
-                self.others.add(me)
-            self.function(event)
+            self.others.add(me)
+            if not fauxtp_call(self.function, event):
+                self.has_raised()
+        finally:
+            self.others.discard(me)
+
+    cdef has_raised(self):
+        """See to the error that is set."""
+        try:
+            fauxtp_raise_set()
         except BaseException as error:
             if not is_own(error):
                 raise
             # One that comes at the end of the stack is not to blame for it.
             if has_room(TO_WAKE) or not isinstance(error, RecursionError):
                 self.failed(self)
-        finally:
-            if is_first:
-                fauxtp_leave(&self.first)
-            else:
-                self.others.discard(me)
 
     def is_hearing(self):
         """Whether it is being told something in this thread."""
@@ -449,32 +465,126 @@ cdef class Ear:
 
 
 @cython.final
+@cython.freelist(8)
+cdef class Event:
+    """What has happened: its kind, whose PID it is about, its labels, and its details by name.
+
+    `pid` is that of the process, of the supervisor, or of whom a call or a message is for; None if
+    there is nobody. It can be unpacked, and is equal to a tuple of the four.
+
+    >>> from fauxtp.observe.events import Kind
+    >>> Event(Kind.DEAD_LETTER, None, ("noproc",), {"to": "nobody", "message": 1}).labels
+    ('noproc',)
+    """
+
+    cdef object _kind, _pid, label, _details
+    cdef object first, second, error
+    cdef double seconds, waited
+    cdef int how  # it was made: what its label is, and which details there are to be
+
+    __match_args__ = ("kind", "pid", "labels", "details")
+
+    def __init__(self, kind, pid, labels, details):
+        self._kind, self._pid, self.label, self._details = kind, pid, labels, details
+        self.how = IN_FULL
+
+    @property
+    def kind(self):
+        return self._kind
+
+    @property
+    def pid(self):
+        return self._pid
+
+    @property
+    def labels(self):
+        if self.how == IN_FULL:
+            return self.label
+        return self.label[1:] if self.how == BY_KEY else (self.label,)
+
+    @property
+    def details(self):
+        with cython.critical_section(self):
+            if self._details is None and self.how < BY_KEY:
+                self._details = details_of(self)
+            return self._details
+
+    def __iter__(self):
+        return iter(four_of(self))
+
+    def __getitem__(self, place):
+        return four_of(self)[place]
+
+    def __len__(self):
+        return 4
+
+    def __eq__(self, other):
+        if type(other) is not Event and type(other) is not tuple:
+            return NotImplemented
+        return four_of(self) == tuple(other)
+
+    __hash__ = None
+
+    def __repr__(self):
+        kind, pid, labels, details = four_of(self)
+        return f"Event(kind={kind!r}, pid={pid!r}, labels={labels!r}, details={details!r})"
+
+    def __reduce__(self):
+        return Event, four_of(self)
+
+
+cdef tuple four_of(Event event):
+    return event._kind, event._pid, event.labels, event.details
+
+
+cdef dict details_of(Event event):
+    if event.how == SENDING:
+        return {"to": event.first, "message": event.second}
+    if event.how == BEGUN:
+        return {"to": event.first, "request": event.second}
+    found = {"to": event.first, "request": event.second} if event.how == ENDED else {}
+    if event.how == WAS_HANDLED:
+        found["message"] = event.first
+    found["seconds"] = event.seconds
+    if event.how == WAS_HANDLED:
+        found["waited"] = None if event.waited < 0 else event.waited
+    found["error"] = event.error
+    return found
+
+
+@cython.final
 cdef class Hook:
     """What is called with all that happens: it tells each ear of what that listens to.
 
-    `listening` has for the name of a kind the kind itself and who listens to it. `event` is a
-    tuple's class: of a kind, a PID, labels and details. `tell_all` is how several are told.
+    `listening` has for the name of a kind the kind itself and who listens to it. `event` makes
+    what they are told of a kind, a PID, labels and details. `tell_all` is how several are told.
     """
 
-    cdef object event, tell_all
+    cdef object tell_all
     cdef dict listening
+    cdef tuple often  # what of that is for what happens again and again
 
-    def __cinit__(self, type event not None, dict listening not None, tell_all, /):
-        if not issubclass(event, tuple) or event.__basicsize__ != tuple.__basicsize__:
-            raise TypeError(f"expected a class of tuples, got {event!r}")
-        self.event, self.listening, self.tell_all = event, listening, tell_all
+    def __cinit__(self, event, dict listening not None, tell_all, /):
+        if event is not Event:
+            raise TypeError(f"expected the compiled Event, got {event!r}")
+        self.listening, self.tell_all = listening, tell_all
+        self.often = tuple([listening.get(kind) for kind in _OFTEN])
 
     def __call__(self, tuple key, pid, details, /):
         self.tell(key, pid, details)
 
     cdef tell(self, tuple key, pid, details):
+        cdef Event event
         found = self.listening.get(key[0])
         if found is not None:
-            self.tell_those(<tuple>found, key[1:], pid, details)
+            event = Event.__new__(Event)
+            event.how, event.label, event._pid, event._details = BY_KEY, key, pid, details
+            self.tell_of(found, event)
 
-    cdef tell_those(self, tuple found, tuple labels, pid, details):
-        kind, ears = found
-        event = fauxtp_four(self.event, kind, pid, labels, details)
+    cdef tell_of(self, found, Event event):
+        if found is None:
+            return
+        event._kind, ears = <tuple>found
         if len(<tuple>ears) == 1:
             (<Ear>(<tuple>ears)[0]).hear(event)
         else:
@@ -537,10 +647,8 @@ cdef extern from *:
     static void fauxtp_sends(PyObject *kind, void *function) {
         ((PyTypeObject *)kind)->tp_as_async->am_send = (sendfunc)function;
     }
-    #define fauxtp_raise_set() NULL
     """
     void fauxtp_sends(object kind, void *function)
-    object fauxtp_raise_set()  # what `iter_send` has set
     int iter_send "PyIter_Send"(PyObject *iterator, PyObject *value, PyObject **answer) noexcept
     bint PyCoro_CheckExact(object thing)
     enum:
@@ -564,9 +672,9 @@ cdef class Told:
     Whoever asks it for what coroutines tell of themselves is told of that one's.
     """
 
-    cdef Told begun(self, handling):
+    cdef Told begun(self, handling, bint has_begun=False):
         """Take on the coroutine of a handler."""
-        self.handlers = None
+        self.handlers, self.has_begun = None, has_begun
         self.handling = handling if PyCoro_CheckExact(handling) else _awaited(handling)
         return self
 
@@ -615,35 +723,70 @@ cdef class Told:
         if self.has_begun:
             self.over(GeneratorExit())
 
-    def __getattr__(self, name):
-        if name.startswith("cr_") or name in ("__name__", "__qualname__"):
-            return getattr(self.handling, name)
-        raise AttributeError(name)
+    # Each by its name: who had a `__getattr__` would be asked for its methods by a longer way.
+
+    @property
+    def __name__(self):
+        return self.handling.__name__
+
+    @property
+    def __qualname__(self):
+        return self.handling.__qualname__
+
+    @property
+    def cr_await(self):
+        return self.handling.cr_await
+
+    @property
+    def cr_code(self):
+        return self.handling.cr_code
+
+    @property
+    def cr_frame(self):
+        return self.handling.cr_frame
+
+    @property
+    def cr_origin(self):
+        return self.handling.cr_origin
+
+    @property
+    def cr_running(self):
+        return self.handling.cr_running
+
+    @property
+    def cr_suspended(self):
+        return self.handling.cr_suspended
 
     cdef over(self, error):
         """Tell, or note, that the handler has ended: by `error`, or well."""
-        cdef double seconds
         cdef int wanted = self.wanted
-        if not wanted:
-            return  # that was before
-        self.wanted = 0
-        message, self.message = self.message, None
-        seconds = now() - self.began
-        name = name_of(self.kind)
-        if wanted & TIMED:
-            note_duration(name, seconds)
-        if wanted & HANDLED:
-            lain = waited(message, self.began, self.sent_at)
-            tell_handled(name, self.pid, message, seconds, lain, error)
+        if wanted:  # else that was before
+            self.wanted = 0
+            message, self.message = self.message, None
+            has_handled(self.kind, self.pid, message, self.began, self.sent_at, wanted, error)
 
 
-cdef object waited(message, double began, double sent_at):
-    """Return how long a message has lain in the mailbox; None if that is not known."""
-    if type(message) is Call:
-        sent_at = (<Call>message).sent_at
-    elif type(message) is Cast:
-        sent_at = (<Cast>message).sent_at
-    return max(0.0, began - sent_at) if sent_at else None
+cdef has_handled(kind, pid, message, double began, double sent_at, int wanted, error):
+    """Tell, or note, what is wanted of a handler that has ended: by `error`, or well."""
+    cdef double seconds = now() - began
+    name = name_of(kind)
+    if wanted & TIMED:
+        note_duration(name, seconds)
+    if wanted & HANDLED:
+        if type(message) is Call:
+            sent_at = (<Call>message).sent_at
+        elif type(message) is Cast:
+            sent_at = (<Cast>message).sent_at
+        tell_often(
+            WAS_HANDLED, name, pid, message, None, seconds, lain(began, sent_at), error
+        )
+
+
+cdef double lain(double began, double sent_at) noexcept:
+    """Return how long a message has lain in the mailbox; less than 0 if that is not known."""
+    if not sent_at:
+        return -1
+    return began - sent_at if began > sent_at else 0
 
 
 cdef int sent(PyObject *it, PyObject *value, PyObject **answer) except -1:
@@ -918,6 +1061,7 @@ cdef extern from *:
 
 
 fauxtp_named(<PyObject *>Call, "fauxtp.Call")
+fauxtp_named(<PyObject *>Event, "fauxtp.observe.event.Event")
 fauxtp_named(<PyObject *>Cast, "fauxtp.Cast")
 
 

@@ -37,15 +37,16 @@ from fauxtp._base._native cimport (
     Slot,
     add,
     get,
+    has_handled,
     is_free,
     is_made,
     listened_to,
+    load,
     make,
     now,
     put,
     slot_of,
     told_of,
-    wants,
 )
 
 __all__ = [
@@ -290,15 +291,16 @@ cdef object handlers_of(process, message):
     return told(process, message)
 
 
-cdef object begun(process, Call call, double at):
-    """Return the handler of `call`, of which is told, or with the values that it brings."""
-    state = get(process, _state)
-    if not wants(&listened_to, CARRYING):
-        handler = get(process, _actor).handle_call(call.request, call, state)
-        told = told_of(get(process, _kind), get(process, _pid), call, None, at, 0)
-        return told.begun(handler)
-    handler = handlers_of(process, call).handle_call(call.request, call, state)
+cdef object carrying(process, Call call):
+    """Return the handler of `call` with the values that it brings; it is told of there."""
+    handler = handlers_of(process, call).handle_call(call.request, call, get(process, _state))
     return handler if PyCoro_CheckExact(handler) else awaited(handler)
+
+
+cdef object told_from_now_on(process, Call call, double at, handler):
+    """Return who stands for a `handler` that has begun and is to be told of at its end."""
+    told = told_of(get(process, _kind), get(process, _pid), call, None, at, 0)
+    return told.begun(handler, True)
 
 
 cpdef give_turn(home, turn):
@@ -436,6 +438,35 @@ cpdef object advance(object context, object coroutine):
     return Suspended(result) if how == PYGEN_NEXT else result
 
 
+cdef object advance_told(process, Call call, handler, double at, int kinds):
+    """Do as `advance` does with what is a handler from its begin; tell of it if it ends."""
+    cdef PyObject *answer = NULL
+    cdef PySendResult how
+    context = get(process, _context)
+    PyContext_Enter(context)
+    try:
+        how = PyIter_Send(handler, None, &answer)
+        if answer is NULL:
+            failed_told(process, call, at, kinds)
+        result = <object>answer
+        Py_DECREF(result)
+        if how == PYGEN_NEXT:
+            return Suspended(result)
+        has_handled(get(process, _kind), get(process, _pid), call, at, 0, kinds, None)
+    finally:
+        PyContext_Exit(context)
+    return result
+
+
+cdef failed_told(process, Call call, double at, int kinds):
+    """Tell of a handler that has ended by the error that is set; raise that."""
+    try:
+        fauxtp_raise()
+    except BaseException as error:
+        has_handled(get(process, _kind), get(process, _pid), call, at, 0, kinds, error)
+        raise
+
+
 cdef object scope_of(scope):
     """Return the cancel scope of a process's own code, or None."""
     if not is_made(&_own_scope):
@@ -451,8 +482,8 @@ def step(process, Call call not None, caller, handler=None, /):
     should wake the server, or take the next step of the `handler`, which it has handed over.
     If the call cannot be handled on the spot, return `DECLINED`: nothing has happened.
     """
-    cdef int depth, handled
-    cdef double at
+    cdef int depth, handled, kinds = 0
+    cdef double at = 0
     cdef bint first = handler is None
     home = get(process, _home)
     loop = get(home, _loop)
@@ -472,7 +503,7 @@ def step(process, Call call not None, caller, handler=None, /):
         if handler is None:
             put(process, _idle, False)
             put(process, _handling, call)
-            at = now()
+            at = call.sent_at or now()  # it has lain nowhere
             put(process, _handled_since, at)
             counter = get(process, _handled)
             if counter is None:
@@ -482,8 +513,9 @@ def step(process, Call call not None, caller, handler=None, /):
             scope = get(process, _process_scope)
             if scope_of(scope) is None:
                 scope.enter()
-            if wants(&listened_to, HANDLED | CARRYING | TIMED):
-                handler = begun(process, call, at)
+            kinds = load(&listened_to) & (HANDLED | CARRYING | TIMED)
+            if kinds & CARRYING:
+                handler = carrying(process, call)
             else:
                 actor = get(process, _actor)
                 handler = actor.handle_call(call.request, call, get(process, _state))
@@ -491,7 +523,11 @@ def step(process, Call call not None, caller, handler=None, /):
                     handler = awaited(handler)
         else:
             put(process, _handed_over, None)
-        result = advance(get(process, _context), handler)
+        if kinds & (HANDLED | TIMED) and not kinds & CARRYING:
+            result = advance_told(process, call, handler, at, kinds)
+        else:
+            kinds = 0
+            result = advance(get(process, _context), handler)
     except BaseException as error:
         failure = error
     finally:
@@ -506,6 +542,8 @@ def step(process, Call call not None, caller, handler=None, /):
     ):
         try:
             if type(result) is Suspended:
+                if kinds:
+                    handler = told_from_now_on(process, call, at, handler)
                 return suspended(process, call, handler, (<Suspended>result).on)
             return hand_over(process, HandedOver(call, result=result))
         except BaseException as error:  # no memory: or the server would wait for its handler

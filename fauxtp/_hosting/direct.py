@@ -83,7 +83,7 @@ def step(process: Process, call: Call, caller: Process | None, handler: Any = No
         if handler is None:
             process.idle = False
             process.handling = call
-            process.handled_since = monotonic()
+            process.handled_since = call.sent_at or monotonic()  # it has lain nowhere
             if process.handled is None:
                 process.handled = Counter()
             process.handled.add(1)

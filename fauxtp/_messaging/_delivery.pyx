@@ -8,19 +8,24 @@ from cpython.contextvars cimport get_value
 from fauxtp._base.carried import Carried
 from fauxtp._base.events import GONE
 from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING
+from fauxtp._core.carried_messages import with_time, with_values
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.calls import Cast
+from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import NOTHING, Queue
 from fauxtp._core.running_process import _current, current_process
-from fauxtp._messaging.addresses import class_of, find_pid, mailbox_of, on_its_way, target_of
+from fauxtp._messaging.addresses import find_pid, mailbox_of, target_of, traced
 from fauxtp.registry import whereis
 
 from fauxtp._base._build cimport fauxtp_build
 from fauxtp._base._native cimport (
+    BEGUN,
     CALLS,
     CARRYING,
+    ENDED,
     HANDLED,
+    SENDING,
     SENT,
     TIMED,
     Call,
@@ -33,13 +38,13 @@ from fauxtp._base._native cimport (
     now,
     put,
     slot_of,
-    tell,
+    tell_often,
     told_of,
     wants,
 )
 from fauxtp._registry cimport PID
 
-__all__ = ["Attempt", "attempt", "begin", "post"]
+__all__ = ["Attempt", "attempt", "begin", "on_its_way", "post"]
 
 cdef Slot _actor = slot_of(Process, "actor")
 cdef Slot _closed_because = slot_of(Queue, "closed_because")
@@ -75,14 +80,6 @@ cdef inline object process_of(to):
     return find(to)
 
 
-cdef object class_at(pid):
-    """Do as `class_of` does; None is nobody."""
-    process = None if pid is None else find(pid)
-    if process is not None:
-        return name_of(get(process, _kind))
-    return GONE if pid is None else class_of(pid)
-
-
 cdef dict _told = {}  # an import takes longer each time than what it is for
 
 
@@ -90,22 +87,36 @@ cdef object told(str name):
     """Return what is needed only while somebody carries values."""
     if not _told:
         from fauxtp._core.carried_handlers import CarriedHandlers, handlers_of
-        from fauxtp._core.carried_messages import with_time
         from fauxtp._messaging.told import told_attempt
 
         _told.update(
             CarriedHandlers=CarriedHandlers,
             told_attempt=told_attempt,
             handlers_of=handlers_of,
-            with_time=with_time,
         )
     return _told[name]
 
 
-cdef told_send(to, message):
-    """Do as `fauxtp._messaging.addresses.told_send` does."""
+cdef tuple looked_up(to):
+    """Return the PID that `to` is or names, if that is no process, and its class: see `class_of`."""
     pid = to if type(to) is PID else find_pid(to)
-    tell(("sent", class_at(pid)), pid, {"to": to, "message": message})
+    return pid, GONE if pid is None or find_queue(pid) is None else "Mailbox"
+
+
+cpdef object on_its_way(to, message):
+    """Return `message` as it is to be put into the mailbox of `to`; tell that it is being sent."""
+    if not wants(&listened_to, SENT):
+        return with_time(with_values(message))
+    process = process_of(to)
+    if process is None:
+        pid, label = looked_up(to)
+    else:
+        pid, label = get(process, _pid), name_of(get(process, _kind))
+    plain = message.message if type(message) is carried else message
+    tell_often(SENDING, label, pid, to, plain, 0, 0, None)
+    if wants(&listened_to, CARRYING):
+        message = traced("cast" if type(message) is of_casts else "send", label, pid, message)
+    return with_time(message) if wants(&listened_to, HANDLED) else message
 
 
 @cython.final
@@ -116,28 +127,10 @@ cdef class ToldCall:
     cdef object to, request, pid, label
     cdef double began
 
-    def __cinit__(self, to, request):
-        self.to, self.request = to, request
-        self.pid = to if type(to) is PID else find_pid(to)
-        self.label = class_at(self.pid)
-        tell(("call_begun", self.label), self.pid, {"to": to, "request": request})
-        self.began = now()
-
-    def enter(self):
-        """Do nothing: it is not traced."""
-
-    def leave(self):
-        """Do nothing."""
-
-    cpdef end(self, error=None):
+    def end(self, error=None):
         """Tell that the call is over, by an answer or by `error`."""
-        details = {
-            "to": self.to,
-            "request": self.request,
-            "seconds": now() - self.began,
-            "error": error,
-        }
-        tell(("call_ended", self.label), self.pid, details)
+        cdef double seconds = now() - self.began
+        tell_often(ENDED, self.label, self.pid, self.to, self.request, seconds, 0, error)
 
 
 def post(to, message, /):
@@ -147,14 +140,8 @@ def post(to, message, /):
     dead letter. Raises `TypeError` if `to` is neither a PID nor a name.
     """
     cdef bint is_plain = not wants(&listened_to, SENT | CARRYING | HANDLED)
-    if not is_plain:
-        if wants(&listened_to, CARRYING):
-            message = on_its_way(to, message)
-        else:
-            if wants(&listened_to, SENT):
-                told_send(to, message.message if type(message) is carried else message)
-            if type(message) is not of_casts:
-                message = told("with_time")(message)
+    if not is_plain and (type(message) is not of_casts or wants(&listened_to, SENT | CARRYING)):
+        message = on_its_way(to, message)
     process = process_of(to)
     mailbox = mailbox_of(to) if process is None else get(process, _mailbox)
     if mailbox is None:
@@ -208,16 +195,32 @@ def attempt(to, request, /):
         return _attempt(to, request)
     if wants(&listened_to, CARRYING):
         return told("told_attempt")(_attempt, Attempt, to, request)  # which is traced, perhaps
-    call = ToldCall(to, request)
+    return _told_attempt(to, request)
+
+
+cdef object _told_attempt(to, request):
+    cdef ToldCall call
+    cdef double began
+    process = process_of(to)
+    if process is None:
+        pid, label = looked_up(to)
+    else:
+        pid, label = get(process, _pid), name_of(get(process, _kind))
+        process = None  # who listens may see to its end
+    tell_often(BEGUN, label, pid, to, request, 0, 0, None)
+    began = now()
     try:
         begun = _attempt(to, request)
     except BaseException as error:
-        call.end(error)
+        tell_often(ENDED, label, pid, to, request, now() - began, 0, error)
         raise
     if type(begun) is Attempt:
+        call = ToldCall.__new__(ToldCall)
+        call.label, call.pid, call.to, call.request = label, pid, to, request
+        call.began = began
         (<Attempt>begun).told = call
     else:
-        call.end()
+        tell_often(ENDED, label, pid, to, request, now() - began, 0, None)
     return begun
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from fauxtp._base.carried import Carried, bare
-from fauxtp._base.events import GONE, SENT, tell, wanted
+from fauxtp._base.carried import Carried
+from fauxtp._base.events import GONE
 from fauxtp._base.tracing import tracer
-from fauxtp._core.calls import Cast
-from fauxtp._core.carried_messages import with_time, with_values
+from fauxtp._core.carried_messages import with_values
 from fauxtp._core.mailbox import find_elsewhere, find_queue
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
@@ -26,7 +25,6 @@ __all__ = [
     "find_pid",
     "found_or_started",
     "mailbox_of",
-    "on_its_way",
     "starting",
     "target_of",
     "traced",
@@ -85,16 +83,6 @@ def class_of(pid: PID) -> str:
     if process is not None:
         return process.kind.__name__
     return GONE if find_queue(pid) is None else "Mailbox"
-
-
-def on_its_way(to: PID | str, message: Any) -> Any:
-    """Return `message` as it is to be put into the mailbox of `to`; tell that it is being sent."""
-    if not wanted(SENT):
-        return with_time(with_values(message))
-    pid = find_pid(to)
-    kind = GONE if pid is None else class_of(pid)
-    tell(("sent", kind), pid, {"to": to, "message": bare(message)})
-    return with_time(traced("cast" if type(message) is Cast else "send", kind, pid, message))
 
 
 def traced(how: str, kind: str, pid: PID | None, message: Any) -> Any:

@@ -5,21 +5,32 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, final
 
-from fauxtp._base.carried import Carried
-from fauxtp._base.events import CALLS, CARRYING, HANDLED, SENT, TIMED, Counter, wanted
+from fauxtp._base.carried import Carried, bare
+from fauxtp._base.events import (
+    CALLS,
+    CARRYING,
+    GONE,
+    HANDLED,
+    SENT,
+    TIMED,
+    Counter,
+    tell,
+    wanted,
+)
 from fauxtp._base.implementation import implementation
-from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call
+from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING, Call, Cast
+from fauxtp._core.carried_messages import with_time, with_values
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current, current_process
-from fauxtp._messaging.addresses import mailbox_of, on_its_way, target_of
+from fauxtp._messaging.addresses import class_of, find_pid, mailbox_of, target_of, traced
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
     from fauxtp._core.protocols import Handlers
 
-__all__ = ["Attempt", "attempt", "begin", "post"]
+__all__ = ["Attempt", "attempt", "begin", "on_its_way", "post"]
 
 _ON_THE_WAY: Final = SENT | CARRYING | HANDLED
 _AT_THE_END: Final = HANDLED | CARRYING | TIMED
@@ -36,6 +47,16 @@ def post(to: PID | str, message: Any, /) -> Queue | tuple[Queue, Any] | None:
         full = _post(to, message)
         return None if full is None else (full, message)
     return _post(to, message)
+
+
+def on_its_way(to: PID | str, message: Any, /) -> Any:
+    """Return `message` as it is to be put into the mailbox of `to`; tell that it is being sent."""
+    if not wanted(SENT):
+        return with_time(with_values(message))
+    pid = find_pid(to)
+    kind = GONE if pid is None else class_of(pid)
+    tell(("sent", kind), pid, {"to": to, "message": bare(message)})
+    return with_time(traced("cast" if type(message) is Cast else "send", kind, pid, message))
 
 
 def _post(to: PID | str, message: Any) -> Queue | None:
@@ -138,4 +159,4 @@ def _begin_carried(process: Process, carried: Carried) -> Handlers:
 
 
 if not TYPE_CHECKING and implementation == "cython":
-    from fauxtp._messaging._delivery import Attempt, attempt, begin, post
+    from fauxtp._messaging._delivery import Attempt, attempt, begin, on_its_way, post

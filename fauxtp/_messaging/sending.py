@@ -20,9 +20,9 @@ from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
 from fauxtp._core.wait_for_room import put, put_in_line
 from fauxtp._loops.current import give_way, new_waiter, seconds, turn
-from fauxtp._messaging.addresses import class_of, mailbox_of, on_its_way, starting, target_of
+from fauxtp._messaging.addresses import class_of, mailbox_of, starting, target_of
 from fauxtp._messaging.call_circles import refuse_circle
-from fauxtp._messaging.delivery import Attempt, attempt, post
+from fauxtp._messaging.delivery import Attempt, attempt, on_its_way, post
 from fauxtp._messaging.outcome import outcome_of, timed_out, withdraw
 from fauxtp.errors import CallCycle, MailboxFull, NoProcess, ProcessExited
 from fauxtp.registry import PID

@@ -16,10 +16,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from enum import Flag, auto
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, final
+from typing import Any, Final, Self, final
 
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.ears import Ear, Hook
@@ -30,39 +29,12 @@ from fauxtp._base.events import counted, label_of, set_hook
 from fauxtp._base.logs import report
 from fauxtp._base.tell_all import tell_all
 from fauxtp._core.process import everybody
+from fauxtp.observe.event import Event
+from fauxtp.observe.event_kinds import Kind
 from fauxtp.observe.name_events import follow, follow_in_child, go_on
 from fauxtp.registry import PID
 
 __all__ = ["Event", "Kind", "Listener", "counts", "listen"]
-
-
-class Kind(Flag):
-    """What an event tells of. Each is a name of this module, too; several are one by `|`.
-
-    >>> RESTARTED in RESTARTED | RESTARTS_EXCEEDED
-    True
-    """
-
-    STARTED = auto()
-    ENDED = auto()
-    CRASHED = auto()
-    INIT_FAILED = auto()
-    TERMINATE_FAILED = auto()
-    RESTARTED = auto()
-    RESTARTS_EXCEEDED = auto()
-    CALL_TIMED_OUT = auto()
-    CALL_CYCLE = auto()
-    MAILBOX_FULL = auto()
-    DEAD_LETTER = auto()
-    CALL_BEGUN = auto()
-    CALL_ENDED = auto()
-    SENT = auto()
-    HANDLED = auto()
-    SLOW_HANDLER = auto()
-    MAILBOX_HIGH = auto()
-    LOOP_BLOCKED = auto()
-    REGISTERED = auto()
-    UNREGISTERED = auto()
 
 
 STARTED: Final = Kind.STARTED
@@ -89,22 +61,6 @@ UNREGISTERED: Final = Kind.UNREGISTERED
 _ON_DEMAND: Final = {CALL_BEGUN: _CALLS, CALL_ENDED: _CALLS, SENT: _SENT, HANDLED: _HANDLED}
 _OF_NAMES: Final = {"registered", "unregistered"}
 _NAMES: Final = REGISTERED | UNREGISTERED
-
-
-class Event(NamedTuple):
-    """What has happened: its kind, whose PID it is about, its labels, and its details by name.
-
-    `pid` is that of the process, of the supervisor, or of whom a call or a message is for; None if
-    there is nobody.
-
-    >>> Event(Kind.DEAD_LETTER, None, ("noproc",), {"to": "nobody", "message": 1}).labels
-    ('noproc',)
-    """
-
-    kind: Kind
-    pid: PID | None
-    labels: tuple[str, ...]
-    details: dict[str, Any]
 
 
 @final
