@@ -27,7 +27,7 @@ from fauxtp import (
     unlink,
     wait_exit,
 )
-from fauxtp.cluster import NodeDown, NodeUp
+from fauxtp.cluster import NodeDown, NodeUp, links, watches
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.cluster.peers import NO_CONNECTION
 
@@ -94,7 +94,7 @@ async def test_the_end_of_who_watches_is_told_too() -> None:
         await until(lambda: len(process_of(target).watchers) == 1)
         exit(watcher)
         await until(lambda: not process_of(target).watchers)
-        await until(lambda: not b._messenger.watches._theirs)
+        await until(lambda: not any(b._messenger.watches._theirs.values()))
 
 
 async def test_an_end_elsewhere_is_waited_for() -> None:
@@ -119,6 +119,48 @@ async def test_who_traps_exits_is_told_of_one_from_afar() -> None:
         process = process_of(target)
         assert exit(there, "kill")
         assert await end_of(process) == "kill"
+
+
+async def test_a_node_has_no_more_monitors_than_are_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watches, "MOST", 2)
+    async with members("a", "b") as (a, b), task_group() as group:
+        target, watcher = await Idle.start(task_group=group), await diary(group)
+        there = seen_by(a, b, target)
+        first, second, third = [await call(watcher, partial(monitor, there)) for _ in range(3)]
+        await until(lambda: told(watcher))
+        assert told(watcher) == [Down(third, there, told(watcher)[0].reason)]
+        assert told(watcher)[0].reason == "full"
+        assert len(process_of(target).watchers) == 2
+        a._messenger.watches.ask_again(a._node.peers.up["b"])  # which counts for none
+        assert await call(watcher, partial(demonitor, first))
+        await until(lambda: len(process_of(target).watchers) == 1)
+        again = await call(watcher, partial(monitor, there))
+        await until(lambda: len(process_of(target).watchers) == 2)
+        exit(target, "enough")
+        await until(lambda: len(told(watcher)) == 3)
+        assert {one.ref for one in told(watcher)[1:]} == {second, again}
+
+
+async def test_a_node_has_no_more_links_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "MOST", 1)
+    async with members("a", "b") as (a, b), task_group() as group:
+        target = await Bonded.start(task_group=group)
+        one, other = [await Trapping.start(task_group=group) for _ in range(2)]
+        there = seen_by(a, b, target)
+        await cast(one, partial(link, there))
+        await until(lambda: process_of(target).links)
+        await cast(other, partial(link, there))
+        await until(lambda: told(other))
+        assert told(other) == [Exit(there, told(other)[0].reason)]
+        assert (told(other)[0].reason, told(other)[0].reason.abnormal) == ("full", True)
+        await until(lambda: len(a._node.peers.up["b"].links) == 1)
+        exit(target, "enough")
+        await until(lambda: told(one))
+        await cast(other, partial(link, there))
+        await until(lambda: len(told(other)) == 2)
+        assert told(other)[1].reason == "noproc"
 
 
 async def test_a_link_takes_along_who_is_elsewhere() -> None:
@@ -267,19 +309,16 @@ async def test_a_node_goes_on_whatever_its_engine_raises(monkeypatch: pytest.Mon
 
 async def test_processes_may_end_while_their_peer_is_taken_for_gone() -> None:
     async with members("a", "b") as (a, b):
-        watches, peer = b._messenger.watches, b._node.peers.up["a"]
+        mine, peer = b._messenger.watches, b._node.peers.up["a"]
 
-        class Key(tuple[Any, ...]):
-            """Is asked for its peer while another thread ends what is watched."""
+        class Theirs(dict[int, Any]):
+            """Another thread ends what is watched, as it is gone through."""
 
-            __slots__ = ()
+            def pop(self, which: int, *default: Any) -> Any:
+                super().pop(which + 1, None)
+                return super().pop(which, *default)
 
-            def __getitem__(self, at: Any) -> Any:
-                watches._theirs.pop((peer, 2), None)
-                return super().__getitem__(at)
-
-        for which in (Key((peer, 1)), (peer, 2), (peer, 3)):
-            watches._theirs[which] = PID(), Ref()
-        watches._gone(peer, NO_CONNECTION)
-        assert not watches._theirs
+        mine._theirs[peer] = Theirs({which: (PID(), Ref()) for which in (1, 2, 3)})
+        mine._gone(peer, NO_CONNECTION)
+        assert not mine._theirs
         assert a.nodes() == ["a", "b"]

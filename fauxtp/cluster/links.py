@@ -10,10 +10,12 @@ from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import Process, find_process
 from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.post import Post
+from fauxtp.cluster.watches import FULL, MOST
 from fauxtp.registry import PID
 
 __all__ = ["Links"]
 
+NO_PROCESS: Final = ExitReason("noproc", abnormal=True)
 KEPT: Final = 1024  # links that were asked for last, of which may yet be told that nobody hears
 
 
@@ -139,10 +141,12 @@ class Links:
 
     def _link(self, peer: Peer, mine: int, number: int) -> None:
         process = meet(self._post.pids.here(mine))
-        if process is None:
-            content = self._post.packed_reason(ExitReason("noproc", abnormal=True))
+        if process is not None and (process.pid, number) in peer.links:
+            return
+        if process is None or len(peer.links) >= MOST:
+            content = self._post.packed_reason(NO_PROCESS if process is None else FULL)
             self._post.try_to_send(peer, ("ended", number, mine, content))
-        elif (process.pid, number) not in peer.links:
+        else:
             self._bind(peer, number, self._post.pids.elsewhere(peer, number), process)
 
     def _unlink(self, peer: Peer, mine: int, number: int) -> None:

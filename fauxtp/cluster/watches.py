@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.ended_loops import meet
@@ -13,7 +13,11 @@ from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.post import Post
 from fauxtp.registry import PID, Ref
 
-__all__ = ["Watches"]
+__all__ = ["FULL", "MOST", "Watches"]
+
+MOST: Final = 100_000  # monitors of processes here that one node has; and links with them
+FULL: Final = ExitReason("full", abnormal=True)
+"""What a node is told in place of an end, as it has too many of these."""
 
 Watcher = Callable[[PID, ExitReason], object]
 Wrap = Callable[[tuple[Any, ...]], tuple[Any, ...]]  # of a frame, for one known otherwise
@@ -39,7 +43,7 @@ class Watches:
         self._post = post
         self._own: dict[int, Peer] = {}
         self._refs: dict[Ref, tuple[Peer, int]] = {}
-        self._theirs: dict[tuple[Peer, int], tuple[PID, Ref]] = {}
+        self._theirs: dict[Peer, dict[int, tuple[PID, Ref]]] = {}
         post.handlers.update(watch=self._watch, unwatch=self._unwatch, down=self._down)
         post.on_nobody.append(self._nobody)
         post.node.peers.on_gone.append(self._gone)
@@ -111,8 +115,9 @@ class Watches:
     def _gone(self, peer: Peer, reason: ExitReason) -> None:
         for which in list(peer.watches):
             self._tell(peer, which, NO_CONNECTION)
-        for key in [key for key in list(self._theirs) if key[0] is peer]:  # they end meanwhile
-            self._unwatch(*key)
+        for which in list(self._theirs.get(peer, ())):
+            self._unwatch(peer, which)
+        self._theirs.pop(peer, None)
 
     def _fenced(self) -> None:
         for peer in set(self._own.values()):
@@ -125,26 +130,30 @@ class Watches:
     # Of theirs
 
     def _watch(self, peer: Peer, number: int, which: int) -> None:
-        if (peer, which) in self._theirs:
+        theirs = self._theirs.setdefault(peer, {})
+        if which in theirs:
             return  # it asks again, to be sure
+        if len(theirs) >= MOST:
+            self._send_down(peer, which, FULL)
+            return
         pid, ref = self._post.pids.here(number), Ref()
         process = meet(pid)
         if process is not None:
-            self._theirs[peer, which] = process.pid, ref
+            theirs[which] = process.pid, ref
             if process.watch(ref, partial(self._has_ended, peer, which)):
                 return
-            del self._theirs[peer, which]
+            del theirs[which]
         self._send_down(peer, which, ExitReason("noproc"))
 
     def _has_ended(self, peer: Peer, which: int, _: PID, reason: ExitReason) -> None:
-        if self._theirs.pop((peer, which), None) is not None:
+        if self._theirs.get(peer, {}).pop(which, None) is not None:
             self._post.node.hub.post(partial(self._send_down, peer, which, reason))
 
     def _send_down(self, peer: Peer, which: int, reason: ExitReason) -> None:
         self._post.try_to_send(peer, ("down", which, self._post.packed_reason(reason)))
 
     def _unwatch(self, peer: Peer, which: int) -> None:
-        pid, ref = self._theirs.pop((peer, which), (None, None))
+        pid, ref = self._theirs.get(peer, {}).pop(which, (None, None))
         process = None if pid is None else find_process(pid)
         if process is not None and ref is not None:
             process.watchers.pop(ref, None)
