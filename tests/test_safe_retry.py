@@ -19,6 +19,7 @@ from fauxtp import (
     Call,
     ChildSpec,
     GenServer,
+    Mailbox,
     NoProcess,
     ProcessExited,
     Stop,
@@ -29,7 +30,10 @@ from fauxtp import (
     register,
     unregister,
     wait_exit,
+    whereis,
 )
+from fauxtp._loops.thread_waiter import ThreadWaiter
+from fauxtp._messaging.safe_retry import again_blocking
 
 pytestmark = pytest.mark.anyio
 
@@ -217,3 +221,27 @@ def test_threads_may_wait_before_any_event_loop_runs() -> None:
     thread.start()
     thread.join(60)
     assert done
+
+
+def test_a_thread_that_waits_for_a_name_tries_again_when_it_is_there_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    box, tries = Mailbox(), 0
+
+    class Watched(ThreadWaiter):
+        def wait_blocking(self, seconds: float | None) -> bool:
+            assert register("away", box.pid)
+            return super().wait_blocking(seconds)
+
+    def attempt() -> str:
+        nonlocal tries
+        tries += 1
+        assert tries < 3
+        if whereis("away") is None:
+            raise NoProcess("away")
+        return "an answer"
+
+    monkeypatch.setattr("fauxtp._messaging.wait_registered.ThreadWaiter", Watched)
+    assert again_blocking(attempt, "away", 60) == "an answer"
+    assert tries == 2
+    unregister("away")
