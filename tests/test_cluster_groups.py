@@ -74,9 +74,11 @@ async def test_a_node_is_sent_one_frame_for_all_its_members(
         sent: list[str] = []
         publish = a._node.engine.publish
 
-        def spy(subject: str, payload: bytes, reply: str | None = None) -> None:
+        def spy(
+            subject: str, payload: bytes, reply: str | None = None, *, at_once: bool = False
+        ) -> None:
             sent.append(subject)
-            publish(subject, payload, reply)
+            publish(subject, payload, reply, at_once=at_once)
 
         monkeypatch.setattr(a._node.engine, "publish", spy)
         assert await a.publish("sport", "goal") == 5

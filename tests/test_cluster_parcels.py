@@ -30,8 +30,10 @@ def spied(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     engine = cluster._node.engine
     publish = engine.publish
 
-    def spy(subject: str, payload: bytes, reply: str | None = None) -> None:
-        publish(subject, payload, reply)
+    def spy(
+        subject: str, payload: bytes, reply: str | None = None, *, at_once: bool = False
+    ) -> None:
+        publish(subject, payload, reply, at_once=at_once)
         sent.append(payload)
 
     monkeypatch.setattr(engine, "publish", spy)

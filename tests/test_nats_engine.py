@@ -170,6 +170,41 @@ async def test_keys_come_in_more_than_one_batch(
     }
 
 
+async def test_what_is_published_at_once_waits_for_no_turn_but_for_what_was_before(
+    nats_server: nats.NatsServer,
+) -> None:
+    received, name = Told(), new_cluster()
+    async with opened(nats_server, name) as a, opened(nats_server, name, "b") as b:
+        to = a.prefix + "to.b"
+        await b.listen(to, received)
+        a.publish(to, b"0", at_once=True)
+        assert a.unsent == 0, "the network has it"
+        a.publish(to, b"1")
+        assert a.unsent > 0
+        a.publish(to, b"2", "reply.to", at_once=True)
+        assert a.unsent > 0, "what was sent before goes before"
+        await received.wait(lambda told: len(told) == 3)
+        assert received.all == [(to, b"0", None), (to, b"1", None), (to, b"2", "reply.to")]
+        assert a.unsent == 0
+        with pytest.raises(ValueError, match="at most"):
+            a.publish(to, bytes(a.max_payload + 1), at_once=True)
+    with pytest.raises(NoConnection):
+        a.publish(to, b"3", at_once=True)
+
+
+async def test_what_the_network_does_not_take_waits_in_order(nats_server: nats.NatsServer) -> None:
+    received, name, part = Told(), new_cluster(), bytes(500_000)
+    async with opened(nats_server, name) as a, opened(nats_server, name, "b") as b:
+        to = a.prefix + "to.b"
+        await b.listen(to, received)
+        for number in range(40):  # no turn goes by, in which the network could take the rest
+            a.publish(to, b"%d " % number + part, at_once=True)
+        assert a.unsent > 10 * len(part)
+        await received.wait(lambda told: len(told) == 40)
+        numbers = [int(payload.split(b" ", 1)[0]) for _, payload, _ in received.all]
+        assert numbers == list(range(40))
+
+
 async def test_without_jetstream_it_is_not_opened() -> None:
     with nats.running("jetstream: disabled") as server:
         engine = NatsEngine(server.url, cluster="shop", node="a", timeout=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call
@@ -13,6 +13,7 @@ from fauxtp._core.queue import Queue
 from fauxtp._core.wait_for_room import LeftInLine
 from fauxtp._messaging.outcome import withdraw
 from fauxtp.cluster.deliver import deliver
+from fauxtp.cluster.on_the_spot import handle
 from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.post import NOTHING, Post
 from fauxtp.cluster.shard_address import Moved
@@ -27,10 +28,24 @@ MOST_OWED: Final = 100_000  # calls of one node that wait for answers
 _Outcome = tuple[str, bool, bytes]  # as in the frame of an answer
 
 
-class _Known(NamedTuple):
-    call: Call
-    due: float  # when nobody waits any more
-    place: LeftInLine | None = None  # if there was no room in the mailbox
+@final
+class _Known:
+    """A call that is yet to be answered; and who waits for its answer, as far as it knows."""
+
+    __slots__ = ("call", "calls_in", "due", "peer", "place", "which")
+
+    def __init__(self, calls_in: CallsIn, peer: Peer, which: int, call: Call, due: float) -> None:
+        self.calls_in: CallsIn = calls_in
+        self.peer: Peer = peer
+        self.which: int = which
+        self.call: Call = call
+        self.due: float = due  # when nobody waits any more
+        self.place: LeftInLine | None = None  # if there was no room in the mailbox
+
+    def wake(self) -> None:
+        self.calls_in.answered(self)
+
+    wake_at_once = wake  # as it gives no turn
 
 
 @final
@@ -70,21 +85,22 @@ class CallsIn:
             return
         caller = self._post.pids.elsewhere(peer, by) if by else None
         call = Call(request, pid, caller)
-        call.wake = partial(self._answered, peer, which, call)
         due = math.inf if limit is None else self._post.node.hub.time() + limit
-        self._known[peer, which] = known = _Known(call, due)
+        self._known[peer, which] = known = _Known(self, peer, which, call, due)
+        call.wake = known.wake
         peer.owed += 1
-        place = deliver(call, process, mailbox, self._post)
-        if place is not None and (peer, which) in self._known:
-            self._known[peer, which] = known._replace(place=place)
+        if process is None or not self._post.is_alone or not handle(process, call):
+            known.place = deliver(call, process, mailbox, self._post)
+        elif call.settled:
+            self.answered(known)  # else it is told when it is
 
     def _call_of_fenced(self, peer: Peer, _: int, which: int, *__: object) -> None:
         self._post.tell_fenced(peer, which)
 
-    def _answered(self, peer: Peer, which: int, call: Call) -> None:
+    def answered(self, known: _Known) -> None:
         """Pack the answer, in the thread of who gave it, and send it."""
-        outcome = self._outcome(call)
-        self._post.node.hub.post(partial(self._settle, peer, which, outcome))
+        outcome = self._outcome(known.call)
+        self._post.node.hub.post(partial(self._settle, known.peer, known.which, outcome))
 
     def _settle(self, peer: Peer, which: int, outcome: _Outcome) -> None:
         if self._forget(peer, which) is not None and self._post.node.may_act():
@@ -128,8 +144,8 @@ class CallsIn:
 
     def is_theirs(self, call: Call) -> bool:
         """Return whether a call is of a peer."""
-        wake = call.wake
-        return isinstance(wake, partial) and wake.func == self._answered
+        known = getattr(call.wake, "__self__", None)
+        return type(known) is _Known and known.calls_in is self
 
     def _cancel(self, peer: Peer, which: int) -> None:
         self._unsent.pop((peer, which), None)

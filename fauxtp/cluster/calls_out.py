@@ -9,6 +9,7 @@ from typing import Any, final
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call
 from fauxtp.cluster.engine import NoConnection
+from fauxtp.cluster.on_the_spot import resume
 from fauxtp.cluster.peers import NO_CONNECTION, Peer
 from fauxtp.cluster.post import Post
 from fauxtp.cluster.shard_letter import Letter
@@ -138,7 +139,10 @@ class CallsOut:
         _, call = self._forget(which)
         if status in {"ok", "error"}:
             value, error = self._read(content, status)
-            call.answer(value, error)
+            if not self._post.is_alone:
+                call.answer(value, error)
+            elif call.has_answered(value, error):
+                resume(call, self._post.node.hub.home)
         elif status == "noproc":
             call.fail(NoProcess(call.target))
         elif status == "full":

@@ -291,12 +291,17 @@ class Engine(Protocol):
         """
         ...
 
-    def publish(self, subject: str, payload: bytes, reply: str | None = None) -> None:
+    def publish(
+        self, subject: str, payload: bytes, reply: str | None = None, *, at_once: bool = False
+    ) -> None:
         """Send `payload` to all who listen to `subject`, and do not wait.
 
         If `reply` is given, they are told it; and if nobody listens to `subject`, then this
         engine's listeners to `reply` are told so, within milliseconds: with `reply` as the
         subject, and None as the payload.
+
+        `at_once` says that nothing else is about to be sent, and so this need not wait for that.
+        Messages go in the order in which they were sent all the same.
 
         Raises `NoConnection` at once where there is no connection: it is not sent later either.
         What was sent just before the connection was lost may be lost with it, untold. Raises

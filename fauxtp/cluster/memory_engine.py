@@ -165,7 +165,9 @@ class MemoryEngine:
         check_key(key)
         return await self._ask(lambda: self._broker.keys.read(key))
 
-    def publish(self, subject: str, payload: bytes, reply: str | None = None) -> None:
+    def publish(
+        self, subject: str, payload: bytes, reply: str | None = None, *, at_once: bool = False
+    ) -> None:
         self._insist_on_connection()
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"expected at most {MAX_PAYLOAD} bytes, got {len(payload)}")

@@ -100,7 +100,7 @@ class NatsEngine:
 
     @property
     def unsent(self) -> int:
-        return 0 if self._session is None else self._session.client.pending_data_size
+        return 0 if self._session is None else self._session.writer.unsent
 
     async def open(
         self, *, followed: Followed | None = None, connection: ConnectionTold | None = None
@@ -166,11 +166,14 @@ class NatsEngine:
         check_key(key)
         return await self._keys_now().read(key)
 
-    def publish(self, subject: str, payload: bytes, reply: str | None = None) -> None:
+    def publish(
+        self, subject: str, payload: bytes, reply: str | None = None, *, at_once: bool = False
+    ) -> None:
         session = self._session
         if session is None:
             raise self._absent()
-        session.publish(subject, payload, reply or "")
+        if not at_once or not session.writer.write(subject, payload, reply or ""):
+            session.publish(subject, payload, reply or "")
 
     async def listen(self, subject: str, received: Received) -> _NatsListening:
         check_subject(subject, self.prefix)

@@ -21,6 +21,7 @@ from nats.aio.subscription import Subscription
 from fauxtp._base.logs import report
 from fauxtp.cluster.engine import NoConnection, Received, Refused
 from fauxtp.cluster.nats_parser import TakingClient
+from fauxtp.cluster.nats_writer import NatsWriter
 from fauxtp.cluster.server_urls import without_user
 
 __all__ = ["NatsSession"]
@@ -45,6 +46,7 @@ class NatsSession:
 
     def __init__(self, prefix: str, lost: Callable[[], object]) -> None:
         self.client: TakingClient = TakingClient()
+        self.writer: NatsWriter  # from `connect` on
         self._lost: Callable[[], object] | None = lost
         self.inbox: str = f"{prefix}.{uuid4().hex}"
         self._inbox = f"{self.inbox}.ask."
@@ -75,6 +77,7 @@ class NatsSession:
                     closed_cb=self._away,
                     **options,
                 )
+                self.writer = NatsWriter(self.client)
                 await self.listen_to_all(self._inbox + "*", self._answered)
         except ModuleNotFoundError as error:
             await self.close()

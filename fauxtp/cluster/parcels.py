@@ -97,11 +97,12 @@ class Parcels:
         """
         waiting = self._open.get(peer)
         if waiting is None:
-            if not self._open:
+            others = len(self._open)
+            if not others:
                 self._node.hub.home.run_next(self._end_turn)
             self._open[peer] = waiting = _Open()
             if not peer.is_busy:
-                self.send_now(peer, frame, number)
+                self.send_now(peer, frame, number, at_once=not others)
                 return
         if not self._node.engine.connected:
             raise NoConnection("the server is away")
@@ -118,9 +119,11 @@ class Parcels:
         if number:
             waiting.numbers.append(number)
 
-    def send_now(self, peer: Peer, frame: bytes, number: int = 0) -> None:
+    def send_now(
+        self, peer: Peer, frame: bytes, number: int = 0, *, at_once: bool = False
+    ) -> None:
         """Send a frame before all that waits, if something does."""
-        self._node.engine.publish(peer.subject, frame, f"{peer.lost}.{number}")
+        self._node.engine.publish(peer.subject, frame, f"{peer.lost}.{number}", at_once=at_once)
 
     def contents(self, number: int) -> list[int]:
         """Return the numbers of the frames in a parcel; or that number, if it is none's."""
@@ -130,7 +133,7 @@ class Parcels:
         """Send what waits."""
         waiting, self._open = self._open, {}
         for peer, one in waiting.items():
-            self._hand_on(peer, one)
+            self._hand_on(peer, one, at_once=len(waiting) == 1)
 
     def lose_all(self) -> None:
         """Send nothing of what waits."""
@@ -143,20 +146,20 @@ class Parcels:
             self.send_all()
         self._open.clear()
 
-    def _hand_on(self, peer: Peer, waiting: _Open) -> None:
+    def _hand_on(self, peer: Peer, waiting: _Open, *, at_once: bool = False) -> None:
         frames, numbers = waiting.frames, waiting.numbers
         peer.is_busy = len(frames) > (1 if peer.is_busy else 0)
         if not frames:
             return
         try:
             if len(frames) == 1:
-                self.send_now(peer, frames[0], numbers[0] if numbers else 0)
+                self.send_now(peer, frames[0], numbers[0] if numbers else 0, at_once=at_once)
                 return
             number = next(self._numbers)
             self._sent[number] = numbers
             if len(self._sent) > KEPT:
                 del self._sent[next(iter(self._sent))]
-            self.send_now(peer, parcel(frames), number)
+            self.send_now(peer, parcel(frames), number, at_once=at_once)
         except NoConnection:
             self._lose(numbers)
 

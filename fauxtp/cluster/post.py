@@ -48,6 +48,7 @@ class Post:
         self.fenced_handlers: dict[str, Callable[..., object]] = {}
         self.on_nobody: list[Callable[[int], bool]] = []
         self.numbers: count[int] = count(1)
+        self.is_alone: bool = False  # the frame that is heard now, in its message
         self._listening: Listening | None = None
         self._parcels = Parcels(node, self.numbers, self._lost)
         self._senders: WeakValueDictionary[str, Peer] = WeakValueDictionary()
@@ -83,6 +84,7 @@ class Post:
         except ValueError as error:
             self.node.malformed.note(f"what node {peer.node!r} has sent ({error})")
             return
+        self.is_alone = len(frames) == 1
         for frame in frames:
             try:
                 self._hear(peer, frame)
