@@ -27,7 +27,7 @@ SECONDS = 1.0  # of a round: a viewer asks once a second
 VIEWER = """
 import sys
 from time import perf_counter
-from fauxtp.observe.client import viewer_of
+from fauxtp._commands.client import viewer_of
 
 with viewer_of(int(sys.argv[1])) as viewer:
     for line in sys.stdin:

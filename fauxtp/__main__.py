@@ -18,8 +18,8 @@ from pathlib import Path
 
 from fauxtp import Actor, __version__, registry, run
 from fauxtp._commands.cluster_commands import add_cluster_commands
+from fauxtp._commands.look_commands import add_commands
 from fauxtp._loops.asyncio_examination import broken, examine
-from fauxtp.observe.look_commands import add_commands
 
 NAMES = 1_000
 LOOPS = 50_000

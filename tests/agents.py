@@ -16,8 +16,8 @@ from conftest import PATIENCE
 
 from fauxtp import ChildSpec, GenServer, Supervisor, call
 from fauxtp import __main__ as commands
+from fauxtp._commands.client import Viewer
 from fauxtp.observe import Agent
-from fauxtp.observe.client import Viewer
 
 
 def until(holds: Callable[[], Any]) -> Any:

@@ -25,9 +25,9 @@ from fauxtp import (
     in_thread,
     send_nowait,
 )
+from fauxtp._commands.client import viewer_of
+from fauxtp._commands.web import PageServer
 from fauxtp.observe import serve
-from fauxtp.observe.client import viewer_of
-from fauxtp.observe.web import PageServer
 
 PLACE = Path(__file__).parent.parent / "docs" / "_static"
 SECONDS = 20

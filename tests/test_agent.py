@@ -23,9 +23,9 @@ from fauxtp import (
     cast_nowait,
     send_nowait,
 )
+from fauxtp._commands.client import Unreachable, Viewer, programs
 from fauxtp.observe import Agent, agent, places, serve
 from fauxtp.observe.agent_answers import PIECE
-from fauxtp.observe.client import Unreachable, Viewer, programs
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),

@@ -33,9 +33,10 @@ from fauxtp import (
     whereis,
 )
 from fauxtp import __main__ as commands
+from fauxtp._commands import client
+from fauxtp._commands.client import Viewer
 from fauxtp._supervision.child import Question
-from fauxtp.observe import actions, agent_answers, client, reports, serve, states
-from fauxtp.observe.client import Viewer
+from fauxtp.observe import actions, agent_answers, reports, serve, states
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),

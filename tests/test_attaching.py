@@ -22,9 +22,9 @@ from agents import PROGRAM, program, until
 from conftest import Run
 
 from fauxtp import __main__ as commands
-from fauxtp.observe import attaching
-from fauxtp.observe.attaching import attach
-from fauxtp.observe.client import Unreachable
+from fauxtp._commands import attaching
+from fauxtp._commands.attaching import attach
+from fauxtp._commands.client import Unreachable
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
 
@@ -479,8 +479,8 @@ def test_the_script_starts_the_agent_once(run: Run) -> None:
     program = """
 import os, sys
 from fauxtp.observe import agent
-from fauxtp.observe.attaching import attach
-from fauxtp.observe.client import Unreachable
+from fauxtp._commands.attaching import attach
+from fauxtp._commands.client import Unreachable
 sys.remote_exec = lambda pid, script: exec(open(script).read(), {})
 sys.is_remote_debug_enabled = lambda: True
 attach(os.getppid())

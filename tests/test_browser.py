@@ -34,9 +34,9 @@ from fauxtp import (
     start_child,
     whereis,
 )
+from fauxtp._commands.client import Unreachable, viewer_of
+from fauxtp._commands.web import PageServer
 from fauxtp.observe import serve
-from fauxtp.observe.client import Unreachable, viewer_of
-from fauxtp.observe.web import PageServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 api = pytest.importorskip("playwright.sync_api", reason="there is no playwright")

@@ -18,13 +18,13 @@ from agents import program, shows, until
 from conftest import PATIENCE
 
 from fauxtp import __main__ as commands
-from fauxtp.observe.event_line import happening
+from fauxtp._commands.event_line import happening
+from fauxtp._commands.process_details import details
+from fauxtp._commands.process_table import table
+from fauxtp._commands.process_tree import FORMS
 from fauxtp.observe.plain_text import cut, plain, quoted
-from fauxtp.observe.process_details import details
 from fauxtp.observe.process_orders import ORDERS, ROW_ORDERS
-from fauxtp.observe.process_table import table
 from fauxtp.observe.process_text import called, circles
-from fauxtp.observe.process_tree import FORMS
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),

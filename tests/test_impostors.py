@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from fauxtp import __main__ as commands
-from fauxtp.observe import client, places
-from fauxtp.observe.client import Unreachable, programs, viewer_of
+from fauxtp._commands import client
+from fauxtp._commands.client import Unreachable, programs, viewer_of
+from fauxtp.observe import places
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),

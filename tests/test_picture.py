@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fauxtp import ChildSpec, Supervisor
+from fauxtp._commands.snapshots import Snapshots
 from fauxtp.observe.picture import as_svg
 from fauxtp.observe.picture_layout import FEW, MOST, OPENED, drawn
-from fauxtp.observe.snapshots import Snapshots
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -218,7 +218,7 @@ def test_a_program_is_asked_once_a_second_whoever_looks() -> None:
 
 
 def test_rates_are_those_since_the_last_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fauxtp.observe.snapshots.SECONDS", 0.0)
+    monkeypatch.setattr("fauxtp._commands.snapshots.SECONDS", 0.0)
     now, total = [100.0], [10]
 
     class Counts(Told):
@@ -227,7 +227,7 @@ def test_rates_are_those_since_the_last_snapshot(monkeypatch: pytest.MonkeyPatch
             total[0] += 50
             return {"counts": [["handled", "Store", total[0]], ["crashed", "Store", "E", 1]]}
 
-    monkeypatch.setattr("fauxtp.observe.snapshots.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("fauxtp._commands.snapshots.time.monotonic", lambda: now[0])
     viewer: Any = Counts([])
     snapshots = Snapshots(lambda: viewer)
     past = [snapshots.frame("mailbox", "", ())["past"][-1] for _ in range(3)]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fauxtp._commands.client import Unreachable, programs, viewer_of
 from fauxtp.observe import Agent, places, serve
-from fauxtp.observe.client import Unreachable, programs, viewer_of
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),

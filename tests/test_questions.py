@@ -18,11 +18,11 @@ from conftest import PATIENCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fauxtp._commands.client import Unreachable
 from fauxtp.observe import Agent, agent, agent_answers
 from fauxtp.observe.actions import ACTIONS
 from fauxtp.observe.agent_answers import answers
 from fauxtp.observe.asker import RIGHTS, Asker
-from fauxtp.observe.client import Unreachable
 from fauxtp.observe.process_rows import MOST
 
 pytestmark = [

@@ -14,8 +14,8 @@ from reference import REFERENCE, public, shown
 
 import fauxtp
 from fauxtp._commands.cluster_commands import add_cluster_commands
+from fauxtp._commands.look_commands import add_commands
 from fauxtp._supervision.any_supervisor import AnySupervisor
-from fauxtp.observe.look_commands import add_commands
 from fauxtp.testing import pytest_plugin
 
 # What is public only for fauxtp itself: users get such an object, and leave these alone.

@@ -38,12 +38,12 @@ from fauxtp import (
     errors,
 )
 from fauxtp._actors.lifecycle import ActorExit
+from fauxtp._commands import web
+from fauxtp._commands.client import OtherProtocol, Unreachable
 from fauxtp.cluster import NoConnection, NodeTaken, Refused, RemoteError, nats_keys
 from fauxtp.cluster.engine import Superseded, Taken
 from fauxtp.cluster.shard_address import Moved
 from fauxtp.cluster.wire import BadMessage
-from fauxtp.observe import web
-from fauxtp.observe.client import OtherProtocol, Unreachable
 from fauxtp.testing import SeedFailed
 from fauxtp.testing.simulated_loop import Stuck
 

@@ -26,10 +26,11 @@ from hypothesis import strategies as st
 
 from fauxtp import ChildSpec, GenServer, Supervisor, in_thread, whereis
 from fauxtp import __main__ as commands
-from fauxtp.observe import actions, serve, web
-from fauxtp.observe.client import Unreachable, viewer_of
-from fauxtp.observe.snapshots import Snapshots
-from fauxtp.observe.web import PageServer
+from fauxtp._commands import web
+from fauxtp._commands.client import Unreachable, viewer_of
+from fauxtp._commands.snapshots import Snapshots
+from fauxtp._commands.web import PageServer
+from fauxtp.observe import actions, serve
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
@@ -286,7 +287,7 @@ def test_frames_come_second_by_second_until_the_program_has_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(web, "SECONDS", 0.001)
-    monkeypatch.setattr("fauxtp.observe.snapshots.SECONDS", 0.001)
+    monkeypatch.setattr("fauxtp._commands.snapshots.SECONDS", 0.001)
     with program() as pid:
         server = PageServer(lambda: viewer_of(pid))
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -346,7 +347,7 @@ def test_a_page_without_a_file_to_spare_is_not_kept_busy(monkeypatch: pytest.Mon
         return accept(server)
 
     with served() as server:
-        monkeypatch.setattr("fauxtp.observe.web.sleep", pauses.append)
+        monkeypatch.setattr("fauxtp._commands.web.sleep", pauses.append)
         monkeypatch.setattr(socketserver.TCPServer, "get_request", fails_at_first)
         assert asked(server, "/")[0] == 200
         monkeypatch.undo()
@@ -354,7 +355,7 @@ def test_a_page_without_a_file_to_spare_is_not_kept_busy(monkeypatch: pytest.Mon
 
 
 def test_an_agent_that_had_enough_of_a_page_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fauxtp.observe.snapshots.SECONDS", 0.0)
+    monkeypatch.setattr("fauxtp._commands.snapshots.SECONDS", 0.0)
     with serve():
         snapshots = Snapshots(lambda: viewer_of(os.getpid()))
         snapshots.frame("mailbox", "", ())
@@ -372,7 +373,7 @@ def test_an_agent_that_had_enough_of_a_page_is_asked_anew(monkeypatch: pytest.Mo
 def test_an_answer_that_came_too_late_is_not_taken_for_the_next(
     gives_up: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fauxtp.observe.snapshots.SECONDS", 0.0)
+    monkeypatch.setattr("fauxtp._commands.snapshots.SECONDS", 0.0)
 
     class Late:
         """Stands in for a viewer; one that was late once is not to be asked any more."""

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from fauxtp.observe.client import Unreachable
-from fauxtp.observe.command_line import add, say
+from fauxtp._commands.client import Unreachable
+from fauxtp._commands.command_line import add, say
 
 __all__ = ["add_cluster_commands"]
 

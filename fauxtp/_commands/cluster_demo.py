@@ -30,9 +30,9 @@ from fauxtp import (
     call,
     wait_exit,
 )
+from fauxtp._commands.command_line import say
 from fauxtp._commands.local_server import local_server
 from fauxtp.cluster import Cluster
-from fauxtp.observe.command_line import say
 from fauxtp.observe.plain_text import plain
 
 __all__ = ["show"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from heapq import nlargest
 from typing import Any, Final, final
 
-from fauxtp.observe.client import Unreachable, Viewer
+from fauxtp._commands.client import Unreachable, Viewer
 from fauxtp.observe.picture_layout import Node, drawn
 from fauxtp.observe.process_orders import ROW_ORDERS
 

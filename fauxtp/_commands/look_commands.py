@@ -9,17 +9,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from fauxtp.observe.action_commands import add_action_commands
-from fauxtp.observe.client import Unreachable, place_of, programs, viewer_at, viewer_of
-from fauxtp.observe.command_line import add, say, say_json, which
+from fauxtp._commands.action_commands import add_action_commands
+from fauxtp._commands.client import Unreachable, place_of, programs, viewer_at, viewer_of
+from fauxtp._commands.command_line import add, say, say_json, which
+from fauxtp._commands.event_line import happening
+from fauxtp._commands.process_details import details
+from fauxtp._commands.process_tree import FORMS
+from fauxtp._commands.top_command import add_top_command
 from fauxtp.observe.dumps import processes_in
-from fauxtp.observe.event_line import happening
 from fauxtp.observe.happenings import KINDS, SELDOM
 from fauxtp.observe.plain_text import in_seconds, plain
-from fauxtp.observe.process_details import details
 from fauxtp.observe.process_text import called, stack
-from fauxtp.observe.process_tree import FORMS
-from fauxtp.observe.top_command import add_top_command
 
 __all__ = ["add_commands"]
 
@@ -76,7 +76,7 @@ def _ps(given: Namespace) -> None:
 
 def _let_in(pid: int, nudge: bool) -> None:
     """Have a program start its agent, if it has none."""
-    from fauxtp.observe.attaching import attach  # noqa: PLC0415  # seldom needed
+    from fauxtp._commands.attaching import attach  # noqa: PLC0415  # seldom needed
 
     try:
         viewer_of(pid).close()
@@ -139,7 +139,7 @@ def _watch(given: Namespace) -> None:
 
 
 def _web(given: Namespace) -> None:
-    from fauxtp.observe.web import PageServer  # noqa: PLC0415  # it takes as long as all the rest
+    from fauxtp._commands.web import PageServer  # noqa: PLC0415  # it takes as long as all the rest
 
     place = place_of(given.pid)
     try:

@@ -24,9 +24,9 @@ from typing import Any, Final, final
 from urllib.parse import parse_qs, urlsplit
 
 from fauxtp._base.errors import Travels
-from fauxtp.observe.client import Unreachable, Viewer
+from fauxtp._commands.client import Unreachable, Viewer
+from fauxtp._commands.snapshots import SECONDS, Snapshots
 from fauxtp.observe.picture import as_svg
-from fauxtp.observe.snapshots import SECONDS, Snapshots
 
 __all__ = ["PageServer"]
 

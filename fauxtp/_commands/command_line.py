@@ -8,7 +8,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from typing import Any
 
-from fauxtp.observe.client import Unreachable
+from fauxtp._commands.client import Unreachable
 from fauxtp.observe.plain_text import plain
 
 __all__ = ["add", "say", "say_json", "which"]

@@ -19,7 +19,7 @@ from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any, Final
 
-from fauxtp.observe.client import Unreachable
+from fauxtp._commands.client import Unreachable
 
 __all__ = ["attach"]
 

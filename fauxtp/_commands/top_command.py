@@ -8,13 +8,13 @@ from argparse import Namespace
 from heapq import nlargest
 from typing import Any, Final
 
-from fauxtp.observe.client import Viewer, viewer_of
-from fauxtp.observe.command_line import add, say, say_json
+from fauxtp._commands.client import Viewer, viewer_of
+from fauxtp._commands.command_line import add, say, say_json
+from fauxtp._commands.live_screen import key_within, redraw, screen
+from fauxtp._commands.process_table import table
 from fauxtp.observe.dumps import processes_in
-from fauxtp.observe.live_screen import key_within, redraw, screen
 from fauxtp.observe.plain_text import cut, in_seconds, plain
 from fauxtp.observe.process_orders import ORDERS, ROW_ORDERS
-from fauxtp.observe.process_table import table
 
 __all__ = ["add_top_command"]
 

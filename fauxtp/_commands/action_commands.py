@@ -7,8 +7,8 @@ from argparse import Namespace
 from functools import partial
 from typing import Any, Final
 
-from fauxtp.observe.client import Unreachable, Viewer, place_of, viewer_at, viewer_of
-from fauxtp.observe.command_line import add, say, say_json, which
+from fauxtp._commands.client import Unreachable, Viewer, place_of, viewer_at, viewer_of
+from fauxtp._commands.command_line import add, say, say_json, which
 from fauxtp.observe.plain_text import in_seconds, plain
 from fauxtp.observe.process_text import called
 
