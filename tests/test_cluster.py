@@ -144,6 +144,22 @@ async def test_a_node_that_is_there_is_there_once() -> None:
         assert again.nodes() == ["a"]
 
 
+@explored(seeds=20)
+async def test_a_node_outlasts_seven_tenths_of_its_time_to_live() -> None:
+    broker = MemoryBroker("shop", delay=(0.001, 0.01))
+    async with members("a", "b", broker=broker) as (a, b):
+        before = b._node.peers.own.incarnation
+        await anyio.sleep(broker.random.uniform(0, TTL))
+        broker.freeze("b")
+        await anyio.sleep(0.7 * TTL - 0.1)
+        assert b._node.may_act()
+        broker.heal("b")
+        await anyio.sleep(TTL)
+        assert b._node.may_act()
+        assert b._node.peers.own.incarnation == before
+        assert a.nodes() == b.nodes() == ["a", "b"]
+
+
 @explored(seeds=50)
 async def test_a_frozen_node_is_gone_to_the_others_and_joins_again_as_another() -> None:
     broker = MemoryBroker("shop", delay=(0.001, 0.05))
