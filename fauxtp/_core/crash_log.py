@@ -19,7 +19,6 @@ from fauxtp._base.logs import logger
 from fauxtp._base.own_errors import own_errors
 from fauxtp._base.texts import label, type_name
 from fauxtp._core.process import Process
-from fauxtp._core.short_traceback import shortened
 
 __all__ = ["crashed", "facts", "failed_as_it_ended", "logged", "lost", "who"]
 
@@ -91,6 +90,9 @@ def logged(error: BaseException | None) -> Iterator[Any]:
     if error is None:
         yield None
         return
+    # Imported here, as most programs never need it.
+    from fauxtp._core.short_traceback import shortened  # noqa: PLC0415
+
     with shortened(error, _note_left_out) as short:
         yield type(error), _showable(error, short), short
 
