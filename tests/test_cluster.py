@@ -263,7 +263,7 @@ def test_a_missing_fence_is_found() -> None:
     async def scenario() -> None:
         broker = MemoryBroker("shop")
         async with members("a", "b", broker=broker) as (a, b):
-            b._node.lease._until = float("inf")
+            b._node.lease.until = float("inf")
             broker.freeze("b")
             await anyio.sleep(TTL + 2)
             assert not (a.nodes() == ["a"] and b._node.may_act())

@@ -45,7 +45,9 @@ def find_queue(pid: PID) -> Queue | None:
     For a process that is not here, it is what stands for its mailbox.
     """
     queue = _queues.get(pid)
-    return find_elsewhere(pid) if queue is None and places else queue
+    if queue is None and (place := places.get(pid)) is not None:
+        return place.stand_in(pid)
+    return queue
 
 
 def find_elsewhere(pid: PID) -> Elsewhere | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 __all__ = ["boot_time"]
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 
-def boot_time() -> float:
-    """Return seconds; only differences mean anything.
-
-    >>> boot_time() <= boot_time()
-    True
-    """
-    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
+boot_time: Final[Callable[[], float]] = (
+    time.monotonic if _CLOCK is None else partial(time.clock_gettime, _CLOCK)
+)
+"""Return seconds; only differences mean anything."""

@@ -19,5 +19,6 @@ def deliver(
     if mailbox.max_size:
         home = post.node.hub.home if process is None else process.home
         return put_later(mailbox, message, home)
-    mailbox.admit(message)
+    if not mailbox.deliver(message):
+        mailbox.refuse(message)
     return None

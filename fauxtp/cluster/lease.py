@@ -39,7 +39,7 @@ class Lease:
         self._key = f"node.{node}"
         self._value = b""
         self._revision = 0
-        self._until = -math.inf
+        self.until: float = -math.inf  # when it is over
         self._former: set[int] = set()  # incarnations that this very node has had
         self.ttl = ttl
         self.interval = interval
@@ -47,16 +47,16 @@ class Lease:
     @property
     def holds(self) -> bool:
         """Whether the node may act now."""
-        return self._hub.time() < self._until
+        return self._hub.time() < self.until
 
     @property
     def left(self) -> float:
         """How many seconds are left of it."""
-        return max(0.0, self._until - self._hub.time())
+        return max(0.0, self.until - self._hub.time())
 
     def drop(self) -> None:
         """Have it no more."""
-        self._until = -math.inf
+        self.until = -math.inf
 
     async def take(self, incarnation: int, *, patient: bool) -> int:
         """Take the key of the node in a new incarnation, and return the revision.
@@ -103,7 +103,7 @@ class Lease:
 
     def _renewed(self, sent: float, revision: int) -> int:
         self._revision = revision
-        self._until = max(self._until, sent + SHARE * self.ttl)
+        self.until = max(self.until, sent + SHARE * self.ttl)
         return revision
 
     async def beat(self) -> None:

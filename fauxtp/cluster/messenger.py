@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import final
 
 from fauxtp._core.calls import Cast
@@ -45,7 +46,12 @@ class Messenger:
         self.links: Links = Links(self.post)
         self.ways: Ways = Ways(self.post, self.calls_out, self.watches, self.links)
         self._dropped = 0
-        self.post.handlers.update(send=self._send, cast=self._cast, exit=self._exit, ask=self._ask)
+        self.post.handlers.update(
+            send=partial(self._deliver, False),
+            cast=partial(self._deliver, True),
+            exit=self._exit,
+            ask=self._ask,
+        )
         node.on_begin.append(self.post.listen)
         node.hub.on_fork.append(self.pids.after_fork)
         node.on_snapshot.append(self._ask_all)
@@ -56,13 +62,7 @@ class Messenger:
 
     # Of theirs
 
-    def _send(self, peer: Peer, number: int, content: bytes) -> None:
-        self._deliver(peer, number, content, as_cast=False)
-
-    def _cast(self, peer: Peer, number: int, content: bytes) -> None:
-        self._deliver(peer, number, content, as_cast=True)
-
-    def _deliver(self, peer: Peer, number: int, content: bytes, *, as_cast: bool) -> None:
+    def _deliver(self, as_cast: bool, peer: Peer, number: int, content: bytes) -> None:
         try:
             message = self.post.wire.decode(content)
         except Exception as error:

@@ -97,7 +97,7 @@ class Node:
     def may_act(self) -> bool:
         """Return whether this is a member now; if it is one no more, it is fenced by this."""
         if self._acts:
-            if self.lease.holds:
+            if self.hub.time() < self.lease.until:  # it holds, and this is asked of each message
                 return True
             self.fence()
         return False

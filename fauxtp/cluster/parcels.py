@@ -97,15 +97,16 @@ class Parcels:
         """
         waiting = self._open.get(peer)
         if waiting is None:
-            others = len(self._open)
-            if not others:
+            is_first = not self._open
+            if not peer.is_busy:
+                self.send_now(peer, frame, number, at_once=is_first)
+            elif not self._node.engine.connected:
+                raise NoConnection("the server is away")
+            if is_first:
                 self._node.hub.home.run_next(self._end_turn)
             self._open[peer] = waiting = _Open()
             if not peer.is_busy:
-                self.send_now(peer, frame, number, at_once=not others)
                 return
-        if not self._node.engine.connected:
-            raise NoConnection("the server is away")
         size = len(frame) + _LENGTH.size
         if waiting.size + size > LARGEST or len(waiting.frames) == MOST:
             self._open[peer] = _Open()

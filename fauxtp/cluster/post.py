@@ -185,8 +185,13 @@ class Post:
         """Send what nobody waits for; if that cannot be, `message` is a dead letter."""
         number = next(self.numbers)
         self._recent[number % KEPT] = number, pid, message
-        if not self.node.may_act() or not self.try_to_send(peer, frame, number):
-            dead_letters.add(pid, message, "noconnection")
+        if self.node.may_act():
+            try:
+                self._parcels.send(peer, packed(*frame), number)
+                return
+            except NoConnection:
+                pass
+        dead_letters.add(pid, message, "noconnection")
 
     def reason(self, content: bytes) -> ExitReason:
         """Return the exit reason that came; or, if it makes no sense, `noconnection`."""
