@@ -18,6 +18,7 @@ __all__ = ["NatsKeys", "Written"]
 
 MARKER: Final = 900  # seconds that a marker of what is gone stays
 NS: Final = 1_000_000_000
+PATIENT: Final = 60  # seconds for which the server waits for who reads keys, and stands still
 API: Final = "$JS.API."
 WRONG_REVISION: Final = {10071, 10164}
 NO_MESSAGE: Final = 10037
@@ -225,7 +226,7 @@ class NatsKeys:
                     "replay_policy": "instant",
                     "mem_storage": True,
                     "num_replicas": 1,
-                    "inactive_threshold": 10 * NS,
+                    "inactive_threshold": PATIENT * NS,
                     "max_waiting": 16,
                 },
                 "action": "create",
@@ -236,7 +237,7 @@ class NatsKeys:
     def ask_for_more(self, name: str, deliver: str, count: int) -> None:
         """Have the next messages sent."""
         subject = f"{API}CONSUMER.MSG.NEXT.{self._subjects.stream}.{name}"
-        asked = {"batch": count, "expires": 10 * NS}
+        asked = {"batch": count, "expires": PATIENT * NS}
         self._session.publish(subject, json.dumps(asked).encode(), deliver)
 
     async def _last(self, key: str) -> tuple[int, bytes]:
