@@ -3,7 +3,8 @@
     python -m bench.timers [uvloop]
 
 Each is measured in turns in one run: in a task outside of any process, to a name; in the handler
-of a server, to itself, which both of them end with.
+of a server, to itself, which both of them end with. A million of them are pending where memory is
+measured, and then all are cancelled.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from fauxtp import Call, GenServer, call, cancel_timer, exit, send_after
 
 TIMES = 20_000
 ROUNDS = 15
-PENDING = 100_000
+PENDING = 1_000_000
 LATER = 3600.0
-BAR = 1.6  # on asyncio: uvloop sets one in half a microsecond, and what is ours stays the same
+BAR = 1.0  # on asyncio: uvloop sets one in half a microsecond, and what is ours stays the same
 
 
 class Server(GenServer[Any, None]):
@@ -56,20 +57,18 @@ def handles() -> float:
     return perf_counter() - start
 
 
-def bytes_each(make: Callable[[], object]) -> float:
-    """Return how much memory each takes of so many that `make` makes."""
+def bytes_each(make: Callable[[], object], cancel: Callable[[Any], object]) -> list[float]:
+    """Return how much memory each takes of so many that `make` makes; and when it is cancelled."""
     gc.collect()
     tracemalloc.start()
     made = [make() for _ in range(PENDING)]
-    taken = tracemalloc.get_traced_memory()[0] - sys.getsizeof(made)
+    taken = [tracemalloc.get_traced_memory()[0] - sys.getsizeof(made)]
+    while made:
+        cancel(made.pop())
+    gc.collect()
+    taken.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
-    for one in made:
-        cancel = getattr(one, "cancel", None)
-        if cancel is None:
-            cancel_timer(one)  # type: ignore[arg-type]
-        else:
-            cancel()
-    return taken / PENDING
+    return [each / PENDING for each in taken]
 
 
 async def measure() -> list[Figure]:
@@ -82,10 +81,17 @@ async def measure() -> list[Figure]:
         ]
         gc.enable()
         inside, outside, theirs = zip(*turns, strict=True)
-        ours_each = await call(
-            server, lambda pid: bytes_each(lambda: send_after(LATER, pid, None)), None
+        memory = {
+            "in a process": await call(
+                server,
+                lambda pid: bytes_each(lambda: send_after(LATER, pid, None), cancel_timer),
+                None,
+            ),
+            "to a name": bytes_each(lambda: send_after(LATER, "nobody", None), cancel_timer),
+        }
+        their_memory = bytes_each(
+            lambda: loop.call_later(LATER, print, None), lambda handle: handle.cancel()
         )
-        theirs_each = bytes_each(lambda: loop.call_later(LATER, print, None))
         exit(server)
     against = f"call_later: {statistics.median(theirs) / TIMES * 1e9:.0f} ns"
     figures = []
@@ -94,13 +100,13 @@ async def measure() -> list[Figure]:
         measured = f"{statistics.median(times) / TIMES * 1e9:.0f} ns"
         bar = (f"≤ {BAR}", ratio <= BAR) if isinstance(loop, asyncio.BaseEventLoop) else ("", None)
         figures.append(Figure(what, measured, against, ratio, *bar))
-    memory = Figure(
-        "memory, in a process",
-        f"{ours_each:.0f} B",
-        f"call_later: {theirs_each:.0f} B",
-        ours_each / theirs_each,
-    )
-    return [*figures, memory]
+    for what, bytes_ in memory.items():
+        for when, ours, its in zip(("pending", "cancelled"), bytes_, their_memory, strict=True):
+            theirs_then = f"call_later: {its:.1f} B"
+            figures.append(
+                Figure(f"memory {when}, {what}", f"{ours:.1f} B", theirs_then, ours / its)
+            )
+    return figures
 
 
 def main() -> None:

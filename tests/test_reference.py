@@ -49,7 +49,7 @@ OF_THE_RUNTIME = {
     "Supervisor": {"handle_call"},
     "Task": {"run"},
     "TestActor": {"run"},
-    "Timer": {"begin", "end"},
+    "Timer": {"end"},
     "Watch": {"begin"},
 }
 

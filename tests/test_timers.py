@@ -679,7 +679,9 @@ def test_where_a_message_lies_is_found_however_many_were_taken_out(make: Any) ->
 def test_those_that_were_cancelled_hold_no_memory(
     kind: str, loop: asyncio.AbstractEventLoop
 ) -> None:
-    its: Any = AsyncioAlarms(loop) if kind == "asyncio" else TrioAlarms(lambda _: True)
+    its: Any = (
+        AsyncioAlarms(loop) if kind == "asyncio" else TrioAlarms(lambda _: True, lambda: True)
+    )
     kept = [Alarm(its, float(due), print) for due in range(1000)]
     for _ in range(100):
         for each in [Alarm(its, 0.5, print) for _ in range(1000)]:

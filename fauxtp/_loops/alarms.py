@@ -8,7 +8,7 @@ from itertools import count
 from operator import itemgetter
 from typing import Any, Final
 
-__all__ = ["Alarm", "Alarms"]
+__all__ = ["FEW", "Alarm", "Alarms"]
 
 Claim = list[Any]  # what an alarm is set for; or nothing, if it was cancelled
 
@@ -41,10 +41,26 @@ class Alarms:
         """
         raise NotImplementedError
 
+    def set_in(self, seconds: float, claim: Claim, function: Callable[[], object]) -> float:
+        """Do as `set` does, with what is due in so many `seconds`; return when that is."""
+        raise NotImplementedError
+
+    def cancelled_here(self, due: float) -> float | None:
+        """Do as `cancelled` does, of what was `due` then; return the seconds that were left.
+
+        Return None where the loop does not run: then nothing was done.
+        """
+        raise NotImplementedError
+
     def cancelled(self) -> None:
         """Note that a claim is empty now; throw those out if they are many. In the loop only."""
         self._cancelled = many = self._cancelled + 1
-        if many > FEW and many > len(self._heap) // 2:
+        if many > FEW:
+            self._throw_out(many)
+
+    def _throw_out(self, many: int) -> None:
+        """Throw out those that were cancelled, if they are half of all."""
+        if many > len(self._heap) // 2:
             self._heap[:] = filter(_is_set, self._heap)
             heapq.heapify(self._heap)
             self._cancelled = 0

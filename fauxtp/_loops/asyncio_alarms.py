@@ -9,8 +9,8 @@ from contextvars import Context
 from heapq import heappush
 
 from fauxtp._base.tell_all import tell_all
-from fauxtp._loops.alarms import Alarms, Claim
-from fauxtp._loops.asyncio_internals import current_task
+from fauxtp._loops.alarms import FEW, Alarms, Claim
+from fauxtp._loops.asyncio_internals import current_task, running_loop
 
 __all__ = ["AsyncioAlarms"]
 
@@ -34,11 +34,30 @@ class AsyncioAlarms(Alarms):
         heappush(self._heap, (due, self._number(), claim, function))
         known = self._next
         if known is None or due < known[0]:
-            try:
-                self._look_in_time()
-            except BaseException:
-                claim.clear()  # whoever asked for it is told that it is not set
-                raise
+            self._hurry(claim)
+
+    def set_in(self, seconds: float, claim: Claim, function: Callable[[], object]) -> float:
+        due = self._loop.time() + seconds
+        heappush(self._heap, (due, self._number(), claim, function))
+        known = self._next
+        if known is None or due < known[0]:
+            self._hurry(claim)
+        return due
+
+    def cancelled_here(self, due: float) -> float | None:
+        if running_loop() is not self._loop:
+            return None
+        self._cancelled = many = self._cancelled + 1
+        if many > FEW:
+            self._throw_out(many)
+        return due - self._loop.time()
+
+    def _hurry(self, claim: Claim) -> None:
+        try:
+            self._look_in_time()
+        except BaseException:
+            claim.clear()  # whoever asked for it is told that it is not set
+            raise
 
     def _look_in_time(self) -> None:
         """Have the loop look when the first is due, if it is to look later, or not at all."""

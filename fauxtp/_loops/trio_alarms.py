@@ -23,10 +23,13 @@ class TrioAlarms(Alarms):
     neither at its end nor where a test lets the clock jump. There is none before the first.
     """
 
-    __slots__ = ("_sleep", "_tell")
+    __slots__ = ("_is_here", "_sleep", "_tell")
 
-    def __init__(self, tell: Callable[[Callable[[], object]], bool]) -> None:
+    def __init__(
+        self, tell: Callable[[Callable[[], object]], bool], is_here: Callable[[], bool]
+    ) -> None:
         super().__init__()
+        self._is_here = is_here  # whether the loop runs in this thread
         self._tell = tell  # who calls what must not be called within the code of trio
         self._sleep: trio.CancelScope | None = None  # of the task, until the next is due
 
@@ -40,6 +43,17 @@ class TrioAlarms(Alarms):
         except BaseException:
             claim.clear()  # whoever asked for it is told that it is not set
             raise
+
+    def set_in(self, seconds: float, claim: Claim, function: Callable[[], object]) -> float:
+        due = trio.current_time() + seconds
+        self.set(due, claim, function)
+        return due
+
+    def cancelled_here(self, due: float) -> float | None:
+        if not self._is_here():
+            return None
+        self.cancelled()
+        return due - trio.current_time()
 
     def _start(self, due: float) -> None:
         """Have a task begin that sleeps until the first is `due`."""

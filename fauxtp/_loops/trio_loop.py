@@ -77,7 +77,7 @@ class TrioHome:
         self.of_program: int = getpid()
         self._ended = False
         self._clock = trio.lowlevel.current_clock()
-        self.alarms: Alarms = TrioAlarms(self.run)
+        self.alarms: Alarms = TrioAlarms(self.run, self.is_here)
         self.timers: dict[Any, None] = {}
         self.idlers: dict[float, Any] = {}
         self.host: AsyncioHome | None = None  # whose guest it is

@@ -37,8 +37,17 @@ TIMERS: Final = Ref()
 _bound: dict[PID, dict[Timer, None]] = {}
 """The timers that end with a process, if there was ever one that does."""
 
+_program = os.getpid()  # which takes a while to ask for
+
+
+def _after_fork_in_child() -> None:
+    global _program
+    _program = os.getpid()
+    _bound.clear()  # none of those processes lives here
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_bound.clear)  # none of those processes lives there
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @final
@@ -54,21 +63,48 @@ class Timer:
 
     __slots__ = ("_due", "_home", "_interval", "_known_to", "_messages", "_to")
 
+    # What sets it is all in one place, as each call more would be a twentieth of what it takes.
     def __init__(
-        self,
-        to: PID | str,
-        message: Any,
-        home: Home | None,
-        due: float = 0.0,
-        interval: _Interval | None = None,
+        self, after: float, to: PID | str, message: Any, interval: _Interval | None = None
     ) -> None:
+        insist_on_room(TO_WAKE)  # or it would be set by half
         self._to: PID | str = to
-        # The message, as long as it may be sent: who takes it out has decided, in any thread.
-        self._messages: list[Any] = [] if home is None else [message]
-        self._home: Any = home  # a Home, or None if it is over from the start
-        self._due: float = due  # on the clock of its home
         self._interval: _Interval | None = interval
         self._known_to: tuple[dict[Timer, None], ...] = ()  # in which it lies until it is over
+        self._due: float = 0.0  # on the clock of its home
+        self._home: Any = None  # a Home, or None if it is over from the start
+        receiver: Process | None = None
+        if type(to) is PID:
+            receiver = find_process(to)
+            if receiver is None and find_queue(to) is None:
+                self._messages: list[Any] = []
+                return
+        elif type(to) is not str or not to:
+            find_pid(to)  # which says what is wrong with it
+            if starting(to) is None:
+                self._to = str.__str__(to)
+        here = current_home()
+        self._home = home = _home_of(to, receiver) if here is None else here
+        # The message, as long as it may be sent: who takes it out has decided, in any thread.
+        self._messages = messages = [with_values_later(message) if wanted(CARRYING) else message]
+        pid = current()
+        owner = None if pid is None else receiver if pid is to else find_process(pid)
+        try:
+            if owner is not None:
+                self._end_with(owner)
+            if receiver is not None and receiver is not owner:
+                self._end_with_receiver(receiver, owner)
+            if here is None:
+                self._due = home.time() + after
+                if not home.run_soon(self._set_alarm):
+                    self.end()
+                return
+            self._due = here.alarms.set_in(after, messages, self._go_off)
+            if not messages:  # somebody has ended it before all this was done
+                self._forget()
+        except BaseException:
+            self.end()
+            raise
 
     def __repr__(self) -> str:
         return f"<Timer {'to' if self._messages else 'that is over, to'} {self._to!r}>"
@@ -76,28 +112,13 @@ class Timer:
     def __reduce__(self) -> NoReturn:
         raise TypeError("cannot pickle or copy a Timer: there is one, in its event loop")
 
-    def begin(
-        self, home: Home, is_here: bool, owner: Process | None, receiver: Process | None
-    ) -> None:
-        """Go off in time, unless `owner` or `receiver` ends before; `send_after` calls this."""
-        try:
-            if owner is not None:
-                self._end_with(owner)
-            elif receiver is not None and receiver.home is not home:
-                self._known_to = (home.timers,)
-                home.timers[self] = None
-                home.let_tell()
-            if receiver is not None and receiver is not owner:
-                self._end_with(receiver)
-            if is_here:
-                home.alarms.set(self._due, self._messages, self._go_off)
-                if not self._messages:  # somebody has ended it before all this was done
-                    self._forget()
-            elif not home.run_soon(self._set_alarm):
-                self.end()
-        except BaseException:
-            self.end()
-            raise
+    def _end_with_receiver(self, receiver: Process, owner: Process | None) -> None:
+        home = self._home
+        if owner is None and receiver.home is not home:
+            self._known_to = (home.timers,)
+            home.timers[self] = None
+            home.let_tell()
+        self._end_with(receiver)
 
     def _end_with(self, process: Process) -> None:
         pid = process.pid
@@ -105,7 +126,7 @@ class Timer:
         if mine is None:
             process.watch(TIMERS, _end_all)  # first: without it, nobody would end them
             mine = _bound.setdefault(pid, {})
-        self._known_to += (mine,)
+        self._known_to = (*self._known_to, mine) if self._known_to else (mine,)
         mine[self] = None
         if process.phase is DEAD:
             _bound.pop(pid, None)
@@ -159,15 +180,17 @@ class Timer:
             return None
         home: Home = self._home
         if self._known_to:
-            self._forget()
-        if home.of_program != os.getpid():
+            known_to, self._known_to = self._known_to, ()  # as `_forget` does
+            for timers in known_to:
+                timers.pop(self, None)
+        if home.of_program != _program:
             return None  # it is the parent's, who sends the message
-        if home.is_here():
-            home.alarms.cancelled()
-        elif home.is_over() or not home.run_soon(home.alarms.cancelled):
-            return None
-        left = self._due - home.time()
-        return left if left > 0 else 0.0
+        left = home.alarms.cancelled_here(self._due)
+        if left is None:
+            if home.is_over() or not home.run_soon(home.alarms.cancelled):
+                return None
+            left = self._due - home.time()
+        return left if left > 0.0 else 0.0  # noqa: FURB136  (to call `max` takes longer)
 
     def _forget(self) -> None:
         """Let nobody know it any more, whose end would be its own."""
@@ -254,9 +277,9 @@ def send_after(seconds: float, to: PID | str, message: Any) -> Timer:
     >>> anyio.run(main)
     hello
     """
-    if type(seconds) is not float or not 0 <= seconds < inf:
+    if type(seconds) is not float or not (seconds >= 0.0 and seconds < inf):
         seconds = expect_seconds("seconds", seconds)
-    return _timer(seconds, to, message)
+    return Timer(seconds, to, message)
 
 
 def cast_after(seconds: float, to: PID | str, request: Any) -> Timer:
@@ -273,7 +296,7 @@ def cast_after(seconds: float, to: PID | str, request: Any) -> Timer:
     >>> anyio.run(main)
     True None
     """
-    return _timer(expect_seconds("seconds", seconds), to, Cast(request))
+    return Timer(expect_seconds("seconds", seconds), to, Cast(request))
 
 
 def send_every(
@@ -308,7 +331,7 @@ def send_every(
     if not every:
         raise ValueError("expected seconds to be more than 0, got 0")
     after = every if first is None else expect_seconds("first", first)
-    return _timer(after, to, message, _Interval(every))
+    return Timer(after, to, message, _Interval(every))
 
 
 def cancel_timer(timer: Timer) -> float | None:
@@ -333,30 +356,11 @@ def cancel_timer(timer: Timer) -> float | None:
     return timer.end()
 
 
-def _timer(after: float, to: PID | str, message: Any, interval: _Interval | None = None) -> Timer:
-    insist_on_room(TO_WAKE)  # or it would be set by half
-    receiver: Process | None = None
-    if type(to) is PID:
-        receiver = find_process(to)
-        if receiver is None and find_queue(to) is None:
-            return Timer(to, None, None)
-    elif type(to) is not str or not to:
-        find_pid(to)  # which says what is wrong with it
-        if starting(to) is None:
-            to = str.__str__(to)
-    here = current_home()
-    home = here
-    if home is None:
-        if receiver is None:
-            raise RuntimeError(
-                "expected an event loop in this thread, or the PID of a process, which has one;"
-                f" got {'a name' if isinstance(to, str) else 'the PID of a mailbox'}"
-            )
-        home = receiver.home
-    if wanted(CARRYING):
-        message = with_values_later(message)
-    timer = Timer(to, message, home, home.time() + after, interval)
-    pid = current()
-    owner = None if pid is None else find_process(pid)
-    timer.begin(home, here is not None, owner, receiver)
-    return timer
+def _home_of(to: PID | str, receiver: Process | None) -> Home:
+    """Return where a timer is to go off that is set where no event loop runs."""
+    if receiver is None:
+        raise RuntimeError(
+            "expected an event loop in this thread, or the PID of a process, which has one;"
+            f" got {'a name' if isinstance(to, str) else 'the PID of a mailbox'}"
+        )
+    return receiver.home
