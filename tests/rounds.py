@@ -15,6 +15,7 @@ from fauxtp import (
     Call,
     CallCycle,
     ChildSpec,
+    DynamicSupervisor,
     GenServer,
     Mailbox,
     MailboxClosed,
@@ -46,6 +47,10 @@ class Chief(Supervisor):
         return [ChildSpec("idle", Idle)]
 
 
+class Tasks(DynamicSupervisor):
+    pass
+
+
 class Does(GenServer[Any, Any]):
     """Does inside what it is called with."""
 
@@ -68,6 +73,9 @@ class World:
         self.puppet = await Puppet.start(task_group=self.group, register_as="puppet")
         self.idle = await Idle.start(task_group=self.group, register_as="idle")
         self.chief = await Chief.start(task_group=self.group)
+        self.tasks = await Tasks.start(task_group=self.group)
+        self.used = fauxtp.running(Idle)
+        await block(self.used)
         self.done = await Task.spawn(nothing, self.group)
         self.failed = await Task.spawn(fail, self.group)
         await anyio.wait_all_tasks_blocked()
@@ -125,6 +133,38 @@ INSIDE: list[Row] = [  # of the server, in its own handler
     ("GenServer.spawn_task", "of junk", TypeError, inside("spawn_task", "junk")),
     ("call", "itself", CallCycle, lambda world: call(world.me.pid, nothing)),
 ]
+
+
+async def same(item: Any) -> Any:
+    return item
+
+
+async def failing(item: Any) -> NoReturn:
+    raise Boom
+
+
+async def each(items: Any) -> None:
+    async for _ in items:
+        pass
+
+
+async def first(items: Any) -> None:
+    async for _ in items:
+        break
+
+
+async def closed(items: Any) -> None:
+    items.close()
+    await each(items)
+
+
+async def block(application: Any) -> None:
+    async with application:
+        pass
+
+
+def mapped(world: World, work: Any, *items: Any) -> Any:
+    return fauxtp.map_tasks(world.tasks, work, items, max_concurrency=1)
 
 
 def fails(state: Any) -> NoReturn:
@@ -236,6 +276,21 @@ ROWS: list[Row] = [
     ("restart_child", "running", ValueError, lambda w: fauxtp.restart_child(w.chief, "idle")),
     ("delete_child", "none", NoChild, lambda world: fauxtp.delete_child(world.chief, "x")),
     ("delete_child", "junk", TypeError, lambda w: fauxtp.delete_child(w.chief, 5)),  # type: ignore[arg-type]
+    ("map_tasks", "well", None, lambda world: each(mapped(world, same, 1, 2))),
+    ("map_tasks", "in vain", Boom, lambda world: each(mapped(world, failing, 1))),
+    ("map_tasks", "of nothing", None, lambda world: each(mapped(world, same))),
+    ("map_tasks", "closed", None, lambda world: closed(mapped(world, same, 1))),
+    ("map_tasks", "that is closed", None, lambda world: mapped(world, same, 1).aclose()),
+    (
+        *("map_tasks", "nobody's", NoProcess),
+        lambda _: each(fauxtp.map_tasks("nobody", same, [1], max_concurrency=1)),
+    ),
+    ("running", "well", None, lambda world: block(fauxtp.running(Idle))),
+    ("running", "in vain", Boom, lambda world: block(fauxtp.running(Fails, on_give_up="raise"))),
+    ("running", "again", RuntimeError, lambda world: block(world.used)),
+    ("watch_names", "the first", None, lambda world: first(fauxtp.watch_names("idle"))),
+    ("watch_names", "closed", None, lambda world: closed(fauxtp.watch_names("idle"))),
+    ("watch_names", "that is closed", None, lambda _: fauxtp.watch_names("idle").aclose()),
     ("with_timeout", "well", None, lambda world: with_timeout(nothing())),
     ("with_timeout", "in vain", Boom, lambda world: with_timeout(fail())),
     ("with_timeout", "junk", TypeError, lambda world: with_timeout(5)),  # type: ignore[arg-type]

@@ -7,8 +7,9 @@ not keep others from changing what it waits for, whatever comes of each round.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import anyio
 import pytest
@@ -62,11 +63,19 @@ def awaited(function: Any) -> bool:
     return answer.startswith(("Awaitable", "Coroutine"))
 
 
+def lasts(function: Any) -> bool:
+    """Return whether what `function` returns is iterated over, or a block, with awaits in it."""
+    if not inspect.isfunction(function) or function.__module__.startswith("fauxtp.testing"):
+        return False
+    answer = get_type_hints(function, vars(sys.modules[function.__module__])).get("return")
+    return hasattr(answer, "__anext__") or hasattr(answer, "__aenter__")
+
+
 def public_coroutine_functions() -> Iterator[str]:
     for module in (fauxtp, fauxtp.testing):
         for name in module.__all__:
             found = getattr(module, name)
-            if awaited(found):
+            if awaited(found) or lasts(found):
                 yield name
             elif inspect.isclass(found) and found.__module__.startswith("fauxtp"):
                 for method, raw in vars(found).items():

@@ -131,7 +131,7 @@ class NamesWatch:
         self._place: _Place | None = _Place()  # None: it is closed
         self._changes: Iterator[Registered | Unregistered | Overflow] = iter(())  # taken, not told
         self._begun = False
-        self._told = 0  # since the event loop had a turn
+        self._told = BUDGET - 1  # since the event loop had a turn, which the first one gives
 
     def __aiter__(self) -> NamesWatch:
         return self
@@ -209,6 +209,7 @@ class NamesWatch:
     async def aclose(self) -> None:
         """Do as `close`, for `contextlib.aclosing`."""
         self.close()
+        await give_way()
 
     def __del__(self) -> None:
         with suppress(Exception):  # at the end of the interpreter there may be nobody to tell

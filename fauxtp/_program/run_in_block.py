@@ -18,7 +18,7 @@ from fauxtp._actors.lifecycle import launch
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.logs import logger
 from fauxtp._core.process import Process
-from fauxtp._loops.current import current_home
+from fauxtp._loops.current import current_home, give_way
 from fauxtp._supervision.children import SHUTDOWN
 from fauxtp.registry import PID
 
@@ -89,6 +89,7 @@ class Running:
 
     async def __aenter__(self) -> PID:
         if self._process is not None:
+            await give_way()
             raise RuntimeError("this application was started before")
         home = current_home()
         if home is None:

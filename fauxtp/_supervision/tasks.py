@@ -12,7 +12,7 @@ from anyio import fail_after
 
 from fauxtp._actors.task import Task, TaskHandle
 from fauxtp._base.arguments import expect_callable, expect_seconds, unexpected
-from fauxtp._loops.current import new_waiter
+from fauxtp._loops.current import give_way, new_waiter
 from fauxtp._messaging.exits import exit as end
 from fauxtp._supervision.child import Expected
 from fauxtp._supervision.child_spec import ChildSpec, RestartType
@@ -180,8 +180,10 @@ class TaskMap:
             pid = next(iter(self._running)) if self._ends is None else await self._ends.next()
             value = await self._running[pid]
             del self._running[pid]
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, Exception):
+                await give_way()
             raise
         return value
 
@@ -207,6 +209,7 @@ class TaskMap:
     async def aclose(self) -> None:
         """Do as `close`, for `contextlib.aclosing`."""
         self.close()
+        await give_way()
 
     def __del__(self) -> None:
         with suppress(Exception):  # at the end of the interpreter there may be nobody to end

@@ -135,7 +135,7 @@ class ClusterNamesWatch:
         self._begin = begin
         self._end = end
         self._begun = False
-        self._told = 0  # since the event loop had a turn
+        self._told = BUDGET - 1  # since the event loop had a turn, which the first one gives
 
     def __aiter__(self) -> ClusterNamesWatch:
         return self
@@ -180,6 +180,7 @@ class ClusterNamesWatch:
     async def aclose(self) -> None:
         """Do as `close`, for `contextlib.aclosing`."""
         self.close()
+        await give_way()
 
     def __del__(self) -> None:
         with suppress(Exception):  # at the end of the interpreter there may be nobody to tell
