@@ -17,12 +17,16 @@ from wrappers import FACTORIES
 
 from fauxtp import (
     PID,
+    DynamicSupervisor,
     ProcessExited,
     Task,
     call,
     cast,
     exit,
     is_alive,
+    map_tasks,
+    run_task,
+    running,
     wait_exit,
     which_children,
 )
@@ -292,6 +296,25 @@ async def a_clean_context(group: TaskGroup) -> None:
     assert setting.get() == "of the starter"
 
 
+async def an_application_in_a_block(group: TaskGroup) -> None:
+    setting.set("of who runs it")
+    async with running(Server) as pid:
+        assert await call(pid, waits) == "waited"
+        assert await call(pid, setting.get) == "unset"
+    assert not is_alive(pid)
+
+
+async def tasks_under_a_supervisor(group: TaskGroup) -> None:
+    tasks = await DynamicSupervisor.start(task_group=group)
+    assert await run_task(tasks, waits) == "waited"
+    with pytest.raises(Boom):
+        await run_task(tasks, fail_later)
+    calls = map_tasks(tasks, lambda _: waits(), range(3), max_concurrency=2)
+    assert [answer async for answer in calls] == ["waited"] * 3
+    exit(tasks)
+    await wait_exit(tasks)
+
+
 OPERATIONS: list[Operation] = [
     starts_and_ends,
     a_start_that_fails,
@@ -308,6 +331,8 @@ OPERATIONS: list[Operation] = [
     a_supervisor_that_restarts,
     an_end_with_its_task_group,
     a_clean_context,
+    an_application_in_a_block,
+    tasks_under_a_supervisor,
 ]
 
 

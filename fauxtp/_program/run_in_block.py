@@ -8,6 +8,7 @@ import threading
 from asyncio import Task
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, final
 
@@ -187,9 +188,12 @@ def _begin(home: Home, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     if home.is_asyncio:
         import asyncio  # noqa: PLC0415
 
-        task = asyncio.get_running_loop().create_task(
-            work(), name="an application", context=Context()
-        )
+        create, coroutine = asyncio.get_running_loop().create_task, work()
+        try:  # within the context, as not every task factory takes one
+            task = Context().run(partial(create, coroutine, name="an application"))
+        except BaseException:
+            coroutine.close()
+            raise
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
     else:
