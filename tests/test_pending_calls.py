@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -80,6 +81,27 @@ async def test_answers_are_there_when_they_are_awaited() -> None:
         assert all(one.done for one in pending)
         assert not pending[0].cancel()
         assert repr(pending[0]) == f"<PendingCall to {server!r}: answered>"
+        exit(server)
+
+
+@pytest.mark.parametrize("request_", ["refuse", "crash"])
+async def test_an_error_carries_nothing_of_those_who_awaited_it_before(request_: str) -> None:
+    async def history() -> tuple[int, object]:
+        try:
+            raise LookupError("of whoever awaits it")
+        except LookupError:
+            with pytest.raises((Boom, ProcessExited)) as caught:
+                await pending
+        frames = traceback.walk_tb(caught.value.__traceback__)
+        return sum(1 for _ in frames), caught.value.__context__
+
+    async with running() as group:
+        server = await Server.start(task_group=group)
+        pending = start_call(server, request_)
+        first, context = await history()
+        for _ in range(3):
+            assert await history() == (first, context)
+        assert context is None
         exit(server)
 
 

@@ -44,6 +44,7 @@ OF_THE_RUNTIME = {
     "PartitionSupervisor": {"child_specs"},
     "PendingCall": {"put_into"},
     "ProcessExited": {"called"},
+    "Raise": {"refuse"},
     "StateMachine": {"run"},
     "ProcessFilter": {"filter"},
     "Supervisor": {"handle_call"},

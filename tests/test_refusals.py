@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import traceback
 from functools import partial
 from typing import Any
 
@@ -78,6 +79,30 @@ async def test_a_request_that_is_refused_harms_nobody(ask: Any, request_: str) -
         exit(users)
 
 
+@pytest.mark.parametrize("ask", [call, in_thread])
+async def test_a_refusal_that_is_given_again_carries_nothing_of_who_had_it_before(
+    ask: Any,
+) -> None:
+    refusal = Raise(UnknownUser("anybody"))
+
+    class Closed(GenServer[Any, None]):
+        async def handle_call(self, request: Any, from_: Call, state: None) -> Any:
+            return refusal, state
+
+    async def history() -> int:
+        with pytest.raises(UnknownUser) as caught:
+            await ask(closed, "anna")
+        assert caught.value is refusal.error
+        assert caught.value.__context__ is None
+        return sum(1 for _ in traceback.walk_tb(caught.value.__traceback__))
+
+    async with running() as group:
+        closed = await Closed.start(task_group=group)
+        first = await history()
+        assert [await history() for _ in range(3)] == [first] * 3
+        exit(closed)
+
+
 async def test_it_may_be_refused_later() -> None:
     outcomes: list[Exception] = []
 
@@ -146,6 +171,9 @@ def test_it_shows_and_travels() -> None:
     refusal = Raise(UnknownUser("anna"))
     assert repr(refusal) == "Raise(UnknownUser('anna'))"
     assert pickle.loads(pickle.dumps(refusal)).error.args == ("anna",)
+    with pytest.raises(UnknownUser) as caught:
+        raise UnknownUser("bert")
+    assert pickle.loads(pickle.dumps(Raise(caught.value))).error.args == ("bert",)
     match refusal:
         case Raise(UnknownUser() as error):
             assert error is refusal.error

@@ -213,13 +213,22 @@ class Raise:
     Raise(KeyError('Anna'))
     """
 
-    __slots__ = ("error",)
+    __slots__ = ("_before", "error")
     __match_args__ = ("error",)
 
     def __init__(self, error: Exception) -> None:
         if not isinstance(error, Exception):
             raise unexpected("error", "an Exception", error)
         self.error: Exception = error
+        self._before = error.__traceback__, error.__context__
+
+    def refuse(self, call: Call) -> bool:
+        """Give the caller the error, with nothing of those who were given the same before."""
+        traceback, self.error.__context__ = self._before
+        return call.fail(self.error.with_traceback(traceback))
+
+    def __reduce__(self) -> tuple[type[Raise], tuple[Exception]]:
+        return Raise, (self.error,)
 
     def __repr__(self) -> str:
         return f"Raise({self.error!r})"
@@ -302,7 +311,7 @@ def reply(from_: Call, value: Any) -> bool:
     """
     if not isinstance(from_, Call):
         raise TypeError(f"expected from_ to be a Call, got {type(from_).__name__}")
-    if from_.fail(value.error) if type(value) is Raise else from_.answer(value):
+    if value.refuse(from_) if type(value) is Raise else from_.answer(value):
         return True
     dead_letters.add(from_.caller, value, "late reply")
     return False

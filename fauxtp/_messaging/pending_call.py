@@ -6,7 +6,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, final, overload
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.events import CALLS, wanted
@@ -70,6 +71,7 @@ class PendingCall(Generic[A_co]):
 
     __slots__ = (
         "_call",
+        "_first",
         "_gave_up",
         "_home",
         "_place",
@@ -82,6 +84,8 @@ class PendingCall(Generic[A_co]):
     def __init__(self, call: Call, to: PID | str, timeout: float | None, home: Home) -> None:
         limit = seconds(timeout)
         self._call = call
+        # The history of its error, as it was when it was awaited first
+        self._first: tuple[TracebackType | None, BaseException | None] | None = None
         self._gave_up = ""  # or how
         self._home = home
         self._place: LeftInLine | None = None  # if there was no room for it
@@ -186,7 +190,26 @@ class PendingCall(Generic[A_co]):
             raise RuntimeError("the call was cancelled as it was awaited")
         if self._gave_up:
             raise too_late(self._to, self._timeout, call.taken)
-        return outcome_of(call, self._to)
+        handled = sys.exc_info()[1]
+        try:
+            return outcome_of(call, self._to)
+        except BaseException as error:
+            self._raise_again(error, handled)
+
+    def _raise_again(self, error: BaseException, handled: BaseException | None) -> NoReturn:
+        """Raise `error`, with nothing of those who have awaited this before.
+
+        What it comes as the first time is remembered, but for what was `handled` there.
+        """
+        if self._first is None:
+            traceback, context = error.__traceback__, error.__context__
+            further = None if traceback is None else traceback.tb_next
+            self._first = further, None if context is handled else context
+        traceback, context = self._first
+        try:
+            raise error.with_traceback(traceback)
+        finally:
+            error.__context__ = context
 
     def _check(self) -> None:
         if self._gave_up == "cancelled":
