@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import pytest
 from crew import Idle, running
@@ -11,21 +13,30 @@ from crew import Idle, running
 from fauxtp import (
     Actor,
     ChildSpec,
+    DynamicSupervisor,
     GenServer,
+    OnDemand,
+    PartitionSupervisor,
+    StateMachine,
     Supervisor,
     Task,
     call,
     cast,
     count_children,
+    delete_child,
     exit,
     is_alive,
     process_info,
+    restart_child,
     send,
+    start_child,
     start_or_find,
+    terminate_child,
     wait_exit,
     wait_registered,
     which_children,
 )
+from fauxtp import running as application
 
 pytestmark = pytest.mark.anyio
 
@@ -149,6 +160,89 @@ def test_what_the_base_class_needs_is_refused(base: Any) -> None:
 
     with pytest.raises(TypeError, match="expected Odd not to define 'run'"):
         type("Odd", (base,), {"run": run})
+
+
+@pytest.mark.parametrize("base", [DynamicSupervisor, PartitionSupervisor])
+def test_specs_that_nobody_would_look_at_are_refused(base: Any) -> None:
+    with pytest.raises(TypeError, match="expected Odd not to define 'child_specs'"):
+        type("Odd", (base,), {"child_specs": lambda self: [ChildSpec("a", Echo)]})
+
+
+@dataclass(frozen=True)
+class Frozen(Echo):
+    key: str = ""
+
+
+class Strict:
+    """Refuses that any attribute is set."""
+
+    def __init__(self, key: str = "") -> None:
+        pass
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"no {name} here")
+
+
+class StrictServer(Strict, Echo):
+    pass
+
+
+class StrictMachine(Strict, StateMachine):
+    async def init(self) -> Any:
+        return "on", None
+
+    async def handle_event(self, event: Any, state: Any, data: Any) -> Any:
+        return state, data
+
+
+class StrictSupervisor(Strict, Supervisor):
+    pass
+
+
+class StrictDynamicSupervisor(Strict, DynamicSupervisor):
+    pass
+
+
+@pytest.mark.parametrize(
+    "cls", [Frozen, StrictServer, StrictMachine, StrictSupervisor, StrictDynamicSupervisor]
+)
+async def test_a_class_may_refuse_that_attributes_are_set(cls: Any) -> None:
+    addresses = OnDemand(cls, supervisor="chief", prefix="at:")
+    async with running() as group:
+        chief = await DynamicSupervisor.start(task_group=group, register_as="chief")
+        everybody = [
+            await cls.start(task_group=group),
+            await start_child(chief, ChildSpec("a", cls)),
+            await start_or_find("found", cls, task_group=group),
+        ]
+        await cast(addresses["b"], 1)
+        everybody.append(await wait_registered("at:b"))
+        async with application(cls) as pid:
+            assert is_alive(pid)
+        assert all(is_alive(pid) for pid in everybody)
+        assert (await count_children(chief))["active"] == 2
+
+
+QUESTIONS: dict[str, Callable[[Any], Awaitable[object]]] = {
+    "which": which_children,
+    "count": count_children,
+    "start": lambda pid: start_child(pid, ChildSpec("a", Echo)),
+    "find": lambda pid: start_or_find("a", Echo, supervisor=pid),
+    "terminate": lambda pid: terminate_child(pid, "a"),
+    "restart": lambda pid: restart_child(pid, "a"),
+    "delete": lambda pid: delete_child(pid, "a"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=list(QUESTIONS))
+async def test_who_is_no_supervisor_is_asked_nothing(question: Any) -> None:
+    async with running() as group:
+        server = await Echo.start(task_group=group, register_as="echo")
+        idle = await Idle.start(task_group=group)
+        for who, kind in (server, "Echo"), ("echo", "Echo"), (idle, "Idle"):
+            with pytest.raises(TypeError, match=f"to be a supervisor, got {kind}"):
+                await question(who)
+        assert await call(server, "still there?") == ("still there?", 0)
 
 
 @pytest.mark.parametrize("name", sorted(HANDLERS))

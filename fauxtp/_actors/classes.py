@@ -45,7 +45,7 @@ def check_class(cls: type, kept: tuple[str, ...]) -> None:
             )
         if name in kept:
             raise TypeError(
-                f"expected {cls.__name__} not to define {name!r}, which its base class needs"
+                f"expected {cls.__name__} not to define {name!r}, as its base class decides that"
             )
         if name in _HANDLERS and not (callable(value) or hasattr(type(value), "__get__")):
             raise unexpected(f"{cls.__name__}.{name}", "a method", value)

@@ -22,7 +22,7 @@ from fauxtp._core.calls import Call
 from fauxtp._core.crash_log import crashed, failed_as_it_ended
 from fauxtp._core.death import bury, ended
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
-from fauxtp._core.process import Process
+from fauxtp._core.process import Process, belong_to
 from fauxtp._core.running_process import current, current_process, enter
 from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
 from fauxtp._hosting.run_in import run_in
@@ -67,7 +67,10 @@ async def launch(
     except Exception:
         await give_way()
         raise
-    actor._fauxtp_process = process = actor._fauxtp_process or Process(actor, home, supervisor)
+    process: Process | None = actor._fauxtp_process
+    if process is None:
+        process = Process(actor, home, supervisor)
+        belong_to(actor, process)
     starter = None if current() is None else current_process(own_task=True)
     try:
         if starter is not None:  # it cannot answer: whoever calls it meanwhile should know

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Process",
+    "belong_to",
     "everybody",
     "find_process",
     "forget",
@@ -43,6 +44,13 @@ Watcher = Callable[[PID, ExitReason], object]
 # Most processes have no links, monitors and watchers: they share a dict that stays empty.
 _NONE: dict[Any, Any] = {}
 _first = threading.RLock()
+
+_set = object.__setattr__
+
+
+def belong_to(actor: Startable, process: Process) -> None:
+    """Note of which process `actor` is, whatever its class does as an attribute is set."""
+    _set(actor, "_fauxtp_process", process)
 
 
 class Process:
@@ -143,7 +151,7 @@ class Process:
         """Be the process of `actor`, as this was made before there was one."""
         behaviour = actor._fauxtp_behaviour
         self.actor = actor if behaviour is None else behaviour()
-        actor._fauxtp_process = self
+        belong_to(actor, self)
 
     @property
     def is_expected(self) -> bool:

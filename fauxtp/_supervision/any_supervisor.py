@@ -52,4 +52,4 @@ class AnySupervisor(GenServer[Any, Any]):
         picture: str = import_module("fauxtp.observe.notebook").picture_of(process)
         return picture
 
-    _fauxtp_keeps = ("run", "idle_timeout")
+    _fauxtp_keeps: tuple[str, ...] = ("run", "idle_timeout")

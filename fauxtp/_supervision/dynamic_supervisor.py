@@ -49,5 +49,7 @@ class DynamicSupervisor(AnySupervisor):
     max_children: int | None = None
     """How many children there may be at a time; None is any number."""
 
+    _fauxtp_keeps = ("run", "idle_timeout", "child_specs")
+
     def _fauxtp_behaviour(self) -> Behaviour:
         return DynamicSupervision(self)

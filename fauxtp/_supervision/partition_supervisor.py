@@ -75,6 +75,8 @@ class PartitionSupervisor(Supervisor):
         _sizes[names[0]] = size
         return specs
 
+    _fauxtp_keeps = ("run", "idle_timeout", "child_specs")
+
     def _fauxtp_named(self, name: str, number: int) -> ChildSpec:
         spec = self.partition_spec(number)
         if not isinstance(spec, ChildSpec):

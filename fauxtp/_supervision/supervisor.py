@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fauxtp._base.arguments import expect_text, unexpected
+from fauxtp._core.process import find_process
 from fauxtp._loops.current import give_way
+from fauxtp._messaging.addresses import find_pid
 from fauxtp._messaging.sending import call
 from fauxtp._supervision.any_supervisor import AnySupervisor
 from fauxtp._supervision.child import Question
@@ -113,6 +115,20 @@ def _check_specs(specs: list[ChildSpec]) -> None:
         seen.add(spec.id)
 
 
+async def _ask(supervisor: PID | str, question: Question, timeout: float | None) -> Any:
+    """Return the answer to `question`, which is for supervisors: it would end other servers."""
+    try:
+        pid = find_pid(supervisor)
+        process = None if pid is None else find_process(pid)
+        if process is not None and not issubclass(process.kind, AnySupervisor):
+            kind = process.kind.__name__
+            raise TypeError(f"expected {supervisor!r} to be a supervisor, got {kind}")
+    except TypeError:
+        await give_way()
+        raise
+    return await call(supervisor, question, timeout)
+
+
 async def which_children(supervisor: PID | str, timeout: float | None = USUAL) -> list[ChildInfo]:
     """Return what there is to tell of each child, in the order in which they start.
 
@@ -120,7 +136,8 @@ async def which_children(supervisor: PID | str, timeout: float | None = USUAL) -
     longer to start has no PID in it. `supervisor` is a PID or a name. `timeout` is in seconds;
     None waits for ever.
 
-    Raises what `call` raises, as do the other questions to a supervisor.
+    Raises `TypeError` if the process is no supervisor, and what `call` raises, as do the other
+    questions to a supervisor.
 
     >>> import anyio
     >>> from fauxtp import GenServer, exit
@@ -135,7 +152,7 @@ async def which_children(supervisor: PID | str, timeout: float | None = USUAL) -
     worker 0 True
     """
     await give_way()
-    children: list[ChildInfo] = await call(supervisor, Question("which"), timeout)
+    children: list[ChildInfo] = await _ask(supervisor, Question("which"), timeout)
     return children
 
 
@@ -187,7 +204,7 @@ async def start_child(supervisor: PID | str, spec: ChildSpec, timeout: float | N
     if not isinstance(spec, ChildSpec):
         await give_way()
         raise unexpected("spec", "a ChildSpec", spec)
-    pid: PID = await call(supervisor, Question("start", spec), timeout)
+    pid: PID = await _ask(supervisor, Question("start", spec), timeout)
     return pid
 
 
@@ -219,7 +236,7 @@ async def terminate_child(
     """
     await give_way()
     child = id if type(id) is PID else expect_text("id", id)
-    await call(supervisor, Question("terminate", child), timeout)
+    await _ask(supervisor, Question("terminate", child), timeout)
 
 
 async def restart_child(
@@ -248,7 +265,7 @@ async def restart_child(
     """
     await give_way()
     question = Question("restart", expect_text("id", id))
-    pid: PID = await call(supervisor, question, timeout)
+    pid: PID = await _ask(supervisor, question, timeout)
     return pid
 
 
@@ -276,4 +293,4 @@ async def delete_child(
     []
     """
     await give_way()
-    await call(supervisor, Question("delete", expect_text("id", id)), timeout)
+    await _ask(supervisor, Question("delete", expect_text("id", id)), timeout)
