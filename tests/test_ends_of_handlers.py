@@ -17,13 +17,19 @@ from fauxtp import (
     PID,
     Actor,
     ActorHandle,
+    ChildSpec,
+    DynamicSupervisor,
     GenServer,
     ProcessExited,
+    StateMachine,
     Stop,
+    Supervisor,
     call,
     cast,
     exit,
+    start_child,
     wait_exit,
+    whereis,
 )
 
 pytestmark = pytest.mark.anyio
@@ -273,6 +279,43 @@ async def test_generator_exit_of_its_own_is_an_error_like_any_other(where: str) 
     assert "child has ended" in ended
     assert {"Odd"} in ended
     assert "terminates" in ended or where == "init"
+
+
+class Returns(GenServer[Any, Any]):
+    async def init(self) -> Any:
+        return Stop("not now")
+
+
+class ReturnsAsActor(Actor):
+    async def init(self) -> Any:
+        return Stop("not now")
+
+    async def run(self, state: Any) -> Any:
+        raise AssertionError("it has begun")
+
+
+class ReturnsAsMachine(StateMachine):
+    async def init(self) -> Any:
+        return Stop("not now")
+
+
+class ReturnsAsSupervisor(Supervisor):
+    async def init(self) -> Any:
+        return Stop("not now")
+
+
+@pytest.mark.parametrize("cls", [Returns, ReturnsAsActor, ReturnsAsMachine, ReturnsAsSupervisor])
+async def test_an_init_that_returns_stop_ends_the_start(cls: Any) -> None:
+    async with task_group() as group:
+        chief = await DynamicSupervisor.start(task_group=group)
+        for start in (
+            lambda: cls.start(task_group=group, register_as="nobody"),
+            lambda: start_child(chief, ChildSpec("a", cls, register_as="nobody")),
+        ):
+            with pytest.raises(ProcessExited, match="not now"):
+                await start()
+            assert whereis("nobody") is None
+        exit(chief)
 
 
 # Scopes in init

@@ -52,6 +52,28 @@ async def fail(*_: Any) -> None:
     boom()
 
 
+async def ends_an_iteration(*_: Any) -> None:
+    raise StopAsyncIteration
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_task_cannot_end_the_iteration(ordered: bool) -> None:
+    async with task_group() as group:
+        tasks = await Tasks.start(task_group=group)
+        results = map_tasks(tasks, ends_an_iteration, range(3), max_concurrency=1, ordered=ordered)
+        with pytest.raises(RuntimeError, match="a task raised StopAsyncIteration"):
+            await anext(results)
+        exit(tasks)
+
+
+async def test_a_function_that_is_not_async_is_named_as_such() -> None:
+    async with task_group() as group:
+        tasks = await Tasks.start(task_group=group)
+        with pytest.raises(TypeError, match="of a task returns to be awaitable, got int"):
+            await run_task(tasks, lambda: 3)  # type: ignore[arg-type,return-value]
+        exit(tasks)
+
+
 async def test_who_awaits_it_gets_the_value_or_the_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

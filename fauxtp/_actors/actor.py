@@ -98,9 +98,9 @@ class Actor(ABC):
     async def init(self) -> Any:
         """Return the first state.
 
-        What it raises ends the actor, and is raised by whoever starts it. A cancel scope or a task
-        group that is opened here must be closed here, too: what is to live as long as the actor
-        belongs to `children`.
+        What it raises ends the actor, and is raised by whoever starts it; a `Stop` that it
+        returns ends it, too. A cancel scope or a task group that is opened here must be closed
+        here, too: what is to live as long as the actor belongs to `children`.
         """
         return {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, get_cancelled_exc_class
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
@@ -22,7 +22,7 @@ from fauxtp._core.calls import Call
 from fauxtp._core.crash_log import crashed, failed_as_it_ended
 from fauxtp._core.death import bury, ended
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
-from fauxtp._core.process import Process, belong_to
+from fauxtp._core.process import Process
 from fauxtp._core.running_process import current, current_process, enter
 from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
 from fauxtp._hosting.run_in import run_in
@@ -67,10 +67,7 @@ async def launch(
     except Exception:
         await give_way()
         raise
-    process: Process | None = actor._fauxtp_process
-    if process is None:
-        process = Process(actor, home, supervisor)
-        belong_to(actor, process)
+    process = actor._fauxtp_process or Process(actor, home, supervisor)
     starter = None if current() is None else current_process(own_task=True)
     try:
         if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
@@ -146,7 +143,7 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
             scope.enter()
         if type(name) is str and not has_got(name, process.pid):
             raise NameTaken(name, registry.whereis(name))
-        process.state = await actor.init()
+        process.state = _first_state(await actor.init())
         scope.leave()
         process.started(RUNNING)
         if begins and (process.step is None or process.mailbox.inbox or process.mailbox.kept):
@@ -171,6 +168,12 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
             await waits_for
     finally:
         failure = None  # a circle else: its traceback has this frame
+
+
+def _first_state(made: Any) -> Any:
+    if issubclass(type(made), ActorExit):  # as a handler, it may return a `Stop`
+        raise made
+    return made
 
 
 def _end(
@@ -326,10 +329,8 @@ async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
 
 
 def _leaves(process: Process, what: str, error: BaseException) -> BaseException | None:
-    """Return what the task group must hear of the `error` of `what`; log it if that is nothing.
-
-    A cancellation that nobody asked for is an error like any other.
-    """
+    """Return what the task group must hear of the `error` of `what`; log it if that is nothing."""
+    # A cancellation that nobody asked for is an error like any other.
     if isinstance(error, get_cancelled_exc_class()) and not is_cancelled_by_loop(process):
         failed_as_it_ended(process, what, error)
         return None

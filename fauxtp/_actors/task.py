@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
+from inspect import isawaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from fauxtp._actors.actor import Actor, started
 from fauxtp._actors.lifecycle import ActorExit, launch
-from fauxtp._base.arguments import expect_callable
+from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._base.record import fill, record
 from fauxtp._base.texts import shown
@@ -66,7 +67,10 @@ class Task(Actor):
         self._fauxtp_value: Any = None
 
     async def run(self, state: Any, /) -> Any:
-        self._fauxtp_value = await self._fauxtp_func()
+        begun = self._fauxtp_func()
+        if not isawaitable(begun):
+            raise unexpected("what the function of a task returns", "awaitable", begun)
+        self._fauxtp_value = await begun
         raise ActorExit(ExitReason("normal"))
 
     async def launch(self, task_group: AnyTaskGroup) -> TaskHandle[Any]:

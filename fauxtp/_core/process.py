@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Process",
-    "belong_to",
     "everybody",
     "find_process",
     "forget",
@@ -46,11 +45,6 @@ _NONE: dict[Any, Any] = {}
 _first = threading.RLock()
 
 _set = object.__setattr__
-
-
-def belong_to(actor: Startable, process: Process) -> None:
-    """Note of which process `actor` is, whatever its class does as an attribute is set."""
-    _set(actor, "_fauxtp_process", process)
 
 
 class Process:
@@ -104,8 +98,7 @@ class Process:
         self.actor: Behaviour = None  # type: ignore[assignment]  # before, and when it has ended
         self.kind: type[Any] = type(actor) if kind is None else kind
         if actor is not None:
-            behaviour = actor._fauxtp_behaviour
-            self.actor = actor if behaviour is None else behaviour()
+            self.take_on(actor)
         self.source: Succeeds | None = source  # which starts its successor, if there is one
         self.home: Home = home
         self.pid: PID = PID()
@@ -151,7 +144,8 @@ class Process:
         """Be the process of `actor`, as this was made before there was one."""
         behaviour = actor._fauxtp_behaviour
         self.actor = actor if behaviour is None else behaviour()
-        belong_to(actor, self)
+        # Past its class, which may refuse that attributes are set.
+        _set(actor, "_fauxtp_process", self)
 
     @property
     def is_expected(self) -> bool:

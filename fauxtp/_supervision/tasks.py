@@ -178,7 +178,7 @@ class TaskMap:
             if not self._running:
                 raise StopAsyncIteration
             pid = next(iter(self._running)) if self._ends is None else await self._ends.next()
-            value = await self._running[pid]
+            value = await self._value_of(pid)
             del self._running[pid]
         except BaseException as error:
             self.close()
@@ -186,6 +186,12 @@ class TaskMap:
                 await give_way()
             raise
         return value
+
+    async def _value_of(self, pid: PID) -> Any:
+        try:
+            return await self._running[pid]
+        except StopAsyncIteration as error:  # which would be taken for the end of them all
+            raise RuntimeError("a task raised StopAsyncIteration") from error
 
     def _begin_some(self) -> None:
         while len(self._running) < self._most:
