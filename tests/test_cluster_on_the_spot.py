@@ -116,6 +116,27 @@ async def test_a_call_does_not_overtake_what_was_sent_before() -> None:
         exit(server)
 
 
+class Bounded(Server):
+    mailbox_size = 1
+
+
+async def test_a_call_does_not_overtake_what_waits_for_room() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await Bounded.start(task_group=group)
+        number = b._messenger.pids.number_of(server)
+        for message in ("first", "second"):
+            hear(a, b, packed("send", number, WIRE.encode(message)))
+        process = process_of(server)
+        mailbox: Any = process.mailbox
+        await until(lambda: process.state == ["first"] or len(process.state) == 2)
+        while mailbox.inbox or not process.idle:  # then the second is there, or called up
+            await checkpoint()
+        assert hear(a, b, call_of(server, b, "third")) == []
+        await until(lambda: len(process.state) == 3)
+        assert process.state == ["first", "second", "third"]
+        exit(server)
+
+
 @pytest.mark.parametrize("request_", ["waits", "gives way"])
 async def test_what_takes_longer_is_answered_later(request_: str) -> None:
     async with members("a", "b") as (a, b), task_group() as group:

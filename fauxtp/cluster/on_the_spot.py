@@ -21,8 +21,8 @@ def handle(process: Process, call: Call) -> bool:
     What takes more than one step is left to the server. Nobody is told of an answer that is
     there after this.
     """
-    if not process.idle or process.step is None:
-        return False
+    if not process.idle or process.step is None or process.mailbox.max_size:
+        return False  # as for a bounded mailbox, others may be called up who are yet to come in
     outcome = process.step(process, call, None)
     if outcome is DECLINED:
         return False
