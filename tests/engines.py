@@ -135,7 +135,9 @@ class Told:
                 parts = [*([] if what.is_first else parts), what]
                 continue
             if isinstance(what, Snapshot):
-                entries = [entry for part in [*parts, what] for entry in part.entries]
+                assert what.is_first or parts
+                parts = [*([] if what.is_first else parts), what]
+                entries = [entry for part in parts for entry in part.entries]
                 all_of_it = {key: (value, number) for key, value, number in entries}
                 known = {key: held for key, held in all_of_it.items() if held[0]}
                 revision, parts = what.revision, []

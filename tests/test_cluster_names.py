@@ -38,6 +38,7 @@ from fauxtp import (
     whereis,
 )
 from fauxtp.cluster import Cluster, NoConnection, name_watches
+from fauxtp.cluster.engine import Entry, Part
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.cluster.name_keys import Holding, key_of, name_of
 from fauxtp.cluster.name_watches import ClusterNamesWatch
@@ -738,3 +739,18 @@ async def test_without_a_lease_all_names_go_and_then_come_back() -> None:
         broker.heal("b")
         await until(lambda: words(told) == ["+till", "-till", "+till"])
         watch.close()
+
+
+async def test_names_of_a_snapshot_that_never_came_mean_nobody() -> None:
+    broker = MemoryBroker("shop")
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        till = await Idle.start(task_group=group)
+        await a.register("billing", till)
+        await b.wait_registered("billing", timeout=30)
+        holder = b._names.find("billing")
+        assert holder is not None
+        lost = Entry(key_of("lost"), holder.holding.packed(), 1)
+        b._node._followed(Part([lost], is_first=True))
+        b._node._followed(broker.keys.snapshot())
+        assert list(b._names.all_of("")) == ["billing"]
+        exit(till)

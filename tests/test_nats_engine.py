@@ -369,3 +369,38 @@ async def test_what_changes_while_parts_are_told_is_in_the_snapshot(
             assert sum(isinstance(what, Part) for what in changes.all) == 4
             there = {key: (b"2" if key == "b" else b"1", revisions[key]) for key in "bcdefg"}
             assert changes.known() == there
+
+
+async def test_parts_of_a_snapshot_that_never_came_do_not_count(
+    nats_server: nats.NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fauxtp.cluster.nats_follower.PART", 2)
+    cluster, changes = new_cluster(), Told()
+    add_changes, read_all = NatsFollower._add_changes, NatsFollower._read_all
+    readings = 0
+    async with opened(nats_server, cluster) as a:
+        revisions = {key: await a.create(key, b"1") for key in "abcd"}
+
+        async def read_one_by_one(follower: NatsFollower, told: Any) -> None:
+            nonlocal readings
+            readings += 1
+            each = (
+                (lambda entries: [told([entry]) for entry in entries]) if readings == 1 else told
+            )
+            await read_all(follower, each)
+
+        async def fail_once(follower: NatsFollower, *what: Any) -> bool:
+            if readings > 1:
+                return await add_changes(follower, *what)
+            for key in "abc":
+                await a.delete(key, revisions[key])
+            return False
+
+        monkeypatch.setattr(NatsFollower, "_read_all", read_one_by_one)
+        monkeypatch.setattr(NatsFollower, "_add_changes", fail_once)
+        async with opened(nats_server, cluster, "b", followed=changes):
+            assert isinstance(changes.all[0], Part)
+            assert changes.all[-1] == Snapshot(
+                [Entry("d", b"1", revisions["d"])], revisions["d"] + 3
+            )
+            assert changes.known() == {"d": (b"1", revisions["d"])}

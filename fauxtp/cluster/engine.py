@@ -134,12 +134,13 @@ class Part(NamedTuple):
 class Snapshot(NamedTuple):
     """All keys that there are, as of `revision`: every write up to it is in here.
 
-    What the parts before it have told is in here, too, and `entries` is the last of them. It takes
-    the place of all else that was told before: what it lacks is gone, untold.
+    It takes the place of all that was told before: what it lacks is gone, untold. Where parts have
+    told some of it, `entries` is the last of them, and it is not the one that `is_first`.
     """
 
     entries: list[Entry]
     revision: int
+    is_first: bool = True
 
 
 Followed = Callable[[Part | Snapshot | Change], object]

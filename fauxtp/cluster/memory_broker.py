@@ -44,7 +44,7 @@ class MemoryBroker:
     ...     for engine in (a, b):
     ...         await engine.close()
     >>> anyio.run(main)
-    Snapshot(entries=[], revision=0)
+    Snapshot(entries=[], revision=0, is_first=True)
     Change(key='name.billing', value=b'1', revision=1)
     Entry(key='name.billing', value=b'1', revision=1)
     """

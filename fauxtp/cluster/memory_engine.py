@@ -351,7 +351,7 @@ class MemoryEngine:
             last = max(0, len(entries) - 1) // PART * PART
             for first in range(0, last, PART):
                 self._put_down(partial(self._told_part, entries[first : first + PART], not first))
-            rest = Snapshot(entries[last:], snapshot.revision)
+            rest = Snapshot(entries[last:], snapshot.revision, is_first=not last)
             self._put_down(lambda: self._answered_with_keys(rest))
 
     # What comes down

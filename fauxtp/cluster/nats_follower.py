@@ -87,7 +87,7 @@ class NatsFollower:
             await self._entries(gathered.add)
             until = await self._keys.last_revision()
             if await self._add_changes(gathered, base, until):
-                self._feed.snapshot(Snapshot(gathered.last(), until))
+                self._feed.snapshot(gathered.last(until))
             if self._feed.known is not None:
                 return
 
@@ -191,9 +191,9 @@ class _Gathered:
             self._entries = []
         self._entries += entries
 
-    def last(self) -> list[Entry]:
-        """Return what was not told; if nothing was, without what is gone."""
+    def last(self, revision: int) -> Snapshot:
+        """Return a snapshot of what was not told; if nothing was, without what is gone."""
         if not self._is_first:
-            return self._entries
+            return Snapshot(self._entries, revision, is_first=False)
         entries = {entry.key: entry for entry in self._entries}
-        return [entry for entry in entries.values() if entry.value]
+        return Snapshot([entry for entry in entries.values() if entry.value], revision)

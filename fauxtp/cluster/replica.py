@@ -58,7 +58,6 @@ class Replica:
         """Hear some keys of a snapshot. Names are told on at once, as they may be very many."""
         if is_first:
             self._keys = _Keys()
-        self._keys.is_begun = True
         names = [entry for entry in entries if entry[0].startswith(NAME)]
         if len(names) < len(entries):
             for key, value, revision in entries:
@@ -66,7 +65,7 @@ class Replica:
         self.on_some_names(names, is_first)
 
     def _all(self, snapshot: Snapshot) -> None:
-        self._some(snapshot.entries, not self._keys.is_begun)
+        self._some(snapshot.entries, snapshot.is_first)
         keys, self._keys = self._keys, _Keys()
         members: dict[str, Membership] = {}
         for node, (value, _) in keys.of[NODE].items():
@@ -111,7 +110,6 @@ class _Keys:
 
     def __init__(self) -> None:
         self.of: dict[str, dict[str, tuple[bytes, int]]] = {NODE: {}, GROUP: {}, SHARD: {}}
-        self.is_begun = False
 
     def add(self, key: str, value: bytes, revision: int) -> None:
         word, dot, rest = key.partition(".")
