@@ -12,6 +12,9 @@ from anyio.lowlevel import checkpoint
 from conftest import task_group
 
 from fauxtp import ANY, Mailbox, MailboxFull, send, send_nowait
+from fauxtp._core.mailbox import find_queue
+from fauxtp._core.wait_for_room import put_later
+from fauxtp._loops.current import current_home
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +82,19 @@ async def test_nobody_overtakes_a_line_in_which_room_is_kept() -> None:
     assert sorted(got) == list(range(7))
     assert all(abs(number - place) <= 1 for place, number in enumerate(got))  # two at a time
     box.close()
+
+
+async def test_what_is_put_in_later_does_not_overtake_what_was_called_up() -> None:
+    home, box = current_home(), Mailbox(max_size=2)
+    queue = find_queue(box.pid)
+    assert home is not None
+    assert queue is not None
+    for message in (1, 2, 3):
+        put_later(queue, message, home)
+    assert [await box.receive((ANY, same)), await box.receive((ANY, same))] == [1, 2]
+    for message in (4, 5):
+        put_later(queue, message, home)
+    assert [await box.receive((ANY, same)) for _ in range(3)] == [3, 4, 5]
 
 
 async def test_room_that_was_kept_for_who_gives_up_is_the_next_ones() -> None:

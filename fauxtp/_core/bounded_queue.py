@@ -35,6 +35,12 @@ class BoundedQueue(Queue):
     def in_line(self) -> int:  # type: ignore[override]
         return len(self.senders)
 
+    @property
+    def has_line(self) -> bool:
+        """Whether anybody waits for room, or was called up and is yet to come in."""
+        with self.gate:
+            return bool(self.senders or self.senders.kept)
+
     def admit(self, message: Any) -> bool:
         with self.gate:
             closed = self.closed_because is not None
