@@ -88,7 +88,7 @@ def put_later(queue: Queue, message: Any, home: Home) -> LeftInLine | None:
     If that loop ends before, it is never put in. Return its place in the line, if it has to wait.
     """
     # Nor does it overtake who was called up, and may be of the same sender.
-    has_line = queue.max_size and cast("BoundedQueue", queue).has_line
+    has_line = queue.max_size > 0 and cast("BoundedQueue", queue).has_line  # -1: it is elsewhere
     if not has_line and queue.admit(message):
         return None
     queue = cast("BoundedQueue", queue)
