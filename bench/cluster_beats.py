@@ -20,9 +20,9 @@ import trio
 from trio.testing import MockClock
 
 from fauxtp.cluster import Cluster
+from fauxtp.cluster._engines.memory_engine import MemoryEngine
 from fauxtp.cluster.cluster import BEATS, USUAL_TTL
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.memory_engine import MemoryEngine
 
 NODES = 100
 SECONDS = 120

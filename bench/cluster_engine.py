@@ -23,9 +23,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats_server import running
 
-from fauxtp.cluster.engine import Change, Part, Snapshot
-from fauxtp.cluster.nats_engine import NatsEngine
-from fauxtp.cluster.wire import Wire
+from fauxtp.cluster._engines.engine import Change, Part, Snapshot
+from fauxtp.cluster._engines.nats_engine import NatsEngine
+from fauxtp.cluster._wire.wire import Wire
 
 PAYLOAD = b"x" * 67
 REQUESTS = 2_000  # a round

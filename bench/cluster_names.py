@@ -24,10 +24,10 @@ from nats_server import running
 
 from fauxtp import Mailbox
 from fauxtp.cluster import Cluster
-from fauxtp.cluster.holders import Holders
-from fauxtp.cluster.name_keys import Holding, key_of
-from fauxtp.cluster.peers import Membership
-from fauxtp.cluster.subjects import Subjects
+from fauxtp.cluster._engines.subjects import Subjects
+from fauxtp.cluster._keys.name_keys import Holding, key_of
+from fauxtp.cluster._names.holders import Holders
+from fauxtp.cluster._nodes.peers import Membership
 
 COUNT = 50_000
 AT_ONCE = 5_000  # names that are written before the node has to have seen them

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 from conftest import PATIENCE
 
-from fauxtp.cluster.engine import Change, Engine, Part, Snapshot
+from fauxtp.cluster._engines.engine import Change, Engine, Part, Snapshot
 from fauxtp.cluster.memory_broker import MemoryBroker
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class OverNats:
     async def engine(self, node: str, *, timeout: float = 5.0) -> Engine:
         from nats_server import Proxy  # noqa: PLC0415
 
-        from fauxtp.cluster.nats_engine import NatsEngine  # noqa: PLC0415
+        from fauxtp.cluster._engines.nats_engine import NatsEngine  # noqa: PLC0415
 
         if node not in self._proxies:
             self._proxies[node] = Proxy(self.server.port)

@@ -13,7 +13,9 @@ from conftest import task_group
 from crew import process_of
 
 from fauxtp import PID, DynamicSupervisor, GenServer, OnDemand
-from fauxtp.cluster import Cluster, memory_engine, shard_keys
+from fauxtp.cluster import Cluster
+from fauxtp.cluster._engines import memory_engine
+from fauxtp.cluster._keys import shard_keys
 from fauxtp.cluster.memory_broker import MemoryBroker
 
 SHARDS = memory_engine.SHARDS

@@ -14,8 +14,8 @@ from in_simulated_time import explored
 
 from fauxtp import call, demonitor, exit, wait_exit
 from fauxtp.cluster import Cluster, NoConnection, NodeDown, NodeTaken, NodeUp
+from fauxtp.cluster._nodes.peers import Membership
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.peers import Membership
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio

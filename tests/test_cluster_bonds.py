@@ -27,9 +27,10 @@ from fauxtp import (
     unlink,
     wait_exit,
 )
-from fauxtp.cluster import NodeDown, NodeUp, links, watches
+from fauxtp.cluster import NodeDown, NodeUp
+from fauxtp.cluster._messages import links, watches
+from fauxtp.cluster._nodes.peers import NO_CONNECTION
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.peers import NO_CONNECTION
 
 pytestmark = pytest.mark.anyio
 

@@ -38,8 +38,9 @@ from fauxtp import (
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.calls import Call
 from fauxtp._core.mailbox import find_elsewhere
-from fauxtp.cluster import Cluster, NoConnection, calls_in
-from fauxtp.cluster.frames import packed
+from fauxtp.cluster import Cluster, NoConnection
+from fauxtp.cluster._messages import calls_in
+from fauxtp.cluster._wire.frames import packed
 from fauxtp.cluster.memory_broker import MemoryBroker
 from fauxtp.testing import explore
 

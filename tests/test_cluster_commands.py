@@ -33,14 +33,14 @@ from fauxtp.__main__ import main
 from fauxtp._commands import cluster_demo, cluster_looking, local_server
 from fauxtp._commands.cluster_demo import USERS
 from fauxtp.cluster import Cluster, NoConnection, Refused
-from fauxtp.cluster.engine import Change, Entry, Snapshot
-from fauxtp.cluster.nats_engine import NatsEngine
-from fauxtp.cluster.nats_observer import NatsObserver
-from fauxtp.cluster.overview import Happening, Overview, ShardsMoved
-from fauxtp.cluster.permissions import configuration
-from fauxtp.cluster.shard_keys import key_of
-from fauxtp.cluster.subjects import Subjects
-from fauxtp.cluster.sweeper import Sweeper
+from fauxtp.cluster._engines.engine import Change, Entry, Snapshot
+from fauxtp.cluster._engines.nats_engine import NatsEngine
+from fauxtp.cluster._engines.permissions import configuration
+from fauxtp.cluster._engines.subjects import Subjects
+from fauxtp.cluster._keys.shard_keys import key_of
+from fauxtp.cluster._looking.nats_observer import NatsObserver
+from fauxtp.cluster._looking.overview import Happening, Overview, ShardsMoved
+from fauxtp.cluster._names.sweeper import Sweeper
 
 pytestmark = [
     pytest.mark.anyio,

@@ -16,18 +16,18 @@ import test_cluster_names as names
 import test_cluster_shards as shards
 import test_cluster_singletons as singletons
 
-from fauxtp.cluster.calls_in import CallsIn
-from fauxtp.cluster.claims import Claims
-from fauxtp.cluster.groups import Groups
-from fauxtp.cluster.lease import Lease
-from fauxtp.cluster.memberships import Memberships
-from fauxtp.cluster.messenger import Messenger
-from fauxtp.cluster.names import Names
-from fauxtp.cluster.node import Node
-from fauxtp.cluster.shard_claims import ShardClaims
-from fauxtp.cluster.shard_post import ShardPost
+from fauxtp.cluster._groups.groups import Groups
+from fauxtp.cluster._groups.memberships import Memberships
+from fauxtp.cluster._messages.calls_in import CallsIn
+from fauxtp.cluster._messages.messenger import Messenger
+from fauxtp.cluster._names.claims import Claims
+from fauxtp.cluster._names.names import Names
+from fauxtp.cluster._names.sweeper import Sweeper
+from fauxtp.cluster._nodes.lease import Lease
+from fauxtp.cluster._nodes.node import Node
+from fauxtp.cluster._shards.shard_claims import ShardClaims
+from fauxtp.cluster._shards.shard_post import ShardPost
 from fauxtp.cluster.singletons import Singleton
-from fauxtp.cluster.sweeper import Sweeper
 
 
 async def nobody_ends(self: Any, kind: Any, shards: list[int]) -> None:

@@ -16,10 +16,11 @@ from in_simulated_time import explored
 
 import fauxtp
 from fauxtp import PID, Joined, Left, Mailbox, NoProcess, call, dead_letters, demonitor, exit, send
-from fauxtp.cluster import Cluster, NoConnection, memberships
-from fauxtp.cluster.group_keys import Membership, key_of, membership, place_of
+from fauxtp.cluster import Cluster, NoConnection
+from fauxtp.cluster._groups import memberships
+from fauxtp.cluster._keys.group_keys import Membership, key_of, membership, place_of
+from fauxtp.cluster._nodes.pids import Pids
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.pids import Pids
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio

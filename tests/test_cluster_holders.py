@@ -8,11 +8,11 @@ import tracemalloc
 
 import pytest
 
-from fauxtp.cluster.holders import Holder, Holders
-from fauxtp.cluster.key_words import text_of, word_of
-from fauxtp.cluster.name_keys import key_of, name_of
-from fauxtp.cluster.peers import LARGEST, Peers
-from fauxtp.cluster.subjects import Subjects
+from fauxtp.cluster._engines.subjects import Subjects
+from fauxtp.cluster._keys.key_words import text_of, word_of
+from fauxtp.cluster._keys.name_keys import key_of, name_of
+from fauxtp.cluster._names.holders import Holder, Holders
+from fauxtp.cluster._nodes.peers import LARGEST, Peers
 
 
 def test_a_name_is_of_one_node_at_a_time() -> None:

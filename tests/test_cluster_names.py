@@ -37,11 +37,12 @@ from fauxtp import (
     wait_registered,
     whereis,
 )
-from fauxtp.cluster import Cluster, NoConnection, name_watches
-from fauxtp.cluster.engine import Entry, Part
+from fauxtp.cluster import Cluster, NoConnection
+from fauxtp.cluster._engines.engine import Entry, Part
+from fauxtp.cluster._keys.name_keys import Holding, key_of, name_of
+from fauxtp.cluster._names import name_watches
+from fauxtp.cluster._names.name_watches import ClusterNamesWatch
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.name_keys import Holding, key_of, name_of
-from fauxtp.cluster.name_watches import ClusterNamesWatch
 
 pytestmark = pytest.mark.anyio
 
@@ -186,7 +187,7 @@ async def test_who_looks_while_all_names_are_told_anew_sees_those_of_before_or_a
 
         seen: list[list[PID | None]] = []
         there = [seen_by(b, a, till)] * 2
-        monkeypatch.setattr("fauxtp.cluster.name_reading.name_of", look)
+        monkeypatch.setattr("fauxtp.cluster._names.name_reading.name_of", look)
         broker.cut("b")
         broker.heal("b")
         await until(lambda: len(seen) >= 2)
@@ -514,7 +515,7 @@ async def test_names_that_are_told_in_parts_are_known_all_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broker = MemoryBroker("shop", delay=(0.001, 0.05))
-    monkeypatch.setattr("fauxtp.cluster.memory_engine.PART", 2)
+    monkeypatch.setattr("fauxtp.cluster._engines.memory_engine.PART", 2)
     async with members("a", broker=broker) as (a,), task_group() as group:
         till = await Till.start("a", task_group=group)
         for number in range(7):

@@ -18,10 +18,10 @@ from fauxtp._core.calls import NO_REPLY, Call, reply
 from fauxtp._loops.current import current_home, new_waiter
 from fauxtp._messaging.outcome import withdraw
 from fauxtp.cluster import Cluster
-from fauxtp.cluster.frames import packed, unpacked
-from fauxtp.cluster.on_the_spot import handle, resume
-from fauxtp.cluster.parcels import parcel
-from fauxtp.cluster.wire import Wire
+from fauxtp.cluster._messages.on_the_spot import handle, resume
+from fauxtp.cluster._messages.parcels import parcel
+from fauxtp.cluster._wire.frames import packed, unpacked
+from fauxtp.cluster._wire.wire import Wire
 
 pytestmark = pytest.mark.anyio
 

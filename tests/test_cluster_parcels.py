@@ -12,9 +12,9 @@ from crew import process_of
 from fauxtp import call, cast, dead_letters, send, start_call
 from fauxtp._messaging.pending_call import PendingCall
 from fauxtp.cluster import Cluster, NoConnection
-from fauxtp.cluster.frames import packed
+from fauxtp.cluster._messages.parcels import HEAD, LARGEST, MOST, frames_in, parcel
+from fauxtp.cluster._wire.frames import packed
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.parcels import HEAD, LARGEST, MOST, frames_in, parcel
 
 pytestmark = pytest.mark.anyio
 

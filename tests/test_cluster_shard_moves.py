@@ -37,9 +37,9 @@ from fauxtp import (
     start_call,
     whereis,
 )
-from fauxtp.cluster import shard_post
+from fauxtp.cluster._keys.shard_keys import ShardHolding, key_of
+from fauxtp.cluster._shards import shard_post
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.shard_keys import ShardHolding, key_of
 
 simulated = explored(seeds=3)
 

@@ -55,16 +55,18 @@ from fauxtp import (
     wait_exit,
     whereis,
 )
-from fauxtp.cluster import NoConnection, shard_claims, shard_keys, shard_post
-from fauxtp.cluster.frames import packed
-from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.shard_keys import (
+from fauxtp.cluster import NoConnection
+from fauxtp.cluster._keys import shard_keys
+from fauxtp.cluster._keys.shard_keys import (
     ShardHolding,
     key_of,
     place_of,
     shard_holding,
 )
-from fauxtp.cluster.shard_letter import keyed
+from fauxtp.cluster._messages.shard_letter import keyed
+from fauxtp.cluster._shards import shard_claims, shard_post
+from fauxtp.cluster._wire.frames import packed
+from fauxtp.cluster.memory_broker import MemoryBroker
 
 pytestmark = pytest.mark.anyio
 

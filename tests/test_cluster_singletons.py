@@ -290,7 +290,7 @@ async def test_who_leaves_in_its_own_end_is_not_waited_for(
         waited.append(pid)
         await wait_exit(pid)
 
-    monkeypatch.setattr("fauxtp.cluster.claims.wait_exit", spy)
+    monkeypatch.setattr("fauxtp.cluster._names.claims.wait_exit", spy)
     other, has_both = Mailbox(), anyio.Event()
 
     class Leaver(Actor):

@@ -12,7 +12,7 @@ import pytest
 from conftest import PATIENCE
 from engines import InMemory, OverNats, Told, World
 
-from fauxtp.cluster.engine import (
+from fauxtp.cluster._engines.engine import (
     Change,
     Engine,
     Entry,

@@ -27,12 +27,20 @@ FLOORS = [  # from the ground up; those on one floor do not know each other
     {"_supervision"},
     {"observe"},
     {"_program"},
-    {"cluster"},
+    {"cluster.errors"},
+    {"cluster._engines", "cluster._wire"},
+    {"cluster._nodes"},
+    {"cluster._keys"},
+    {"cluster._messages", "cluster._names"},
+    {"cluster._groups"},
+    {"cluster._shards"},
+    {"cluster", "cluster._looking"},
     {"testing"},
     {"__init__"},
     {"_commands"},
     {"__main__"},
 ]
+ROOMS = {place for floor in FLOORS for place in floor if "." in place}
 IMPORT = re.compile(
     r"^ *from (fauxtp[.\w]*) c?import ([^(\n]+|\([^)]+\))|^ *c?import (fauxtp[.\w]+)", re.MULTILINE
 )
@@ -41,7 +49,9 @@ FILES = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".pyx", "
 
 def home_of(name: str) -> str:
     """Return in which folder a module is, or which of those beside the folders it is."""
-    return name.partition(".")[0].removesuffix("_py")
+    names = name.split(".")
+    inner = ".".join(names[:2])
+    return inner if inner in ROOMS else names[0].removesuffix("_py")
 
 
 def module(path: Path) -> str:

@@ -9,9 +9,17 @@ import pytest
 from engines import Told
 from in_simulated_time import explored
 
-from fauxtp.cluster.engine import Change, Entry, NoConnection, Part, Snapshot, Superseded, Taken
+from fauxtp.cluster._engines.engine import (
+    Change,
+    Entry,
+    NoConnection,
+    Part,
+    Snapshot,
+    Superseded,
+    Taken,
+)
+from fauxtp.cluster._engines.memory_engine import MemoryEngine
 from fauxtp.cluster.memory_broker import MemoryBroker
-from fauxtp.cluster.memory_engine import MemoryEngine
 from fauxtp.testing import SeedFailed, explore
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +57,7 @@ async def test_what_is_lost_is_as_before_and_its_revisions_come_again() -> None:
 async def test_many_keys_are_told_in_parts_and_changes_after_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fauxtp.cluster.memory_engine.PART", 2)
+    monkeypatch.setattr("fauxtp.cluster._engines.memory_engine.PART", 2)
     broker, told = MemoryBroker(), Told()
     a = await opened(broker, "a")
     revisions = {key: await a.create(key, b"1") for key in "abcde"}

@@ -20,9 +20,9 @@ from conftest import PATIENCE
 pytest.importorskip("nats")
 
 from fauxtp.__main__ import main
-from fauxtp.cluster.engine import NoConnection, Refused
-from fauxtp.cluster.nats_engine import NatsEngine
-from fauxtp.cluster.server_urls import without_user
+from fauxtp.cluster._engines.engine import NoConnection, Refused
+from fauxtp.cluster._engines.nats_engine import NatsEngine
+from fauxtp.cluster._engines.server_urls import without_user
 
 OPENSSL = shutil.which("openssl")
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]

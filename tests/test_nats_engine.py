@@ -20,11 +20,11 @@ pytest.importorskip("nats")
 
 from nats.aio.client import Client
 
-from fauxtp.cluster.engine import Change, Entry, NoConnection, Part, Refused, Snapshot
-from fauxtp.cluster.nats_engine import NatsEngine
-from fauxtp.cluster.nats_follower import PART, NatsFollower
-from fauxtp.cluster.nats_reading import Reading
-from fauxtp.cluster.subjects import Subjects
+from fauxtp.cluster._engines.engine import Change, Entry, NoConnection, Part, Refused, Snapshot
+from fauxtp.cluster._engines.nats_engine import NatsEngine
+from fauxtp.cluster._engines.nats_follower import PART, NatsFollower
+from fauxtp.cluster._engines.nats_reading import Reading
+from fauxtp.cluster._engines.subjects import Subjects
 
 pytestmark = [
     pytest.mark.anyio,
@@ -157,7 +157,7 @@ async def test_a_deleted_key_leaves_a_marker_that_goes(nats_server: nats.NatsSer
 async def test_keys_come_in_more_than_one_batch(
     nats_server: nats.NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fauxtp.cluster.nats_follower.BATCH", 64)
+    monkeypatch.setattr("fauxtp.cluster._engines.nats_follower.BATCH", 64)
     cluster, changes = new_cluster(), Told()
     async with opened(nats_server, cluster) as a:
         async with anyio.create_task_group() as group:
@@ -352,7 +352,7 @@ async def test_very_many_keys_are_told_in_parts_while_others_go_on(
 async def test_what_changes_while_parts_are_told_is_in_the_snapshot(
     nats_server: nats.NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fauxtp.cluster.nats_follower.PART", 2)
+    monkeypatch.setattr("fauxtp.cluster._engines.nats_follower.PART", 2)
     cluster, changes = new_cluster(), Told()
     read_all = NatsFollower._read_all
     async with opened(nats_server, cluster) as a:
@@ -374,7 +374,7 @@ async def test_what_changes_while_parts_are_told_is_in_the_snapshot(
 async def test_parts_of_a_snapshot_that_never_came_do_not_count(
     nats_server: nats.NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fauxtp.cluster.nats_follower.PART", 2)
+    monkeypatch.setattr("fauxtp.cluster._engines.nats_follower.PART", 2)
     cluster, changes = new_cluster(), Told()
     add_changes, read_all = NatsFollower._add_changes, NatsFollower._read_all
     readings = 0

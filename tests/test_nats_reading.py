@@ -12,9 +12,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.protocol.parser import Parser
 
-from fauxtp.cluster.engine import Entry
-from fauxtp.cluster.nats_parser import TakingParser
-from fauxtp.cluster.nats_reading import Reading
+from fauxtp.cluster._engines.engine import Entry
+from fauxtp.cluster._engines.nats_parser import TakingParser
+from fauxtp.cluster._engines.nats_reading import Reading
 
 pytestmark = pytest.mark.anyio
 

@@ -13,9 +13,9 @@ from engines import Told
 
 pytest.importorskip("nats")
 
-from fauxtp.cluster.engine import Engine, Refused
-from fauxtp.cluster.nats_engine import NatsEngine
-from fauxtp.cluster.permissions import configuration
+from fauxtp.cluster._engines.engine import Engine, Refused
+from fauxtp.cluster._engines.nats_engine import NatsEngine
+from fauxtp.cluster._engines.permissions import configuration
 
 pytestmark = [
     pytest.mark.anyio,

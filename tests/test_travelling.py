@@ -40,10 +40,11 @@ from fauxtp import (
 from fauxtp._actors.lifecycle import ActorExit
 from fauxtp._commands import web
 from fauxtp._commands.client import OtherProtocol, Unreachable
-from fauxtp.cluster import NoConnection, NodeTaken, Refused, RemoteError, nats_keys
-from fauxtp.cluster.engine import Superseded, Taken
-from fauxtp.cluster.shard_address import Moved
-from fauxtp.cluster.wire import BadMessage
+from fauxtp.cluster import NoConnection, NodeTaken, Refused, RemoteError
+from fauxtp.cluster._engines import nats_keys
+from fauxtp.cluster._engines.engine import Superseded, Taken
+from fauxtp.cluster._messages.shard_address import Moved
+from fauxtp.cluster._wire.wire import BadMessage
 from fauxtp.testing import SeedFailed
 from fauxtp.testing.simulated_loop import Stuck
 

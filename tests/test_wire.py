@@ -21,10 +21,10 @@ pytest.importorskip("ormsgpack")
 import ormsgpack
 
 from fauxtp import PID, ExitReason, NoProcess, ProcessExited, Ref
-from fauxtp.cluster.wire import VERSION, BadMessage, Wire
-from fauxtp.cluster.wire_depth import DEEPEST, _depth, insist_on_depth
-from fauxtp.cluster.wire_errors import RemoteError
-from fauxtp.cluster.wire_types import TYPES, cluster_type
+from fauxtp.cluster._wire.wire import VERSION, BadMessage, Wire
+from fauxtp.cluster._wire.wire_depth import DEEPEST, _depth, insist_on_depth
+from fauxtp.cluster._wire.wire_errors import RemoteError
+from fauxtp.cluster._wire.wire_types import TYPES, cluster_type
 
 ANYTHING: Any = 7
 wire = Wire()

@@ -10,10 +10,9 @@ from collections import Counter
 from typing import Any, Final
 
 from fauxtp._commands.command_line import say, say_json
-from fauxtp.cluster.engine import Change, NoConnection, Refused, Snapshot
-from fauxtp.cluster.nats_observer import NatsObserver, SeenNode
-from fauxtp.cluster.overview import Happening, Overview, ShardsMoved
-from fauxtp.cluster.shard_keys import SHARDS
+from fauxtp.cluster._engines.engine import SHARDS, Change, NoConnection, Refused, Snapshot
+from fauxtp.cluster._looking.nats_observer import NatsObserver, SeenNode
+from fauxtp.cluster._looking.overview import Happening, Overview, ShardsMoved
 from fauxtp.observe.plain_text import in_seconds, plain, quoted
 
 __all__ = ["say_names", "say_nodes", "say_shards", "watch"]

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
 
-from fauxtp.cluster.engine import Refused
+from fauxtp.cluster._engines.engine import Refused
 
 __all__ = ["local_server"]
 

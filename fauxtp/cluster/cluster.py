@@ -13,26 +13,26 @@ from fauxtp._base.arguments import expect_text, unexpected
 from fauxtp._core.mailbox import find_elsewhere
 from fauxtp._core.running_process import current
 from fauxtp._loops.current import give_way
-from fauxtp.cluster.checks import check_lease, check_token
-from fauxtp.cluster.claims import Claims
-from fauxtp.cluster.cluster_name import ClusterName
-from fauxtp.cluster.group_keys import check_group
-from fauxtp.cluster.grouped import Grouped
-from fauxtp.cluster.hub import Hub, hub_for
-from fauxtp.cluster.messenger import Messenger
-from fauxtp.cluster.name_keys import check_name
-from fauxtp.cluster.name_watches import ClusterNamesWatch, NameWatches
-from fauxtp.cluster.names import Names, is_alive_here
-from fauxtp.cluster.node import Node
-from fauxtp.cluster.sharding import Sharding
-from fauxtp.cluster.subjects import Subjects
-from fauxtp.cluster.sweeper import Sweeper
+from fauxtp.cluster._engines.checks import check_lease, check_token
+from fauxtp.cluster._engines.subjects import Subjects
+from fauxtp.cluster._groups.grouped import Grouped
+from fauxtp.cluster._keys.group_keys import check_group
+from fauxtp.cluster._keys.name_keys import check_name
+from fauxtp.cluster._messages.messenger import Messenger
+from fauxtp.cluster._names.claims import Claims
+from fauxtp.cluster._names.cluster_name import ClusterName
+from fauxtp.cluster._names.name_watches import ClusterNamesWatch, NameWatches
+from fauxtp.cluster._names.names import Names, is_alive_here
+from fauxtp.cluster._names.sweeper import Sweeper
+from fauxtp.cluster._nodes.hub import Hub, hub_for
+from fauxtp.cluster._nodes.node import Node
+from fauxtp.cluster._shards.sharding import Sharding
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID, Lookup, Ref, quick
 
 if TYPE_CHECKING:
     from fauxtp._supervision.on_demand_source import Supervised
-    from fauxtp.cluster.engine import Engine
+    from fauxtp.cluster._engines.engine import Engine
 
 __all__ = ["Cluster"]
 
@@ -363,7 +363,7 @@ def _engine_at(
         if options:
             raise TypeError(f"expected no options for an engine, got {min(options)}")
         return cast("Engine", at)
-    from fauxtp.cluster.nats_engine import NatsEngine  # noqa: PLC0415  (it imports asyncio)
+    from fauxtp.cluster._engines.nats_engine import NatsEngine  # noqa: PLC0415  (it imports asyncio)
 
     servers: Any = at  # which it checks itself
     return NatsEngine(servers, cluster=cluster, node=node, **options)

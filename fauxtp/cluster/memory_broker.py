@@ -11,11 +11,11 @@ import random
 from typing import TYPE_CHECKING, final
 
 from fauxtp._loops.current import current_home
-from fauxtp.cluster.checks import check_token
-from fauxtp.cluster.engine import Change
-from fauxtp.cluster.memory_engine import MemoryEngine
-from fauxtp.cluster.memory_keys import MemoryKeys
-from fauxtp.cluster.subjects import Subjects
+from fauxtp.cluster._engines.checks import check_token
+from fauxtp.cluster._engines.engine import Change
+from fauxtp.cluster._engines.memory_engine import MemoryEngine
+from fauxtp.cluster._engines.memory_keys import MemoryKeys
+from fauxtp.cluster._engines.subjects import Subjects
 
 if TYPE_CHECKING:
     from fauxtp._loops.protocols import Home

@@ -14,9 +14,9 @@ from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision.child_spec import ChildSpec, RestartType
 from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
 from fauxtp._supervision.supervisor import start_child, terminate_child
-from fauxtp.cluster.claims import was_ended
-from fauxtp.cluster.cluster_name import ClusterName
-from fauxtp.cluster.engine import NoConnection
+from fauxtp.cluster._engines.engine import NoConnection
+from fauxtp.cluster._names.claims import was_ended
+from fauxtp.cluster._names.cluster_name import ClusterName
 from fauxtp.errors import NameTaken, NoChild
 from fauxtp.registry import PID
 

@@ -60,7 +60,7 @@ def cluster(
     hello ['a', 'b']
     """
     try:
-        from fauxtp.cluster.checks import check_lease  # noqa: PLC0415  (an extra)
+        from fauxtp.cluster._engines.checks import check_lease  # noqa: PLC0415  (an extra)
         from fauxtp.cluster.memory_broker import MemoryBroker  # noqa: PLC0415
     except ModuleNotFoundError as error:
         said = f"fauxtp.testing.cluster needs {error.name}: install fauxtp[cluster]"
@@ -245,7 +245,7 @@ async def _until_all_know_all(members: list[Cluster]) -> None:
 
 
 def _names(nodes: tuple[object, ...]) -> tuple[str, ...]:
-    from fauxtp.cluster.checks import check_token  # noqa: PLC0415  (an extra)
+    from fauxtp.cluster._engines.checks import check_token  # noqa: PLC0415  (an extra)
 
     names = tuple(check_token("node", node) for node in nodes)
     if not names:

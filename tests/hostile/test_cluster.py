@@ -17,13 +17,13 @@ import pytest
 pytest.importorskip("ormsgpack")
 
 from fauxtp.cluster import Cluster
-from fauxtp.cluster.calls_out import CallsOut
-from fauxtp.cluster.engine import NoConnection, Superseded
-from fauxtp.cluster.frames import unpacked
-from fauxtp.cluster.names import Names
-from fauxtp.cluster.shard_claims import ShardClaims
-from fauxtp.cluster.shard_frames import ShardFrames
-from fauxtp.cluster.sweeper import Sweeper
+from fauxtp.cluster._engines.engine import NoConnection, Superseded
+from fauxtp.cluster._messages.calls_out import CallsOut
+from fauxtp.cluster._names.names import Names
+from fauxtp.cluster._names.sweeper import Sweeper
+from fauxtp.cluster._shards.shard_claims import ShardClaims
+from fauxtp.cluster._shards.shard_frames import ShardFrames
+from fauxtp.cluster._wire.frames import unpacked
 from fauxtp.testing import SeedFailed, TestCluster, cluster, explore
 from hostile import effort
 from hostile.cluster_judge import judge

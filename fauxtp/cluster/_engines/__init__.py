@@ -1,0 +1,1 @@
+"""Engines: what carries a cluster, for one node: keys that all see, and messages."""

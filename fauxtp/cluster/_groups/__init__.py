@@ -1,0 +1,1 @@
+"""Groups of a cluster: who is in them, and what they are told."""

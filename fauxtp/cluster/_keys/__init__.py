@@ -1,0 +1,1 @@
+"""Keys: how names, groups and shards are written down at the server."""

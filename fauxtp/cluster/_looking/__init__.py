@@ -1,0 +1,1 @@
+"""Looking at a cluster, as no node of it."""

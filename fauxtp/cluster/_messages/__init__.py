@@ -1,0 +1,1 @@
+"""Messages: what nodes tell each other, and what is made of it."""

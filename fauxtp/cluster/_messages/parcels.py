@@ -1,0 +1,169 @@
+"""Parcels: frames to one node that are there at the same time, and travel as one message.
+
+Whatever is between two nodes costs the same for a message with one frame or with many. The first
+frame in a turn of the event loop goes at once, so nobody waits for others; what comes for the
+same node in that turn goes after it, together, when the turn is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from struct import Struct
+from typing import TYPE_CHECKING, Final, final
+
+from fauxtp.cluster._engines.engine import NoConnection
+
+if TYPE_CHECKING:
+    from fauxtp.cluster._nodes.node import Node
+    from fauxtp.cluster._nodes.peers import Peer
+
+__all__ = ["Parcels", "frames_in", "parcel"]
+
+HEAD: Final = b"\x01\xff"  # version 1, and what is no kind of frame
+MOST: Final = 512  # frames
+LARGEST: Final = 65_536  # bytes; what is larger gains nothing by company
+KEPT: Final = 256  # last parcels of which is known what was in them, if nobody hears them
+_LENGTH: Final = Struct("!I")
+
+
+def parcel(frames: list[bytes]) -> bytes:
+    """Return what travels in place of these frames.
+
+    >>> frames_in(parcel([b"a frame", b"another"]))
+    [b'a frame', b'another']
+    """
+    parts = [HEAD]
+    for frame in frames:
+        parts += (_LENGTH.pack(len(frame)), frame)
+    return b"".join(parts)
+
+
+def frames_in(payload: bytes) -> list[bytes]:
+    """Return the frames that are in a message: itself, if it is no parcel.
+
+    Raises `ValueError` if it is one that is malformed.
+
+    >>> frames_in(b"a frame")
+    [b'a frame']
+    >>> frames_in(HEAD + b"junk")
+    Traceback (most recent call last):
+        ...
+    ValueError: a parcel ends too early
+    """
+    if not payload.startswith(HEAD):
+        return [payload]
+    frames: list[bytes] = []
+    at, end = len(HEAD), len(payload)
+    if at == end:
+        raise ValueError("a parcel is empty")
+    while at < end:
+        start = at + _LENGTH.size
+        at = start + _LENGTH.unpack_from(payload, at)[0] if start <= end else end + 1
+        if at > end:
+            raise ValueError("a parcel ends too early")
+        if len(frames) == MOST:
+            raise ValueError(f"a parcel has more than {MOST} frames")
+        frames.append(payload[start:at])
+    return frames
+
+
+class _Open:
+    """What goes to a peer when the turn is over."""
+
+    __slots__ = ("frames", "numbers", "size")
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.numbers: list[int] = []
+        self.size: int = 0
+
+
+@final
+class Parcels:
+    """Those of one node, in its hub's thread. `lost` is told the numbers of what was not sent."""
+
+    def __init__(self, node: Node, numbers: count[int], lost: Callable[[int], object]) -> None:
+        self._node = node
+        self._numbers = numbers
+        self._lost = lost
+        self._open: dict[Peer, _Open] = {}
+        self._sent: dict[int, list[int]] = {}
+
+    def send(self, peer: Peer, frame: bytes, number: int) -> None:
+        """Send a frame, at once or when this turn is over.
+
+        Raises `NoConnection` if there is none, and `ValueError` if it is too long.
+        """
+        waiting = self._open.get(peer)
+        if waiting is None:
+            is_first = not self._open
+            if not peer.is_busy:
+                self.send_now(peer, frame, number, at_once=is_first)
+            elif not self._node.engine.connected:
+                raise NoConnection("the server is away")
+            if is_first:
+                self._node.hub.home.run_next(self._end_turn)
+            self._open[peer] = waiting = _Open()
+            if not peer.is_busy:
+                return
+        size = len(frame) + _LENGTH.size
+        if waiting.size + size > LARGEST or len(waiting.frames) == MOST:
+            self._open[peer] = _Open()
+            self._hand_on(peer, waiting)
+            if size > LARGEST:
+                self.send_now(peer, frame, number)
+                return
+            waiting = self._open[peer]
+        waiting.frames.append(frame)
+        waiting.size += size
+        if number:
+            waiting.numbers.append(number)
+
+    def send_now(
+        self, peer: Peer, frame: bytes, number: int = 0, *, at_once: bool = False
+    ) -> None:
+        """Send a frame before all that waits, if something does."""
+        self._node.engine.publish(peer.subject, frame, f"{peer.lost}.{number}", at_once=at_once)
+
+    def contents(self, number: int) -> list[int]:
+        """Return the numbers of the frames in a parcel; or that number, if it is none's."""
+        return self._sent.pop(number, None) or [number]
+
+    def send_all(self) -> None:
+        """Send what waits."""
+        waiting, self._open = self._open, {}
+        for peer, one in waiting.items():
+            self._hand_on(peer, one, at_once=len(waiting) == 1)
+
+    def lose_all(self) -> None:
+        """Send nothing of what waits."""
+        waiting, self._open = self._open, {}
+        for one in waiting.values():
+            self._lose(one.numbers)
+
+    def _end_turn(self) -> None:
+        if self._node.may_act():  # else it is fenced, and loses them
+            self.send_all()
+        self._open.clear()
+
+    def _hand_on(self, peer: Peer, waiting: _Open, *, at_once: bool = False) -> None:
+        frames, numbers = waiting.frames, waiting.numbers
+        peer.is_busy = len(frames) > (1 if peer.is_busy else 0)
+        if not frames:
+            return
+        try:
+            if len(frames) == 1:
+                self.send_now(peer, frames[0], numbers[0] if numbers else 0, at_once=at_once)
+                return
+            number = next(self._numbers)
+            self._sent[number] = numbers
+            if len(self._sent) > KEPT:
+                del self._sent[next(iter(self._sent))]
+            self.send_now(peer, parcel(frames), number, at_once=at_once)
+        except NoConnection:
+            self._lose(numbers)
+
+    def _lose(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._lost(number)

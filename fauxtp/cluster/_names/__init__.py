@@ -1,0 +1,1 @@
+"""Names of a cluster: who has them, takes them, loses them."""

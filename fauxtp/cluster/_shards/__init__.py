@@ -1,0 +1,1 @@
+"""Shards: processes that are spread over a cluster by keys."""

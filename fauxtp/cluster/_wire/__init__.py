@@ -1,0 +1,1 @@
+"""The wire: what travels between nodes, as bytes."""
