@@ -171,7 +171,7 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
 
 
 def _first_state(made: Any) -> Any:
-    if issubclass(type(made), ActorExit):  # as a handler, it may return a `Stop`
+    if type(made).__base__ is ActorExit:  # as a handler, it may return a `Stop`
         raise made
     return made
 

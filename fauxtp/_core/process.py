@@ -144,8 +144,10 @@ class Process:
         """Be the process of `actor`, as this was made before there was one."""
         behaviour = actor._fauxtp_behaviour
         self.actor = actor if behaviour is None else behaviour()
-        # Past its class, which may refuse that attributes are set.
-        _set(actor, "_fauxtp_process", self)
+        if type(actor).__setattr__ is _set:
+            actor._fauxtp_process = self
+        else:  # its class may refuse that attributes are set
+            _set(actor, "_fauxtp_process", self)
 
     @property
     def is_expected(self) -> bool:
