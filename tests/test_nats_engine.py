@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import nats_server as nats
 import pytest
-from conftest import PATIENCE
+from conftest import ASYNCIO, PATIENCE
 from engines import Told, new_cluster
 
 pytest.importorskip("nats")
@@ -404,3 +404,30 @@ async def test_parts_of_a_snapshot_that_never_came_do_not_count(
                 [Entry("d", b"1", revisions["d"])], revisions["d"] + 3
             )
             assert changes.known() == {"d": (b"1", revisions["d"])}
+
+
+@pytest.mark.parametrize("anyio_backend", ASYNCIO)
+async def test_the_first_message_of_a_turn_goes_to_the_socket_and_the_next_ones_after_it(
+    nats_server: nats.NatsServer,
+) -> None:
+    async with opened(nats_server, new_cluster()) as one:
+        heard, all_there = list[bytes](), anyio.Event()
+
+        def received(subject: str, payload: bytes | None, reply: str | None) -> None:
+            assert payload is not None
+            heard.append(payload)
+            if len(heard) == 3:
+                all_there.set()
+
+        subject = one.prefix + "here"
+        await one.listen(subject, received)
+        assert one._session is not None
+        client = one._session.client
+        one.publish(subject, b"first", at_once=True)
+        assert client.pending_data_size == 0
+        one.publish(subject, b"second")
+        one.publish(subject, b"third", at_once=True)
+        assert client.pending_data_size > 0
+        with anyio.fail_after(PATIENCE):
+            await all_there.wait()
+        assert heard == [b"first", b"second", b"third"]

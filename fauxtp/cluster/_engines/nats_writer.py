@@ -7,11 +7,14 @@ answer, that turn is a good part of the time it takes.
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
 from operator import attrgetter
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from nats.aio.client import Client
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["NatsWriter"]
 
@@ -29,11 +32,9 @@ class NatsWriter:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._socket: asyncio.WriteTransport | None = None
-        try:
+        with suppress(AttributeError):
             socket = _SOCKET(client)
-        except AttributeError:
-            return
-        if isinstance(socket, asyncio.WriteTransport):
+            socket.get_write_buffer_size()  # that of uvloop is none of asyncio's classes
             self._socket = socket
 
     @property
