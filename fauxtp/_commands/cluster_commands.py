@@ -68,7 +68,7 @@ def _add_connection(parser: ArgumentParser) -> None:
 
 
 def _print_permissions(given: Namespace) -> None:
-    permissions = _extra("cluster.permissions")
+    permissions = _extra("cluster._engines.permissions")
     say(permissions.configuration(given.cluster, given.nodes, given.observer).rstrip("\n"))
 
 

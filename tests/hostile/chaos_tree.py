@@ -119,14 +119,14 @@ class Pool(Noting, DynamicSupervisor):
         self.name = name
         world.witness(self)
 
-    def child_specs(self) -> list[ChildSpec]:
+    def servers(self) -> list[ChildSpec]:
         return [pooled(self.world, f"{self.name}:{number}") for number in range(POOLED)]
 
     async def init(self) -> None:
         self.start_soon_child(self.take_all_in)
 
     async def take_all_in(self) -> None:
-        for spec in self.child_specs():
+        for spec in self.servers():
             await self.take_in(spec)
 
     async def take_in(self, spec: ChildSpec) -> None:
@@ -200,7 +200,8 @@ def lay_out(world: World, *roots: str) -> None:
 
 
 def _lay_out(world: World, supervisor: Branch | Pool) -> None:
-    for spec in supervisor.child_specs():
+    specs = supervisor.servers() if isinstance(supervisor, Pool) else supervisor.child_specs()
+    for spec in specs:
         if spec.actor_class is Sessions:
             continue
         if issubclass(spec.actor_class, (Branch, Pool)):

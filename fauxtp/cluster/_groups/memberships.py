@@ -21,10 +21,10 @@ from fauxtp.cluster._groups.groups import Groups, There
 from fauxtp.cluster._keys.group_keys import Membership, key_of
 from fauxtp.cluster._names.names import is_alive_here
 from fauxtp.cluster._nodes.ends import Ends
+from fauxtp.cluster._nodes.key_turns import Turns
 from fauxtp.cluster._nodes.node import Node
 from fauxtp.cluster._nodes.peers import Peer
 from fauxtp.cluster._nodes.pids import Pids
-from fauxtp.cluster._nodes.turns import Turns
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID
 

@@ -20,9 +20,9 @@ from fauxtp.cluster._names.holders import Holder
 from fauxtp.cluster._names.names import Names, is_alive_here
 from fauxtp.cluster._nodes.ends import Ends
 from fauxtp.cluster._nodes.key_owning import TRIES, give_back, take
+from fauxtp.cluster._nodes.key_turns import Turns
 from fauxtp.cluster._nodes.node import FENCED, Node
 from fauxtp.cluster._nodes.pids import Pids
-from fauxtp.cluster._nodes.turns import Turns
 from fauxtp.errors import NoProcess
 from fauxtp.registry import PID
 
