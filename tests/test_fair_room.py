@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -11,7 +12,21 @@ import pytest
 from anyio.lowlevel import checkpoint
 from conftest import task_group
 
-from fauxtp import ANY, Mailbox, MailboxFull, send, send_nowait
+from fauxtp import (
+    ANY,
+    Call,
+    GenServer,
+    Mailbox,
+    MailboxFull,
+    call,
+    cast,
+    cast_nowait,
+    exit,
+    get_state,
+    send,
+    send_nowait,
+    start_call,
+)
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.wait_for_room import put_later
 from fauxtp._loops.current import current_home
@@ -173,3 +188,42 @@ async def test_who_waits_when_the_mailbox_closes_goes_on() -> None:
         box.close()
         await done.wait()
     assert len(box) == 0
+
+
+class Slow(GenServer[Any, list[Any]]):
+    """Has room for two messages, and remembers all."""
+
+    mailbox_size = 2
+
+    async def init(self) -> list[Any]:
+        return []
+
+    async def handle_call(self, request: Any, from_: Call, state: list[Any]) -> Any:
+        return request, [*state, request]
+
+    async def handle_cast(self, request: Any, state: list[Any]) -> list[Any]:
+        return [*state, request]
+
+    async def handle_info(self, message: Any, state: list[Any]) -> list[Any]:
+        return [*state, message]
+
+
+@pytest.mark.parametrize("way", [call, cast, send, cast_nowait, send_nowait])
+@pytest.mark.parametrize("turns", range(6))
+async def test_what_comes_later_does_not_overtake_a_pending_call(way: Any, turns: int) -> None:
+    """Of the same sender, and whenever it comes: also as that has its room already."""
+    async with task_group() as group:
+        server = await Slow.start(task_group=group)
+        await cast(server, 1)
+        await cast(server, 2)
+        pending = start_call(server, 3)
+        for _ in range(turns):
+            await checkpoint()
+        with suppress(MailboxFull):
+            if (waits := way(server, 4)) is not None:
+                await waits
+            assert await pending == 3
+            assert await call(server, 5) == 5
+            assert await get_state(server) == [1, 2, 3, 4, 5]
+        exit(server)
+        pending.cancel()

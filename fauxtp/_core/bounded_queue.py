@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fauxtp._core.calls import Call
 from fauxtp._core.queue import Queue
 from fauxtp._core.room_line import AnyWaiter, Line
 from fauxtp.registry import PID
 
 __all__ = ["BoundedQueue"]
+
+Closed = Callable[[Call], BaseException] | None  # why a queue takes nothing more
 
 
 class BoundedQueue(Queue):
@@ -34,12 +37,6 @@ class BoundedQueue(Queue):
     @property
     def in_line(self) -> int:  # type: ignore[override]
         return len(self.senders)
-
-    @property
-    def has_line(self) -> bool:
-        """Whether anybody waits for room, or was called up and is yet to come in."""
-        with self.gate:
-            return bool(self.senders or self.senders.kept)
 
     def admit(self, message: Any) -> bool:
         with self.gate:
@@ -76,6 +73,16 @@ class BoundedQueue(Queue):
 
     def use_room(self, waiter: AnyWaiter, message: Any, in_time: bool = True) -> bool:
         """Put `message` in where room is kept for it; return False if none is."""
+        has_room, because = self._lay_in(waiter, message, in_time)
+        if self.senders:
+            self.made_room()
+        return self._came_in(message, has_room, because)
+
+    def come_in(self, waiter: AnyWaiter, message: Any) -> None:
+        """Do as `use_room` does, for who is woken by who makes room, and looks for the next."""
+        self._came_in(message, *self._lay_in(waiter, message, True))
+
+    def _lay_in(self, waiter: AnyWaiter, message: Any, in_time: bool) -> tuple[bool, Closed]:
         with self.gate:
             try:
                 has_room = self.senders.keeps(waiter) or in_time
@@ -84,8 +91,9 @@ class BoundedQueue(Queue):
                     self.inbox.append(message)
             finally:
                 self.senders.leave(waiter)  # last: until then it is the room of this one
-        if self.senders:
-            self.made_room()
+        return has_room, because
+
+    def _came_in(self, message: Any, has_room: bool, because: Closed) -> bool:
         if because is not None:
             self.lose(message, because)
         elif has_room:

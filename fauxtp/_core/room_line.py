@@ -28,11 +28,12 @@ class Line:
     keeps room for it until it lies where it is counted.
     """
 
-    __slots__ = ("_kept", "_waiting")
+    __slots__ = ("_called_up", "_kept", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[AnyWaiter, None] = OrderedDict()
+        self._waiting: OrderedDict[AnyWaiter, bool] = OrderedDict()  # whether it comes at once
         self._kept: dict[object, None] = {}  # for whom
+        self._called_up: dict[object, None] = {}  # those of them who are yet to come in
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -54,31 +55,40 @@ class Line:
         """Return whether room is kept for `who`."""
         return who in self._kept
 
-    def join(self, waiter: AnyWaiter) -> None:
-        """Go to the end of the line."""
-        self._waiting[waiter] = None
+    def join(self, waiter: AnyWaiter, comes_at_once: bool = False) -> None:
+        """Go to the end of the line.
+
+        Who `comes_at_once`, as it is woken, waits until all have come in who were called up
+        before: so it overtakes nobody.
+        """
+        self._waiting[waiter] = comes_at_once
 
     def leave(self, waiter: AnyWaiter) -> bool:
         """Be in the line no more, and need no room; return whether there was room kept for it."""
         self._waiting.pop(waiter, None)
+        self._called_up.pop(waiter, None)
         return waiter in self._kept and self._kept.pop(waiter, 0) is None
 
     def call_up(self, room: int) -> AnyWaiter | None:
         """Keep room for the first, and return who that is; None if `room` is kept already."""
         while self._waiting and len(self._kept) < room:
             try:
-                first = next(iter(self._waiting))
+                first, comes_at_once = next(iter(self._waiting.items()))
             except (RuntimeError, StopIteration):
                 continue  # something has come in between
+            if comes_at_once and self._called_up:
+                return None  # whoever comes in last makes room again
             self._kept[first] = None
+            self._called_up[first] = None
             self._waiting.pop(first, None)
             return first
         return None
 
     def call_back(self, waiter: AnyWaiter) -> None:
         """Let `waiter`, who could not be woken, be the first in the line again."""
-        self._waiting[waiter] = None
+        self._waiting[waiter] = False
         self._waiting.move_to_end(waiter, last=False)
+        self._called_up.pop(waiter, None)
         self._kept.pop(waiter, None)
 
     def dissolve(self) -> None:

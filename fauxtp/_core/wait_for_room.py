@@ -83,17 +83,15 @@ def put_blocking(queue: Queue, message: Any, timeout: float | None) -> bool:
 
 
 def put_later(queue: Queue, message: Any, home: Home) -> LeftInLine | None:
-    """Put `message` in, when there is room: then in `home`, and nobody waits meanwhile.
+    """Put `message` in, when there is room; nobody waits meanwhile, and `home` is its sender's.
 
     If that loop ends before, it is never put in. Return its place in the line, if it has to wait.
     """
-    # Nor does it overtake who was called up, and may be of the same sender.
-    has_line = queue.max_size > 0 and cast("BoundedQueue", queue).has_line  # -1: it is elsewhere
-    if not has_line and queue.admit(message):
+    if queue.admit(message):
         return None
     queue = cast("BoundedQueue", queue)
     waiting = LeftInLine(queue, message, home)
-    queue.senders.join(waiting)
+    queue.senders.join(waiting, comes_at_once=True)
     queue.made_room()
     if queue.closed_because is not None:
         waiting.wake()
@@ -111,15 +109,15 @@ class LeftInLine:
         self._home = home
 
     def wake(self) -> bool:
-        # Soon, as whoever makes room for many at once would else go as deep as they are many.
-        return self._home.run_soon(self._put_in)
-
-    def _put_in(self) -> None:
+        # At once, or what its sender sends next would find room before it has used its own.
+        if self._home.is_over():
+            return False
         try:
             message = self._messages.pop()
         except IndexError:
-            return  # it has left
-        self._queue.use_room(self, message)
+            return False  # it has left, or is in already
+        self._queue.come_in(self, message)
+        return True
 
     def leave(self) -> bool:
         """Wait no more; return False if it has been put in, or has left before."""
