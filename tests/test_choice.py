@@ -183,6 +183,17 @@ def test_importing_brings_no_event_loop(run: Run) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_importing_leaves_what_anyio_puts_off_until_a_process_starts(run: Run) -> None:
+    """What anyio imports by itself, when its scopes and groups are asked for, is much."""
+    done = run(
+        "import sys, anyio\n"
+        "later = {'anyio.abc', 'anyio._core._tasks', 'typing_extensions'} - set(sys.modules)\n"
+        "import fauxtp\n"
+        "assert not later & set(sys.modules), later & set(sys.modules)"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_many_never_need_is_imported_when_it_is_asked_for(run: Run) -> None:
     done = run(
         """

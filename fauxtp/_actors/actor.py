@@ -6,8 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, final
 
-from anyio import CancelScope
-from anyio.abc import TaskGroup
+import anyio
 
 from fauxtp._actors.classes import check_class
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
@@ -48,9 +47,9 @@ class ActorHandle:
     """
 
     pid: PID
-    cancel_scope: CancelScope
+    cancel_scope: anyio.CancelScope
 
-    def __init__(self, pid: PID, cancel_scope: CancelScope) -> None:
+    def __init__(self, pid: PID, cancel_scope: anyio.CancelScope) -> None:
         fill(self, pid, cancel_scope)
 
 
@@ -136,7 +135,7 @@ class Actor(ABC):
         return started(self).pid
 
     @property
-    def children(self) -> TaskGroup:
+    def children(self) -> anyio.abc.TaskGroup:
         """A task group that ends with the actor. An error in it ends the actor.
 
         It is one of anyio: a task in it that is cancelled by itself cancels the actor, and nobody
@@ -322,7 +321,7 @@ async def start_link(
     """Do as `Actor.start_link` does, whatever the class of `actor` has of that name."""
     process = await launch(actor, task_group, on_exit=on_exit, register_as=register_as)
     scope = process.scope  # None: it has ended already, and nothing can cancel it
-    return ActorHandle(process.pid, CancelScope() if scope is None else scope.own_scope)
+    return ActorHandle(process.pid, anyio.CancelScope() if scope is None else scope.own_scope)
 
 
 def started(actor: Startable) -> Process:
@@ -333,7 +332,7 @@ def started(actor: Startable) -> Process:
     return process
 
 
-def children_of(actor: Startable) -> TaskGroup:
+def children_of(actor: Startable) -> anyio.abc.TaskGroup:
     """Do as `Actor.children` does, whatever the class of `actor` has of that name."""
     process: Process | None = actor._fauxtp_process
     scope = None if process is None else process.scope

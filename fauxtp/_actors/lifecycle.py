@@ -7,7 +7,8 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from anyio import CancelScope, get_cancelled_exc_class
+import anyio
+from anyio import get_cancelled_exc_class
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
 from fauxtp import registry
@@ -310,7 +311,7 @@ async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
     terminate = process.actor.terminate
     try:
         if may_suspend(terminate):
-            with CancelScope(shield=True) as scope:
+            with anyio.CancelScope(shield=True) as scope:
                 process.closing_scope = scope
                 if process.killed is not None:
                     scope.cancel()
@@ -345,7 +346,7 @@ async def _own_turn() -> None:
 
 async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseException | None:
     # A scope takes as long as a tenth of all of this; where nothing waits, it has nothing to do.
-    with CancelScope(shield=True) if may_suspend(on_exit) else nullcontext():
+    with anyio.CancelScope(shield=True) if may_suspend(on_exit) else nullcontext():
         try:
             await on_exit(process.pid, reason)
         except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from anyio import current_effective_deadline
+import anyio
 
 from fauxtp._core.process import Process
 
@@ -26,7 +26,7 @@ def is_stray(process: Process) -> bool:
     """
     if process.exit_request is not None or is_cancelled_by_loop(process):
         return False
-    return process.home.is_asyncio or current_effective_deadline() != -math.inf
+    return process.home.is_asyncio or anyio.current_effective_deadline() != -math.inf
 
 
 def is_cancelled_by_loop(process: Process) -> bool:

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from typing import cast as cast_type
 
-from anyio import current_time, move_on_after
+import anyio
+from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from fauxtp._base.carried import bare
@@ -267,7 +268,7 @@ async def _put_in(
     if mailbox.admit(pending):
         return limit
     started = current_time()
-    with move_on_after(limit):
+    with anyio.move_on_after(limit):
         await put(mailbox, pending)
         return None if limit is None else max(0.0, limit - (current_time() - started))
     raise timed_out(pending, to, timeout, False)
