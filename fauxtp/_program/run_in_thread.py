@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, final
 from weakref import WeakSet
 
@@ -148,12 +147,7 @@ class InThread:
     def __enter__(self) -> PID:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 

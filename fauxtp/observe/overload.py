@@ -8,7 +8,6 @@ from collections import Counter as Tally
 from collections.abc import Iterator
 from contextlib import suppress
 from time import monotonic, thread_time
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, final
 
 from fauxtp._base.arguments import expect_seconds, unexpected
@@ -118,12 +117,7 @@ class Watch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
