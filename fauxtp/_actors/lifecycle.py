@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio import get_cancelled_exc_class
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
 from fauxtp import registry
@@ -291,7 +290,7 @@ def _judge(
     """
     if isinstance(failure, GeneratorExit) and is_closed(process, failure):
         return LOOP_ENDED, failure
-    if isinstance(failure, get_cancelled_exc_class()):
+    if isinstance(failure, anyio.get_cancelled_exc_class()):
         if is_stray(process):
             return reason or ExitReason.error(failure), None
         return reason, failure
@@ -332,7 +331,7 @@ async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
 def _leaves(process: Process, what: str, error: BaseException) -> BaseException | None:
     """Return what the task group must hear of the `error` of `what`; log it if that is nothing."""
     # A cancellation that nobody asked for is an error like any other.
-    if isinstance(error, get_cancelled_exc_class()) and not is_cancelled_by_loop(process):
+    if isinstance(error, anyio.get_cancelled_exc_class()) and not is_cancelled_by_loop(process):
         failed_as_it_ended(process, what, error)
         return None
     return error
@@ -340,7 +339,7 @@ def _leaves(process: Process, what: str, error: BaseException) -> BaseException 
 
 async def _own_turn() -> None:
     """Wait for a turn of the event loop's own: what comes next is not for who gave this one."""
-    with suppress(get_cancelled_exc_class()):
+    with suppress(anyio.get_cancelled_exc_class()):
         await cancel_shielded_checkpoint()
 
 
