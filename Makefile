@@ -20,8 +20,8 @@ demo: $(VENV)/demo
 	@echo "== examples/services =="
 	@echo "web services, which need more than fauxtp: each says in its first lines how it is run"
 
-# Processes share the tests, by files; those that take longest are the first.
-SHARED := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+# Processes share the tests: who has none left takes over half of those that another has.
+SHARED := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 test: export FAUXTP_EXTENSIONS = always
 test: $(VENV)/test
 	@echo "== all tests, on both twins =="

@@ -94,8 +94,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than there are processors: some tests wait for servers most of the time."""
-    return (os.cpu_count() or 1) + 1
+    """Return twice as many as there are processors: some tests wait for servers most of the time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
