@@ -94,7 +94,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """Return twice as many as there are processors: some tests wait for servers most of the time."""
+    """Return twice as many as there are processors: some tests wait for servers mostly."""
     return 2 * (os.cpu_count() or 1)
 
 
