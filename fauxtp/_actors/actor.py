@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
@@ -258,11 +258,9 @@ class Actor(ABC):
 
     _fauxtp_serves: bool = False  # whether `serve` does all the work
     _fauxtp_behaviour: Any = None  # of some classes, a method: makes one beside the actor
+    _fauxtp_leave: Any = None  # likewise: does what comes before the end of the children
 
     def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None] | None:
-        return None
-
-    def _fauxtp_leave(self) -> Awaitable[None] | None:
         return None
 
     @property

@@ -171,7 +171,7 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
 
 
 def _first_state(made: Any) -> Any:
-    if type(made).__base__ is ActorExit:  # as a handler, it may return a `Stop`
+    if isinstance(made, ActorExit):  # as a handler, it may return a `Stop`
         raise made
     return made
 
@@ -189,7 +189,7 @@ def _end(
     try:
         closing = None
         if opened:
-            leaving = process.actor._fauxtp_leave()
+            leaving = process.actor._fauxtp_leave and process.actor._fauxtp_leave()
             close = scope.close() if failure is None and leaving is None else None
             if failure is not None or leaving is not None or close is not None:
                 closing = _close(process, failure, leaving, close)

@@ -111,8 +111,7 @@ class Machine:
 
     _fauxtp_can_be_stepped = True
 
-    def _fauxtp_leave(self) -> None:
-        return None
+    _fauxtp_leave = None
 
     @property
     def _process(self) -> Process:

@@ -125,5 +125,8 @@ class BoundedQueue(Queue):
             finally:
                 self.senders.let_go(hand)
 
-    def no_more_room(self) -> None:
-        self.senders.dissolve()
+    def shut(self, because: Callable[[Call], BaseException]) -> None:
+        try:
+            super().shut(because)
+        finally:  # those who wait for room go on, as there will be none
+            self.senders.dissolve()

@@ -50,7 +50,8 @@ class Startable(Protocol):
     def _fauxtp_work(self, process: Any) -> Coroutine[Any, Any, None] | None: ...
     @property
     def _fauxtp_can_be_stepped(self) -> bool: ...
-    def _fauxtp_leave(self) -> Awaitable[None] | None: ...
+    @property
+    def _fauxtp_leave(self) -> Callable[[], Awaitable[None]] | None: ...
 
 
 class Behaviour(Protocol):
@@ -77,8 +78,9 @@ class Behaviour(Protocol):
         """Whether others may handle a call to it on the spot."""
         ...
 
-    def _fauxtp_leave(self) -> Awaitable[None] | None:
-        """Return what must be done before the children are cancelled, if there is anything."""
+    @property
+    def _fauxtp_leave(self) -> Callable[[], Awaitable[None]] | None:
+        """What must be done before the children are cancelled, if there is anything."""
         ...
 
 

@@ -344,7 +344,6 @@ class Queue:
         finally:
             if known is None and self.waiting:
                 self.wake_receivers()
-            self.no_more_room()
 
     def clear_away(self, because: Callable[[Call], BaseException]) -> None:
         """Clear away every message; each is had by one thread only."""
@@ -380,9 +379,6 @@ class Queue:
             message.fail(because(message))
         else:
             dead_letters.add(self.pid, message, "exited")
-
-    def no_more_room(self) -> None:
-        """Let those who wait for room go on, if there are such, as there will be none."""
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if (self.inbox or self.kept or self.owed) and not is_finalizing():
