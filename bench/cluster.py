@@ -22,21 +22,41 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats_server import running
 
-from bench.cluster_engine import PAYLOAD, of_nats, time_of
+from bench.cluster_engine import PAYLOAD, Request, of_nats, time_of
 from fauxtp import PID, GenServer, call, cast, exit
 from fauxtp.cluster import Cluster
 
 REQUEST = ("charge", {"user": "anna", "cents": 4200, "tags": ("a", "b")})  # 67 bytes
 ROUNDS = 9
-CASTS = 20_000
 AT_A_TIME = 64
+BURSTS = {1: 2_000, AT_A_TIME: 20_000, 20_000: 20_000}  # casts one after the other; and in all
 
 
-class Till(GenServer[Any, Any]):
-    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+class Heard:
+    """Waits for so many messages, of either side."""
+
+    def expect(self, count: int) -> asyncio.Event:
+        self.left, self.event = count, asyncio.Event()
+        return self.event
+
+    def one(self) -> None:
+        self.left -= 1
+        if not self.left:
+            self.event.set()
+
+
+class Till(GenServer[Any, Heard]):
+    def __init__(self, heard: Heard) -> None:
+        self.heard = heard
+
+    async def init(self) -> Heard:
+        return self.heard
+
+    async def handle_call(self, request: Any, from_: Any, state: Heard) -> Any:
         return request, state
 
-    async def handle_cast(self, request: Any, state: Any) -> Any:
+    async def handle_cast(self, request: Any, state: Heard) -> Heard:
+        state.one()
         return state
 
 
@@ -46,30 +66,37 @@ def told(what: str, times: list[tuple[float, float]], theirs: str) -> None:
     print(f"{what}: {one:.1f} µs; {theirs} {other:.1f} µs: {ratio:.2f} times")
 
 
-async def casts(till: PID, clients: list[Client]) -> tuple[float, float]:
-    """Return the microseconds that a cast takes until it is handled, and a publish, heard."""
-    heard, all_heard = 0, asyncio.Event()
+async def time_of_bursts(send: Request, heard: Heard, burst: int) -> float:
+    """Return the microseconds that each takes of so many, until all are heard."""
+    count = BURSTS[burst]
+    start = perf_counter()
+    for _ in range(count // burst):
+        all_heard = heard.expect(burst)
+        for _ in range(burst):
+            await send()
+        await all_heard.wait()
+    return (perf_counter() - start) / count * 1e6
+
+
+async def casts(till: PID, heard: Heard, clients: list[Client]) -> None:
+    """Compare casts, until they are handled, with publishes, until they are heard."""
+    here, there = clients
 
     async def hears(message: Msg) -> None:
-        nonlocal heard
-        heard += 1
-        if heard == CASTS:
-            all_heard.set()
+        heard.one()
 
-    here, there = clients
     subscription = await there.subscribe("casts", cb=hears)
     await there.flush()
-    start = perf_counter()
-    for _ in range(CASTS):
-        await cast(till, REQUEST)
-    await call(till, None)
-    between = perf_counter()
-    for _ in range(CASTS):
-        await here.publish("casts", PAYLOAD)
-    await all_heard.wait()
-    end = perf_counter()
+    for burst in BURSTS:
+        times = [
+            (
+                await time_of_bursts(lambda: cast(till, REQUEST), heard, burst),
+                await time_of_bursts(lambda: here.publish("casts", PAYLOAD), heard, burst),
+            )
+            for _ in range(ROUNDS)
+        ]
+        told(f"a cast, {burst:,} one after the other", times, "a bare publish")
     await subscription.unsubscribe()
-    return (between - start) / CASTS * 1e6, (end - between) / CASTS * 1e6
 
 
 async def compare(url: str) -> None:
@@ -79,7 +106,8 @@ async def compare(url: str) -> None:
         Cluster.join(url, cluster="bench", node="b") as b,
         anyio.create_task_group() as task_group,
     ):
-        till = await Till.start(task_group=task_group)
+        heard = Heard()
+        till = await Till.start(heard, task_group=task_group)
         await a.register("till", till)
         there = await b.wait_registered("till", timeout=10)
         for at_a_time in (1, AT_A_TIME):
@@ -91,7 +119,7 @@ async def compare(url: str) -> None:
                 for _ in range(ROUNDS)
             ]
             told(f"a call, {at_a_time} at a time", times, "a bare request")
-        told("a cast", [await casts(there, clients) for _ in range(ROUNDS)], "a bare publish")
+        await casts(there, heard, clients)
         exit(till)
     for client in clients:
         await client.close()

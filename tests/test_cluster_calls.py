@@ -6,6 +6,7 @@ import gc
 import math
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import anyio
 import anyio.to_thread
@@ -342,6 +343,18 @@ async def test_who_is_gone_has_no_processes() -> None:
             await call(there, "told")
 
 
+async def test_what_stands_for_a_process_elsewhere_is_kept_as_long_as_its_pid() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        there = seen_by(a, b, await Server.start(task_group=group))
+        stand_in = find_elsewhere(there)
+        assert stand_in is not None
+        assert stand_in is find_elsewhere(there)
+        assert stand_in.pid is there
+        gone = ref(there)
+        del there
+        await until(lambda: gone() is None)
+
+
 async def test_a_call_on_its_way_to_the_wire_as_its_node_goes_fails() -> None:
     broker = MemoryBroker("shop")
     async with members("a", broker=broker) as (a,), task_group() as group:
@@ -352,7 +365,7 @@ async def test_a_call_on_its_way_to_the_wire_as_its_node_goes_fails() -> None:
         assert stand_in is not None
         await until(lambda: a.nodes() == ["a"])
         late = Call("late", there, None)
-        stand_in.deliver(late)
+        stand_in.pass_on_call(late, None)
         with pytest.raises(NoProcess):
             late.result()
         assert a._messenger.calls_out._known == {}

@@ -140,6 +140,18 @@ async def test_what_waits_as_a_node_is_fenced_is_not_sent_as_the_next_one() -> N
         assert process_of(server).state in ([1, 3], [3])
 
 
+async def test_what_is_cast_by_a_fenced_node_goes_not_with_what_it_says_all_the_same() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        there = seen_by(a, b, await diary(group))
+        before = dead_letters.counts().get("noconnection", 0)
+        peer = a._node.peers.up["b"]
+        a._node.fence()
+        for _ in range(2):
+            a._messenger.post.try_to_send(peer, ("ask",))
+        await cast(there, 1)
+        await until(lambda: dead_letters.counts().get("noconnection", 0) == before + 1)
+
+
 async def test_what_waits_as_a_node_leaves_is_sent() -> None:
     broker = MemoryBroker("shop")
     async with members("b", broker=broker) as (b,), task_group() as group:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fauxtp._base.carried import bare
 from fauxtp._core.calls import Call
-from fauxtp._core.queue import Queue
+from fauxtp._core.given_up import NONE_GIVEN_UP
+from fauxtp._core.queue import NOTHING, Queue
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
@@ -32,14 +33,24 @@ class Place(Protocol):
 class Elsewhere(Queue):
     """What stands here for the mailbox of a process that is not here, and for the process.
 
-    Nothing lies in it: so whoever delivers a message asks `deliver`, the compiled code too.
+    Nothing ever lies in it, so all of them have the same in place of what a mailbox has; and
+    whoever delivers a message asks `deliver`, the compiled code too.
     """
 
     __slots__ = ()
 
+    max_size = NOT_HERE
+    inbox = NOTHING
+    kept = ()  # type: ignore[assignment]
+    removals = 0
+    given_up = NONE_GIVEN_UP
+    owed = None
+    waiting = ()
+    receivers = 0
+    closed_because: Callable[[Call], BaseException] | None = None
+
     def __init__(self, pid: PID) -> None:
-        super().__init__(pid)
-        self.max_size = NOT_HERE
+        self.pid = pid
 
     def __repr__(self) -> str:
         return f"<what stands for {self.pid!r}>"

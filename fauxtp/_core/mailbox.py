@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -25,6 +26,10 @@ __all__ = ["Mailbox", "find_elsewhere", "find_queue", "new_queue", "places", "pu
 _queues: WeakValueDictionary[PID, Queue] = WeakValueDictionary()
 """Those of mailboxes that stand alone."""
 
+# Its own `get` takes an exception for whatever is not there.
+_references: dict[PID, Callable[[], Queue | None]] = _queues.data  # type: ignore[attr-defined]
+_nobody: Callable[[], Queue | None] = type(None)
+
 places: WeakKeyDictionary[PID, Place] = WeakKeyDictionary()
 """Where the processes are that are not here, if there are such."""
 
@@ -44,7 +49,7 @@ def find_queue(pid: PID) -> Queue | None:
 
     For a process that is not here, it is what stands for its mailbox.
     """
-    queue = _queues.get(pid)
+    queue = _references.get(pid, _nobody)()
     if queue is None and (place := places.get(pid)) is not None:
         return place.stand_in(pid)
     return queue

@@ -143,10 +143,19 @@ def post(to, message, /):
     if not is_plain and (type(message) is not of_casts or wants(&listened_to, SENT | CARRYING)):
         message = on_its_way(to, message)
     process = process_of(to)
-    mailbox = mailbox_of(to) if process is None else get(process, _mailbox)
+    if process is not None:
+        mailbox = get(process, _mailbox)
+    else:
+        mailbox = find_queue(to) if type(to) is PID else mailbox_of(to)
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
-    elif type(mailbox) is not unbounded or not deliver(mailbox, message):
+    elif type(mailbox) is unbounded:
+        if not deliver(mailbox, message):
+            return mailbox if is_plain else (mailbox, message)
+    elif process is None and mailbox.max_size < 0:
+        if not mailbox.deliver(message):  # it is elsewhere, where nobody waits for room
+            mailbox.refuse(message)
+    else:
         return mailbox if is_plain else (mailbox, message)
     return None
 

@@ -64,6 +64,8 @@ def _post(to: PID | str, message: Any) -> Queue | None:
     mailbox = mailbox_of(to) if process is None else process.mailbox
     if mailbox is None:
         dead_letters.add(to, message, "noproc")
+    elif mailbox.max_size < 0:  # it is elsewhere, where nobody waits for room
+        mailbox.admit(message)
     elif mailbox.max_size or not mailbox.deliver(message):
         return mailbox
     return None

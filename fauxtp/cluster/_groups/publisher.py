@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, final
 
-from fauxtp._core.dead_letters import dead_letters
 from fauxtp._messaging.groups import put_in_all, tell
 from fauxtp.cluster._groups.groups import Groups
 from fauxtp.cluster._messages.post import Post
 from fauxtp.cluster._nodes.peers import Peer
+from fauxtp.cluster._wire.frames import packed
 
 __all__ = ["Publisher"]
 
@@ -25,15 +24,13 @@ class Publisher:
 
     def publish(self, group: str, message: Any) -> int:
         """Tell all who are in `group`, from any thread; return how many those are."""
-        there = [(one.peer, one.members(self._post.pids)) for one in self._groups.elsewhere(group)]
-        content = self._post.pack([group, message]) if there else b""  # before anybody is told
+        there = [(one.peer, one.numbers) for one in self._groups.elsewhere(group)]
+        # Before anybody is told
+        frame = packed("publish", self._post.pack([group, message])) if there else b""
         told = tell(self._groups.members_here(group), message)
-        for peer, pids in there:
-            send = partial(self._post.send_message, pids[0], peer, ("publish", content), message)
-            if self._post.node.hub.post(send):
-                told += len(pids)
-            else:
-                dead_letters.add(pids[0], message, "noconnection")
+        for peer, numbers in there:
+            if self._post.send_soon(peer, numbers[0], frame, message):
+                told += len(numbers)
         return told
 
     def _published(self, peer: Peer, content: bytes) -> None:

@@ -8,22 +8,18 @@ from typing import Any, Final, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call
-from fauxtp._core.process import Process
-from fauxtp._core.queue import Queue
 from fauxtp._core.wait_for_room import LeftInLine
 from fauxtp._messaging.outcome import withdraw
 from fauxtp.cluster._messages.deliver import deliver
 from fauxtp.cluster._messages.on_the_spot import handle
-from fauxtp.cluster._messages.post import NOTHING, Post
+from fauxtp.cluster._messages.post import NOTHING, Found, Post
 from fauxtp.cluster._messages.shard_address import Moved
 from fauxtp.cluster._nodes.peers import NO_CONNECTION, Peer
 from fauxtp.errors import NoProcess, ProcessExited
-from fauxtp.registry import PID
 
 __all__ = ["CallsIn"]
 
 
-Found = tuple[PID, Process | None, Queue]
 MOST_OWED: Final = 100_000  # calls of one node that wait for answers
 _Outcome = tuple[str, bool, bytes]  # as in the frame of an answer
 

@@ -21,7 +21,6 @@ from fauxtp.cluster._nodes.peers import Peer
 from fauxtp.cluster._nodes.pids import Pids, address
 from fauxtp.cluster._nodes.refs import Refs
 from fauxtp.cluster._wire.wire import Wire
-from fauxtp.registry import PID
 
 __all__ = ["Messenger"]
 
@@ -57,8 +56,8 @@ class Messenger:
         node.on_snapshot.append(self._ask_all)
         node.on_beat.append(self._look_at_losses)
 
-    def _stand_in(self, pid: PID, peer: Peer, number: int) -> StandIn:
-        return StandIn(pid, self.ways, peer, number)
+    def _stand_in(self, peer: Peer, number: int) -> StandIn:
+        return StandIn(self.ways, peer, number)
 
     # Of theirs
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from struct import Struct
+from struct import pack, unpack_from
 from typing import TYPE_CHECKING, Final, final
 
 from fauxtp.cluster._engines.engine import NoConnection
@@ -24,19 +24,18 @@ HEAD: Final = b"\x01\xff"  # version 1, and what is no kind of frame
 MOST: Final = 512  # frames
 LARGEST: Final = 65_536  # bytes; what is larger gains nothing by company
 KEPT: Final = 256  # last parcels of which is known what was in them, if nobody hears them
-_LENGTH: Final = Struct("!I")
+LENGTH: Final = 4  # bytes that tell how long a frame is
+BEFORE: Final = len(HEAD) + 2  # bytes, and then come the lengths
 
 
 def parcel(frames: list[bytes]) -> bytes:
-    """Return what travels in place of these frames.
+    """Return what travels in place of these frames: how long they are, and then they.
 
     >>> frames_in(parcel([b"a frame", b"another"]))
     [b'a frame', b'another']
     """
-    parts = [HEAD]
-    for frame in frames:
-        parts += (_LENGTH.pack(len(frame)), frame)
-    return b"".join(parts)
+    count = len(frames)
+    return b"".join([HEAD, pack(f"!H{count}I", count, *map(len, frames)), *frames])
 
 
 def frames_in(payload: bytes) -> list[bytes]:
@@ -49,22 +48,21 @@ def frames_in(payload: bytes) -> list[bytes]:
     >>> frames_in(HEAD + b"junk")
     Traceback (most recent call last):
         ...
-    ValueError: a parcel ends too early
+    ValueError: a parcel of 27253 frames
     """
     if not payload.startswith(HEAD):
         return [payload]
+    count = int.from_bytes(payload[len(HEAD) : BEFORE], "big")
+    if not 0 < count <= MOST:
+        raise ValueError(f"a parcel of {count} frames")
+    at = BEFORE + LENGTH * count
+    lengths = unpack_from(f"!{count}I", payload, BEFORE) if at <= len(payload) else ()
+    if at + sum(lengths) != len(payload):
+        raise ValueError("a parcel is as long as none of these frames")
     frames: list[bytes] = []
-    at, end = len(HEAD), len(payload)
-    if at == end:
-        raise ValueError("a parcel is empty")
-    while at < end:
-        start = at + _LENGTH.size
-        at = start + _LENGTH.unpack_from(payload, at)[0] if start <= end else end + 1
-        if at > end:
-            raise ValueError("a parcel ends too early")
-        if len(frames) == MOST:
-            raise ValueError(f"a parcel has more than {MOST} frames")
-        frames.append(payload[start:at])
+    for length in lengths:
+        frames.append(payload[at : at + length])
+        at += length
     return frames
 
 
@@ -90,6 +88,21 @@ class Parcels:
         self._open: dict[Peer, _Open] = {}
         self._sent: dict[int, list[int]] = {}
 
+    def add(self, peer: Peer, frame: bytes, number: int) -> bool:
+        """Let a frame go when this turn is over, if others wait for that and it has room there.
+
+        Nobody asks here whether this node may act: it is asked then, and whenever some are sent.
+        """
+        waiting = self._open.get(peer)
+        size = len(frame) + LENGTH
+        if waiting is None or waiting.size + size > LARGEST or len(waiting.frames) == MOST:
+            return False
+        waiting.frames.append(frame)
+        waiting.size += size
+        if number:
+            waiting.numbers.append(number)
+        return True
+
     def send(self, peer: Peer, frame: bytes, number: int) -> None:
         """Send a frame, at once or when this turn is over.
 
@@ -104,21 +117,15 @@ class Parcels:
                 raise NoConnection("the server is away")
             if is_first:
                 self._node.hub.home.run_next(self._end_turn)
-            self._open[peer] = waiting = _Open()
+            self._open[peer] = _Open()
             if not peer.is_busy:
                 return
-        size = len(frame) + _LENGTH.size
-        if waiting.size + size > LARGEST or len(waiting.frames) == MOST:
-            self._open[peer] = _Open()
-            self._hand_on(peer, waiting)
-            if size > LARGEST:
-                self.send_now(peer, frame, number)
-                return
-            waiting = self._open[peer]
-        waiting.frames.append(frame)
-        waiting.size += size
-        if number:
-            waiting.numbers.append(number)
+        if self.add(peer, frame, number):
+            return
+        waiting, self._open[peer] = self._open[peer], _Open()
+        self._hand_on(peer, waiting)
+        if not self.add(peer, frame, number):  # it is too large for company
+            self.send_now(peer, frame, number)
 
     def send_now(
         self, peer: Peer, frame: bytes, number: int = 0, *, at_once: bool = False
@@ -143,9 +150,9 @@ class Parcels:
             self._lose(one.numbers)
 
     def _end_turn(self) -> None:
-        if self._node.may_act():  # else it is fenced, and loses them
+        if self._node.may_act():
             self.send_all()
-        self._open.clear()
+        self.lose_all()
 
     def _hand_on(self, peer: Peer, waiting: _Open, *, at_once: bool = False) -> None:
         frames, numbers = waiting.frames, waiting.numbers

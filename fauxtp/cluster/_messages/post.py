@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import count
+from threading import get_ident
 from typing import Any, Final, final
 from weakref import WeakValueDictionary
 
@@ -13,7 +15,7 @@ from fauxtp._base.logs import report
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.ended_loops import meet
 from fauxtp._core.mailbox import find_queue
-from fauxtp._core.process import Process
+from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp.cluster._engines.engine import Listening, NoConnection
 from fauxtp.cluster._messages.parcels import Parcels, frames_in
@@ -24,11 +26,14 @@ from fauxtp.cluster._wire.frames import packed, unpacked
 from fauxtp.cluster._wire.wire import Wire
 from fauxtp.registry import PID
 
-__all__ = ["Post"]
+__all__ = ["Found", "Post"]
 
 KEPT: Final = 64  # last messages of which is known what they were, if nobody hears them
 NOTHING: Final = b""
+AROUND: Final = 256  # bytes at most that stand around what travels
 WORDS: Final = 7  # of the subject of who speaks
+
+Found = tuple[PID, Process | None, Queue]
 
 
 @final
@@ -52,7 +57,7 @@ class Post:
         self._listening: Listening | None = None
         self._parcels = Parcels(node, self.numbers, self._lost)
         self._senders: WeakValueDictionary[str, Peer] = WeakValueDictionary()
-        self._recent: list[tuple[int, PID, Any]] = [(0, PID(), None)] * KEPT
+        self._recent: list[tuple[int, Peer, int, Any] | None] = [None] * KEPT
         node.farewells.append(self._hand_on)
         node.on_fence.append(self._fenced)
 
@@ -87,22 +92,19 @@ class Post:
         self.is_alone = len(frames) == 1
         for frame in frames:
             try:
-                self._hear(peer, frame)
+                kind, rest = unpacked(frame)
+            except ValueError as error:
+                self.node.malformed.note(f"a frame of node {peer.node!r} ({error})")
+                continue
+            if peer.is_gone:
+                continue  # it was away for too long, and does not know it yet
+            try:
+                if self.node.may_act():
+                    self.handlers[kind](peer, *rest)
+                elif kind in self.fenced_handlers:
+                    self.fenced_handlers[kind](peer, *rest)
             except Exception:
                 report("a frame could not be handled")
-
-    def _hear(self, peer: Peer, frame: bytes) -> None:
-        try:
-            kind, rest = unpacked(frame)
-        except ValueError as error:
-            self.node.malformed.note(f"a frame of node {peer.node!r} ({error})")
-            return
-        if peer.is_gone:
-            return  # it was away for too long, and does not know it yet
-        if self.node.may_act():
-            self.handlers[kind](peer, *rest)
-        elif kind in self.fenced_handlers:
-            self.fenced_handlers[kind](peer, *rest)
 
     def tell_fenced(self, peer: Peer, which: int) -> None:
         """Answer a call, without a lease, that it was not taken up."""
@@ -131,9 +133,9 @@ class Post:
     def _lost(self, number: int) -> None:
         if any(tell(number) for tell in self.on_nobody):
             return
-        known, pid, message = self._recent[number % KEPT]
-        if known == number:
-            dead_letters.add(pid, message, "noconnection")
+        recent = self._recent[number % KEPT]
+        if recent is not None and recent[0] == number:
+            self._lose(*recent[1:])
 
     async def _hand_on(self) -> None:
         self._parcels.send_all()
@@ -144,12 +146,16 @@ class Post:
         else:
             self._parcels.lose_all()
 
-    def find(self, number: int) -> tuple[PID, Process | None, Queue] | None:
+    def find(self, number: int) -> Found | None:
         """Return who of here is known by `number`, and lives: a process, or a mailbox alone."""
         pid = self.pids.here(number)
-        process = meet(pid)
-        mailbox = process.mailbox if process is not None else pid and find_queue(pid)
-        if pid is None or mailbox is None or mailbox.closed_because is not None:
+        if pid is None:
+            return None
+        process = find_process(pid)
+        if process is not None and process.home is not self.node.hub.home:
+            process = meet(pid)  # as its event loop may have ended
+        mailbox = find_queue(pid) if process is None else process.mailbox
+        if mailbox is None or mailbox.closed_because is not None:
             return None
         return pid, process, mailbox
 
@@ -161,8 +167,8 @@ class Post:
         Raises `TypeError` if it cannot, and `ValueError` if it is too large.
         """
         data = self.wire.encode(value)
-        room = self.node.engine.max_payload - 256 - beside  # for what stands around it
-        if len(data) > room:
+        if len(data) + beside + AROUND > self.node.engine.max_payload:
+            room = self.node.engine.max_payload - beside - AROUND
             raise ValueError(f"expected a message of at most {room} bytes, got {len(data)}")
         return data
 
@@ -181,17 +187,32 @@ class Post:
             return False
         return True
 
-    def send_message(self, pid: PID, peer: Peer, frame: tuple[Any, ...], message: Any) -> None:
-        """Send what nobody waits for; if that cannot be, `message` is a dead letter."""
-        number = next(self.numbers)
-        self._recent[number % KEPT] = number, pid, message
+    def send_soon(self, peer: Peer, to: int, frame: bytes, message: Any) -> bool:
+        """Send what nobody waits for, from any thread; if that cannot be, it is a dead letter.
+
+        It is for the process that `peer` knows by `to`. Return False if this node was left.
+        """
+        hub, number = self.node.hub, next(self.numbers)
+        if get_ident() == hub.thread and self._parcels.add(peer, frame, number):
+            self._recent[number % KEPT] = number, peer, to, message
+            return True
+        if hub.post(partial(self._send_now, peer, to, frame, number, message)):
+            return True
+        self._lose(peer, to, message)
+        return False
+
+    def _send_now(self, peer: Peer, to: int, frame: bytes, number: int, message: Any) -> None:
+        self._recent[number % KEPT] = number, peer, to, message
         if self.node.may_act():
             try:
-                self._parcels.send(peer, packed(*frame), number)
+                self._parcels.send(peer, frame, number)
                 return
             except NoConnection:
                 pass
-        dead_letters.add(pid, message, "noconnection")
+        self._lose(peer, to, message)
+
+    def _lose(self, peer: Peer, to: int, message: Any) -> None:
+        dead_letters.add(self.pids.elsewhere(peer, to), message, "noconnection")
 
     def reason(self, content: bytes) -> ExitReason:
         """Return the exit reason that came; or, if it makes no sense, `noconnection`."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call, Cast
-from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.elsewhere import Elsewhere
 from fauxtp._core.queue import no_process
 from fauxtp.cluster._engines.engine import NoConnection
 from fauxtp.cluster._nodes.peers import Peer
+from fauxtp.cluster._wire.frames import packed
 from fauxtp.registry import PID, Ref
 
 if TYPE_CHECKING:
@@ -24,25 +24,42 @@ __all__ = ["StandIn"]
 
 @final
 class StandIn(Elsewhere):
-    """Passes on to a peer what is asked of one of its processes. It is made anew each time."""
+    """Passes on to a peer what is asked of one of its processes.
 
-    __slots__ = ("_number", "_peer", "_ways")
+    It is there as long as the PID, and so does not keep that.
+    """
 
-    def __init__(self, pid: PID, ways: Ways, peer: Peer, number: int) -> None:
-        super().__init__(pid)
+    __slots__ = ("_cast", "_number", "_peer", "_post", "_send", "_ways")
+
+    def __init__(self, ways: Ways, peer: Peer, number: int) -> None:
         self._ways = ways
+        self._post = ways.post
         self._peer = peer
         self._number = number
-        if peer.is_gone:
-            self.closed_because: Callable[[Call], BaseException] | None = no_process
+        self._cast = packed("cast", number, b"")  # what all frames of these begin with
+        self._send = packed("send", number, b"")
+
+    @property
+    def pid(self) -> PID:  # type: ignore[override]  # nobody sets it
+        return self._post.pids.elsewhere(self._peer, self._number)
+
+    @property
+    def closed_because(self) -> Callable[[Call], BaseException] | None:  # type: ignore[override]
+        return no_process if self._peer.is_gone else None
+
+    def deliver(self, message: Any) -> bool:
+        if type(message) is Cast and not self._peer.is_gone:  # as most are
+            self.pass_on(message)
+            return True
+        return super().deliver(message)
 
     def pass_on(self, message: Any) -> None:
-        post = self._ways.post
-        kind, content = ("cast", message.request) if type(message) is Cast else ("send", message)
-        frame = kind, self._number, post.pack(content)
-        send = partial(post.send_message, self.pid, self._peer, frame, message)
-        if not post.node.hub.post(send):
-            dead_letters.add(self.pid, message, "noconnection")
+        post = self._post
+        if type(message) is Cast:
+            frame = self._cast + post.pack(message.request)
+        else:
+            frame = self._send + post.pack(message)
+        post.send_soon(self._peer, self._number, frame, message)
 
     def pass_on_call(self, call: Call, limit: float | None) -> None:
         content = self._ways.post.pack(call.request)

@@ -41,20 +41,22 @@ class Hub:
     __slots__ = (
         "__weakref__",
         "_group",
-        "_is_over",
         "_to_start",
         "_waiter",
         "home",
+        "is_over",
         "on_fork",
+        "thread",
         "time",
     )
 
     def __init__(self, home: Home, group: TaskGroup) -> None:
         self.home: Home = home
         self.time: Callable[[], float] = home.time if switches.simulated else boot_time
+        self.thread: int = threading.get_ident()  # in which this is made, and the loop runs
         self.on_fork: list[Callable[[], object]] = []
         self._group: TaskGroup = group
-        self._is_over: bool = False
+        self.is_over: bool = False
         self._to_start: deque[Callable[[], Awaitable[object]]] = deque()
         self._waiter: Waiter | None = None
         _hubs.add(self)
@@ -69,12 +71,12 @@ class Hub:
 
     def end(self) -> None:
         """Let nobody ask for anything any more."""
-        self._is_over = True
+        self.is_over = True
         self._group.cancel_scope.cancel()
 
     def forget(self) -> None:
         """Be over, as this process is a fork: the loop, and the connection, are its parent's."""
-        self._is_over = True
+        self.is_over = True
         for tell in self.on_fork:
             tell()
 
@@ -83,7 +85,7 @@ class Hub:
 
         Return False if it is not called, as the hub is over.
         """
-        if self._is_over:
+        if self.is_over:
             return False
         if self.home.is_here():
             function()
@@ -98,7 +100,7 @@ class Hub:
 
     async def ask(self, function: Callable[[], Awaitable[T]]) -> T:
         """Return what `function()` returns, which is awaited in the hub's loop."""
-        if self._is_over:
+        if self.is_over:
             raise NoConnection("the cluster was left")
         if self.home.is_here():
             return await function()
@@ -113,7 +115,7 @@ class Hub:
         return asked.result()
 
     def _begin(self, asked: _Asked[Any]) -> None:
-        if self._is_over:
+        if self.is_over:
             asked.end(NoConnection("the cluster was left"))
         else:
             self.start(asked.run)

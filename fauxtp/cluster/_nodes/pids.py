@@ -29,7 +29,7 @@ def address(came: object) -> Address:
     return Address(node, incarnation, number)
 
 
-StandsIn = Callable[[PID, Peer, int], Elsewhere]
+StandsIn = Callable[[Peer, int], Elsewhere]
 
 
 class Address(NamedTuple):
@@ -44,15 +44,19 @@ class Address(NamedTuple):
 class Place:
     """Where the process of a PID is: at a peer, which knows it by a number."""
 
-    __slots__ = ("number", "peer", "pids")
+    __slots__ = ("_stand_in", "number", "peer", "pids")
 
     def __init__(self, pids: Pids, peer: Peer, number: int) -> None:
         self.pids: Final = pids
         self.peer: Final = peer
         self.number: Final = number
+        self._stand_in: Elsewhere | None = None  # once somebody has asked for it
 
     def stand_in(self, pid: PID) -> Elsewhere:
-        return self.pids.stand_in(pid, self.peer, self.number)
+        found = self._stand_in
+        if found is None:
+            found = self._stand_in = self.pids.stand_in(self.peer, self.number)
+        return found
 
 
 @final
@@ -68,6 +72,8 @@ class Pids:
         self.stand_in: StandsIn = stand_in
         self._numbers: WeakKeyDictionary[PID, int] = WeakKeyDictionary()
         self._here: WeakValueDictionary[int, PID] = WeakValueDictionary()
+        self.here: Callable[[int], PID | None] = self._here.get
+        """Returns the PID of here that others know by a number, if it still means anything."""
         self._there: WeakValueDictionary[Address, PID] = WeakValueDictionary()
         self._next = count(1)
         self._lock = threading.RLock()
@@ -86,10 +92,6 @@ class Pids:
                     self._numbers[pid] = number
                     self._here[number] = pid
         return number
-
-    def here(self, number: int) -> PID | None:
-        """Return the PID of here that others know by `number`, if it still means anything."""
-        return self._here.get(number)
 
     def address_of(self, pid: PID) -> Address:
         """Return what a PID is on the wire.

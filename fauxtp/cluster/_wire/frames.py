@@ -55,7 +55,11 @@ _KINDS: Final = {
     )
     for code, (name, (look, has_content)) in enumerate(_LOOKS.items())
 }
-_BY_CODE: Final = list(_KINDS.values())
+_BY_HEAD: Final = {bytes([VERSION, kind.code]): kind for kind in _KINDS.values()}
+_MESSAGES: Final = {bytes([VERSION, _KINDS[name].code]): name for name in ("send", "cast")}
+"""What is told most, and looks the same: it is read at once."""
+_NUMBER: Final = Struct("!q")
+BEFORE: Final = _KINDS["send"].size  # bytes, and then comes a message
 
 
 def packed(kind: str, *parts: Any) -> bytes:
@@ -90,9 +94,16 @@ def unpacked(data: bytes) -> tuple[str, tuple[Any, ...]]:
         ...
     ValueError: no 'cancel' looks so
     """
-    if len(data) < 2 or data[0] != VERSION or data[1] >= len(_BY_CODE):
-        raise ValueError(f"it begins with {data[:2]!r}")
-    kind, _, _, numbers, size, has_content = _BY_CODE[data[1]]
+    head = data[:2]
+    message = _MESSAGES.get(head)
+    if message is not None and len(data) >= BEFORE:
+        (number,) = _NUMBER.unpack_from(data, 2)
+        if number >= 0:
+            return message, (number, data[BEFORE:])
+    looks = _BY_HEAD.get(head)
+    if looks is None:
+        raise ValueError(f"it begins with {head!r}")
+    kind, _, _, numbers, size, has_content = looks
     if len(data) < size or (len(data) > size and not has_content):
         raise ValueError(f"no {kind!r} is {len(data)} bytes long")
     parts: tuple[Any, ...] = numbers.unpack_from(data)

@@ -10,6 +10,7 @@ errors travel, and what `cluster_type` registers. A bytearray or memoryview arri
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Final, final
 
@@ -42,6 +43,9 @@ _OPTIONS: Final = (  # keys that are no text it would make to others of its own 
 _OF_PLAIN: Final = _OPTIONS | ormsgpack.OPT_NON_STR_KEYS
 _UNPACK: Final = ormsgpack.OPT_NON_STR_KEYS
 _PREFIX: Final = bytes([VERSION])
+_TUPLES: Final = [_PREFIX + bytes([0xC7, size, TUPLE]) for size in range(256)]
+"""What stands before the parts of a tuple that are so many bytes long."""
+
 _PLAIN: Final = frozenset({type(None), bool, float, bytes, bytearray, memoryview})
 _KEYS: Final = frozenset({type(None), bool, float, bytes, str})
 
@@ -76,7 +80,7 @@ class Wire:
     ('charge', {'cents': 42, 'tags': {'new'}})
     """
 
-    __slots__ = ("_pack", "_unpack")
+    __slots__ = ("_in_tuple", "_pack", "_quickly", "_unpack")
 
     def __init__(
         self,
@@ -93,7 +97,7 @@ class Wire:
             int: (INT, _bytes_of),
             ExitReason: (REASON, reason_fields),
         }
-        self._unpack: dict[int, Hook] = {
+        unpack: dict[int, Hook] = {
             TUPLE: tuple,
             SET: set,
             FROZENSET: frozenset,
@@ -104,9 +108,14 @@ class Wire:
             PAIRS: _dict_of,
         }
         if pack_pid is not None and unpack_pid is not None:
-            self._pack[PID], self._unpack[PID_] = (PID_, pack_pid), unpack_pid
+            self._pack[PID], unpack[PID_] = (PID_, pack_pid), unpack_pid
         if pack_ref is not None and unpack_ref is not None:
-            self._pack[Ref], self._unpack[REF] = (REF, pack_ref), unpack_ref
+            self._pack[Ref], unpack[REF] = (REF, pack_ref), unpack_ref
+        self._unpack: Callable[[int, bytes], Any] = _unpacker(unpack)
+        self._in_tuple: Hook = _too_deep
+        for _ in range(_QUICKLY - 1):
+            self._in_tuple = _packer(self.fields, self._in_tuple)
+        self._quickly: Hook = _packer(self.fields, self._in_tuple)
 
     def encode(self, message: object) -> bytes:
         """Return the bytes of `message`.
@@ -115,7 +124,13 @@ class Wire:
         says where in the message that is, and shows nothing of it.
         """
         try:
-            body = packb(message, _Encoding(self), _OPTIONS)
+            if type(message) is tuple:  # as most are: what stands around that is known
+                body = packb(list(message), self._in_tuple, _OPTIONS)
+                if len(body) < len(_TUPLES):
+                    return _TUPLES[len(body)] + body
+                body = packb(Ext(TUPLE, body))
+            else:
+                body = packb(message, self._quickly, _OPTIONS)
             if len(body) > DEEPEST:
                 insist_on_depth(body)
         except (TypeError, ValueError, RecursionError):  # or it takes the way that knows
@@ -128,19 +143,19 @@ class Wire:
         Raises `BadMessage` if it is none. What registered types raise when they are made is the
         cause of that.
         """
-        if not data:
-            raise BadMessage("it is empty")
-        if data[0] != VERSION:
-            raise BadMessage(f"it is of version {data[0]}, and this is {VERSION}")
-        body, decoding = data[1:], _Decoding(self._unpack)
+        if not data.startswith(_PREFIX):
+            said = f"it is of version {data[0]}, and this is {VERSION}" if data else "it is empty"
+            raise BadMessage(said)
+        body = data[1:]
         try:
             if len(body) > DEEPEST:
                 insist_on_depth(body)
-            return unpackb(body, ext_hook=decoding, option=_UNPACK)
+            return unpackb(body, ext_hook=self._unpack, option=_UNPACK)
         except MemoryError:
             raise
         except Exception as error:
-            cause = decoding.error or error  # ormsgpack does not hand on what its hook raises
+            # ormsgpack does not hand on what its hook raises
+            cause, _raised.error = _raised.error or error, None
             raise BadMessage(f"it cannot be decoded: {type(cause).__name__}") from cause
 
     def fields(self, value: Any) -> tuple[int, Any] | None:
@@ -158,7 +173,7 @@ class Wire:
 
     def _can_travel(self, value: object) -> bool:
         try:
-            packb(value, _Encoding(self), _OPTIONS)
+            packb(value, self._quickly, _OPTIONS)
         except (TypeError, ValueError, RecursionError):
             return False
         return True
@@ -219,52 +234,51 @@ class Wire:
         return Ext(PAIRS, packb(pairs, None, _OF_PLAIN))
 
 
-class _Encoding:
-    """What one message is encoded with; so deep it is in extensions."""
+def _packer(fields: Callable[[Any], tuple[int, Any] | None], within: Hook) -> Hook:
+    """Return what makes extensions of values; `within` does so for what is in one."""
 
-    __slots__ = ("_depth", "_wire")
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._depth = 0
-
-    def __call__(self, value: Any) -> Ext:
+    def extension(value: Any) -> Ext:
         if type(value) is tuple:
-            code, content = TUPLE, list(value)
-        else:
-            fields = self._wire.fields(value)
-            if fields is None:
-                raise TypeError("it does not travel")
-            code, content = fields
-        if self._depth == _QUICKLY:
-            raise TypeError("it is too deep for the quick way")
-        self._depth += 1
-        packed = packb(content, self, _OPTIONS)
-        self._depth -= 1
-        return Ext(code, packed)
+            return Ext(TUPLE, packb(list(value), within, _OPTIONS))
+        known = fields(value)
+        if known is None:
+            raise TypeError("it does not travel")
+        code, content = known
+        return Ext(code, packb(content, within, _OPTIONS))
+
+    return extension
 
 
-class _Decoding:
-    """What the extensions of one message are decoded with, and the first error in one."""
+class _Raised(threading.local):
+    """What a hook has raised, for whoever has called ormsgpack in this thread."""
 
-    __slots__ = ("_unpack", "error")
+    error: Exception | None = None
 
-    def __init__(self, unpack: dict[int, Hook]) -> None:
-        self._unpack = unpack
-        self.error: Exception | None = None
 
-    def __call__(self, code: int, content: bytes) -> Any:
+_raised: Final = _Raised()
+
+
+def _unpacker(unpack: dict[int, Hook]) -> Callable[[int, bytes], Any]:
+    """Return what makes values of extensions, and notes the first error in one."""
+
+    def extension(code: int, content: bytes) -> Any:
         try:
-            unpack = self._unpack.get(code)
-            if unpack is None:
+            make = unpack.get(code)
+            if make is None:
                 raise ValueError(f"extension {code} is not known")
-            parts = unpackb(content, ext_hook=self, option=_UNPACK)
+            parts = unpackb(content, ext_hook=extension, option=_UNPACK)
             if code <= FROZENSET and type(parts) is not list:
                 raise ValueError("expected a list of parts")
-            return unpack(parts)
+            return make(parts)
         except Exception as error:
-            self.error = self.error or error
+            _raised.error = _raised.error or error
             raise
+
+    return extension
+
+
+def _too_deep(_: Any) -> Any:
+    raise TypeError("it is too deep for the quick way")
 
 
 def _is_short(value: object) -> bool:
