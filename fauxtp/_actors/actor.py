@@ -267,6 +267,10 @@ class Actor(ABC):
     def _fauxtp_can_be_stepped(self) -> bool:
         return False
 
+    @property
+    def _fauxtp_may_wait(self) -> bool:
+        return True
+
     # Starting
 
     @classmethod

@@ -12,6 +12,7 @@ from fauxtp._actors.actor import Actor, children_of, started
 from fauxtp._actors.serving import Stop, serve
 from fauxtp._actors.task import Task, start_task
 from fauxtp._base.arguments import expect_callable
+from fauxtp._base.coroutines import may_suspend
 from fauxtp._base.logs import logger
 from fauxtp._base.texts import label
 from fauxtp._core.calls import NO_REPLY, Call
@@ -188,6 +189,16 @@ class GenServer(Actor, Generic[R, S]):
     @property
     def _fauxtp_can_be_stepped(self) -> bool:
         return type(self).run is GenServer.run
+
+    @property
+    def _fauxtp_may_wait(self) -> bool:
+        # Before any of the others runs, the scope is entered anyway: see `_continue`, `_goes_on`.
+        return (
+            may_suspend(self.handle_call)
+            or may_suspend(self.handle_cast)
+            or may_suspend(self.handle_info)
+            or may_suspend(self.handle_task_end)
+        )
 
 
 # What most servers never need is imported when the first of them does.

@@ -151,11 +151,11 @@ async def _live(process: Process, on_exit: OnExit | None, name: str | None, begi
         if process.exit_request is None:
             if process.step is None:
                 scope.enter()
-            work = actor._fauxtp_work(process)
-            if work is not None:
-                await work
+            waits_for = actor._fauxtp_work(process)
+            if waits_for is not None:
+                await waits_for
             left = ROUNDS
-            while work is None and process.exit_request is None:
+            while waits_for is None and process.exit_request is None:
                 process.state = await actor.run(process.state)
                 left = left - 1 or ROUNDS
                 if left == ROUNDS:

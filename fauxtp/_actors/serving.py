@@ -73,19 +73,21 @@ _ODD: Final = frozenset({type(None), Stop, tuple})
 """The types of results of handlers that may be more than the next state, or less."""
 
 
-# In one piece, as each further coroutine would take as much memory as an idle server.
-async def serve(process: Process, once: bool = False) -> None:
+# In one piece, as each further coroutine would take as much memory as an idle server. Each
+# variable takes 8 bytes of that, so one of them serves twice.
+async def serve(process: Process, once: bool = False) -> None:  # noqa: PLR0912  (as just said)
     """Handle messages until the process, being idle, is to end; with `once`, only one."""
     scope: ProcessScope = process.scope  # type: ignore[assignment]
     mailbox, left = process.mailbox, 1 if once else ROUNDS
-    entered = type(process.state) is tuple and await _begin(process, scope)
+    if type(process.state) is tuple:
+        await _begin(process)
     while left:
         if not (mailbox.inbox or mailbox.kept):
             process.handling = message = result = handlers = None  # nor are they kept here
             waiter = process.home.new_waiter(process)
-            must_wait = _falls_asleep(process, scope, waiter)
+            result = _falls_asleep(process, scope, waiter)
             try:
-                if must_wait:
+                if result:
                     await scope.idle(waiter)
             except BaseException as error:
                 _put_off(process, scope, error)
@@ -102,9 +104,8 @@ async def serve(process: Process, once: bool = False) -> None:
                 return
             process.interrupted, process.depth = False, 0
             continue
-        if not entered:
-            scope.enter()
-            entered = True
+        if not scope.is_ready:
+            scope.prepare()
         message = mailbox.take() if mailbox.kept or mailbox.max_size else mailbox.inbox.popleft()
         handlers = begin(process, message)
         try:
@@ -205,10 +206,12 @@ async def _pause(process: Process, message: Any, left: int, once: bool) -> int:
     elif type(process.handling) is Control:
         from fauxtp._actors.controlling import obey  # noqa: PLC0415  (few need it)
 
+        process.scope.enter()  # type: ignore[union-attr]
         await obey(process, message)
     process.handling = None
     if once or (left and process.exit_request is None):
         return left
+    process.scope.enter()  # type: ignore[union-attr]
     await checkpoint()  # others must run; who is to end begins nothing half-way
     return ROUNDS
 
@@ -223,21 +226,17 @@ def _after_odd(process: Process, result: Any) -> Any:
     return _state_after_none(process) if result is None else result
 
 
-async def _begin(process: Process, scope: ProcessScope) -> bool:
-    """Do what `init` has left for later, if it has: when its starter had a chance to go on.
-
-    Return whether the scope is entered, as it then stays.
-    """
+async def _begin(process: Process) -> None:
+    """Do what `init` has left for later, if it has: when its starter had a chance to go on."""
     process.state = _after_odd(process, process.state)
     if process.handling is None:
-        return False
-    scope.enter()
+        return
+    process.scope.enter()  # type: ignore[union-attr]
     await checkpoint()
     try:
         await _continue(process)
     except (Stop, BaseExceptionGroup) as end:
         _end(process, end)
-    return True
 
 
 async def _continue(process: Process) -> None:
@@ -245,6 +244,7 @@ async def _continue(process: Process) -> None:
     from fauxtp._base.carrying import Applied, carried_variables  # noqa: PLC0415  (few need it)
 
     actor: Handlers = process.actor  # type: ignore[assignment]
+    process.scope.enter()  # type: ignore[union-attr]
     left, begun = ROUNDS, None
     applied = Applied(process.handling.carried, carried_variables())
     try:

@@ -110,6 +110,7 @@ class Machine:
         return serve(process)
 
     _fauxtp_can_be_stepped = True
+    _fauxtp_may_wait = True
 
     _fauxtp_leave = None
 

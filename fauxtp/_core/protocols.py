@@ -51,6 +51,8 @@ class Startable(Protocol):
     @property
     def _fauxtp_can_be_stepped(self) -> bool: ...
     @property
+    def _fauxtp_may_wait(self) -> bool: ...
+    @property
     def _fauxtp_leave(self) -> Callable[[], Awaitable[None]] | None: ...
 
 
@@ -76,6 +78,11 @@ class Behaviour(Protocol):
     @property
     def _fauxtp_can_be_stepped(self) -> bool:
         """Whether others may handle a call to it on the spot."""
+        ...
+
+    @property
+    def _fauxtp_may_wait(self) -> bool:
+        """Whether it may wait for anything while it handles a message."""
         ...
 
     @property
@@ -113,6 +120,15 @@ class ProcessScope(Protocol):
 
     def enter(self) -> None:
         """Prepare for the process's own code to run."""
+        ...
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether handlers may begin: it has been prepared for them."""
+        ...
+
+    def prepare(self) -> None:
+        """Enter it before a handler runs, unless no handler can wait."""
         ...
 
     def leave(self) -> None:

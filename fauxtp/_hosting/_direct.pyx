@@ -136,7 +136,7 @@ cdef Slot _pid = slot_of(Process, "pid")
 cdef Slot _state = slot_of(Process, "state")
 cdef Slot _task = slot_of(Process, "task")
 
-cdef Slot _own_scope  # of an AsyncioScope, whose module imports this one: see `scope_of`
+cdef Slot _is_ready  # of an AsyncioScope, whose module imports this one: see `is_ready`
 
 
 def _checked(type owner, str name):
@@ -467,11 +467,11 @@ cdef failed_told(process, Call call, double at, int kinds):
         raise
 
 
-cdef object scope_of(scope):
-    """Return the cancel scope of a process's own code, or None."""
-    if not is_made(&_own_scope):
-        make(&_own_scope, slot_of(type(scope), "_cancel_scope"))
-    return get(scope, _own_scope)
+cdef bint is_ready(scope):
+    """Return whether handlers of a process may begin, as its `scope` is prepared for them."""
+    if not is_made(&_is_ready):
+        make(&_is_ready, slot_of(type(scope), "is_ready"))
+    return get(scope, _is_ready) is True
 
 
 def step(process, Call call not None, caller, handler=None, /):
@@ -511,8 +511,8 @@ def step(process, Call call not None, caller, handler=None, /):
                 put(process, _handled, counter)
             add(&(<Counter>counter).number, 1)
             scope = get(process, _process_scope)
-            if scope_of(scope) is None:
-                scope.enter()
+            if not is_ready(scope):
+                scope.prepare()
             kinds = load(&listened_to) & (HANDLED | CARRYING | TIMED)
             if kinds & CARRYING:
                 handler = carrying(process, call)

@@ -1,8 +1,9 @@
 """What ends with a process on asyncio: its own code, in a cancel scope, and its children.
 
 The scope is entered when the process's own code is about to run and may wait, and left
-again after `init` if there is nothing to do yet: it takes more memory than all the rest of an
-idle server. The children get a task group when the process first asks for it.
+again after `init` if there is nothing to do yet: it takes a quarter of the memory of an idle
+server. One whose handlers cannot wait is never in it. The children get a task group when the
+process first asks for it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
 
 from fauxtp._base.exit_reason import CANCELLED
-from fauxtp._core.phase import STARTING, STOPPING
+from fauxtp._core.phase import RUNNING, STARTING, STOPPING
 from fauxtp._core.process import Process
 from fauxtp._hosting.asyncio_children import ChildTasks
 from fauxtp._hosting.end_causes import is_closed
@@ -31,7 +32,7 @@ __all__ = ["AsyncioScope", "Handle"]
 class AsyncioScope:
     """The `fauxtp._core.protocols.ProcessScope` of a process on asyncio."""
 
-    __slots__ = ("_cancel_scope", "_children", "_leave_keeper", "_process")
+    __slots__ = ("_cancel_scope", "_children", "_leave_keeper", "_process", "is_ready")
 
     idle = Idle  # as a class it is no method, and called at once
 
@@ -40,6 +41,7 @@ class AsyncioScope:
         self._leave_keeper = leave_keeper
         self._cancel_scope: CancelScope | None = None
         self._children: ChildTasks | None = None
+        self.is_ready = False
 
     @property
     def children(self) -> TaskGroup:
@@ -87,16 +89,33 @@ class AsyncioScope:
             except BaseException:
                 self._cancel_scope = None
                 raise
+            self.is_ready = True
             if self._process.exit_request is not None:
                 scope.cancel()
+
+    def prepare(self) -> None:
+        if self._process.actor._fauxtp_may_wait:
+            self.enter()
+        self.is_ready = True
 
     def _enter_from_outside(self) -> None:
         loop = asyncio.get_running_loop()
         mine = current_task(loop)
         if mine is None:
             raise RuntimeError("only a task can have children started")
+        # A handler, as `init`, may be in a scope of its own, which ends before this one
         if self._process.phase is STARTING:
-            return  # `init` may be in a scope of its own, which ends before this one: see `leave`
+            return  # see `leave`
+        if self._process.handling is not None and self._cancel_scope is None:
+            loop.call_soon(self._enter_as, None)  # the handler cannot wait, and is over then
+        else:
+            self._enter_as(mine)
+
+    def _enter_as(self, mine: asyncio.Task[object] | None) -> None:
+        """Enter the scope as the task of the process, where `mine` runs."""
+        if self._process.phase is not RUNNING:
+            return
+        loop = asyncio.get_running_loop()
         set_current_task(loop, self._process.task)
         try:
             self.enter()
@@ -118,10 +137,13 @@ class AsyncioScope:
             self._cancel_scope.__exit__(None, None, None)
         except RuntimeError:
             return  # `init` has entered another, which it has not left
-        self._cancel_scope = None
+        self._cancel_scope, self.is_ready = None, False
 
     def cancel(self) -> None:
-        if self._cancel_scope is not None and not self._cancel_scope.cancel_called:
+        if self._cancel_scope is None:
+            if self._process.handling is not None:
+                asyncio.get_running_loop().call_soon(self._interrupt)
+        elif not self._cancel_scope.cancel_called:
             loop = asyncio.get_running_loop()
             mine = current_task(loop)
             if mine is None or mine is self._process.task:
@@ -136,6 +158,18 @@ class AsyncioScope:
             self._children.group.cancel_scope.cancel()
         home: AsyncioHome = self._process.home  # type: ignore[assignment]
         home.poke()
+
+    def _interrupt(self) -> None:
+        """End a process that was to end while it ran a handler which cannot wait."""
+        process = self._process
+        if process.phase is not RUNNING:
+            return
+        if self._cancel_scope is not None:
+            self.cancel()
+        elif process.handling is None:
+            process.mailbox.wake_receivers()
+        else:  # it can, as it is another than when the process was prepared
+            process.task.cancel()
 
     def put_off(self, error: BaseException) -> bool:
         process = self._process

@@ -87,8 +87,8 @@ def step(process: Process, call: Call, caller: Process | None, handler: Any = No
             if process.handled is None:
                 process.handled = Counter()
             process.handled.add(1)
-            if not process.scope.entered:  # type: ignore[union-attr]
-                process.scope.enter()  # type: ignore[union-attr]
+            if not process.scope.is_ready:  # type: ignore[union-attr]
+                process.scope.prepare()  # type: ignore[union-attr]
             handler = _handlers(process, call).handle_call(call.request, call, process.state)
             if type(handler) is not CoroutineType:
                 handler = awaited(handler)

@@ -43,9 +43,13 @@ class TrioScope:
     def entered(self) -> bool:
         return True
 
+    is_ready = entered
+
     def enter(self) -> None:
         if self._process.exit_request is not None:
             self.cancel()
+
+    prepare = enter
 
     def leave(self) -> None:
         pass

@@ -104,6 +104,7 @@ class Beside(ABC, Generic[C]):
         return serve(process)
 
     _fauxtp_can_be_stepped = True
+    _fauxtp_may_wait = True
 
     def _fauxtp_leave(self) -> Awaitable[None]:
         return self._end_children()
