@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from conftest import Run
+from conftest import Run, unmeasured
 from twins_of import form_of
 
 from fauxtp.errors import NoProcess
@@ -308,6 +308,7 @@ finally:
 """
 
 
+@unmeasured
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_a_forked_child_can_use_the_registry(twin: Any, run: Run) -> None:
     done = run(

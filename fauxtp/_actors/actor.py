@@ -24,6 +24,8 @@ from fauxtp._loops.current import give_way
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
+    from anyio import CancelScope
+
     from fauxtp._core.protocols import Startable
     from fauxtp._loops.task_groups import AnyTaskGroup
 
@@ -47,9 +49,9 @@ class ActorHandle:
     """
 
     pid: PID
-    cancel_scope: anyio.CancelScope
+    cancel_scope: CancelScope
 
-    def __init__(self, pid: PID, cancel_scope: anyio.CancelScope) -> None:
+    def __init__(self, pid: PID, cancel_scope: CancelScope) -> None:
         fill(self, pid, cancel_scope)
 
 

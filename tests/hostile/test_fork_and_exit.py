@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conftest import unmeasured
 from twins_of import FORMS
 
 from hostile import effort, programs
@@ -49,6 +50,7 @@ def storm(forks: int, choice: str, *fault: str, patience: float = PATIENCE) -> p
     )
 
 
+@unmeasured
 @needs_fork
 @needs_gil
 def test_every_child_of_a_storm_works(twin: Any) -> None:

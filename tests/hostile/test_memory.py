@@ -32,6 +32,7 @@ def test_when_memory_runs_out_the_table_is_what_it_was(twin: Any) -> None:
     effort.report(f"no memory, {twin.__name__}: {done.stdout.strip()}")
 
 
+@unmeasured
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize(
     ("program", "least"),
