@@ -20,6 +20,7 @@ from engines import new_cluster
 
 from fauxtp import (
     PID,
+    CallCycle,
     GenServer,
     NoProcess,
     ProcessExited,
@@ -217,6 +218,30 @@ async def test_a_group_has_members_on_two_nodes(nats_server: Any) -> None:
         await until(lambda: a.members("sport") == (here,))
         exit(here)
         await until(lambda: not a._grouped.groups.own())
+
+
+class Asker(GenServer[Any, Any]):
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        try:
+            return await call(request[0], request[1:], timeout=None), state
+        except CallCycle as error:
+            return error.circle, state
+
+
+async def test_two_that_call_each_other_are_told_so(nats_server: Any) -> None:
+    cluster = new_cluster()
+    async with (
+        Cluster.join(nats_server.url, cluster=cluster, node="a", ttl=LONG) as a,
+        Cluster.join(nats_server.url, cluster=cluster, node="b", ttl=LONG) as b,
+        task_group() as group,
+    ):
+        one = await Asker.start(task_group=group)
+        other = await Asker.start(task_group=group)
+        await b.register("other", other)
+        there = await a.wait_registered("other", timeout=30)
+        assert await call(one, [there, one], timeout=30) == [there, one, there]
+        exit(one)
+        exit(other)
 
 
 async def test_where_no_server_is_nobody_joins() -> None:

@@ -89,6 +89,9 @@ class Far(Elsewhere):
     def unwatch(self, ref: Ref) -> None:
         self.watchers.pop(ref, None)
 
+    def waited_for(self, call: Call) -> None:
+        pass
+
     def request_exit(self, reason: ExitReason) -> bool:
         self.reasons.append(reason)
         return self.lives

@@ -47,10 +47,10 @@ class Elsewhere(Queue):
     owed = None
     waiting = ()
     receivers = 0
-    closed_because: Callable[[Call], BaseException] | None = None
 
     def __init__(self, pid: PID) -> None:
         self.pid = pid
+        self.closed_because = None
 
     def __repr__(self) -> str:
         return f"<what stands for {self.pid!r}>"
@@ -83,6 +83,10 @@ class Elsewhere(Queue):
     @abstractmethod
     def give_up(self, call: Call) -> bool:
         """Tell that nobody waits for `call` any more; return False, as nothing lies here."""
+
+    @abstractmethod
+    def waited_for(self, call: Call) -> None:
+        """Hear that `call` is for somebody who waits, through others or not, for the process."""
 
     @abstractmethod
     def watch(self, ref: Ref, watcher: Callable[[PID, ExitReason], object]) -> bool:

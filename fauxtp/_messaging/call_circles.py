@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from fauxtp._base.events import note
+from fauxtp._core.calls import Call
+from fauxtp._core.mailbox import find_elsewhere
 from fauxtp._core.process import Process, find_process
 from fauxtp.errors import CallCycle
 from fauxtp.registry import PID
@@ -10,8 +12,18 @@ from fauxtp.registry import PID
 __all__ = ["refuse_circle"]
 
 
+def _look_elsewhere(call: Call | None, pid: PID) -> None:
+    """Let it be found out whether whoever is elsewhere waits for who has just called."""
+    there = find_elsewhere(pid)
+    if there is not None and call is not None:
+        there.waited_for(call)
+
+
 def refuse_circle(caller: Process | None, target: PID) -> None:
-    """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`."""
+    """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`.
+
+    Where it leads to another node, that is found out there, and the call fails soon.
+    """
     if caller is None:
         return
     circle: dict[PID, None] = {caller.pid: None}  # in order
@@ -24,6 +36,8 @@ def refuse_circle(caller: Process | None, target: PID) -> None:
             return  # a circle of others, who are told themselves
         circle[pid] = None
         process = find_process(pid)
+        if process is None and pid is not target:
+            _look_elsewhere(caller.waiting_for, pid)
         waiting = None if process is None else process.waiting_for
         if waiting is None or waiting.deferred or waiting.settled:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, final
 
@@ -52,6 +53,8 @@ class CallsIn:
         self._post = post
         self._known: dict[tuple[Peer, int], _Known] = {}
         self._unsent: dict[tuple[Peer, int], _Outcome] = {}  # as the connection was away
+        self.on_blocked: Callable[[Peer, int], object] = lambda *_: None
+        """Called with what comes from a process to one that waits for somebody."""
         post.handlers.update(call=self._call, cancel=self._cancel, asked=self._asked)
         post.fenced_handlers["call"] = self._call_of_fenced
         post.node.peers.on_gone.append(self._gone)
@@ -87,6 +90,8 @@ class CallsIn:
         peer.owed += 1
         if process is None or not self._post.is_alone or not handle(process, call):
             known.place = deliver(call, process, mailbox, self._post)
+            if process is not None and process.waiting_for is not None and by:
+                self.on_blocked(peer, which)
         elif call.settled:
             self.answered(known)  # else it is told when it is
 
@@ -137,6 +142,11 @@ class CallsIn:
             if isinstance(error, Exception):
                 return "error", True, self._post.packed_error(error)
             return "exited", True, self._post.packed_reason(ExitReason.error(error))
+
+    def owed(self, peer: Peer, which: int) -> Call | None:
+        """Return that call of a peer, if it is yet to be answered."""
+        known = self._known.get((peer, which))
+        return None if known is None else known.call
 
     def is_theirs(self, call: Call) -> bool:
         """Return whether a call is of a peer."""

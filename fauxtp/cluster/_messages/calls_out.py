@@ -89,6 +89,11 @@ class CallsOut:
             peer, _ = self._forget(which)
             self._post.try_to_send(peer, ("cancel", which))
 
+    def sent(self, call: Call) -> tuple[Peer, int] | None:
+        """Return to whom a call was sent, and by which number, if it is yet to be answered."""
+        which = self._numbers.get(call)
+        return None if which is None else (self._known[which][0], which)
+
     def ask_again(self, peer: Peer) -> None:
         """Ask for all that is yet to be answered there, as the answer may have been lost."""
         for which in list(peer.calls):

@@ -10,6 +10,7 @@ from fauxtp._core.dead_letters import dead_letters
 from fauxtp._messaging.exits import exit as exit_
 from fauxtp.cluster._messages.calls_in import CallsIn
 from fauxtp.cluster._messages.calls_out import CallsOut
+from fauxtp.cluster._messages.circles import Circles
 from fauxtp.cluster._messages.deliver import deliver
 from fauxtp.cluster._messages.links import Links
 from fauxtp.cluster._messages.post import Post
@@ -43,7 +44,8 @@ class Messenger:
         self.calls_in: CallsIn = CallsIn(self.post)
         self.watches: Watches = Watches(self.post)
         self.links: Links = Links(self.post)
-        self.ways: Ways = Ways(self.post, self.calls_out, self.watches, self.links)
+        circles = Circles(self.post, self.calls_in, self.calls_out)
+        self.ways: Ways = Ways(self.post, self.calls_out, self.watches, self.links, circles)
         self._dropped = 0
         self.post.handlers.update(
             send=partial(self._deliver, False),

@@ -72,6 +72,9 @@ class StandIn(Elsewhere):
         self._ways.post.node.hub.post(partial(self._ways.calls_out.give_up, call))
         return False
 
+    def waited_for(self, call: Call) -> None:
+        self._ways.circles.closed_here(call)
+
     def watch(self, ref: Ref, watcher: Callable[[PID, ExitReason], object]) -> bool:
         return self._ways.watches.begin(self._peer, self._number, self.pid, ref, watcher)
 

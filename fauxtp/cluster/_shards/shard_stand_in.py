@@ -63,6 +63,9 @@ class ShardStandIn(Elsewhere):
         self._ways.post.node.hub.post(partial(self._ways.calls_out.give_up, call))
         return False
 
+    def waited_for(self, call: Call) -> None:
+        self._ways.circles.closed_here(call)
+
     def watch(self, ref: Ref, watcher: Callable[[PID, ExitReason], object]) -> bool:
         kind: Any = self._address.source
         owner = self._table.owner(kind.prefix, kind.shard_of(self._address.name))

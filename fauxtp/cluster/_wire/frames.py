@@ -43,6 +43,7 @@ _LOOKS: Final[dict[str, tuple[str, bool]]] = {
     "ended": ("qq", True),  # whom that concerns, who has ended
     "ask": ("", False),  # for answers, and what is watched and linked, as it may have been lost
     "keyed": ("BHH", True),  # how often it was passed on; of how many bytes the prefix and the key
+    "probe": ("q", True),  # along which call it comes; see circles.py
 }
 _KINDS: Final = {
     name: _Kind(
