@@ -402,6 +402,15 @@ async def test_a_call_is_told_as_it_begins_and_as_it_ends(request_: Any) -> None
     assert ended.details["error"] is None
 
 
+@pytest.mark.parametrize("kind", list(CALLED))
+async def test_one_end_of_a_call_is_told_without_the_other(kind: Kind) -> None:
+    async with task_group() as group:
+        pid = await Puppet.start(task_group=group)
+        with logged(kind) as log:
+            await call(pid, lambda: 1)
+    assert [event.kind for event in log.told] == [kind]
+
+
 async def _fails(pid: PID, how: str) -> None:
     if how == "timed out":
         await call(pid, anyio.Event().wait, timeout=0)

@@ -28,6 +28,7 @@ from fauxtp import (
     send,
     send_nowait,
 )
+from fauxtp._core.mailbox import find_queue, queues
 from fauxtp._loops.current import new_waiter
 
 pytestmark = pytest.mark.anyio
@@ -303,6 +304,16 @@ async def test_a_mailbox_can_stand_in_for_a_server() -> None:
     async with task_group() as group:
         group.start_soon(serve)
         assert await call(mailbox.pid, 1, timeout=None) == 2
+
+
+async def test_a_mailbox_that_nobody_has_any_more_is_forgotten() -> None:
+    mailbox = Mailbox()
+    pid = mailbox.pid
+    assert find_queue(pid) is not None
+    del mailbox
+    gc.collect()
+    assert find_queue(pid) is None
+    assert pid not in queues
 
 
 @pytest.mark.parametrize("taken_up", [False, True])

@@ -35,7 +35,8 @@ from fauxtp import (
     wait_exit,
 )
 from fauxtp._base import events as seam
-from fauxtp._base.durations import BOUNDS
+from fauxtp._base.durations import BOUNDS, forget_durations, note_duration
+from fauxtp._base.durations import durations as noted
 from fauxtp.observe import durations, metrics
 from fauxtp.observe.metrics import Histogram
 
@@ -145,6 +146,18 @@ async def test_handlers_are_measured_while_somebody_wants_it() -> None:
     assert after.total - after.buckets[short] >= 1  # the one that has slept
     assert after.seconds >= 0.002
     assert "handler_duration_seconds" not in values()
+
+
+def test_durations_are_noted_by_class_and_forgotten() -> None:
+    names = [f"Class{number}" for number in range(100)]
+    for name in names * 2:
+        note_duration(name, 2.0)
+    assert all(sum(noted()[name][0]) == 2 for name in names)
+    forget_durations()
+    note_duration(names[-1], 3.0)
+    assert {name: sum(numbers) for name, (numbers, _) in noted().items()} == {names[-1]: 1}
+    assert noted()[names[-1]][1] == 3_000_000_000
+    forget_durations()
 
 
 async def test_there_are_not_too_many_classes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from inspect import CO_COROUTINE
 from opcode import opmap
+from sys import intern
 from types import FunctionType, MemberDescriptorType, MethodType
 from weakref import ref
 
@@ -81,6 +82,7 @@ cdef enum:
     TO_ANSWER = 40
     MOST_NAMES = 1024  # that are kept, as in `fauxtp._base.prefixed_names`
     BOUNDS = 14  # of durations, as in `fauxtp._base.durations`
+    PLACES = 8
 
 cdef enum:
     UNDECIDED
@@ -296,15 +298,26 @@ cdef tell_often(int how, name, pid, first, second, double seconds, double waited
 
     `how` tells which they are, as `details_of` has them. `waited` is less than 0 if it is unknown.
     """
-    cdef Event event = Event.__new__(Event)
-    event.how, event.label, event._pid = how, name, pid
-    event.first, event.second, event.error = first, second, error
-    event.seconds, event.waited = seconds, waited
+    cdef Event event
+    cdef _Heard heard = None
     hook = hook_now()
     if type(hook) is Hook:
-        (<Hook>hook).tell_of((<Hook>hook).often[how], event)
-    elif hook is not None:
+        heard = (<Hook>hook).often_heard(how)
+        if heard is None:
+            return
+    elif hook is None:
+        return
+    event = Event.__new__(Event)
+    event.how, event.label, event._pid = how, name, pid
+    event.first, event.seconds, event.waited = first, seconds, waited
+    if second is not None:
+        event.second = second
+    if error is not None:
+        event.error = error
+    if heard is None:
         hook((_OFTEN[how], name), pid, details_of(event))
+    else:
+        tell_of(hook, heard, event)
 
 
 def counted():
@@ -389,6 +402,12 @@ cdef extern from *:
     }
     #endif
 
+    #ifdef Py_GIL_DISABLED
+    #define FAUXTP_HAS_GIL 0
+    #else
+    #define FAUXTP_HAS_GIL 1
+    #endif
+
     /* `function(event)`, without its result; if it raises an error, that is left set. */
     static CYTHON_INLINE int fauxtp_call(PyObject *function, PyObject *event) {
         PyObject *result = PyObject_CallOneArg(function, event);
@@ -400,6 +419,7 @@ cdef extern from *:
     uint64_t fauxtp_thread_at(uint64_t *place) noexcept
     bint fauxtp_enter(uint64_t *place, uint64_t thread) noexcept
     void fauxtp_leave(uint64_t *place) noexcept
+    bint HAS_GIL "FAUXTP_HAS_GIL"
     bint fauxtp_call(object function, object event) noexcept
     object fauxtp_raise_set()  # what is set
     uint64_t PyThread_get_thread_ident() noexcept
@@ -553,6 +573,20 @@ cdef dict details_of(Event event):
 
 
 @cython.final
+@cython.internal
+cdef class _Heard:
+    """A kind, and who listens to it."""
+
+    cdef object kind
+    cdef Ear only  # or there are several
+    cdef tuple ears
+
+    def __cinit__(self, kind, tuple ears):
+        self.kind, self.ears = kind, ears
+        self.only = ears[0] if len(ears) == 1 else None
+
+
+@cython.final
 cdef class Hook:
     """What is called with all that happens: it tells each ear of what that listens to.
 
@@ -561,34 +595,39 @@ cdef class Hook:
     """
 
     cdef object tell_all
-    cdef dict listening
+    cdef dict heard  # by the name of the kind
     cdef tuple often  # what of that is for what happens again and again
 
     def __cinit__(self, event, dict listening not None, tell_all, /):
         if event is not Event:
             raise TypeError(f"expected the compiled Event, got {event!r}")
-        self.listening, self.tell_all = listening, tell_all
-        self.often = tuple([listening.get(kind) for kind in _OFTEN])
+        self.tell_all = tell_all
+        self.heard = {intern(name): _Heard(*found) for name, found in listening.items()}
+        self.often = tuple([self.heard.get(kind) for kind in _OFTEN])
 
     def __call__(self, tuple key, pid, details, /):
         self.tell(key, pid, details)
 
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
+    cdef _Heard often_heard(self, int how):
+        return <_Heard>self.often[how]
+
     cdef tell(self, tuple key, pid, details):
         cdef Event event
-        found = self.listening.get(key[0])
+        found = self.heard.get(key[0])
         if found is not None:
             event = Event.__new__(Event)
             event.how, event.label, event._pid, event._details = BY_KEY, key, pid, details
-            self.tell_of(found, event)
+            tell_of(self, <_Heard>found, event)
 
-    cdef tell_of(self, found, Event event):
-        if found is None:
-            return
-        event._kind, ears = <tuple>found
-        if len(<tuple>ears) == 1:
-            (<Ear>(<tuple>ears)[0]).hear(event)
-        else:
-            self.tell_all([(<Ear>ear).hear for ear in <tuple>ears], event)
+
+cdef tell_of(hook, _Heard heard, Event event):
+    event._kind = heard.kind
+    if heard.only is not None:
+        heard.only.hear(event)
+    else:
+        (<Hook>hook).tell_all([(<Ear>ear).hear for ear in heard.ears], event)
 
 
 # How long handlers take
@@ -598,27 +637,47 @@ cdef class Hook:
 cdef class _Durations:
     """How long the handlers of one class took."""
 
+    cdef object name
     cdef int64_t nanoseconds
     cdef int64_t buckets[BOUNDS + 1]  # the last has no bound
 
+    def __cinit__(self, name):
+        self.name = name
+
 
 cdef dict _durations = {}  # by the name of the class
+cdef list _recent = [None] * PLACES  # some of them, by where their names are: they are found sooner
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef _Durations durations_of(name):
+    """Return what is noted of the class of that name, from now on."""
+    cdef Py_ssize_t place = (<size_t><PyObject *>name >> 4) % PLACES
+    if HAS_GIL:
+        found = _recent[place]
+        if found is not None and (<_Durations>found).name is name:
+            return <_Durations>found
+    found = _durations.get(name)
+    if found is None:
+        if len(_durations) >= MOST:
+            name = "_OTHER"
+        found = _durations.setdefault(name, _Durations(name))
+    if HAS_GIL:
+        _recent[place] = found
+    return <_Durations>found
 
 
 cpdef note_duration(name, double seconds):
     """Note how long a handler of a process took, whose class has that name."""
     cdef double bound = 0.00000095367431640625  # 2 ** -20, and then four times the one before
     cdef int place = 0
-    found = _durations.get(name)
-    if found is None:
-        if len(_durations) >= MOST:
-            name = "_OTHER"
-        found = _durations.setdefault(name, _Durations())
+    cdef _Durations found = durations_of(name)
     while place < BOUNDS and seconds > bound:
         bound *= 4
         place += 1
-    add(&(<_Durations>found).nanoseconds, <int64_t>(seconds * 1e9))
-    add(&(<_Durations>found).buckets[place], 1)
+    add(&found.nanoseconds, <int64_t>(seconds * 1e9))
+    add(&found.buckets[place], 1)
 
 
 def durations():
@@ -637,6 +696,7 @@ def durations():
 def forget_durations():
     """Note from nothing."""
     _durations.clear()
+    _recent[:] = [None] * PLACES
 
 
 # Handlers that are told of
@@ -678,16 +738,16 @@ cdef class Told:
         self.handling = handling if PyCoro_CheckExact(handling) else _awaited(handling)
         return self
 
-    def handle_call(self, request, from_, state):
+    def handle_call(self, request, from_, state, /):
         return self.begun(self.handlers.handle_call(request, from_, state))
 
-    def handle_cast(self, request, state):
+    def handle_cast(self, request, state, /):
         return self.begun(self.handlers.handle_cast(request, state))
 
-    def handle_info(self, message, state):
+    def handle_info(self, message, state, /):
         return self.begun(self.handlers.handle_info(message, state))
 
-    def handle_task_end(self, pid, status, result, state):
+    def handle_task_end(self, pid, status, result, state, /):
         return self.begun(self.handlers.handle_task_end(pid, status, result, state))
 
     def __await__(self):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import KeyedRef, WeakKeyDictionary
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.carried import bare
@@ -21,14 +20,13 @@ from fauxtp.registry import PID
 if TYPE_CHECKING:
     from fauxtp._core.elsewhere import Elsewhere, Place
 
-__all__ = ["Mailbox", "find_elsewhere", "find_queue", "new_queue", "places", "put_news"]
+__all__ = ["Mailbox", "find_elsewhere", "find_queue", "new_queue", "places", "put_news", "queues"]
 
-_queues: WeakValueDictionary[PID, Queue] = WeakValueDictionary()
-"""Those of mailboxes that stand alone."""
+queues: dict[PID, KeyedRef[PID, Queue]] = {}
+"""Those of mailboxes that stand alone, as long as somebody has them.
 
-# Its own `get` takes an exception for whatever is not there.
-_references: dict[PID, Callable[[], Queue | None]] = _queues.data  # type: ignore[attr-defined]
-_nobody: Callable[[], Queue | None] = type(None)
+A `WeakValueDictionary` says the same, with an exception for whatever is not there.
+"""
 
 places: WeakKeyDictionary[PID, Place] = WeakKeyDictionary()
 """Where the processes are that are not here, if there are such."""
@@ -36,8 +34,10 @@ places: WeakKeyDictionary[PID, Place] = WeakKeyDictionary()
 
 def _after_fork_in_child() -> None:
     # The threads that wait, or held a gate, are not here.
-    for queue in list(_queues.values()):
-        queue.after_fork()
+    for reference in list(queues.values()):
+        queue = reference()
+        if queue is not None:
+            queue.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
@@ -49,7 +49,8 @@ def find_queue(pid: PID) -> Queue | None:
 
     For a process that is not here, it is what stands for its mailbox.
     """
-    queue = _references.get(pid, _nobody)()
+    reference = queues.get(pid)
+    queue = None if reference is None else reference()
     if queue is None and (place := places.get(pid)) is not None:
         return place.stand_in(pid)
     return queue
@@ -74,6 +75,10 @@ def new_queue(pid: PID, max_size: int) -> Queue:
     from fauxtp._core.bounded_queue import BoundedQueue  # noqa: PLC0415  (many programs have none)
 
     return BoundedQueue(pid, max_size)
+
+
+def _forget(reference: KeyedRef[PID, Queue]) -> None:
+    queues.pop(reference.key, None)
 
 
 def put_news(queue: Queue, news: object) -> None:
@@ -109,7 +114,8 @@ class Mailbox:
 
     def __init__(self, max_size: int = 0) -> None:
         pid = PID()
-        self._queue = _queues[pid] = new_queue(pid, max_size)
+        self._queue = queue = new_queue(pid, max_size)
+        queues[pid] = KeyedRef(queue, _forget, pid)
 
     def __repr__(self) -> str:
         return f"<Mailbox of {self.pid!r}: {len(self)} messages>"

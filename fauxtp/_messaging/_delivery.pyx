@@ -11,7 +11,7 @@ from fauxtp._core.calls import DECLINED, GAVE_WAY, PENDING
 from fauxtp._core.carried_messages import with_time, with_values
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.calls import Cast
-from fauxtp._core.mailbox import find_queue
+from fauxtp._core.mailbox import find_queue, queues
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import NOTHING, Queue
 from fauxtp._core.running_process import _current, current_process
@@ -62,8 +62,9 @@ cdef Slot _waiting = slot_of(Queue, "waiting")
 # What would else be looked up in the module each time
 cdef object find = find_process, nothing = NOTHING, unbounded = Queue, works_for = _current
 cdef object look_up = whereis
+cdef dict alone = queues
 cdef object carried = Carried, of_casts = Cast
-cdef object declined = DECLINED, gave_way = GAVE_WAY, pending = PENDING
+cdef object gone = GONE, declined = DECLINED, gave_way = GAVE_WAY, pending = PENDING
 
 
 cdef inline object process_of(to):
@@ -97,10 +98,16 @@ cdef object told(str name):
     return _told[name]
 
 
-cdef tuple looked_up(to):
-    """Return the PID that `to` is or names, if that is no process, and its class: see `class_of`."""
-    pid = to if type(to) is PID else find_pid(to)
-    return pid, GONE if pid is None or find_queue(pid) is None else "Mailbox"
+cdef inline object looked_up(to):
+    """Return the PID that `to` is or names, if that is no process, or None."""
+    return to if type(to) is PID else find_pid(to)
+
+
+cdef object label_of(pid):
+    """Return the class of who has that PID, and is no process: as `class_of` does."""
+    if pid is None:
+        return gone
+    return "Mailbox" if pid in alone or find_queue(pid) is not None else gone
 
 
 cpdef object on_its_way(to, message):
@@ -109,7 +116,8 @@ cpdef object on_its_way(to, message):
         return with_time(with_values(message))
     process = process_of(to)
     if process is None:
-        pid, label = looked_up(to)
+        pid = looked_up(to)
+        label = label_of(pid)
     else:
         pid, label = get(process, _pid), name_of(get(process, _kind))
     plain = message.message if type(message) is carried else message
@@ -201,9 +209,9 @@ def attempt(to, request, /):
     Raises `NoProcess` if there is nobody, and `TypeError` as `post` does.
     """
     if not wants(&listened_to, CALLS):
-        return _attempt(to, request)
+        return _attempt(to, request, <int>0)
     if wants(&listened_to, CARRYING):
-        return told("told_attempt")(_attempt, Attempt, to, request)  # which is traced, perhaps
+        return told("told_attempt")(attempt_since, Attempt, to, request)  # which is traced, perhaps
     return _told_attempt(to, request)
 
 
@@ -212,14 +220,15 @@ cdef object _told_attempt(to, request):
     cdef double began
     process = process_of(to)
     if process is None:
-        pid, label = looked_up(to)
+        pid = looked_up(to)
+        label = label_of(pid)
     else:
         pid, label = get(process, _pid), name_of(get(process, _kind))
         process = None  # who listens may see to its end
     tell_often(BEGUN, label, pid, to, request, 0, 0, None)
     began = now()
     try:
-        begun = _attempt(to, request)
+        begun = _attempt(to, request, began)
     except BaseException as error:
         tell_often(ENDED, label, pid, to, request, now() - began, 0, error)
         raise
@@ -233,7 +242,17 @@ cdef object _told_attempt(to, request):
     return begun
 
 
-cpdef object _attempt(to, request):
+def attempt_since(to, request, double began, /):
+    """Do as `attempt` does; the call was `began` at that time."""
+    return _attempt(to, request, began)
+
+
+ctypedef fused Began:
+    int  # is not known: what asks for it is not compiled
+    double
+
+
+cdef object _attempt(to, request, Began began):
     cdef Call call
     mailbox = step = caller = None
     process = process_of(to)
@@ -244,6 +263,8 @@ cpdef object _attempt(to, request):
     if get_value(works_for) is not None:
         caller = current_process(own_task=True)
     call = Call(request, pid, None if caller is None else caller.pid)
+    if Began is double:
+        call.sent_at = began  # then nobody looks at the clock again
     if caller is not None:
         caller.waiting_for = call
     outcome = declined

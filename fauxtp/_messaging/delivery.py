@@ -105,13 +105,13 @@ def attempt(to: PID | str, request: Any, /) -> Any:
     Raises `NoProcess` if there is nobody, and `TypeError` as `post` does.
     """
     if not wanted(CALLS):
-        return _attempt(to, request)
+        return _attempt(to, request, 0.0)
     from fauxtp._messaging.told import told_attempt  # noqa: PLC0415  (seldom needed)
 
     return told_attempt(_attempt, Attempt, to, request)
 
 
-def _attempt(to: PID | str, request: Any) -> Any:
+def _attempt(to: PID | str, request: Any, began: float) -> Any:
     process = find_process(to) if type(to) is PID else None
     if process is None:
         pid, process, mailbox = target_of(to, True)
@@ -119,6 +119,8 @@ def _attempt(to: PID | str, request: Any) -> Any:
         pid, mailbox = process.pid, process.mailbox
     caller = None if current() is None else current_process(own_task=True)
     call = Call(request, pid, None if caller is None else caller.pid)
+    if began:
+        call.sent_at = began  # then nobody looks at the clock again
     outcome: Any = DECLINED
     if caller is not None:
         caller.waiting_for = call

@@ -20,7 +20,7 @@ __all__ = ["ToldCall", "told_attempt", "told_blocking", "told_rest"]
 class ToldCall:
     """A call of which the begin was told, and the end is to be."""
 
-    __slots__ = ("_began", "_label", "_pid", "_request", "_to", "_trace")
+    __slots__ = ("_label", "_pid", "_request", "_to", "_trace", "began")
 
     def __init__(self, to: PID | str, request: Any) -> None:
         self._to, self._request = to, request
@@ -29,7 +29,7 @@ class ToldCall:
         tell(("call_begun", self._label), pid, {"to": to, "request": request})
         traces = tracer()
         self._trace = None if traces is None else traces.call(self._label, pid, request)
-        self._began = monotonic()
+        self.began = monotonic()
 
     def enter(self) -> None:
         """Let what is sent now come of this call."""
@@ -51,7 +51,7 @@ class ToldCall:
             {
                 "to": self._to,
                 "request": self._request,
-                "seconds": monotonic() - self._began,
+                "seconds": monotonic() - self.began,
                 "error": error,
             },
         )
@@ -65,7 +65,7 @@ def told_attempt(
     try:
         try:
             told.enter()
-            begun = attempt(to, request)
+            begun = attempt(to, request, told.began)
         finally:
             told.leave()
     except BaseException as error:
