@@ -128,7 +128,7 @@ async def do_timers(server: PID) -> None:
 
 
 def timers_of(server: PID) -> int:
-    return len(timers._bound.get(server, {}))
+    return len(timers._bound.get(server, ({},))[0])
 
 
 @unmeasured

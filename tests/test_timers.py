@@ -275,7 +275,7 @@ async def test_a_process_without_timers_has_nothing_for_them_and_none_is_a_monit
         timer = await call(server, lambda: send_after(LATER, "nobody", "message"))
         assert await call(server, lambda: process_info(server).monitored_by) == 0
         cancel_timer(timer)
-        assert timers._bound == {server: {}}
+        assert timers._bound == {server: ({},)}
         exit(server)
         assert await end_of(process) == "shutdown"
 
@@ -392,10 +392,10 @@ def test_whoever_it_was_for_elsewhere_knows_it_no_more(loop: asyncio.AbstractEve
 
     server = start(loop)
     timer = asyncio.run(make())
-    assert timers._bound == {server: {}}
+    assert timers._bound == {server: ({},)}
     assert cancel_timer(timer) is None
     trio.run(make)
-    assert timers._bound == {server: {}}
+    assert timers._bound == {server: ({},)}
     loop.close()
 
 
@@ -417,7 +417,7 @@ def test_one_for_a_loop_that_takes_nothing_more_is_over(
     monkeypatch.setattr(type(process_of(server).home), "run_soon", lambda *_: False)
     timer = send_after(LATER, server, "message")
     assert "is over" in repr(timer)
-    assert timers._bound == {server: {}}
+    assert timers._bound == {server: ({},)}
     monkeypatch.undo()
 
 
@@ -770,7 +770,7 @@ async def test_one_timer_may_come_in_at_any_line_of_another() -> None:
         for number in itertools.count(1):
             line = AtLine(number, lambda: set_and_cancel(LATER / 2))
             line.play(lambda: set_and_cancel(LATER))
-            assert timers._bound[server] == {}
+            assert timers._bound[server] == ({},)
             if line.left > 0:
                 break
         assert number > 20
@@ -783,13 +783,13 @@ async def test_of_two_who_cancel_one_at_any_line_one_is_told() -> None:
             told: list[float | None] = []
 
             def cancel(told: list[float | None] = told) -> None:
-                told.extend(map(cancel_timer, list(timers._bound.get(server, ()))))
+                told.extend(map(cancel_timer, list(timers._bound.get(server, ({},))[0])))
 
             line = AtLine(number, cancel)
             timer = line.play(lambda: send_every(LATER, server, "never"))
             told.append(line.play(partial(cancel_timer, timer)))
             assert sum(left is not None for left in told) == 1
-            assert timers._bound.get(server, {}) == {}
+            assert timers._bound.get(server, ({},)) == ({},)
             if line.left > 0:
                 break
         assert number > 20

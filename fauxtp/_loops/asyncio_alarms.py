@@ -23,11 +23,13 @@ class AsyncioAlarms(Alarms):
     The timer that the loop has for it may go off in vain, as the first was cancelled.
     """
 
-    __slots__ = ("_loop", "_next")
+    __slots__ = ("_is_monotonic", "_loop", "_next")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
+        # The `time` of asyncio's own loops asks for no more than that, in Python.
+        self._is_monotonic = type(loop).time is asyncio.BaseEventLoop.time
         self._next: tuple[float, asyncio.TimerHandle] | None = None  # when the loop looks
 
     def set(self, due: float, claim: Claim, function: Callable[[], object]) -> None:
@@ -37,7 +39,7 @@ class AsyncioAlarms(Alarms):
             self._hurry(claim)
 
     def set_in(self, seconds: float, claim: Claim, function: Callable[[], object]) -> float:
-        due = self._loop.time() + seconds
+        due = (time.monotonic() if self._is_monotonic else self._loop.time()) + seconds
         heappush(self._heap, (due, self._number(), claim, function))
         known = self._next
         if known is None or due < known[0]:
@@ -50,7 +52,7 @@ class AsyncioAlarms(Alarms):
         self._cancelled = many = self._cancelled + 1
         if many > FEW:
             self._throw_out(many)
-        return due - self._loop.time()
+        return due - (time.monotonic() if self._is_monotonic else self._loop.time())
 
     def _hurry(self, claim: Claim) -> None:
         try:

@@ -34,8 +34,8 @@ __all__ = ["TIMERS", "Timer", "cancel_timer", "cast_after", "send_after", "send_
 TIMERS: Final = Ref()
 """What stands among the watchers of a process for all timers that end with it."""
 
-_bound: dict[PID, dict[Timer, None]] = {}
-"""The timers that end with a process, if there was ever one that does."""
+_bound: dict[PID, tuple[dict[Timer, None]]] = {}
+"""The timers that end with a process, if it ever had one; as each of them knows it."""
 
 _program = os.getpid()  # which takes a while to ask for
 
@@ -83,15 +83,22 @@ class Timer:
             find_pid(to)  # which says what is wrong with it
             if starting(to) is None:
                 self._to = str.__str__(to)
-        here = current_home()
+        pid = current()
+        owner = None if pid is None else receiver if pid is to else find_process(pid)
+        # To ask which loop runs here takes longer than whether it is that of the process.
+        at_home = owner is not None and owner.home.is_here()
+        here = owner.home if at_home else current_home()  # type: ignore[union-attr]
         self._home = home = _home_of(to, receiver) if here is None else here
         # The message, as long as it may be sent: who takes it out has decided, in any thread.
         self._messages = messages = [with_values_later(message) if wanted(CARRYING) else message]
-        pid = current()
-        owner = None if pid is None else receiver if pid is to else find_process(pid)
         try:
             if owner is not None:
-                self._end_with(owner)
+                bound = _bound.get(owner.pid)
+                if bound is not None:  # as `_end_with` does
+                    self._known_to = bound
+                    bound[0][self] = None
+                if bound is None or owner.phase is DEAD:
+                    self._end_with(owner)
             if receiver is not None and receiver is not owner:
                 self._end_with_receiver(receiver, owner)
             if here is None:
@@ -125,12 +132,12 @@ class Timer:
         mine = _bound.get(pid)
         if mine is None:
             process.watch(TIMERS, _end_all)  # first: without it, nobody would end them
-            mine = _bound.setdefault(pid, {})
-        self._known_to = (*self._known_to, mine) if self._known_to else (mine,)
-        mine[self] = None
+            mine = _bound.setdefault(pid, ({},))
+        self._known_to = (*self._known_to, *mine) if self._known_to else mine
+        mine[0][self] = None
         if process.phase is DEAD:
             _bound.pop(pid, None)
-            if mine.pop(self, self) is None:
+            if mine[0].pop(self, self) is None:
                 self.end()  # it came too late for who ends them
 
     def _set_alarm(self) -> None:
@@ -231,7 +238,9 @@ class _Interval:
 
 def _end_all(pid: PID, _: ExitReason) -> None:
     """End the timers that a process has made, and those to it."""
-    _end_each(_bound.pop(pid, {}))
+    bound = _bound.pop(pid, None)
+    if bound is not None:
+        _end_each(*bound)
 
 
 def _end_all_in(home: Home) -> None:
