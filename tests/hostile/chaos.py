@@ -35,6 +35,7 @@ from fauxtp import groups, processes, registered, tree
 from hostile.chaos_faults import Injector, end_the_hung
 from hostile.chaos_ledger import Ledger
 from hostile.chaos_load import Caller
+from hostile.chaos_lookers import looked_into
 from hostile.chaos_postbox import Postbox
 from hostile.chaos_side import Felling, Side
 from hostile.chaos_tree import lay_out
@@ -88,7 +89,8 @@ class Season:
         lay_out(world, *"ab")
         ledger = Ledger(world)
         with world.observed(), ledger.kept():
-            self._live(world)
+            with looked_into(world):
+                self._live(world)
             world.let_go()
             gc.collect()  # postboxes that nobody knows any more: what is in them is dead, too
             fates = world.verdict()

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from threading import Timer as LaterCall
 from typing import Any
@@ -35,7 +35,7 @@ from fauxtp._messaging import sending as messaging
 from fauxtp._messaging.timers import Timer
 from fauxtp._supervision.child import ChildDown
 from fauxtp._supervision.dynamic_supervision import Down as PoolDown
-from fauxtp.observe import events
+from fauxtp.observe import agent_answers, events
 from hostile.chaos import run
 from hostile.chaos_letter import Letter
 from hostile.chaos_world import World
@@ -160,6 +160,17 @@ def leaves_its_successor_nothing() -> Patch:
     return patch.object(Address, "take_over", lambda *_: None)
 
 
+def keeps_who_was_shown() -> Patch:
+    """An agent that has those whom it has told of, as long as the program runs."""
+    lives, kept = vars(agent_answers)["_lives"], []
+
+    def broken(shown: process.Process) -> bool:
+        kept.append(shown)
+        return bool(lives(shown))
+
+    return patch.dict(vars(agent_answers), _lives=broken)
+
+
 PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
     "drops one": (partial(drops_one, Letter, Cast), "accepted, and it has 0 ends"),
     "doubles one": (partial(doubles_one, Letter, Cast), "begun more than once"),
@@ -192,6 +203,7 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
         "accepted, and it has 0 ends|somebody waits for ever",
     ),
     "holds the dead": (holds_the_dead, "somebody holds the dead"),
+    "keeps who was shown": (keeps_who_was_shown, "somebody holds the dead"),
 }
 """What is planted, and what has to be said of it: a pattern."""
 
@@ -199,10 +211,12 @@ PLANTED: dict[str, tuple[Callable[[], Patch], str]] = {
 def find(name: str) -> list[str]:
     """Return what a season with that fault finds wrong."""
     post = form_of("_messaging.delivery", "python").post
+    is_seen = PLANTED[name][0] is keeps_who_was_shown  # the others are found sooner unseen
     with (
         patch.object(World, "shown_faults", lambda world: world.faults),
         patch.object(messaging, "post", post),  # which asks the mailbox, and not only its slots
         PLANTED[name][0](),
+        nullcontext() if is_seen else patch("hostile.chaos.looked_into", nullcontext),
     ):
         return run(["asyncio"] * 2, SECONDS, name, STORM, BOUND).faults
 
