@@ -39,8 +39,7 @@ for number in range(1_000):
 class Cluster(Lookup):
     pass
 
-elsewhere = Cluster(table.copy(), Registry(), print)
-here = Cluster({{}}, registry, print)
+cluster = Cluster(table.copy(), print)
 
 get = table.get
 known, unknown, fresh = "pipeline:processor:500", "pipeline:nobody", "pipeline:producer"
@@ -80,8 +79,7 @@ COMPARISONS = [
     Comparison("pid == another", "pid == another_pid", "thing == another_thing", 1.1),
     Comparison("d[pid]", "by_pid[pid]", "by_thing[thing]", 1.1),
     Comparison("PID()", "PID()", "object()", 3.0),
-    Comparison("of a cluster", "elsewhere.whereis(known)", "registry.whereis(known)", 1.2),
-    Comparison("of a cluster, here", "here.whereis(known)", "registry.whereis(known)", 1.2),
+    Comparison("of a cluster", "cluster.whereis(known)", "registry.whereis(known)", 1.2),
     Comparison("pure whereis, hit", "pure_whereis(known)", "get(known)", 2.5),
     Comparison("pure whereis, miss", "pure_whereis(unknown)", "get(unknown)", 2.5),
 ]

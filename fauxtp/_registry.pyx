@@ -1674,28 +1674,26 @@ cdef class Registry:
 
 @cython.no_gc_clear
 cdef class Lookup:
-    """Names of more than one table, as a cluster has them.
+    """Names of more than one node, as a cluster has them.
 
-    `known` is a dict of some, which others may change at any time. What is not in it is looked up
-    in the registry `here`; of what is not there, either, `ask` is asked.
+    `known` is a dict of some, which others may change at any time. Of what is not in it, or means
+    a process of here that has exited, `ask` is asked.
 
     >>> there = PID()
-    >>> lookup = Lookup({"billing": there}, Registry(), print)
+    >>> lookup = Lookup({"billing": there}, print)
     >>> lookup.whereis("billing") is there, lookup.whereis("nobody")
     nobody
     (True, None)
     """
 
     cdef dict _known
-    cdef Registry _here
     cdef object _ask
 
     def __cinit__(self):
         self._known = {}
 
-    def __init__(self, dict known not None, Registry here not None, ask, /):
+    def __init__(self, dict known not None, ask, /):
         self._known = known
-        self._here = here
         self._ask = ask
 
     def whereis(self, name, /):
@@ -1707,9 +1705,9 @@ cdef class Lookup:
         Raises `TypeError` if `name` is no str, `ValueError` if it is empty.
         """
         found = _whereis(<PyObject *>self._known, name)
-        if found is None and self._here is not None:
-            found = _whereis(<PyObject *>self._here._table, name)
-        return self._ask(_name(name)) if found is None else found
+        if type(found) is PID and not (<PID>found)._exited:
+            return found
+        return self._ask(_name(name))
 
 
 def quick(cls, /):

@@ -975,23 +975,20 @@ L = TypeVar("L", bound="Lookup")
 
 
 class Lookup:
-    """Names of more than one table, as a cluster has them.
+    """Names of more than one node, as a cluster has them.
 
-    `known` is a dict of some, which others may change at any time. What is not in it is looked up
-    in the registry `here`; of what is not there, either, `ask` is asked.
+    `known` is a dict of some, which others may change at any time. Of what is not in it, or means
+    a process of here that has exited, `ask` is asked.
 
     >>> there = PID()
-    >>> lookup = Lookup({"billing": there}, Registry(), print)
+    >>> lookup = Lookup({"billing": there}, print)
     >>> lookup.whereis("billing") is there, lookup.whereis("nobody")
     nobody
     (True, None)
     """
 
-    def __init__(
-        self, known: dict[str, PID], here: Registry, ask: Callable[[str], PID | None], /
-    ) -> None:
+    def __init__(self, known: dict[str, PID], ask: Callable[[str], PID | None], /) -> None:
         self._fauxtp_known = known
-        self._fauxtp_here = here._table
         self._fauxtp_ask = ask
 
     def whereis(self, name: str, /) -> PID | None:
@@ -1004,8 +1001,8 @@ class Lookup:
         """
         if type(name) is not str or not name:
             name = _name(name)
-        found = self._fauxtp_known.get(name) or self._fauxtp_here.get(name)
-        return self._fauxtp_ask(name) if found is None else found
+        found = self._fauxtp_known.get(name)
+        return self._fauxtp_ask(name) if found is None or found._exited else found
 
 
 def quick(cls: type[L], /) -> type[L]:

@@ -72,7 +72,7 @@ class Cluster(Lookup):
         grouped: Grouped,
         sharding: Sharding,
     ) -> None:
-        super().__init__(names.known, names.here, names.look_up)
+        super().__init__(names.known, names.look_up)
         self._hub = hub
         self._node = node
         self._messenger = messenger

@@ -525,7 +525,7 @@ RULES: dict[str, list[Rule]] = {
     "ReceiveTimeout": RECORD,
     "Ref": [plain(fauxtp.Ref)],
     "Registry": methods(fauxtp.Registry),
-    "Lookup": [plain(fauxtp.registry.Lookup({}, fauxtp.Registry(), lambda _: None).whereis, NAME)],
+    "Lookup": [plain(fauxtp.registry.Lookup({}, lambda _: None).whereis, NAME)],
     "quick": RECORD,  # it takes what is written above a class
     "Reply": [plain(fauxtp.Reply, CALL, ANYTHING)],
     "Request": RECORD,

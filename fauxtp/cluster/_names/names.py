@@ -24,8 +24,8 @@ from fauxtp.cluster._nodes.node import Node
 from fauxtp.cluster._nodes.peers import NO_CONNECTION, Peer, membership
 from fauxtp.cluster._nodes.pids import Address, Pids
 from fauxtp.cluster._nodes.replica import NAME, NODE
-from fauxtp.errors import NoProcess, ReceiveTimeout
-from fauxtp.registry import PID, Lookup, Registry, quick
+from fauxtp.errors import ReceiveTimeout
+from fauxtp.registry import PID, Lookup, quick
 
 __all__ = ["Names", "is_alive_here"]
 
@@ -52,9 +52,8 @@ class _Finding:
 
 def is_alive_here(pid: PID) -> bool:
     """Return whether a process, or a mailbox, of here is behind `pid`."""
-    if meet(pid) is not None:
-        return True
-    queue = find_queue(pid)
+    process = meet(pid)
+    queue = find_queue(pid) if process is None else process.mailbox  # closed before anybody hears
     return queue is not None and queue.closed_because is None
 
 
@@ -70,9 +69,10 @@ class Names(Lookup):
         self._node = node
         self._pids = pids
         self.holders: Holders = Holders()
-        self.known: dict[str, PID] = {}  # who is elsewhere
-        self.here: Registry = Registry()  # a process leaves it before anybody hears of its end
-        super().__init__(self.known, self.here, self.look_up)
+        self.known: dict[
+            str, PID
+        ] = {}  # without mailboxes of here, which tell nobody of their end
+        super().__init__(self.known, self.look_up)
         self._reading = self._new_reading()
         self._awaited = Awaited(lambda: node.leaves)
         self._lock = threading.RLock()  # of what is remembered, in any thread
@@ -123,11 +123,8 @@ class Names(Lookup):
             pid = self._pids.pid_at(Address(*holder.holding))
             if holder.peer is own and not is_alive_here(pid):
                 return None
-            try:
-                if not self._remember(name, pid, holder):
-                    pid = None  # that has changed meanwhile
-            except NoProcess:
-                return None
+            if not self._remember(name, pid, holder):
+                pid = None  # that has changed meanwhile
         return pid
 
     async def ask(self, name: str) -> PID | None:
@@ -151,16 +148,11 @@ class Names(Lookup):
         return own.node, own.incarnation
 
     def _remember(self, name: str, pid: PID, holder: Holder) -> bool:
-        """Note that `name` means `pid`, as long as `holder` has it; return whether that is so.
-
-        Raises `NoProcess` if that is one of here that ends just now.
-        """
+        """Note that `name` means `pid`, as long as `holder` has it; return whether that is so."""
         with self._lock:
             if self._has(name, holder):
-                if holder.peer is not self._node.peers.own:
+                if holder.peer is not self._node.peers.own or find_process(pid) is not None:
                     self.known[name] = pid
-                elif find_process(pid) is not None:  # else it is a mailbox, which tells nobody
-                    self.here.register(name, pid)
                 if self._has(name, holder):  # whatever interrupted that
                     return True
                 self._forget(name)
@@ -173,7 +165,6 @@ class Names(Lookup):
     def _forget(self, name: str) -> None:
         """Remember no more what `name` means; with the lock."""
         self.known.pop(name, None)
-        self.here.unregister(name)
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()  # who held it is not here
@@ -183,8 +174,6 @@ class Names(Lookup):
     def _forget_all(self) -> None:
         with self._lock:
             self.known.clear()
-            for name in self.here.registered():
-                self.here.unregister(name)
 
     async def wait_registered(self, name: str, timeout: float | None = None) -> PID:
         """Return the PID that `name` means, as soon as it means one."""
