@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 from typing import Any, ClassVar
@@ -418,3 +419,35 @@ async def test_who_does_not_serve_has_none() -> None:
         class Runs(Server):
             async def run(self, state: Any) -> Any:
                 return state
+
+
+async def test_who_ends_wakes_no_loop_that_is_awake(
+    anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with task_group() as group:
+        await Server.start(task_group=group)  # the keeper of the group stays
+        monkeypatch.setattr(Server, "idle_timeout", 0.01)
+        server = await Server.start(task_group=group)
+        assert await call(server, 1) == 1
+        if anyio_backend_name == "asyncio":
+            monkeypatch.delattr(asyncio.BaseEventLoop, "call_soon_threadsafe", raising=False)
+        assert await wait_exit(server) == "normal"
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("idle", [0.0, 59.9, 60.0, 70.0])
+async def test_one_look_is_enough_for_who_is_known_to_have_been_idle_for_so_long(
+    idle: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with task_group() as group:
+        monkeypatch.setattr(Server, "idle_timeout", 60.0)
+        server = await Server.start(task_group=group)
+        assert await call(server, 1) == 1
+        process, home = find_process(server), current_home()
+        assert process is not None
+        assert home is not None
+        monkeypatch.setattr(idleness, "monotonic", lambda: process.handled_since + idle)
+        home.idlers[60.0]._look_at(server, 0.0, home.time())
+        assert (process.exit_request is not None) == (idle >= 60.0)
+        exit(server)
+        await wait_exit(server)

@@ -128,12 +128,15 @@ class Idlers:
         since: float | None = process.handled_since
         due = now + self._timeout
         at_rest = _is_at_rest(process)
+        ends = at_rest and since is known
         if not at_rest:
             since = None  # it is not known when that ends
-        elif known is not None and since is not known and not switches.simulated:
-            due -= min(self._timeout, max(0.0, monotonic() - process.handled_since))
+        elif known is not None and not ends and not switches.simulated:
+            idle = max(0.0, monotonic() - process.handled_since)
+            due -= min(self._timeout, idle)
+            ends = idle >= self._timeout
         self._put(pid, since, due)
-        if at_rest and since is known:
+        if ends:
             _end(process)
 
 

@@ -14,6 +14,9 @@ ERROR: Final = 40
 CRITICAL: Final = 50
 
 
+_known: dict[str, Any] = {}  # the loggers of `logging` that were asked for
+
+
 @final
 class Log:
     """A logger. Where a handler or a filter of it fails, that is printed to stderr, and is all."""
@@ -25,9 +28,12 @@ class Log:
 
     def is_for(self, level: int) -> bool:
         """Return whether somebody wants to know what has this level."""
-        import logging  # noqa: PLC0415  (it takes a tenth of the time of all other imports)
+        found = _known.get(self._name)  # to ask for it each time takes longer than all else here
+        if found is None:
+            import logging  # noqa: PLC0415  (it takes a tenth of the time of all other imports)
 
-        return logging.getLogger(self._name).isEnabledFor(level)
+            found = _known[self._name] = logging.getLogger(self._name)
+        return bool(found.isEnabledFor(level))
 
     def debug(self, text: str, *arguments: object, **more: Any) -> None:
         self._log(DEBUG, text, arguments, **more)

@@ -23,13 +23,14 @@ class AsyncioAlarms(Alarms):
     The timer that the loop has for it may go off in vain, as the first was cancelled.
     """
 
-    __slots__ = ("_is_monotonic", "_loop", "_next")
+    __slots__ = ("_is_monotonic", "_loop", "_next", "go_off")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
         # The `time` of asyncio's own loops asks for no more than that, in Python.
         self._is_monotonic = type(loop).time is asyncio.BaseEventLoop.time
+        self.go_off = False  # just now, so that the loop is awake
         self._next: tuple[float, asyncio.TimerHandle] | None = None  # when the loop looks
 
     def set(self, due: float, claim: Claim, function: Callable[[], object]) -> None:
@@ -72,17 +73,21 @@ class AsyncioAlarms(Alarms):
             known, self._next = self._next, new  # in one line: who comes in between has set one
             if known is not None:
                 known[1].cancel()
-            if current_task(loop) is None:
+            if current_task(loop) is None and not self.go_off:
                 loop.call_soon_threadsafe(_nothing)  # it may be asleep, under a signal handler
 
     def _look(self, due: float) -> None:
         known, self._next = self._next, None
         if known is not None:
             known[1].cancel()
+        self.go_off = True
         try:
             tell_all(self._due(max(due, self._loop.time() + _CLOCK)))
         finally:
-            self._look_in_time()
+            try:
+                self._look_in_time()
+            finally:
+                self.go_off = False
 
 
 def _nothing() -> None:

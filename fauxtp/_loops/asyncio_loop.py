@@ -21,7 +21,6 @@ from fauxtp._loops.deadlines import Deadlines
 from fauxtp._loops.ends import on_end
 
 if TYPE_CHECKING:
-    from fauxtp._loops.alarms import Alarms
     from fauxtp._loops.protocols import Home, Server, Waiter
 
 __all__ = ["AsyncioHome", "AsyncioWaiter", "home_of", "running_loop"]
@@ -73,7 +72,7 @@ class AsyncioHome:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.of_program: int = getpid()
-        self.alarms: Alarms = AsyncioAlarms(loop)
+        self.alarms: AsyncioAlarms = AsyncioAlarms(loop)
         self.deadlines: dict[float, Deadlines] = {}  # by timeout
         self.keepers: dict[object, Any] = {}  # by task group: see group_keeper.py
         self.making: object = None  # whose task is made, to begin later
@@ -314,7 +313,7 @@ class AsyncioWaiter(Future[Any]):
                 if server is not None and server.handling is not None and _is_stepped(server):
                     turn, context = partial(self._turn_if_free, turn, SOON), Context()
                 # Where no task runs, it may be a signal handler that does, and the loop be asleep.
-                if current_task(loop) is None:
+                if current_task(loop) is None and not self._home.alarms.go_off:
                     self._next = loop.call_soon_threadsafe(turn, self, context=context)
                 else:
                     self._next = loop.call_soon(turn, self, context=context)
