@@ -171,9 +171,9 @@ def nothing(*_: Any) -> None:
     """Do nothing."""
 
 
-async def nobody_ends(self: Any, kind: Any, shards: list[int]) -> None:
-    kind.yields.update(shards)
-    kind.had.difference_update(shards)
+async def nobody_ends(self: Any, kind: Any, shard: int) -> None:
+    kind.yields.add(shard)
+    kind.had.discard(shard)
 
 
 def moves_late(self: Any, peer: Any, hops: int, first: int, second: int, content: bytes) -> None:

@@ -69,9 +69,7 @@ class Names(Lookup):
         self._node = node
         self._pids = pids
         self.holders: Holders = Holders()
-        self.known: dict[
-            str, PID
-        ] = {}  # without mailboxes of here, which tell nobody of their end
+        self.known: dict[str, PID] = {}  # without mailboxes of here: their end tells nobody
         super().__init__(self.known, self.look_up)
         self._reading = self._new_reading()
         self._awaited = Awaited(lambda: node.leaves)
