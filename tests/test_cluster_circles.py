@@ -9,9 +9,21 @@ import pytest
 from clusters import members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import process_of
+from in_simulated_time import explored
 
-from fauxtp import PID, Call, CallCycle, GenServer, ReceiveTimeout, call, start_call
+from fauxtp import (
+    PID,
+    Call,
+    CallCycle,
+    GenServer,
+    ReceiveTimeout,
+    call,
+    cast,
+    cast_nowait,
+    start_call,
+)
 from fauxtp.cluster import Cluster
+from fauxtp.cluster.memory_broker import MemoryBroker
 
 pytestmark = pytest.mark.anyio
 
@@ -19,6 +31,11 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    return MemoryBroker("shop")
 
 
 class Asker(GenServer[Any, Any]):
@@ -33,7 +50,11 @@ class Asker(GenServer[Any, Any]):
             await self.goes_on.wait()
         if not path or path == ["wait"]:
             return "the end", state
+        later = path[0] == "later"
+        path = path[later:]
         try:
+            if later:
+                return await start_call(path[0], (path[1:], timeout), timeout), state
             return await call(path[0], (path[1:], timeout), timeout), state
         except CallCycle as error:
             return error.circle, state
@@ -155,15 +176,16 @@ async def test_what_is_not_asked_by_a_probe_does_nothing(lap: int) -> None:
         (which,) = a._messenger.calls_out._known
         post, to = b._messenger.post, b._node.peers.up["a"]
         theirs = seen_by(b, a, one)
-        forged: list[Any] = [None, [], [1, 2], [-1, which, [theirs]], [lap, which, []]]
-        forged += [[lap, which, [1]], [lap, which, [theirs] * 65], [2**63, which, [theirs]]]
+        forged: list[Any] = [None, [], [1, 2, 3], [-1, which, 1, [theirs]], [lap, which, 1, []]]
+        forged += [[lap, which, 1, it] for it in ([1], [theirs] * 65, theirs)]
+        forged += [[2**63, which, 1, [theirs]], [lap, which, "1", [theirs]]]
         for content in forged:
             post.send(to, ("probe", which, post.pack(content)))
         post.send(to, ("probe", which, b"junk"))
         await until(lambda: a.malformed == len(forged) + 1)
         for number in (0, which, 2**62):
             for circle in ([theirs], [theirs, theirs], [theirs, worker, theirs]):
-                post.send(to, ("probe", number, post.pack([lap, which, circle])))
+                post.send(to, ("probe", number, post.pack([lap, which, 1, circle])))
         assert (
             await call(seen_by(b, a, await Asker.start(task_group=group)), ([], None)) == "the end"
         )
@@ -185,11 +207,94 @@ async def test_a_forged_second_round_ends_no_call() -> None:
         ((_, number),) = a._messenger.calls_in._known
         circle = [seen_by(b, a, one), two]
         for lap in (0, 1, 4711):
-            post.send(to, ("probe", number, post.pack([lap, which, circle])))
+            post.send(to, ("probe", number, post.pack([lap, which, 1, circle])))
         await until(lambda: len(heard) == 3)
         assert len(circles_of(a)._laps) == 1, "nobody knows the number of the second round"
         lets_go_on(worker)
         assert (await busy, await asks) == ("the end", "the end")
+
+
+async def test_what_is_lost_on_the_way_is_sent_again(broker: MemoryBroker) -> None:
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        one = await Asker.start(task_group=group)
+        other = seen_by(a, b, await Asker.start(task_group=group))
+        handlers, lost = a._messenger.post.handlers, anyio.Event()
+        hears, handlers["probe"] = handlers["probe"], lambda *_: lost.set()
+        circle = start_call(one, ([other, one], None), 30)
+        await lost.wait()
+        handlers["probe"] = hears
+        broker.cut("b")
+        broker.heal("b")
+        assert await circle == [other, one, other]
+
+
+async def test_a_circle_within_a_node_that_was_not_found_is_looked_for_again() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        one, last = [await Asker.start(task_group=group) for _ in range(2)]
+        two = seen_by(a, b, await Asker.start(task_group=group))
+        handlers, lost = b._messenger.post.handlers, anyio.Event()
+        hears, handlers["probe"] = handlers["probe"], lambda *_: lost.set()
+        circle = start_call(one, ([two, last, one], None), 30)
+        await lost.wait()
+        handlers["probe"] = hears
+        circles_of(a).look_again()
+        assert await circle == [last, one, two, last]
+
+
+@explored(seeds=10)
+async def test_a_circle_is_found_however_often_it_is_looked_for() -> None:
+    broker = MemoryBroker("shop", delay=(0.05, 0.2))
+    async with members("a", "b", broker=broker) as (a, b), task_group() as group:
+        one = await Asker.start(task_group=group)
+        other = seen_by(a, b, await Asker.start(task_group=group))
+        circle = start_call(one, ([other, one], None), 60)
+        while not circle.done:
+            circles_of(a).look_again()
+            await anyio.sleep(0.05)
+        assert await circle == [other, one, other]
+
+
+async def test_who_answers_soon_is_asked_for_no_circle() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        here, caller = [await Asker.start(task_group=group) for _ in range(2)]
+        worker = await Asker.start(task_group=group)
+        heard = probes_heard(a, b)
+        busy = start_call(here, ([seen_by(a, b, worker), "wait"], None), None)
+        await until(lambda: process_of(worker).handling is not None)
+        asks = start_call(caller, ([here], None), None)
+        await until(lambda: process_of(here).mailbox)
+        lets_go_on(worker)
+        assert (await busy, await asks, heard) == ("the end", "the end", [])
+
+
+class Narrow(Asker):
+    """Has its mailbox full as it asks, and tells how much is in there afterwards."""
+
+    mailbox_size = 1
+
+    async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+        cast_nowait(self.pid, "fills it")
+        waits = self.waits = anyio.Event()
+        self.start_soon_child(self.waits_for_room, waits)
+        await waits.wait()
+        _, state = await super().handle_call(request, from_, state)
+        return len(process_of(self.pid).mailbox.inbox), state
+
+    async def waits_for_room(self, waits: anyio.Event) -> None:
+        waits.set()
+        await cast(self.pid, "waits for room")
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        return state
+
+
+@pytest.mark.parametrize("is_closed_here", [False, True])
+async def test_a_call_that_is_refused_in_line_makes_no_room(is_closed_here: bool) -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        one, last = await Narrow.start(task_group=group), await Asker.start(task_group=group)
+        two = seen_by(a, b, await Asker.start(task_group=group))
+        path = [two, last, "later", one] if is_closed_here else [two, one]
+        assert await call(one, (path, None), None) == 1
 
 
 async def test_without_probes_a_circle_ends_by_its_timeout() -> None:

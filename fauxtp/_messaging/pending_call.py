@@ -230,6 +230,8 @@ class PendingCall(Generic[A_co]):
             if not call.settled:  # another thread may have been quick
                 left = None if self._until is None else max(0.0, self._until - self._home.time())
                 await waiter.wait(left)
+            if call.settled and self._place is not None:
+                self._place.leave()  # if it has failed there
         except BaseException:
             self.cancel()
             raise

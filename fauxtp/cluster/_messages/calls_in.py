@@ -100,6 +100,8 @@ class CallsIn:
 
     def answered(self, known: _Known) -> None:
         """Pack the answer, in the thread of who gave it, and send it."""
+        if known.place is not None:
+            known.place.leave()  # if it has failed there
         outcome = self._outcome(known.call)
         self._post.node.hub.post(partial(self._settle, known.peer, known.which, outcome))
 
@@ -147,6 +149,10 @@ class CallsIn:
         """Return that call of a peer, if it is yet to be answered."""
         known = self._known.get((peer, which))
         return None if known is None else known.call
+
+    def all_owed(self) -> list[tuple[Peer, int]]:
+        """Return which calls of peers are yet to be answered."""
+        return list(self._known)
 
     def is_theirs(self, call: Call) -> bool:
         """Return whether a call is of a peer."""

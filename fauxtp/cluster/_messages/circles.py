@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import sys
 from functools import partial
 from operator import is_
 from typing import Any, Final, NamedTuple, TypeVar, final
@@ -41,11 +42,13 @@ BITS: Final = 63
 class _Probe(NamedTuple):
     """What goes round: `which` is the number of the call that it is for, of the first in `circle`.
 
-    `lap` is 0 the first time, and what nobody can guess the second.
+    `lap` is 0 the first time, and what nobody can guess the second. `run` tells it from others for
+    the same call.
     """
 
     lap: int
     which: int
+    run: int
     circle: list[PID]
 
 
@@ -53,15 +56,15 @@ def _probe_of(came: Any) -> _Probe:
     """Return the probe that came. Raises `ValueError` if it is none."""
     if type(came) is not list or len(came) != len(_Probe._fields):
         raise ValueError("expected a probe")
-    lap, which, circle = came
-    for number in (lap, which):
+    lap, which, run, circle = came
+    for number in (lap, which, run):
         if type(number) is not int or not 0 <= number < LARGEST:
             raise ValueError("expected a probe to have numbers")
     if type(circle) is not list or not 0 < len(circle) <= LONGEST:
         raise ValueError("expected a probe to have a circle")
     if any(type(pid) is not PID for pid in circle):
         raise ValueError("expected a circle of PIDs")
-    return _Probe(lap, which, circle)
+    return _Probe(lap, which, run, circle)
 
 
 class _Kept(dict[K, V]):
@@ -82,12 +85,11 @@ class Circles:
         self._calls_in = calls_in
         self._calls_out = calls_out
         self._suspects: dict[tuple[Peer, int], None] = {}
-        # By the call that a probe came along, and the one that it is for: who waited then
-        self._seen: _Kept[tuple[Peer, int, int, PID], list[Call]] = _Kept()
-        self._laps: _Kept[int, tuple[int, Call]] = (
-            _Kept()
-        )  # the second ones, by those calls' number
-        self._closing: _Kept[int, Call] = _Kept()  # calls within this node, by their number
+        # By the call that a probe came along, the one that it is for, and its run: who waited then
+        self._seen: _Kept[tuple[Peer, int, int, int, PID], list[Call]] = _Kept()
+        # The second ones, by those calls' number, and the run
+        self._laps: _Kept[tuple[int, int], tuple[int, Call]] = _Kept()
+        self._closing: dict[int, Call] = {}  # calls within this node, by their number
         calls_in.on_blocked = self._suspect
         post.node.on_beat.append(self._forget)
         post.handlers["probe"] = self._probe
@@ -101,24 +103,33 @@ class Circles:
             Alarm(home.alarms, home.time() + PATIENCE, self._look)
         self._suspects[peer, which] = None
 
+    def closed_here(self, call: Call) -> None:
+        """Do so for a circle that a call within this node may have closed; from any thread."""
+        self._post.node.hub.post(partial(self._suspect_here, call))
+
+    def _suspect_here(self, call: Call) -> None:
+        which = next(self._post.numbers)
+        self._closing[which] = call
+        self._suspect(self._post.node.peers.own, which)
+
+    def look_again(self) -> None:
+        """Look soon at all calls that wait: what went round before may have been lost."""
+        own = self._post.node.peers.own
+        for peer, which in (*self._calls_in.all_owed(), *((own, it) for it in self._closing)):
+            self._suspect(peer, which)
+
     def _look(self) -> None:
         suspects, self._suspects = self._suspects, {}
         if not self._post.node.may_act():
             return
+        self._forget()
+        own = self._post.node.peers.own
         for peer, which in suspects:
-            call = self._calls_in.owed(peer, which)
+            is_here = peer is own
+            call = self._closing.get(which) if is_here else self._calls_in.owed(peer, which)
             if call is not None and call.caller is not None and not call.taken:
-                self._follow(call, (peer, which), _Probe(0, which, [call.caller]))
-
-    def closed_here(self, call: Call) -> None:
-        """Look for a circle that a call within this node may have closed; from any thread."""
-        self._post.node.hub.post(partial(self._begin_here, call))
-
-    def _begin_here(self, call: Call) -> None:
-        if call.caller is not None and self._post.node.may_act():
-            which = next(self._post.numbers)
-            self._closing.keep(which, call)
-            self._go(call, _Probe(0, which, [call.caller]))
+                probe = _Probe(0, which, next(self._post.numbers), [call.caller])
+                self._follow(call, (peer, which), probe)
 
     # What goes round
 
@@ -137,7 +148,7 @@ class Circles:
         waiting = self._waiting(call, probe.circle)
         if not waiting:
             return
-        seen = (*came, probe.which, probe.circle[0])
+        seen = (*came, probe.which, probe.run, probe.circle[0])
         if not probe.lap:
             self._seen.keep(seen, waiting)
         elif not _are_same(waiting, self._seen.pop(seen, [])):
@@ -184,10 +195,10 @@ class Circles:
         which, circle = probe.which, probe.circle
         if not probe.lap:
             lap = random.getrandbits(BITS) if switches.simulated else secrets.randbits(BITS)
-            self._laps.keep(which, (lap, call))
-            self._go(call, _Probe(lap, which, circle[:1]))
-        elif self._laps.get(which) == (probe.lap, call):
-            del self._laps[which]
+            self._laps.keep((which, probe.run), (lap, call))
+            self._go(call, probe._replace(lap=lap, circle=circle[:1]))
+        elif self._laps.get((which, probe.run)) == (probe.lap, call):
+            del self._laps[which, probe.run]
             process = find_process(circle[0])
             if process is not None:
                 note(("call_cycle", process.kind.__name__), circle[0], {"circle": circle})
@@ -211,10 +222,11 @@ class Circles:
 
     def _forget(self) -> None:
         """Keep nothing of calls that are over."""
-        for number in [number for number, call in self._closing.items() if call.settled]:
+        over = [it for it, call in self._closing.items() if call.settled or call.taken]
+        for number in over:
             del self._closing[number]
-        for number in [number for number, (_, call) in self._laps.items() if call.settled]:
-            del self._laps[number]
+        for lap in [lap for lap, (_, call) in self._laps.items() if call.settled]:
+            del self._laps[lap]
         for seen in [seen for seen, waiting in self._seen.items() if waiting[0].settled]:
             del self._seen[seen]
 
@@ -227,5 +239,13 @@ def _refuse(call: Call, circle: list[PID]) -> None:
     """Let a call fail, unless it was taken up after all. One without a waker waits for room."""
     if call.wake is not None:
         call.pass_by()
-        if not call.taken and call.fail(CallCycle(circle)):
+        if not call.taken and call.fail(CallCycle(circle)) and not _is_in_line(call):
             withdraw(call)
+
+
+def _is_in_line(call: Call) -> bool:
+    """Return whether a call does not lie in the mailbox that it is for, as that has no room."""
+    process = find_process(call.target)
+    if process is None or not process.mailbox.max_size:
+        return False
+    return process.mailbox.place_of(call, sys.maxsize) < 0

@@ -88,6 +88,7 @@ class Messenger:
         self.calls_out.ask_again(peer)
         self.watches.ask_again(peer)
         self.links.ask_again(peer)
+        self.ways.circles.look_again()
 
     def _ask_all(self) -> None:
         """Ask for answers and ends anew, and let the others do so: the connection was away."""
