@@ -245,3 +245,35 @@ async def test_of_another_loop_or_another_kind_who_waits_is_woken_as_ever() -> N
     await begun.wait()
     resume(pending, home)
     await thread
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("loops", ["asyncio", "uvloop"])
+def test_what_ends_the_event_loop_does_not_end_who_reads(
+    loops: str, error: type[BaseException]
+) -> None:
+    read: list[str] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def ends_all(pending: Call) -> None:
+        waiter = new_waiter()
+        pending.wake = waiter.wake
+        await waiter.wait(None)
+        read.append("an answer")
+        raise error
+
+    async def reads() -> None:
+        home, pending = current_home(), Call("?", PID(), None)
+        assert home is not None
+        tasks.append(asyncio.create_task(ends_all(pending)))
+        await checkpoint()
+        assert pending.has_answered(42)
+        resume(pending, home)
+        read.append("what came then")
+        await asyncio.wait(tasks)
+
+    factory: Any = pytest.importorskip(loops).new_event_loop
+    with pytest.raises(error), asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(reads())
+    assert read == ["an answer", "what came then"]
+    assert isinstance(tasks[0].exception(), error)

@@ -6,6 +6,8 @@ does: step an idle server; and what gives a task its turn: let who has waited go
 
 from __future__ import annotations
 
+from functools import partial
+
 from fauxtp._core.calls import DECLINED, GAVE_WAY, Call
 from fauxtp._core.process import Process
 from fauxtp._hosting.turns import give_turn, may_run_others
@@ -44,6 +46,14 @@ def resume(call: Call, home: Home) -> None:
         and waiter.get_loop() is home.loop
         and may_run_others(home)
     ):
-        give_turn(home, waiter.wake_at_once)
+        try:
+            give_turn(home, waiter.wake_at_once)
+        except (KeyboardInterrupt, SystemExit) as error:
+            home.run_next(partial(_end_loop, error))
     else:
         wake()
+
+
+def _end_loop(error: BaseException) -> None:
+    """Raise what ends the event loop, as the task does that has raised it: and not who reads."""
+    raise error
