@@ -73,8 +73,7 @@ _ODD: Final = frozenset({type(None), Stop, tuple})
 """The types of results of handlers that may be more than the next state, or less."""
 
 
-# In one piece, as each further coroutine would take as much memory as an idle server. Each
-# variable takes 8 bytes of that, so one of them serves twice.
+# In one piece, as each further coroutine would take as much memory as an idle server.
 async def serve(process: Process, once: bool = False) -> None:  # noqa: PLR0912  (as just said)
     """Handle messages until the process, being idle, is to end; with `once`, only one."""
     scope: ProcessScope = process.scope  # type: ignore[assignment]
@@ -85,9 +84,9 @@ async def serve(process: Process, once: bool = False) -> None:  # noqa: PLR0912 
         if not (mailbox.inbox or mailbox.kept):
             process.handling = message = result = handlers = None  # nor are they kept here
             waiter = process.home.new_waiter(process)
-            result = _falls_asleep(process, scope, waiter)
+            must_wait = _falls_asleep(process, scope, waiter)
             try:
-                if result:
+                if must_wait:
                     await scope.idle(waiter)
             except BaseException as error:
                 _put_off(process, scope, error)
