@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from conftest import task_group
-from crew import process_of
+from crew import Boom, process_of
 
 from fauxtp import (
     PID,
@@ -17,6 +17,7 @@ from fauxtp import (
     ExitReason,
     GenServer,
     ProcessExited,
+    Stop,
     call,
     cast,
     exit,
@@ -161,7 +162,9 @@ async def test_one_that_always_has_something_left_to_do_ends_too() -> None:
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["", "in a scope"])
-async def test_children_that_a_handler_starts_end_with_it_and_end_it(within: bool) -> None:
+async def test_children_that_a_handler_starts_end_with_it_and_end_it(
+    within: bool, anyio_backend_name: str
+) -> None:
     may_fail, ended = anyio.Event(), anyio.Event()
 
     async def fail() -> None:
@@ -187,11 +190,112 @@ async def test_children_that_a_handler_starts_end_with_it_and_end_it(within: boo
         await call(pid, start_in_a_scope if within else start)
         await anyio.wait_all_tasks_blocked()
         assert is_alive(pid)
-        assert is_in_scope(pid)
+        assert is_in_scope(pid) == (anyio_backend_name == "trio")
         may_fail.set()
         reason = await wait_exit(pid)
         assert reason.abnormal
         assert ended.is_set()
+
+
+class Careful(Server):
+    """Takes its time to end, and notes whether it is left alone meanwhile."""
+
+    def __init__(self, ended: list[str]) -> None:
+        self.ended = ended
+
+    async def terminate(self, reason: str, state: Any) -> None:
+        await checkpoint()
+        self.ended.append(reason)
+
+
+def crash(server: Server) -> NoReturn:
+    raise Boom
+
+
+def stop(server: Server) -> NoReturn:
+    raise Stop("done")
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "asked again"])
+@pytest.mark.parametrize(("end", "reason"), [(crash, "error: Boom()"), (stop, "done")])
+@pytest.mark.parametrize("ask", [call, cast])
+async def test_one_that_fails_with_children_ends_for_that_reason(
+    ask: Callable[..., Awaitable[object]],
+    end: Callable[[Server], object],
+    reason: str,
+    again: bool,
+) -> None:
+    may_end, ending = anyio.Event(), anyio.Event()
+    ended: list[str] = []
+
+    async def last() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ending.set()
+            with anyio.CancelScope(shield=True):
+                await may_end.wait()
+
+    def begin_and_end(server: Server) -> object:
+        server.children.start_soon(last)
+        return end(server)
+
+    async with task_group() as group:
+        pid = await Careful.start(ended, task_group=group)
+        await ask_all(pid)
+        group.start_soon(ask_it, ask, pid, begin_and_end)
+        await ending.wait()
+        await anyio.wait_all_tasks_blocked()
+        if again:
+            exit(pid)
+            await anyio.wait_all_tasks_blocked()
+        may_end.set()
+        assert await wait_exit(pid) == reason
+    assert ended == [reason]
+
+
+async def ask_it(ask: Callable[..., Awaitable[object]], pid: PID, request: object = None) -> None:
+    try:
+        await ask(pid, request)
+    except ProcessExited:
+        pass
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["", "and fails"])
+@pytest.mark.parametrize("ask", [call, cast])
+async def test_a_handler_that_was_exchanged_may_have_children_in_a_scope_of_its_own(
+    ask: Callable[..., Awaitable[object]], fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on, waits, left = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def child() -> None:
+        await left.wait()
+        if fails:
+            raise Boom
+        await anyio.sleep_forever()
+
+    async def wait(self: Server, request: Any, *others: Any) -> Any:
+        with anyio.CancelScope():
+            self.children.start_soon(child)
+            waits.set()
+            await may_go_on.wait()
+        left.set()
+        return (1, []) if ask is call else []
+
+    async with task_group() as group:
+        pid = await Server.start(task_group=group)
+        await ask_all(pid)
+        monkeypatch.setattr(Server, f"handle_{ask.__name__}", wait)
+        group.start_soon(ask_it, ask, pid)
+        await waits.wait()
+        await anyio.wait_all_tasks_blocked()
+        may_go_on.set()
+        await left.wait()
+        await anyio.wait_all_tasks_blocked()
+        if not fails:
+            assert is_alive(pid)
+            exit(pid)
+        assert (await wait_exit(pid) == "shutdown") is not fails
 
 
 @pytest.mark.parametrize("ask", [call, cast])
@@ -208,17 +312,11 @@ async def test_a_handler_that_was_exchanged_for_one_that_waits_is_ended_all_the_
         begun.set()
         await anyio.sleep_forever()
 
-    async def ask_it(pid: PID) -> None:
-        try:
-            await ask(pid, None)
-        except ProcessExited:
-            pass
-
     async with task_group() as group:
         pid = await Server.start(task_group=group)
         await ask_all(pid)
         monkeypatch.setattr(Server, f"handle_{ask.__name__}", wait)
-        group.start_soon(ask_it, pid)
+        group.start_soon(ask_it, ask, pid)
         await begun.wait()
         await anyio.wait_all_tasks_blocked()
         end(pid)

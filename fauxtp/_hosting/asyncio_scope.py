@@ -99,22 +99,16 @@ class AsyncioScope:
         self.is_ready = True
 
     def _enter_from_outside(self) -> None:
-        loop = asyncio.get_running_loop()
-        mine = current_task(loop)
+        mine = current_task(asyncio.get_running_loop())
         if mine is None:
             raise RuntimeError("only a task can have children started")
-        # A handler, as `init`, may be in a scope of its own, which ends before this one
-        if self._process.phase is STARTING:
-            return  # see `leave`
-        if self._process.handling is not None and self._cancel_scope is None:
-            loop.call_soon(self._enter_as, None)  # the handler cannot wait, and is over then
-        else:
+        # `init`, or a handler that cannot wait, may be in a scope of its own, which ends before
+        # this one; so it is entered when that is over, if it is needed: see `leave`, `cancel`.
+        if self._process.phase is not STARTING and self._process.handling is None:
             self._enter_as(mine)
 
     def _enter_as(self, mine: asyncio.Task[object] | None) -> None:
         """Enter the scope as the task of the process, where `mine` runs."""
-        if self._process.phase is not RUNNING:
-            return
         loop = asyncio.get_running_loop()
         set_current_task(loop, self._process.task)
         try:
@@ -140,13 +134,16 @@ class AsyncioScope:
         self._cancel_scope, self.is_ready = None, False
 
     def cancel(self) -> None:
-        if self._cancel_scope is None:
-            if self._process.handling is not None:
-                asyncio.get_running_loop().call_soon(self._interrupt)
-        elif not self._cancel_scope.cancel_called:
-            loop = asyncio.get_running_loop()
-            mine = current_task(loop)
-            if mine is None or mine is self._process.task:
+        process = self._process
+        loop = asyncio.get_running_loop()
+        mine = current_task(loop)
+        if self._cancel_scope is None and process.phase is RUNNING:
+            if process.handling is not None:
+                loop.call_soon(self._interrupt)
+            elif self._children is not None:
+                self._enter_as(mine)
+        if self._cancel_scope is not None and not self._cancel_scope.cancel_called:
+            if mine is None or mine is process.task:
                 self._cancel_scope.cancel()
             else:  # as nobody: it takes long to write down who it was
                 set_current_task(loop, None)
@@ -156,7 +153,7 @@ class AsyncioScope:
                     set_current_task(loop, mine)
         if self._children is not None:
             self._children.group.cancel_scope.cancel()
-        home: AsyncioHome = self._process.home  # type: ignore[assignment]
+        home: AsyncioHome = process.home  # type: ignore[assignment]
         home.poke()
 
     def _interrupt(self) -> None:
@@ -164,9 +161,8 @@ class AsyncioScope:
         process = self._process
         if process.phase is not RUNNING:
             return
-        if self._cancel_scope is not None:
-            self.cancel()
-        elif process.handling is None:
+        if self._cancel_scope is not None or process.handling is None:
+            self.cancel()  # or it waits for messages, and has yet to notice
             process.mailbox.wake_receivers()
         else:  # it can, as it is another than when the process was prepared
             process.task.cancel()
@@ -219,7 +215,10 @@ class AsyncioScope:
     async def close_after(self, error: BaseException | None) -> bool:
         if error is not None and is_closed(self._process, error):
             return False
-        after = error if self._children is None else await self._children.end(error)
+        after = error
+        if self._children is not None:
+            self.enter()  # before it waits for them, if nobody has before
+            after = await self._children.end(error)
         if self._cancel_scope is not None:
             kind = None if after is None else type(after)
             traceback = None if error is None else error.__traceback__
