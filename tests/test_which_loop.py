@@ -188,6 +188,26 @@ async def test_timers_of_a_guest_and_of_its_host_go_off() -> None:
     assert cancel_timer(overs[0]) is None
 
 
+@pytest.mark.parametrize("anyio_backend", ASYNCIO[:1])  # uvloop and trio both want the signals
+async def test_a_timer_goes_off_in_the_trio_that_a_handler_runs() -> None:
+    mailbox, got = Mailbox(), list[object]()
+
+    async def wait() -> None:
+        timer = send_after(0.001, mailbox.pid, "now")
+        with trio.move_on_after(PATIENCE):
+            got.append(await mailbox.receive((str, str)))
+        cancel_timer(timer)
+
+    async def run_trio() -> None:
+        trio.run(wait)
+
+    async with task_group() as group:
+        pid = await Teller.start(task_group=group)
+        await call(pid, run_trio, timeout=None)
+        exit(pid)
+    assert got == ["now"]
+
+
 LATER = """
 import trio, trio_asyncio, anyio, sniffio
 from fauxtp import *

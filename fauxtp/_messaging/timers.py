@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from math import inf
+from sys import modules
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import expect_seconds, unexpected
@@ -22,6 +23,7 @@ from fauxtp._core.running_process import current
 from fauxtp._core.wait_for_room import put_later
 from fauxtp._loops.current import current_home
 from fauxtp._loops.ends import on_end
+from fauxtp._loops.running import is_trio_innermost
 from fauxtp._messaging.addresses import find_pid, mailbox_of, starting
 from fauxtp._messaging.delivery import post
 from fauxtp.registry import PID, Ref
@@ -85,8 +87,10 @@ class Timer:
                 self._to = str.__str__(to)
         pid = current()
         owner = None if pid is None else receiver if pid is to else find_process(pid)
-        # To ask which loop runs here takes longer than whether it is that of the process.
+        # To ask which loop runs here takes longer than whether it is that of the process; but
+        # within one of asyncio, one of trio may run.
         at_home = owner is not None and owner.home.is_here()
+        at_home = at_home and ("trio" not in modules or not is_trio_innermost())
         here = owner.home if at_home else current_home()  # type: ignore[union-attr]
         self._home = home = _home_of(to, receiver) if here is None else here
         # The message, as long as it may be sent: who takes it out has decided, in any thread.
