@@ -90,6 +90,20 @@ async def test_parcels_are_no_larger_than_they_may_be(monkeypatch: pytest.Monkey
         assert max(len(frames_in(payload)) for payload in sent) == MOST
 
 
+async def test_parcels_are_no_larger_than_servers_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await diary(group)
+        there = seen_by(a, b, server)
+        monkeypatch.setattr(a._node.engine, "max_payload", LARGEST // 4)
+        sent = spied(a, monkeypatch)
+        for _ in range(100):
+            await send(there, bytes(1000))
+        await send(there, bytes(LARGEST // 4 - 300))
+        await until(lambda: len(process_of(server).state) == 101)
+        assert max(map(len, sent)) <= LARGEST // 4
+        assert len(sent) == 1 + 7 + 1, "as few as there can be"
+
+
 async def test_nobody_hears_a_parcel_and_all_that_was_in_it_has_failed() -> None:
     async with members("a") as (a,):
         there = a._messenger.pids.elsewhere(a._node.peers.find("b", 4711), 1)

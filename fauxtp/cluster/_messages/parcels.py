@@ -69,12 +69,12 @@ def frames_in(payload: bytes) -> list[bytes]:
 class _Open:
     """What goes to a peer when the turn is over."""
 
-    __slots__ = ("frames", "numbers", "size")
+    __slots__ = ("frames", "numbers", "room")
 
-    def __init__(self) -> None:
+    def __init__(self, max_payload: int) -> None:
         self.frames: list[bytes] = []
         self.numbers: list[int] = []
-        self.size: int = 0
+        self.room: int = min(LARGEST, max_payload - BEFORE)  # bytes, for frames and their lengths
 
 
 @final
@@ -95,10 +95,10 @@ class Parcels:
         """
         waiting = self._open.get(peer)
         size = len(frame) + LENGTH
-        if waiting is None or waiting.size + size > LARGEST or len(waiting.frames) == MOST:
+        if waiting is None or size > waiting.room or len(waiting.frames) == MOST:
             return False
         waiting.frames.append(frame)
-        waiting.size += size
+        waiting.room -= size
         if number:
             waiting.numbers.append(number)
         return True
@@ -117,12 +117,12 @@ class Parcels:
                 raise NoConnection("the server is away")
             if is_first:
                 self._node.hub.home.run_next(self._end_turn)
-            self._open[peer] = _Open()
+            self._open[peer] = _Open(self._node.engine.max_payload)
             if not peer.is_busy:
                 return
         if self.add(peer, frame, number):
             return
-        waiting, self._open[peer] = self._open[peer], _Open()
+        waiting, self._open[peer] = self._open[peer], _Open(self._node.engine.max_payload)
         self._hand_on(peer, waiting)
         if not self.add(peer, frame, number):  # it is too large for company
             self.send_now(peer, frame, number)
