@@ -176,7 +176,8 @@ class Cluster(Lookup):
         It is known here when this returns, and elsewhere soon. Without a lease it waits for one.
         It is given back when the process ends, or by `unregister`; or when this node leaves. A
         process that has lost its name, as its node was fenced, or as a server has lost what it
-        had acknowledged and somebody else has the name now, is ended.
+        had acknowledged and somebody else has the name now, is ended. Where an answer of the
+        servers is lost, `name` may have meant `pid` elsewhere for a while before this is False.
 
         Raises `TypeError` if `name` is no str or `pid` no PID, `ValueError` if `name` is empty or
         too long, or the process not of this node; `NoProcess` if it has ended, `NoConnection` if

@@ -17,6 +17,7 @@ __all__ = ["Judgement", "judge"]
 
 CALM_AFTER = 1.0  # seconds: by then, what was held has come
 SETTLED = 30.0  # seconds: by then, what a claim wrote of which nobody knows was given back
+AT_ONCE = 0.1  # seconds: who is answered later may have had the name before that
 STOOD_STILL = 3 * TICK  # seconds without a note, after which who acts may have lost its name
 
 
@@ -106,11 +107,7 @@ def _two_holders(claimed: dict[str, _Claimed]) -> Iterable[tuple[float, str]]:
 def _events(claimed: dict[str, _Claimed], end: float) -> list[Event]:
     """Return what the checker is given: nothing that rests on claims of which nobody knows."""
     events: list[Event] = []
-    unknown = [
-        (one.notes["tries"], one.notes.get("ends", end) + SETTLED)
-        for one in claimed.values()
-        if "refused" not in one.notes and "got" not in one.notes
-    ]
+    unknown = [*_unknown(claimed, end)]
     got = sorted(one.notes["got"] for one in claimed.values() if "got" in one.notes)
     for number, one in enumerate(claimed.values()):
         begin = one.notes["tries"]
@@ -122,9 +119,26 @@ def _events(claimed: dict[str, _Claimed], end: float) -> list[Event]:
             events.append(Event(since, max(since, until), "drop", number, None, None))
         elif "refused" in one.notes:
             until = one.notes["refused"]
-            if not any(since <= until and begin <= to for since, to in unknown):
+            if not any(
+                since <= until and begin <= to for since, to, other in unknown if other is not one
+            ):
                 events.append(Event(begin, until, "register", number, None, False))
     return events
+
+
+def _unknown(claimed: dict[str, _Claimed], end: float) -> Iterable[tuple[float, float, _Claimed]]:
+    """Yield since when and until when a claim may have had its name without knowing of it.
+
+    One that was answered, but late, too: if what tells that its write has succeeded is lost, it
+    tries again; and if its node was fenced meanwhile, another may have got the name by then.
+    """
+    for one in claimed.values():
+        begin = one.notes["tries"]
+        answered = one.notes.get("got", one.notes.get("refused"))
+        if answered is None:
+            yield begin, one.notes.get("ends", end) + SETTLED, one
+        elif answered - begin > AT_ONCE:
+            yield begin, answered, one
 
 
 def _of_calls(notes: Iterable[Note], late: float | None) -> Iterable[str]:

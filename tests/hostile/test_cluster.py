@@ -151,6 +151,27 @@ def test_whatever_happens_to_nodes_their_names_and_calls_are_as_promised() -> No
     effort.report(f"cluster, in simulated time: {seeds} seasons of {SEASON:g} s: {told}")
 
 
+@pytest.mark.parametrize(
+    ("answered", "answer", "is_fault"),
+    [(0.03, "refused", True), (9.0, "refused", False), (9.0, "got", False)],
+)
+def test_who_is_answered_late_may_have_had_the_name_before_another(
+    answered: float, answer: str, is_fault: bool
+) -> None:
+    """The answer to its write is lost, its node is fenced, and then another gets the name."""
+    notes = [
+        Note(0.0, "tries", "c", "c-1", "name:0"),
+        Note(1.0, "tries", "b", "b-1", "name:0"),
+        Note(1.03, "refused", "b", "b-1", "name:0"),
+        Note(5.0, "tries", "d", "d-1", "name:0"),
+        Note(5.03, "got", "d", "d-1", "name:0"),
+        Note(8.0 if answer == "got" else 10.0, "ends", "d", "d-1", "name:0"),
+        Note(answered, answer, "c", "c-1", "name:0"),
+    ]
+    found = judge(sorted(notes), window=SOON, late=LATE)
+    assert bool(found.faults) == is_fault
+
+
 # What is planted
 
 
@@ -171,9 +192,14 @@ def nothing(*_: Any) -> None:
     """Do nothing."""
 
 
-async def nobody_ends(self: Any, kind: Any, shard: int) -> None:
+async def nobody_ends(self: Any, place: Any) -> None:
+    kind, shard = place
+    if kind.hosts.wanted(shard) == self._node.name and shard in kind.had:
+        return
+    self._busy.add(place)
     kind.yields.add(shard)
     kind.had.discard(shard)
+    await self._release(place)  # `_give` itself asks first whether anybody runs there
 
 
 def moves_late(self: Any, peer: Any, hops: int, first: int, second: int, content: bytes) -> None:
@@ -193,7 +219,7 @@ PLANTED: dict[str, tuple[type, str, Callable[..., Any], str]] = {
     ),
     "a replica that is not swapped": (Names, "_told_all", nothing, "not all is back|name:"),
     "a cancel that is lost": (CallsOut, "give_up", nothing, "given up at"),
-    "a shard that is given back too early": (ShardClaims, "_end", nobody_ends, "session:"),
+    "a shard that is given back too early": (ShardClaims, "_give", nobody_ends, "session:"),
     "shards that are kept without a lease": (ShardClaims, "_fenced", nothing, "session:"),
     "a call that moves when it was taken up": (ShardFrames, "_keyed", moves_late, "handled"),
 }
