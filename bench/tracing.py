@@ -1,4 +1,4 @@
-"""What the spans of a call cost: if all are kept, if none is, and when nobody makes them any more.
+"""What the spans of a call cost: if all are kept, if none is, outside of a trace, and afterwards.
 
     python -m bench.tracing [uvloop]
 
@@ -28,8 +28,9 @@ TIMES = 300
 
 METRICS = NoOpMeterProvider()
 MAKES_SPANS = {
-    "two spans": TracerProvider(sampler=ALWAYS_ON),
-    "two spans that are not kept": TracerProvider(sampler=ALWAYS_OFF),
+    "two spans": (TracerProvider(sampler=ALWAYS_ON), True),
+    "two spans that are not kept": (TracerProvider(sampler=ALWAYS_OFF), True),
+    "none, as there is no trace": (TracerProvider(sampler=ALWAYS_ON), False),
     "none any more": None,
 }
 
@@ -49,10 +50,11 @@ async def timed() -> float:
     return (process_time() - began) / TIMES * 1e9
 
 
-async def timed_with(provider: TracerProvider | None) -> float:
-    if provider is None:
+async def timed_with(traces: tuple[TracerProvider, bool] | None) -> float:
+    if traces is None:
         return await timed()
-    ours = instrument(tracer_provider=provider, meter_provider=METRICS)
+    provider, roots = traces
+    ours = instrument(tracer_provider=provider, meter_provider=METRICS, roots=roots)
     try:
         return await timed()
     finally:

@@ -125,7 +125,7 @@ class Spans:
 @pytest.fixture
 def spans() -> Iterator[Spans]:
     spans = Spans()
-    instrumentation = opentelemetry.instrument(tracer_provider=spans.provider)
+    instrumentation = opentelemetry.instrument(tracer_provider=spans.provider, roots=True)
     yield spans
     assert instrumentation.close()
     assert tracing.tracer() is None
@@ -252,6 +252,63 @@ async def test_spans_follow_a_message_to_its_handler(spans: Spans, way: str) -> 
         await send_by(store, ("get", "a secret"))
         await all_done(spans, len(expected) + len(deep))
         assert spans.paths() == expected | deep
+
+
+@pytest.mark.parametrize(
+    "way", sorted(WAYS.keys() - {"start_call", "call_many"})
+)  # which are as a call
+async def test_a_trace_is_gone_on_with_and_none_is_begun_unless_there_may_be_roots(
+    way: str,
+) -> None:
+    spans = Spans()
+    instrumentation = opentelemetry.instrument(tracer_provider=spans.provider)
+    send_by, expected = WAYS[way]
+    deep = {path + " > deep" for path in expected if " > in " in path}
+    theirs = {path.rpartition(" > in ")[2] for path in expected if " > in " in path}
+    try:
+        async with running() as task_group:
+            store = await Store.start(spans, task_group=task_group)
+            with spans.request():
+                await send_by(store, ("get", "a secret"))
+            await all_done(spans, 1 + len(expected) + len(deep))
+            above = "" if way == "send_after" else "request > "
+            assert spans.paths() == {"request", *(above + path for path in expected | deep)}
+            spans.exporter.clear()
+            await send_by(store, ("get", "a secret"))
+            await all_done(spans, 2 * len(theirs))
+            assert spans.paths() == {
+                f"in {it}{below}" for it in theirs for below in ("", " > deep")
+            }
+    finally:
+        instrumentation.close()
+
+
+async def test_a_trace_that_is_not_kept_has_no_further_spans() -> None:
+    asked: list[str] = []
+
+    class Drops(Sampler):
+        def should_sample(self, parent_context: Any, trace_id: int, name: str, *_: Any) -> Any:
+            asked.append(name)
+            return ALWAYS_OFF.should_sample(parent_context, trace_id, name)
+
+        def get_description(self) -> str:
+            return "drops"
+
+    class Plain(GenServer[Any, Any]):
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            await cast(self.pid, request)
+            return trace.get_current_span().get_span_context().is_valid, state
+
+    spans = Spans(sampler=Drops())
+    instrumentation = opentelemetry.instrument(tracer_provider=spans.provider)
+    try:
+        async with running() as task_group:
+            plain = await Plain.start(task_group=task_group)
+            with spans.request():
+                assert await call(plain, 1), "its context goes with the message all the same"
+    finally:
+        instrumentation.close()
+    assert asked == ["request"]
 
 
 async def test_each_tick_of_a_server_that_sets_its_next_is_a_trace_of_its_own(
@@ -625,7 +682,7 @@ async def test_an_sdk_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) 
     at_end = TracerProvider()
     at_end.add_span_processor(FailsAtEnd())
     for provider in (TracerProvider(sampler=Fails()), at_end, TracerProvider(sampler=ALWAYS_OFF)):
-        instrumentation = opentelemetry.instrument(tracer_provider=provider)
+        instrumentation = opentelemetry.instrument(tracer_provider=provider, roots=True)
         try:
             async with running() as task_group:
                 plain = await Plain.start(task_group=task_group)
@@ -677,7 +734,7 @@ async def test_a_span_that_ends_while_another_does_lets_nothing_be_traced(spans:
 
 async def test_what_is_closed_in_the_middle_ends_as_it_began() -> None:
     spans = Spans()
-    instrumentation = opentelemetry.instrument(tracer_provider=spans.provider)
+    instrumentation = opentelemetry.instrument(tracer_provider=spans.provider, roots=True)
     begun, go = anyio.Event(), anyio.Event()
 
     class Waits(GenServer[Any, Any]):
@@ -847,7 +904,9 @@ async def test_a_receiver_of_otlp_is_told_all_of_it(receiver: Receiver) -> None:
         async def handle_cast(self, request: Any, state: Any) -> Any:
             boom()
 
-    instrumentation = opentelemetry.instrument(tracer_provider=tracers, meter_provider=meters)
+    instrumentation = opentelemetry.instrument(
+        tracer_provider=tracers, meter_provider=meters, roots=True
+    )
     try:
         async with running() as task_group:
             fails = await Fails.start(task_group=task_group)
@@ -901,6 +960,13 @@ def test_what_is_no_provider_is_refused(name: str, came: Any) -> None:
         opentelemetry.instrument(**{name: came})
     assert tracing.tracer() is None
     assert not events.wanted(-1)
+
+
+def test_roots_are_asked_for_by_a_bool() -> None:
+    roots: Any = "yes"
+    with pytest.raises(TypeError, match="expected roots to be a bool, got str"):
+        opentelemetry.instrument(roots=roots)
+    assert tracing.tracer() is None
 
 
 def test_nobody_who_does_not_ask_imports_it(run: Run) -> None:

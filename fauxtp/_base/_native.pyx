@@ -379,6 +379,12 @@ def wanted(int kinds, /):
     return load(&listened_to) & kinds
 
 
+def heard(int kinds, /):
+    """Return which of these kinds somebody listens to."""
+    with cython.critical_section(_hooks):
+        return _told & kinds
+
+
 # Who listens
 
 cdef extern from *:

@@ -29,6 +29,7 @@ __all__ = [
     "counted",
     "counter_of",
     "forget",
+    "heard",
     "label_of",
     "note",
     "note_end",
@@ -249,6 +250,11 @@ def wanted(kinds: int, /) -> int:
     return (_wanted | _timed) & kinds
 
 
+def heard(kinds: int, /) -> int:
+    """Return which of these kinds somebody listens to."""
+    return _told & kinds
+
+
 def _after_fork_in_child() -> None:
     # What has happened before is what the parent tells of. Who held the lock is not here.
     global _lock
@@ -267,6 +273,7 @@ if not TYPE_CHECKING and implementation == "cython":
         counted,
         counter_of,
         forget,
+        heard,
         label_of,
         note,
         note_end,

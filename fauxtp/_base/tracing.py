@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     class Tracer(Protocol):
         """Begins spans. None of it raises anything; None is no span."""
 
+        def goes_on(self) -> bool:
+            """Return whether a call that is made here may have a span."""
+            ...
+
+        def goes_on_with(self, values: Values, /) -> bool:
+            """Return whether what handles a message may have one that has brought `values`."""
+            ...
+
         def later(self, values: Values, /) -> Values:
             """Return what a message that is sent later is to carry of `values` of here and now."""
             ...

@@ -6,9 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.carried import Values, bare
-from fauxtp._base.carrying import Applied, apart, carried_variables, has_strays, within
-from fauxtp._base.events import CARRYING, HANDLED, TIMED, wanted
-from fauxtp._core.calls import Cast
+from fauxtp._base.carrying import (
+    Applied,
+    apart,
+    are_guarded,
+    carried_variables,
+    has_strays,
+    within,
+)
+from fauxtp._base.events import HANDLED, TIMED, heard, wanted
+from fauxtp._base.tracing import tracer
+from fauxtp._core.calls import Call, Cast
 from fauxtp._core.carried_messages import values_of
 from fauxtp._core.continuing import Continue, carry_on
 
@@ -25,12 +33,18 @@ def handlers_of(process: Process, message: Any, sent_at: float = 0.0) -> Any:
     `sent_at` is as `begin` has it.
     """
     handlers: Any = process.actor
-    if wanted(HANDLED | TIMED):
+    values = values_of(message)
+    if _may_be_traced(message, values) or heard(HANDLED) or wanted(TIMED):
         from fauxtp._core.told_handlers import told_handlers  # noqa: PLC0415  (seldom needed)
 
         handlers = told_handlers(process, message, sent_at)
-    values = values_of(message)
-    return CarriedHandlers(handlers, values) if values or wanted(CARRYING) else handlers
+    return CarriedHandlers(handlers, values) if values or are_guarded() else handlers
+
+
+def _may_be_traced(message: Any, values: Values) -> bool:
+    traces = tracer()
+    # What any other message has brought is not known here: see `_begin_carried`.
+    return traces is not None and (type(message) is not Call or traces.goes_on_with(values))
 
 
 @final

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
-from fauxtp._base.events import GONE, tell
+from fauxtp._base.events import CALLS, GONE, heard, tell
 from fauxtp._base.tracing import tracer
 from fauxtp._messaging.addresses import class_of, find_pid
 
@@ -61,6 +61,8 @@ def told_attempt(
     attempt: Callable[..., Any], unfinished: type[Any], to: PID | str, request: Any
 ) -> Any:
     """Do as `attempt` does, and tell of it; what is `unfinished` has its end told later."""
+    if not heard(CALLS) and ((traces := tracer()) is None or not traces.goes_on()):
+        return attempt(to, request, 0.0)
     told = ToldCall(to, request)
     try:
         try:

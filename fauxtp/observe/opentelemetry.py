@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.carrying import carry_also, carry_no_more
-from fauxtp._base.events import CALLS, HANDLED, SENT
+from fauxtp._base.events import CALLS, SENT
 from fauxtp._base.implementation import __version__
 from fauxtp._base.tracing import set_tracer, tracer
 from fauxtp.observe.metrics import Metric, collect
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrumentation", "instrument"]
 
-_TRACED: Final = CALLS | SENT | HANDLED
+_TRACED: Final = CALLS | SENT  # and what handles it, which who carries anything looks at anyway
 _changing = threading.Lock()
 
 
@@ -69,17 +69,23 @@ class Instrumentation:
 
 
 def instrument(
-    *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    roots: bool = False,
 ) -> Instrumentation:
     """Have spans made of calls, messages and handlers, and metrics told; return what ends that.
 
     Spans are made by `tracer_provider`, metrics told by `meter_provider`: None is the one that the
-    program has set in OpenTelemetry.
+    program has set in OpenTelemetry. They go on with traces that others have begun, as what serves
+    requests does, and that are kept; with `roots`, each call and message outside of one begins
+    another, if the sampler takes it.
 
     Messages carry the current context of OpenTelemetry from then on, as `fauxtp.carry` has it: so
     a handler's span is a child of that of who has called it, or sent it something.
 
-    Raises `RuntimeError` if that is so already, and `TypeError` if one of them is no provider.
+    Raises `RuntimeError` if that is so already, and `TypeError` if one of them is no provider, or
+    `roots` no bool.
 
     >>> from opentelemetry.trace import NoOpTracerProvider
     >>> instrument(tracer_provider=NoOpTracerProvider()).close()
@@ -89,12 +95,14 @@ def instrument(
         raise unexpected("tracer_provider", "a TracerProvider", tracer_provider)
     if meter_provider is not None and not isinstance(meter_provider, MeterProvider):
         raise unexpected("meter_provider", "a MeterProvider", meter_provider)
+    if not isinstance(roots, bool):
+        raise unexpected("roots", "a bool", roots)
     of_spans = get_tracer_provider() if tracer_provider is None else tracer_provider
     of_numbers = get_meter_provider() if meter_provider is None else meter_provider
     with _changing:
         if tracer() is not None:
             raise RuntimeError("expected no spans to be made yet; close what makes them first")
-        spans = Spans(of_spans.get_tracer("fauxtp", __version__))
+        spans = Spans(of_spans.get_tracer("fauxtp", __version__), roots)
         numbers = _numbers_of(of_numbers)
         numbers.are_told = True
         set_tracer(spans)

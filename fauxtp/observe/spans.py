@@ -78,10 +78,11 @@ _SET_BY: Final = contexts.create_key("fauxtp-set-by")  # what was current as a t
 class Spans:
     """The `fauxtp._base.tracing.Tracer` that makes spans by a tracer of OpenTelemetry."""
 
-    __slots__ = ("_failures", "_logged_at", "_tracer", "at_work")
+    __slots__ = ("_failures", "_logged_at", "_roots", "_tracer", "at_work")
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, roots: bool) -> None:
         self._tracer = tracer
+        self._roots = roots  # whether a span may be the first of its trace
         self._failures = count(1)
         self._logged_at = -_MINUTE
         self.at_work: set[int] = set()  # threads in which a span is begun or ended
@@ -92,6 +93,14 @@ class Spans:
         if now - self._logged_at >= _MINUTE:
             self._logged_at = now
             report("%s: %s (failures until now: %d)", what, of, number)
+
+    def goes_on(self) -> bool:
+        return self._roots or _goes_on(contexts.get_current())
+
+    def goes_on_with(self, values: Values, /) -> bool:
+        if self._roots or not values:
+            return self._roots
+        return any(_goes_on(now) for what, now in values if what is CURRENT)
 
     def later(self, values: Values, /) -> Values:
         """Return `values` for a timer's message, which links to what is current, and no more."""
@@ -120,8 +129,11 @@ class Spans:
         describe: Callable[..., tuple[str, dict[str, str]]],
         *what: Any,
     ) -> _Trace | None:
+        here = contexts.get_current()
+        if not (self._roots or _goes_on(here)):
+            return None
         me = get_ident()
-        if me in self.at_work or _is_suppressed():
+        if me in self.at_work or any(here.get(key) for key in _SUPPRESSED):
             return None
         name = what[0]
         try:
@@ -129,7 +141,7 @@ class Spans:
             name, attributes = describe(*what)
             if pid is not None:
                 attributes["fauxtp.pid"] = str(pid)
-            set_by = contexts.get_value(_SET_BY)
+            set_by = here.get(_SET_BY)
             links = [Link(set_by)] if isinstance(set_by, SpanContext) else None
             span = self._tracer.start_span(name, kind=kind, attributes=attributes, links=links)
             return _Trace(span, self)
@@ -185,9 +197,12 @@ def _linked(pair: tuple[Variable, Any]) -> tuple[Variable, Any]:
     return variable, contexts.set_value(_SET_BY, span, set_span_in_context(INVALID_SPAN, current))
 
 
-def _is_suppressed() -> bool:
-    here = contexts.get_current()
-    return any(here.get(key) for key in _SUPPRESSED)
+def _goes_on(here: Context) -> bool:
+    """Return whether there is a trace to go on with, and a sampler keeps it."""
+    if not here:
+        return False
+    span: Any = here.get(_SET_BY) or get_current_span(here).get_span_context()
+    return bool(span.trace_flags.sampled)
 
 
 def _of_call(kind: str, request: Any) -> tuple[str, dict[str, str]]:
