@@ -56,6 +56,28 @@ async def main():
 anyio.run(main, backend="trio")
 """
 
+FORKS_IN_A_TURN = """
+import os
+import anyio
+from fauxtp import cast_nowait, dead_letters
+from fauxtp.cluster import Cluster
+from fauxtp.cluster.memory_broker import MemoryBroker
+
+async def main():
+    async with Cluster.join(MemoryBroker("shop").engine("a"), cluster="shop", node="a") as a:
+        there = a._messenger.pids.elsewhere(a._node.peers.find("b", 4711), 1)
+        for number in range(3):
+            cast_nowait(there, number)
+        child = os.fork()
+        if child == 0:
+            cast_nowait(there, "of the child")
+            print(dead_letters.counts(), flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+anyio.run(main)
+"""
+
 pytestmark = pytest.mark.anyio
 
 
@@ -163,6 +185,12 @@ def test_a_fork_is_no_node(run: Run) -> None:
     assert (done.returncode, done.stdout.split()) == (0, ["left", "left", "[]", "None"]), (
         done.stderr
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")
+def test_what_a_fork_casts_to_another_node_is_a_dead_letter(run: Run) -> None:
+    done = run(FORKS_IN_A_TURN, options=("-W", "ignore::DeprecationWarning"))
+    assert (done.returncode, done.stdout) == (0, "{'noconnection': 1}\n"), done.stderr
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])

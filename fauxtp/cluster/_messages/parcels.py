@@ -149,6 +149,10 @@ class Parcels:
         for one in waiting.values():
             self._lose(one.numbers)
 
+    def forget(self) -> None:
+        """Know of nothing that waits, as this process is a fork: its parent sends that."""
+        self._open.clear()
+
     def _end_turn(self) -> None:
         if self._node.may_act():
             self.send_all()

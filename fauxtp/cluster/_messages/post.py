@@ -60,6 +60,7 @@ class Post:
         self._recent: list[tuple[int, Peer, int, Any] | None] = [None] * KEPT
         node.farewells.append(self._hand_on)
         node.on_fence.append(self._fenced)
+        node.hub.on_fork.append(self._parcels.forget)
 
     # Here
 
