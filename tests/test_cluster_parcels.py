@@ -9,7 +9,7 @@ from clusters import diary, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import process_of
 
-from fauxtp import call, cast, dead_letters, send, start_call
+from fauxtp import call, cast, dead_letters, send, send_nowait, start_call
 from fauxtp._messaging.pending_call import PendingCall
 from fauxtp.cluster import Cluster, NoConnection
 from fauxtp.cluster._messages.parcels import HEAD, LARGEST, MOST, frames_in, parcel
@@ -102,6 +102,26 @@ async def test_parcels_are_no_larger_than_servers_take(monkeypatch: pytest.Monke
         await until(lambda: len(process_of(server).state) == 101)
         assert max(map(len, sent)) <= LARGEST // 4
         assert len(sent) == 1 + 7 + 1, "as few as there can be"
+
+
+async def test_what_a_finaliser_sends_meanwhile_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await diary(group)
+        there = seen_by(a, b, server)
+        engine = a._node.engine
+        publish, left = engine.publish, ["of one", "another"]
+
+        def collects(*what: Any, **how: Any) -> None:
+            publish(*what, **how)
+            mine, left[:] = left[:], []
+            for message in mine:
+                send_nowait(there, message)
+
+        monkeypatch.setattr(engine, "publish", collects)
+        await send(there, "first")
+        await until(lambda: len(process_of(server).state) == 3)
 
 
 async def test_nobody_hears_a_parcel_and_all_that_was_in_it_has_failed() -> None:

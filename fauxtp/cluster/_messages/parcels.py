@@ -117,7 +117,8 @@ class Parcels:
                 raise NoConnection("the server is away")
             if is_first:
                 self._node.hub.home.run_next(self._end_turn)
-            self._open[peer] = _Open(self._node.engine.max_payload)
+            # A finaliser may have sent something meanwhile.
+            self._open.setdefault(peer, _Open(self._node.engine.max_payload))
             if not peer.is_busy:
                 return
         if self.add(peer, frame, number):
