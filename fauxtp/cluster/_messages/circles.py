@@ -37,6 +37,7 @@ PATIENCE: Final = 0.05  # seconds that a call may wait until it is looked at; mo
 LONGEST: Final = 64  # processes in a circle that is found
 KEPT: Final = 1_000  # probes of which is known who waited for whom as they came by
 BITS: Final = 63
+COUNTED: Final = 0  # in place of a run: it is known that there is a circle
 
 
 class _Probe(NamedTuple):
@@ -127,7 +128,9 @@ class Circles:
         for peer, which in suspects:
             is_here = peer is own
             call = self._closing.get(which) if is_here else self._calls_in.owed(peer, which)
-            if call is not None and call.caller is not None and not call.taken:
+            if call is None or call.wake is None:
+                continue  # it is over, or waits for room
+            if call.caller is not None and not call.taken:
                 probe = _Probe(0, which, next(self._post.numbers), [call.caller])
                 self._follow(call, (peer, which), probe)
 
@@ -199,10 +202,15 @@ class Circles:
             self._go(call, probe._replace(lap=lap, circle=circle[:1]))
         elif self._laps.get((which, probe.run)) == (probe.lap, call):
             del self._laps[which, probe.run]
-            process = find_process(circle[0])
-            if process is not None:
-                note(("call_cycle", process.kind.__name__), circle[0], {"circle": circle})
+            self._note(which, call, circle)
             self._go(call, probe)
+
+    def _note(self, which: int, call: Call, circle: list[PID]) -> None:
+        """Count a circle once, however many probes for that call have found it."""
+        process = find_process(circle[0])
+        if process is not None and (which, COUNTED) not in self._laps:
+            self._laps.keep((which, COUNTED), (0, call))
+            note(("call_cycle", process.kind.__name__), circle[0], {"circle": circle})
 
     def _go(self, call: Call, probe: _Probe) -> None:
         """Let a probe begin with the call that it is for."""
