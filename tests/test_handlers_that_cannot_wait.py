@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
+from types import FrameType
 from typing import Any, NoReturn
 
 import anyio
@@ -27,6 +31,7 @@ from fauxtp import (
     wait_exit,
 )
 from fauxtp._base import switches
+from fauxtp._hosting import direct
 
 pytestmark = pytest.mark.anyio
 
@@ -133,6 +138,39 @@ async def test_one_that_ends_itself_begins_nothing_more(
             assert error.reason == reason  # noqa: PT017  (it may be answered before)
         assert await wait_exit(pid) == reason
     assert behind == []
+
+
+class AtLine:
+    """Lets `intrude` come in at one line of who steps a server, as a signal handler does."""
+
+    def __init__(self, number: int, intrude: Callable[[], object]) -> None:
+        self.left = number
+        self._intrude = intrude
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        if event == "line":
+            self.left -= 1
+            if not self.left:
+                self._intrude()
+        return self if frame.f_code.co_filename == direct.__file__ else None
+
+
+async def test_who_ends_it_may_come_in_at_any_line_of_who_steps_it() -> None:
+    for number in itertools.count(1):
+        async with task_group() as group:
+            pid = await Server.start(task_group=group)
+            await ask_all(pid)
+            line = AtLine(number, partial(exit, pid))
+            sys.settrace(line)
+            try:
+                await ask_it(call, pid, id)
+            finally:
+                sys.settrace(None)
+            if line.left > 0:  # as at once where it is compiled: that has no lines
+                exit(pid)
+            assert await wait_exit(pid) in {"shutdown", "noproc"}
+        if line.left > 0:
+            break
 
 
 async def test_one_that_has_much_to_do_ends_between_two_messages() -> None:

@@ -142,6 +142,8 @@ class AsyncioScope:
                 loop.call_soon(self._interrupt)
             elif self._children is not None:
                 self._enter_as(mine)
+            else:  # who steps it may be between two lines, just before a handler or after it
+                process.mailbox.wake_receivers()
         if self._cancel_scope is not None and not self._cancel_scope.cancel_called:
             if mine is None or mine is process.task:
                 self._cancel_scope.cancel()
@@ -162,8 +164,7 @@ class AsyncioScope:
         if process.phase is not RUNNING:
             return
         if self._cancel_scope is not None or process.handling is None:
-            self.cancel()  # or it waits for messages, and has yet to notice
-            process.mailbox.wake_receivers()
+            self.cancel()
         else:  # it can, as it is another than when the process was prepared
             process.task.cancel()
 
