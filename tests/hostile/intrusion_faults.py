@@ -73,7 +73,7 @@ def _where_a_task_runs(home: Any) -> bool:
 
 
 FAULTS: dict[str, tuple[Any, str, Any]] = {
-    "waits although it is to end": (AsyncioScope, "entered", property(lambda _: True)),
+    "waits although it is to end": (AsyncioScope, "cancel", lambda _: None),
     "looks first": (AsyncioWaiter, "_end", _look_first),
     "plans again": (AsyncioWaiter, "_plan_turn", _plan_again),
     "opens slowly": (Queue, "_open_inbox", _open_slowly),
