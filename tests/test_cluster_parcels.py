@@ -155,6 +155,16 @@ async def test_what_waits_as_the_connection_is_lost_has_failed() -> None:
         assert dead_letters.counts()["noconnection"] == before + 1
 
 
+async def test_each_of_the_many_that_wait_as_a_node_is_fenced_is_a_dead_letter() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        there = seen_by(a, b, await diary(group))
+        before = dead_letters.counts().get("noconnection", 0)
+        for number in range(300):
+            send_nowait(there, number)
+        a._node.fence()
+        assert dead_letters.counts()["noconnection"] == before + 299, "the first went at once"
+
+
 async def test_what_waits_as_a_node_is_fenced_is_not_sent_as_the_next_one() -> None:
     async with members("a", "b") as (a, b), task_group() as group:
         server = await diary(group)

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from struct import pack, unpack_from
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from fauxtp.cluster._engines.engine import NoConnection
 
 if TYPE_CHECKING:
     from fauxtp.cluster._nodes.node import Node
     from fauxtp.cluster._nodes.peers import Peer
+
+    Known = int | tuple[int, Peer, int, Any]
+    """The number of a frame; or it, the peer, for whom it is there, and the message itself."""
 
 __all__ = ["Parcels", "frames_in", "parcel"]
 
@@ -69,26 +72,26 @@ def frames_in(payload: bytes) -> list[bytes]:
 class _Open:
     """What goes to a peer when the turn is over."""
 
-    __slots__ = ("frames", "numbers", "room")
+    __slots__ = ("frames", "known", "room")
 
     def __init__(self, max_payload: int) -> None:
         self.frames: list[bytes] = []
-        self.numbers: list[int] = []
+        self.known: list[Known] = []
         self.room: int = min(LARGEST, max_payload - BEFORE)  # bytes, for frames and their lengths
 
 
 @final
 class Parcels:
-    """Those of one node, in its hub's thread. `lost` is told the numbers of what was not sent."""
+    """Those of one node, in its hub's thread. `lost` is told what is known of each not sent."""
 
-    def __init__(self, node: Node, numbers: count[int], lost: Callable[[int], object]) -> None:
+    def __init__(self, node: Node, numbers: count[int], lost: Callable[[Known], object]) -> None:
         self._node = node
         self._numbers = numbers
         self._lost = lost
         self._open: dict[Peer, _Open] = {}
         self._sent: dict[int, list[int]] = {}
 
-    def add(self, peer: Peer, frame: bytes, number: int) -> bool:
+    def add(self, peer: Peer, frame: bytes, known: Known) -> bool:
         """Let a frame go when this turn is over, if others wait for that and it has room there.
 
         Nobody asks here whether this node may act: it is asked then, and whenever some are sent.
@@ -99,11 +102,11 @@ class Parcels:
             return False
         waiting.frames.append(frame)
         waiting.room -= size
-        if number:
-            waiting.numbers.append(number)
+        if known:
+            waiting.known.append(known)
         return True
 
-    def send(self, peer: Peer, frame: bytes, number: int) -> None:
+    def send(self, peer: Peer, frame: bytes, known: Known) -> None:
         """Send a frame, at once or when this turn is over.
 
         Raises `NoConnection` if there is none, and `ValueError` if it is too long.
@@ -112,7 +115,7 @@ class Parcels:
         if waiting is None:
             is_first = not self._open
             if not peer.is_busy:
-                self.send_now(peer, frame, number, at_once=is_first)
+                self.send_now(peer, frame, _number(known), at_once=is_first)
             elif not self._node.engine.connected:
                 raise NoConnection("the server is away")
             if is_first:
@@ -121,12 +124,12 @@ class Parcels:
             self._open.setdefault(peer, _Open(self._node.engine.max_payload))
             if not peer.is_busy:
                 return
-        if self.add(peer, frame, number):
+        if self.add(peer, frame, known):
             return
         waiting, self._open[peer] = self._open[peer], _Open(self._node.engine.max_payload)
         self._hand_on(peer, waiting)
-        if not self.add(peer, frame, number):  # it is too large for company
-            self.send_now(peer, frame, number)
+        if not self.add(peer, frame, known):  # it is too large for company
+            self.send_now(peer, frame, _number(known))
 
     def send_now(
         self, peer: Peer, frame: bytes, number: int = 0, *, at_once: bool = False
@@ -148,7 +151,7 @@ class Parcels:
         """Send nothing of what waits."""
         waiting, self._open = self._open, {}
         for one in waiting.values():
-            self._lose(one.numbers)
+            self._lose(one.known)
 
     def forget(self) -> None:
         """Know of nothing that waits, as this process is a fork: its parent sends that."""
@@ -160,22 +163,26 @@ class Parcels:
         self.lose_all()
 
     def _hand_on(self, peer: Peer, waiting: _Open, *, at_once: bool = False) -> None:
-        frames, numbers = waiting.frames, waiting.numbers
+        frames, known = waiting.frames, waiting.known
         peer.is_busy = len(frames) > (1 if peer.is_busy else 0)
         if not frames:
             return
         try:
             if len(frames) == 1:
-                self.send_now(peer, frames[0], numbers[0] if numbers else 0, at_once=at_once)
+                self.send_now(peer, frames[0], _number(known[0]) if known else 0, at_once=at_once)
                 return
             number = next(self._numbers)
-            self._sent[number] = numbers
+            self._sent[number] = list(map(_number, known))
             if len(self._sent) > KEPT:
                 del self._sent[next(iter(self._sent))]
             self.send_now(peer, parcel(frames), number, at_once=at_once)
         except NoConnection:
-            self._lose(numbers)
+            self._lose(known)
 
-    def _lose(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self._lost(number)
+    def _lose(self, them: list[Known]) -> None:
+        for known in them:
+            self._lost(known)
+
+
+def _number(known: Known) -> int:
+    return known if isinstance(known, int) else known[0]

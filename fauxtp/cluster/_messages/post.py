@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from threading import get_ident
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 from weakref import WeakValueDictionary
 
 from fauxtp._base.exit_reason import ExitReason
@@ -25,6 +25,9 @@ from fauxtp.cluster._nodes.pids import Pids
 from fauxtp.cluster._wire.frames import packed, unpacked
 from fauxtp.cluster._wire.wire import Wire
 from fauxtp.registry import PID
+
+if TYPE_CHECKING:
+    from fauxtp.cluster._messages.parcels import Known
 
 __all__ = ["Found", "Post"]
 
@@ -131,11 +134,14 @@ class Post:
         else:  # of another node: it cannot know who listens
             self.node.malformed.note(f"the subject {subject!r}")
 
-    def _lost(self, number: int) -> None:
-        if any(tell(number) for tell in self.on_nobody):
+    def _lost(self, known: Known) -> None:
+        if not isinstance(known, int):
+            self._lose(*known[1:])
             return
-        recent = self._recent[number % KEPT]
-        if recent is not None and recent[0] == number:
+        if any(tell(known) for tell in self.on_nobody):
+            return
+        recent = self._recent[known % KEPT]
+        if recent is not None and recent[0] == known:
             self._lose(*recent[1:])
 
     async def _hand_on(self) -> None:
@@ -194,23 +200,24 @@ class Post:
         It is for the process that `peer` knows by `to`. Return False if this node was left.
         """
         hub, number = self.node.hub, next(self.numbers)
-        if get_ident() == hub.thread and self._parcels.add(peer, frame, number):
-            self._recent[number % KEPT] = number, peer, to, message
+        known = number, peer, to, message
+        if get_ident() == hub.thread and self._parcels.add(peer, frame, known):
+            self._recent[number % KEPT] = known
             return True
-        if hub.post(partial(self._send_now, peer, to, frame, number, message)):
+        if hub.post(partial(self._send_now, frame, known)):
             return True
         self._lose(peer, to, message)
         return False
 
-    def _send_now(self, peer: Peer, to: int, frame: bytes, number: int, message: Any) -> None:
-        self._recent[number % KEPT] = number, peer, to, message
+    def _send_now(self, frame: bytes, known: tuple[int, Peer, int, Any]) -> None:
+        self._recent[known[0] % KEPT] = known
         if self.node.may_act():
             try:
-                self._parcels.send(peer, frame, number)
+                self._parcels.send(known[1], frame, known)
                 return
             except NoConnection:
                 pass
-        self._lose(peer, to, message)
+        self._lose(*known[1:])
 
     def _lose(self, peer: Peer, to: int, message: Any) -> None:
         dead_letters.add(self.pids.elsewhere(peer, to), message, "noconnection")
