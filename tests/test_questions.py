@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,28 @@ def is_served(one: Agent) -> bool:
             return bool(viewer.program())
     except Unreachable:
         return False  # those who went are still counted, or still to be accepted
+
+
+def test_who_has_gone_is_not_counted_though_nobody_has_noticed(
+    served: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_notice = threading.Event()
+    shut_down = agent._Server.shutdown_request
+
+    def shut_down_later(self: agent._Server, request: Any) -> None:
+        if request in self.clients:
+            may_notice.wait(PATIENCE)
+        shut_down(self, request)
+
+    monkeypatch.setattr(agent._Server, "shutdown_request", shut_down_later)
+    try:
+        with ExitStack() as others:
+            for _ in range(agent.CLIENTS):
+                others.enter_context(looking(served)).program()
+        with looking(served) as late:
+            assert late.program()
+    finally:
+        may_notice.set()
 
 
 def test_who_goes_in_the_middle_harms_nobody(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import select
 import socket
 import socketserver
 import struct
@@ -168,8 +169,10 @@ class _Server(socketserver.ThreadingMixIn, _Sockets):  # type: ignore[misc]
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Let in whoever may look, if there are not too many already."""
-        if self.is_closing or len(self.clients) >= CLIENTS or not _may_look(request):
+        if self.is_closing or not _may_look(request):
             return False  # as it closes, an interpreter may begin no thread any more
+        if len(self.clients) >= CLIENTS and _how_many_stay(list(self.clients)) >= CLIENTS:
+            return False
         self.clients.add(request)
         return True
 
@@ -200,6 +203,16 @@ def _served(path: Path, rights: frozenset[str]) -> _Server:
         new.unlink(missing_ok=True)
         raise
     return server
+
+
+def _how_many_stay(clients: list[socket.socket]) -> int:
+    """Return how many have not hung up, which their threads may yet have to notice."""
+    poll, count = select.poll(), 0
+    for client in clients:
+        with suppress(ValueError):  # its thread has just closed it
+            poll.register(client, 0)
+            count += 1
+    return count - sum(1 for _, what in poll.poll(0) if what & select.POLLHUP)
 
 
 def _may_look(client: socket.socket) -> bool:
