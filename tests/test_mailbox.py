@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from conftest import task_group
+from conftest import Run, task_group
 
 import fauxtp
 from fauxtp import (
@@ -441,3 +441,15 @@ async def test_a_pattern_that_is_no_pair_costs_no_message(pattern: Any) -> None:
     with pytest.raises(TypeError, match=r"expected each pattern to be \(matcher, handler\), got "):
         await mailbox.receive(pattern)
     assert await all_of(mailbox) == ["hello"]
+
+
+def test_a_mailbox_that_outlives_its_module_ends_quietly(run: Run) -> None:
+    """At the interpreter's end, modules lose their names, and some things are left even then."""
+    done = run(
+        "from fauxtp import Mailbox\n"
+        "from fauxtp._core import mailbox\n"
+        "left = Mailbox()\n"
+        "vars(mailbox).update(dict.fromkeys(name for name in vars(mailbox) if name[:2] != '__'))\n"
+        "del left"
+    )
+    assert (done.returncode, done.stderr) == (0, "")

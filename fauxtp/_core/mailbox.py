@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import KeyedRef, WeakKeyDictionary
 
@@ -77,8 +78,11 @@ def new_queue(pid: PID, max_size: int) -> Queue:
     return BoundedQueue(pid, max_size)
 
 
-def _forget(reference: KeyedRef[PID, Queue]) -> None:
-    queues.pop(reference.key, None)
+# At the interpreter's end, the names of this module may be gone before a mailbox is.
+def _forget(
+    reference: KeyedRef[PID, Queue], forget: Callable[[PID, None], object] = queues.pop
+) -> None:
+    forget(reference.key, None)
 
 
 def put_news(queue: Queue, news: object) -> None:
