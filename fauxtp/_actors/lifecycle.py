@@ -394,7 +394,7 @@ def _plain(group: BaseExceptionGroup) -> BaseException:
 
 
 def _first(stops: BaseExceptionGroup[ActorExit]) -> ActorExit:
-    first: Any = stops
+    first: ActorExit | BaseExceptionGroup[ActorExit] = stops
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    return first  # type: ignore[no-any-return]
+    return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import count
 from operator import itemgetter
@@ -16,7 +17,7 @@ FEW: Final = 64  # cancelled ones that may lie in the heap, however few the othe
 _is_set = itemgetter(2)
 
 
-class Alarms:
+class Alarms(ABC):
     """What is to be called in one event loop, in a heap: the loop itself knows of the first.
 
     For most are cancelled, and those of the event loops take longer to set and to cancel.
@@ -34,23 +35,23 @@ class Alarms:
         )  # of two at one time, the first is first
         self._cancelled = 0  # that lie in the heap
 
+    @abstractmethod
     def set(self, due: float, claim: Claim, function: Callable[[], object]) -> None:
         """Let the loop call `function` when it is `due`, unless `claim` is empty by then.
 
         That is for who runs in the loop, which may be a signal handler.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def set_in(self, seconds: float, claim: Claim, function: Callable[[], object]) -> float:
         """Do as `set` does, with what is due in so many `seconds`; return when that is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cancelled_here(self, due: float) -> float | None:
         """Do as `cancelled` does, of what was `due` then; return the seconds that were left.
 
         Return None where the loop does not run: then nothing was done.
         """
-        raise NotImplementedError
 
     def cancelled(self) -> None:
         """Note that a claim is empty now; throw those out if they are many. In the loop only."""
