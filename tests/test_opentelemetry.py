@@ -283,6 +283,27 @@ async def test_a_trace_is_gone_on_with_and_none_is_begun_unless_there_may_be_roo
         instrumentation.close()
 
 
+@pytest.mark.parametrize("roots", [False, True])
+async def test_what_a_handler_leaves_as_the_context_is_there_for_no_other(roots: bool) -> None:
+    spans = Spans()
+
+    class Leaves(GenServer[Any, Any]):
+        async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
+            if request == "leave":
+                left = spans.tracer.start_span("left")
+                contexts.attach(trace.set_span_in_context(left))
+            return getattr(trace.get_current_span(), "name", None), state
+
+    instrumentation = opentelemetry.instrument(tracer_provider=spans.provider, roots=roots)
+    try:
+        async with running() as task_group:
+            leaves = await Leaves.start(task_group=task_group)
+            assert await call(leaves, "leave") == "left"
+            assert await call(leaves, "look") == ("Leaves/look" if roots else None)
+    finally:
+        instrumentation.close()
+
+
 async def test_a_trace_that_is_not_kept_has_no_further_spans() -> None:
     asked: list[str] = []
 

@@ -23,7 +23,6 @@ __all__ = [
     "Applied",
     "apart",
     "applied",
-    "are_guarded",
     "captured",
     "carried_variables",
     "carry_also",
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 _variables: tuple[Variable, ...] = ()
-_are_guarded = False  # whether handlers may set some of them, and leave that so
 _beside = 0  # kinds that who traces wants to hear of
 _changing = threading.RLock()
 
@@ -45,27 +43,21 @@ def carry_also(variable: Variable, beside: int = 0) -> None:
 
     Want these kinds of events `beside` that, for who makes spans of them.
     """
-    global _beside
+    global _beside, _variables
     with _changing:
         if not any(known is variable for known in _variables):
-            _set_variables((*_variables, variable))
+            _variables += (variable,)
         _beside |= beside
         set_carrying(captured, CARRYING | _beside)
 
 
 def carry_no_more(variable: Variable, beside: int = 0) -> None:
     """Let messages that are sent from now on carry nothing of `variable`."""
-    global _beside
+    global _beside, _variables
     with _changing:
-        _set_variables(tuple([known for known in _variables if known is not variable]))
+        _variables = tuple([known for known in _variables if known is not variable])
         _beside &= ~beside
         set_carrying(captured, (CARRYING if _variables else 0) | _beside)
-
-
-def _set_variables(variables: tuple[Variable, ...]) -> None:
-    global _are_guarded, _variables
-    _variables = variables
-    _are_guarded = any(isinstance(variable, ContextVar) for variable in variables)
 
 
 def captured() -> Values:
@@ -83,11 +75,6 @@ def captured() -> Values:
 def carried_variables() -> tuple[Variable, ...]:
     """Return those whose values messages carry."""
     return _variables
-
-
-def are_guarded() -> bool:
-    """Return whether there are some that handlers may set, and leave so."""
-    return _are_guarded
 
 
 _strays: ContextVar[Values] = ContextVar("fauxtp_strays", default=())

@@ -6,15 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.carried import Values, bare
-from fauxtp._base.carrying import (
-    Applied,
-    apart,
-    are_guarded,
-    carried_variables,
-    has_strays,
-    within,
-)
-from fauxtp._base.events import HANDLED, TIMED, heard, wanted
+from fauxtp._base.carrying import Applied, apart, carried_variables, has_strays, within
+from fauxtp._base.events import CARRYING, HANDLED, TIMED, heard, wanted
 from fauxtp._base.tracing import tracer
 from fauxtp._core.calls import Call, Cast
 from fauxtp._core.carried_messages import values_of
@@ -38,7 +31,7 @@ def handlers_of(process: Process, message: Any, sent_at: float = 0.0) -> Any:
         from fauxtp._core.told_handlers import told_handlers  # noqa: PLC0415  (seldom needed)
 
         handlers = told_handlers(process, message, sent_at)
-    return CarriedHandlers(handlers, values) if values or are_guarded() else handlers
+    return CarriedHandlers(handlers, values) if values or wanted(CARRYING) else handlers
 
 
 def _may_be_traced(message: Any, values: Values) -> bool:
