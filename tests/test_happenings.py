@@ -9,13 +9,17 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import anyio
 import pytest
 from agents import looking, until
 
 from fauxtp import (
+    CallCycle,
     ChildSpec,
     GenServer,
+    ReceiveTimeout,
     Supervisor,
+    call,
     cast_nowait,
     in_thread,
     send_nowait,
@@ -54,7 +58,9 @@ def told_until(pieces: Iterator[dict[str, Any]], kind: str) -> list[dict[str, An
 def test_what_happens_is_told_as_it_does_and_of_messages_the_label(served: Agent) -> None:
     with in_thread(Watched, register_as="app"), looking(served) as viewer:
         pieces = viewer.ask("watch")
-        asks = threading.Thread(target=cast_when, args=(lambda: events._listeners, SECRET))
+        asks = threading.Thread(
+            target=cast_when, args=(lambda: events._listeners, "it", ("log in", SECRET))
+        )
         asks.start()
         told = told_until(pieces, "restarted")
         asks.join()
@@ -67,6 +73,15 @@ def test_what_happens_is_told_as_it_does_and_of_messages_the_label(served: Agent
         assert crash["labels"] == ["Happens", "ValueError"]
         assert crash["details"] == {"error": "ValueError"}
         assert abs(crash["at"] - time.time()) < 60
+        chief = told[kinds.index("restarted")]["process"]
+        assert (chief["class"], chief["names"], chief["supervisor"]) == ("Watched", ["app"], None)
+        assert crash["process"] == {
+            "pid": pid,
+            "class": "Happens",
+            "names": ["it"],
+            "handling": "Cast ('log in', …)",
+            "supervisor": chief["pid"],
+        }
         assert told[kinds.index("ended")]["pid"] == pid
         assert told[kinds.index("restarted")]["labels"] == ["Watched", "it"]
         send_nowait("nobody", ("log in", SECRET))
@@ -76,9 +91,51 @@ def test_what_happens_is_told_as_it_does_and_of_messages_the_label(served: Agent
     until(lambda: not events._listeners)  # nobody listens when nobody looks
 
 
-def cast_when(may: Callable[[], Any], request: Any) -> None:
+class Asks(GenServer[Any, Any]):
+    """Calls whom it is told to, and does not wait for long."""
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        whom, timeout = request
+        try:
+            await call(whom, (whom, timeout), timeout=timeout)
+        except (CallCycle, ReceiveTimeout):
+            pass
+        return state
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        if request[0] == "third":
+            await anyio.sleep_forever()
+        return await self.handle_cast(("first", None), state), state
+
+
+class Circle(Supervisor):
+    def child_specs(self) -> list[ChildSpec]:
+        return [
+            ChildSpec(name, Asks, register_as=name, shutdown=0)
+            for name in ("first", "second", "third")
+        ]
+
+
+def test_who_called_in_a_circle_or_in_vain_is_told_with_names() -> None:
+    with in_thread(Circle, register_as="app"):
+        told: Any = happenings.happenings(["call_cycle", "call_timed_out"])
+        asks = threading.Thread(
+            target=cast_when, args=(lambda: events._listeners, "first", ("second", 60))
+        )
+        asks.start()
+        [cycle] = told_until(told, "call_cycle")
+        asks.join()
+        assert [who["names"] for who in cycle["others"]] == [["second"], ["first"], ["second"]]
+        cast_nowait("first", ("third", 0.001))
+        [late] = told_until(told, "call_timed_out")
+        assert late["process"]["names"] == ["third"]
+        assert [who["names"] for who in late["others"]] == [["first"]]
+        told.close()
+
+
+def cast_when(may: Callable[[], Any], whom: str, request: Any) -> None:
     until(may)
-    cast_nowait("it", request)
+    cast_nowait(whom, request)
 
 
 def test_only_what_is_asked_for_is_told_and_never_too_much(

@@ -9,10 +9,12 @@ from typing import Any, Final, final
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import label
+from fauxtp._core.process import find_process
+from fauxtp._core.running_process import current_process
 from fauxtp.observe import events
 from fauxtp.observe.actions import number_of
 from fauxtp.observe.events import Event, Kind
-from fauxtp.registry import PID
+from fauxtp.registry import PID, default
 
 __all__ = ["KINDS", "SELDOM", "happenings"]
 
@@ -24,6 +26,7 @@ SELDOM: Final = tuple(name for name, kind in KINDS.items() if kind not in OFTEN)
 BEAT: Final = 1.0  # seconds, after which something is told although nothing happens
 MOST: Final = 1000  # that are yet to be told; of more than that, only the number
 LONGEST: Final = 200  # characters of a text
+MOST_NAMES: Final = 10  # of one process
 
 Answer = dict[str, Any]
 
@@ -77,13 +80,43 @@ class _Told:
 
 
 def _plain(event: Event) -> Answer:
-    """Return an event without what its messages contain, and without what belongs to others."""
-    return {
+    """Return an event without what its messages contain, and without what belongs to others.
+
+    Of what is seldom, it is told who they are: `"process"`, if it lives, and `"others"`: those of
+    a circle of calls, or who made the call that timed out.
+    """
+    told = {
         "at": time.time(),
         "kind": str(event.kind.name).lower(),
         "pid": None if event.pid is None else number_of(event.pid),
         "labels": list(event.labels),
         "details": {name: _detail(name, value) for name, value in event.details.items()},
+    }
+    if event.kind not in OFTEN:
+        told["process"] = None if event.pid is None else _who(event.pid)
+        told["others"] = [_who(pid) for pid in _others(event)[:LONGEST]]
+    return told
+
+
+def _others(event: Event) -> list[PID]:
+    if event.kind is events.CALL_CYCLE:
+        return list(event.details["circle"])
+    caller = current_process() if event.kind is events.CALL_TIMED_OUT else None
+    return [] if caller is None else [caller.pid]
+
+
+def _who(pid: PID) -> Answer | None:
+    """Return who that is, and what it handles; None if it lives no longer, or not here."""
+    process = find_process(pid)
+    if process is None:
+        return None
+    handling, chief = process.handling, process.supervisor
+    return {
+        "pid": number_of(pid),
+        "class": process.kind.__qualname__,
+        "names": default.names(pid)[:MOST_NAMES],
+        "handling": None if handling is None else label(handling),
+        "supervisor": None if chief is None else number_of(chief),
     }
 
 
