@@ -65,12 +65,14 @@ class Task(Actor):
         expect_callable("func", func)
         self._fauxtp_func = func
         self._fauxtp_value: Any = None
+        self._fauxtp_is_done = False  # whether that is what the function has returned
 
     async def run(self, state: Any, /) -> Any:
         begun = self._fauxtp_func()
         if not isawaitable(begun):
             raise unexpected("what the function of a task returns", "awaitable", begun)
         self._fauxtp_value = await begun
+        self._fauxtp_is_done = True
         raise ActorExit(ExitReason("normal"))
 
     async def launch(self, task_group: AnyTaskGroup) -> TaskHandle[Any]:
@@ -132,13 +134,13 @@ async def start_task(
 
     def tell(pid: PID, reason: ExitReason) -> None:
         assert notify is not None
-        if reason.abnormal:
-            error = reason.exception
-            text = str(reason) if error is None else shown(error)
-            outcome = ExitReason(text, exception=error, abnormal=True)
-            notify(TaskEnd(pid, "failure", outcome))
-        else:
+        error = reason.exception
+        if task._fauxtp_is_done and not reason.abnormal:
             notify(TaskEnd(pid, "success", task._fauxtp_value))
+        elif error is None:
+            notify(TaskEnd(pid, "failure", reason))
+        else:
+            notify(TaskEnd(pid, "failure", ExitReason(shown(error), exception=error)))
 
     if notify is not None and not process.watch(Ref(), tell):
         tell(process.pid, process.reason or CANCELLED)
@@ -185,13 +187,14 @@ class TaskHandle(Generic[V_co]):
     async def join(self) -> V_co:
         """Wait for the end; return the value, or raise the error, as often as asked.
 
-        Raises `ProcessExited` if the task was ended from outside.
+        Raises `ProcessExited` if the task was ended from outside, by its supervisor, too, or has
+        ended itself by a `Stop`.
         """
         process = started(self._task)
         await wait_exit(process.pid)
         reason = process.reason
         assert reason is not None
-        if not reason.abnormal:
+        if self._task._fauxtp_is_done and not reason.abnormal:
             value: V_co = self._task._fauxtp_value
             return value
         error = ended(process.pid, reason)

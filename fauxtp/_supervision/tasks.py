@@ -8,10 +8,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
-from anyio import fail_after
+from anyio import move_on_after
 
 from fauxtp._actors.task import Task, TaskHandle
 from fauxtp._base.arguments import expect_callable, expect_seconds, unexpected
+from fauxtp._base.redaction import described
 from fauxtp._loops.current import give_way, new_waiter
 from fauxtp._messaging.exits import exit as end
 from fauxtp._supervision.child import Expected
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskMap", "map_tasks", "run_task"]
 
+ITEM: Final = 100  # characters of an item, in an error
 _SPEC: Final = ChildSpec("task", Task, restart=RestartType.TEMPORARY)
 
 
@@ -34,7 +36,8 @@ def run_task(
 
     Any thread may do so, and nobody needs to wait for it. `await handle` waits for the end: it
     returns the value, or raises the error. A crash is logged, and ends nobody else; nor does the
-    task end if who waits for it is cancelled. It ends with its supervisor.
+    task end if who waits for it is cancelled. It ends with its supervisor; whoever waits for one
+    that was ended gets `ProcessExited`.
 
     Raises `NoProcess` if there is no such supervisor, and `TypeError` if it is of another kind, or
     `fn` cannot be called. What else keeps it from being started (`TooManyChildren`), whoever
@@ -77,7 +80,7 @@ def map_tasks(
     when there is room for it. They come in the order of the items, or, not `ordered`, in that of
     their ends. A task that takes longer than `timeout` seconds ends by `TimeoutError`.
 
-    The error of a task is raised in its place. Then, and when the iteration is left early, by
+    The error of a task is raised in its place; of one that was ended, `ProcessExited`. Then, and when the iteration is left early, by
     `break` or as it is cancelled, the other tasks are ended.
 
     Raises what `run_task` raises, as it comes to that, and `TypeError` or `ValueError` if another
@@ -122,8 +125,9 @@ def _check(fn: object, items: object, most: object, ordered: object) -> None:
 
 
 async def _in_time(seconds: float, fn: Callable[[Any], Awaitable[Any]], item: Any) -> Any:
-    with fail_after(seconds):
+    with move_on_after(seconds):
         return await fn(item)
+    raise TimeoutError(f"the task for {described(item, ITEM)} took longer than {seconds:g} s")
 
 
 @final
