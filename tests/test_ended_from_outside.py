@@ -45,9 +45,9 @@ class Slow(GenServer[str, Any]):
     """Answers nobody: while it handles the request, or by a task."""
 
     async def handle_call(self, request: str, from_: Call, state: Any) -> Any:
-        if request == "later":
-            return self.reply_later(from_, anyio.sleep_forever), state
-        await anyio.sleep_forever()
+        if request == "now":
+            await anyio.sleep_forever()
+        return self.reply_later(from_, anyio.sleep_forever), state
 
 
 async def a_task() -> Any:
@@ -110,9 +110,7 @@ async def by_the_end_of_the_block() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
-@pytest.mark.parametrize(
-    "end", [by_its_supervisor, with_its_supervisor, by_the_end_of_the_block]
-)
+@pytest.mark.parametrize("end", [by_its_supervisor, with_its_supervisor, by_the_end_of_the_block])
 async def test_who_waits_hears_of_the_end(
     way: Callable[[], Awaitable[Any]], end: Callable[[], Awaitable[None]]
 ) -> None:
@@ -124,12 +122,11 @@ async def test_who_waits_hears_of_the_end(
         except ProcessExited as error:
             came.append(str(error.reason))
 
-    async with task_group() as group:
-        async with running(Tasks, register_as="tasks"):
-            group.start_soon(wait)
-            await anyio.wait_all_tasks_blocked()
-            await end()
-            await anyio.wait_all_tasks_blocked()
+    async with task_group() as group, running(Tasks, register_as="tasks"):
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await end()
+        await anyio.wait_all_tasks_blocked()
     assert came == ["shutdown"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from inspect import isawaitable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 
 from fauxtp._actors.actor import Actor, started
 from fauxtp._actors.lifecycle import ActorExit, launch
@@ -28,6 +28,8 @@ __all__ = ["Task", "TaskEnd", "TaskHandle", "start_task"]
 
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
+
+_NOTHING: Final = object()  # in place of what a function returns that has not returned
 
 
 @final
@@ -64,15 +66,13 @@ class Task(Actor):
     def __init__(self, func: Callable[[], Awaitable[Any]]) -> None:
         expect_callable("func", func)
         self._fauxtp_func = func
-        self._fauxtp_value: Any = None
-        self._fauxtp_is_done = False  # whether that is what the function has returned
+        self._fauxtp_value: Any = _NOTHING
 
     async def run(self, state: Any, /) -> Any:
         begun = self._fauxtp_func()
         if not isawaitable(begun):
             raise unexpected("what the function of a task returns", "awaitable", begun)
         self._fauxtp_value = await begun
-        self._fauxtp_is_done = True
         raise ActorExit(ExitReason("normal"))
 
     async def launch(self, task_group: AnyTaskGroup) -> TaskHandle[Any]:
@@ -134,9 +134,9 @@ async def start_task(
 
     def tell(pid: PID, reason: ExitReason) -> None:
         assert notify is not None
-        error = reason.exception
-        if task._fauxtp_is_done and not reason.abnormal:
-            notify(TaskEnd(pid, "success", task._fauxtp_value))
+        error, value = reason.exception, task._fauxtp_value
+        if value is not _NOTHING and not reason.abnormal:
+            notify(TaskEnd(pid, "success", value))
         elif error is None:
             notify(TaskEnd(pid, "failure", reason))
         else:
@@ -194,9 +194,10 @@ class TaskHandle(Generic[V_co]):
         await wait_exit(process.pid)
         reason = process.reason
         assert reason is not None
-        if self._task._fauxtp_is_done and not reason.abnormal:
-            value: V_co = self._task._fauxtp_value
-            return value
+        value = self._task._fauxtp_value
+        if value is not _NOTHING and not reason.abnormal:
+            returned: V_co = value
+            return returned
         error = ended(process.pid, reason)
         if error is not reason.exception:
             raise error

@@ -80,8 +80,8 @@ def map_tasks(
     when there is room for it. They come in the order of the items, or, not `ordered`, in that of
     their ends. A task that takes longer than `timeout` seconds ends by `TimeoutError`.
 
-    The error of a task is raised in its place; of one that was ended, `ProcessExited`. Then, and when the iteration is left early, by
-    `break` or as it is cancelled, the other tasks are ended.
+    The error of a task is raised in its place; of one that was ended, `ProcessExited`. Then, and
+    when the iteration is left early, by `break` or as it is cancelled, the other tasks are ended.
 
     Raises what `run_task` raises, as it comes to that, and `TypeError` or `ValueError` if another
     argument is not what it should be.
