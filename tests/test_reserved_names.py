@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -153,19 +154,45 @@ def test_reserved_names_are_refused_as_the_class_is_made(base: Any, name: str) -
         type("Named", (mixin, base), {})
 
 
-@pytest.mark.parametrize("base", [Supervisor, Task])
-def test_what_the_base_class_needs_is_refused(base: Any) -> None:
-    async def run(self: Any, state: Any) -> Any:
-        return state
+MACHINES = {
+    "handle_call": "is told of a Call as an event, in handle_event or its in_… methods",
+    "handle_cast": "is told of a Cast as an event",
+    "handle_info": "is told of any other message as an event",
+    "handle_continue": "has NextEvent for that",
+    "handle_timeout": "has EventTimeout and StateTimeout for that, and ends by Stop",
+    "idle_timeout": "has EventTimeout and StateTimeout for that, and ends by Stop",
+    "handle_task_end": "has no spawn_task: Task.spawn_and_notify tells it",
+}
+SUPERVISORS: Any = [Supervisor, DynamicSupervisor, PartitionSupervisor]
+NEVER_USED: list[tuple[Any, str, str]] = [
+    *((base, "run", "its base class decides that") for base in (Task, StateMachine, *SUPERVISORS)),
+    *((StateMachine, name, f"a machine {words}") for name, words in MACHINES.items()),
+    *(
+        (base, name, "a supervisor does not end when it is idle")
+        for base in SUPERVISORS
+        for name in ("idle_timeout", "handle_timeout")
+    ),
+    (DynamicSupervisor, "child_specs", "its children come by start_child"),
+    (DynamicSupervisor, "strategy", "its children have nothing to do with each other"),
+    (DynamicSupervisor, "auto_shutdown", "it does not end with its children"),
+    (PartitionSupervisor, "child_specs", "partition_spec says what its children are"),
+    (PartitionSupervisor, "max_children", "that is for a DynamicSupervisor"),
+    (Supervisor, "max_children", "that is for a DynamicSupervisor"),
+]
 
-    with pytest.raises(TypeError, match="expected Odd not to define 'run'"):
-        type("Odd", (base,), {"run": run})
+
+@pytest.mark.parametrize(("base", "name", "why"), NEVER_USED)
+def test_what_nobody_would_look_at_is_refused(base: Any, name: str, why: str) -> None:
+    """As the class is made, in that of a mixin, too; and it is said what to write."""
+    for bases, body in ((base,), {name: None}), ((type("Mixin", (), {name: None}), base), {}):
+        with pytest.raises(TypeError, match=f"Odd not to define '{name}', as {re.escape(why)}"):
+            type("Odd", bases, body)
 
 
-@pytest.mark.parametrize("base", [DynamicSupervisor, PartitionSupervisor])
-def test_specs_that_nobody_would_look_at_are_refused(base: Any) -> None:
-    with pytest.raises(TypeError, match="expected Odd not to define 'child_specs'"):
-        type("Odd", (base,), {"child_specs": lambda self: [ChildSpec("a", Echo)]})
+@pytest.mark.parametrize("base", [Supervisor, DynamicSupervisor])
+async def test_a_supervisor_may_be_a_server_beside_that(base: Any) -> None:
+    handlers = ("init", "handle_call", "handle_cast", "handle_info")
+    await works(type("Asked", (base,), {name: vars(Echo)[name] for name in handlers}))
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import anyio
 
@@ -88,11 +88,11 @@ class Actor(ABC):
     """Whether the actor is sent an `Exit` where it would be ended by a link or by `exit`."""
 
     _fauxtp_process: Process | None = None
-    _fauxtp_keeps: tuple[str, ...] = ()  # what no subclass may define
+    _fauxtp_keeps: ClassVar[Mapping[str, str]] = {}  # what else no subclass may define, and why
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        check_class(cls, cls._fauxtp_keeps)
+        check_class(cls)
 
     # To be defined by subclasses
 

@@ -9,7 +9,10 @@ from typing import Any, Final
 
 from fauxtp._base.arguments import unexpected
 
-__all__ = ["PREFIX", "check_class", "explained"]
+__all__ = ["ITS_BASE", "PREFIX", "check_class", "explained"]
+
+ITS_BASE: Final = "its base class decides that"
+"""Why a class may not define a name, if there is no more to say."""
 
 PREFIX: Final = "_fauxtp"
 """Begins the names that are fauxtp's own, in classes where all others are the user's."""
@@ -31,12 +34,16 @@ _HANDLERS: Final = (
 )
 
 
-def check_class(cls: type, kept: tuple[str, ...]) -> None:
-    """Raise `TypeError` if what `cls` defines would break the machinery.
+def check_class(cls: type) -> None:
+    """Raise `TypeError` if what `cls` defines would break the machinery, or never be used.
 
-    That is a name that begins with `_fauxtp`, one of those that its base has `kept` for itself,
+    That is a name that begins with `_fauxtp`, one of those that its bases keep, which tell why,
     and a handler that cannot be called.
     """
+    kept: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if _is_of_fauxtp(base):
+            kept.update(vars(base).get("_fauxtp_keeps", ()))
     for name, value in _defined(cls):
         if name.startswith(PREFIX):
             raise TypeError(
@@ -44,9 +51,7 @@ def check_class(cls: type, kept: tuple[str, ...]) -> None:
                 f" got {name!r}"
             )
         if name in kept:
-            raise TypeError(
-                f"expected {cls.__name__} not to define {name!r}, as its base class decides that"
-            )
+            raise TypeError(f"expected {cls.__name__} not to define {name!r}, as {kept[name]}")
         if name in _HANDLERS and not (callable(value) or hasattr(type(value), "__get__")):
             raise unexpected(f"{cls.__name__}.{name}", "a method", value)
 
@@ -54,8 +59,12 @@ def check_class(cls: type, kept: tuple[str, ...]) -> None:
 def _defined(cls: type) -> Iterator[tuple[str, Any]]:
     """Yield what `cls` has that is not fauxtp's: its own names, and those of its mixins."""
     for base in cls.__mro__:
-        if base.__module__.partition(".")[0] != "fauxtp" and base is not object:
+        if not _is_of_fauxtp(base) and base is not object:
             yield from vars(base).items()
+
+
+def _is_of_fauxtp(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "fauxtp"
 
 
 def explained(cls: type, error: Exception) -> Exception:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import typing
 from enum import Enum
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
 from fauxtp._actors.actor import Actor
+from fauxtp._actors.classes import ITS_BASE
 from fauxtp._actors.state_machine_events import Machine
 from fauxtp._actors.transition import Transition, taken_apart
 from fauxtp._base.arguments import unexpected
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
     D = TypeVar("D", default=Any)
 else:
     S, D = typing.TypeVar("S"), typing.TypeVar("D")
+
+
+_AN_EVENT: Final = "a machine is told of {} as an event, in handle_event or its in_… methods"
+_BY_TIMEOUT: Final = "a machine has EventTimeout and StateTimeout for that, and ends by Stop"
+_KEPT: Final = {
+    "run": ITS_BASE,
+    "handle_call": _AN_EVENT.format("a Call"),
+    "handle_cast": _AN_EVENT.format("a Cast"),
+    "handle_info": _AN_EVENT.format("any other message"),
+    "handle_continue": "a machine has NextEvent for that",
+    "handle_timeout": _BY_TIMEOUT,
+    "idle_timeout": _BY_TIMEOUT,
+    "handle_task_end": "a machine has no spawn_task: Task.spawn_and_notify tells it as an event",
+}
 
 
 class StateMachine(Actor, Generic[S, D]):
@@ -74,10 +89,11 @@ class StateMachine(Actor, Generic[S, D]):
     >>> anyio.run(main)
     1
 
+    What servers have beside that is refused in its class, as `handle_call`: it says what to write.
     For `terminate` and `get_state`, what other servers have as their state is `(state, data)`.
     """
 
-    _fauxtp_keeps = ("run",)
+    _fauxtp_keeps: ClassVar = _KEPT
     _fauxtp_serves = True
 
     # To be defined by subclasses

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from inspect import isawaitable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, final
 
 from fauxtp._actors.actor import Actor, started
+from fauxtp._actors.classes import ITS_BASE
 from fauxtp._actors.lifecycle import ActorExit, launch
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
@@ -61,7 +62,7 @@ class Task(Actor):
     3
     """
 
-    _fauxtp_keeps = ("run",)
+    _fauxtp_keeps: ClassVar = {"run": ITS_BASE}
 
     def __init__(self, func: Callable[[], Awaitable[Any]]) -> None:
         expect_callable("func", func)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar, Final
 
+from fauxtp._actors.classes import ITS_BASE
 from fauxtp._actors.genserver import GenServer
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import label
@@ -13,6 +14,8 @@ from fauxtp._core.phase import DEAD
 from fauxtp._supervision.child_spec import ChildInfo
 
 __all__ = ["AnySupervisor"]
+
+_NEVER_IDLE: Final = "a supervisor does not end when it is idle"
 
 
 class AnySupervisor(GenServer[Any, Any]):
@@ -52,4 +55,8 @@ class AnySupervisor(GenServer[Any, Any]):
         picture: str = import_module("fauxtp.observe.notebook").picture_of(process)
         return picture
 
-    _fauxtp_keeps: tuple[str, ...] = ("run", "idle_timeout")
+    _fauxtp_keeps: ClassVar = {
+        "run": ITS_BASE,
+        "idle_timeout": _NEVER_IDLE,
+        "handle_timeout": _NEVER_IDLE,
+    }

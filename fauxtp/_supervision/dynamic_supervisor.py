@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from fauxtp._supervision.any_supervisor import AnySupervisor
 from fauxtp._supervision.dynamic_supervision import DynamicSupervision
@@ -49,7 +49,11 @@ class DynamicSupervisor(AnySupervisor):
     max_children: int | None = None
     """How many children there may be at a time; None is any number."""
 
-    _fauxtp_keeps = ("run", "idle_timeout", "child_specs")
+    _fauxtp_keeps: ClassVar = {
+        "child_specs": "its children come by start_child",
+        "strategy": "its children have nothing to do with each other",
+        "auto_shutdown": "it does not end with its children",
+    }
 
     def _fauxtp_behaviour(self) -> Behaviour:
         return DynamicSupervision(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 from zlib import crc32
 
 from fauxtp._base.arguments import expect_text, unexpected
@@ -75,7 +75,9 @@ class PartitionSupervisor(Supervisor):
         _sizes[names[0]] = size
         return specs
 
-    _fauxtp_keeps = ("run", "idle_timeout", "child_specs")
+    _fauxtp_keeps: ClassVar = {
+        "child_specs": "partition_spec says what its children are",
+    }
 
     def _fauxtp_named(self, name: str, number: int) -> ChildSpec:
         spec = self.partition_spec(number)

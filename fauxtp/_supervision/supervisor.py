@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fauxtp._base.arguments import expect_text, unexpected
 from fauxtp._core.process import find_process
@@ -80,6 +80,8 @@ class Supervisor(AnySupervisor):
         process = self._fauxtp_process
         supervision = None if process is None else process.actor
         return supervision.child(id) if isinstance(supervision, Supervision) else None
+
+    _fauxtp_keeps: ClassVar = {"max_children": "that is for a DynamicSupervisor"}
 
     def _fauxtp_behaviour(self) -> Behaviour:
         return Supervision(self)
