@@ -31,6 +31,7 @@ from fauxtp import (
     send,
     wait_exit,
 )
+from fauxtp._base.arguments import kind_of
 from fauxtp.registry import PID
 from fauxtp.testing import wait_for
 
@@ -180,7 +181,7 @@ async def test_a_handle_call_that_returns_no_pair_crashes_the_server(
         assert isinstance(cause, TypeError)
         assert str(cause) == (
             "expected Scripted.handle_call to return (reply, state) or Stop,"
-            f" got {type(result).__name__} for the request 'x'"
+            f" got {kind_of(result)} for the request 'x'"
         )
         (record,) = caplog.records
         assert (record.name, record.levelno) == ("fauxtp", logging.ERROR)

@@ -631,7 +631,7 @@ class Plain(Actor):
 
 
 BAD: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: OnDemand(int, supervisor="a", prefix="b"), TypeError, "a class of actors, got type"),  # type: ignore[arg-type]
+    (lambda: OnDemand(int, supervisor="a", prefix="b"), TypeError, "of actors, got the class"),  # type: ignore[arg-type]
     (lambda: OnDemand(Bare, supervisor="a", prefix="b"), TypeError, "takes the key, got Bare"),
     (lambda: OnDemand(Plain, supervisor=5, prefix="b"), TypeError, "a PID or a name, got int"),  # type: ignore[arg-type]
     (lambda: OnDemand(Plain, supervisor="", prefix="b"), ValueError, "at least one character"),

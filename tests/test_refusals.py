@@ -163,7 +163,7 @@ async def test_who_refuses_in_a_chain_is_told_of_through_it() -> None:
 
 @pytest.mark.parametrize("came", ["an error", KeyboardInterrupt(), ValueError])
 def test_what_is_no_error_is_refused_itself(came: Any) -> None:
-    with pytest.raises(TypeError, match="expected error to be an Exception, got"):
+    with pytest.raises(TypeError, match="expected error to be an instance of Exception, got"):
         Raise(came)
 
 

@@ -18,6 +18,7 @@ from fauxtp import (
     Call,
     Cast,
     ChildSpec,
+    Continue,
     EventTimeout,
     NamedTimeout,
     NextEvent,
@@ -583,6 +584,10 @@ class Wrong(Plays):
         (["b", 1], "got"),
         (("b", 1, 5), "behind state and data to be actions, got 5"),
         (("b", 1, StateTimeout), "to be actions, got <class"),
+        (("b", 1, Continue("x")), "got Continue.*: a machine has NextEvent for that"),
+        ((Raise(Boom()), 1), r"got a Raise: an action does so, Reply\(event, Raise\(error\)\)"),
+        ((Raise(Boom()), "b", 1), r"an action does so, Reply\(event, Raise\(error\)\)"),
+        (Raise(Boom()), r"an action does so, Reply\(event, Raise\(error\)\)"),
     ],
 )
 async def test_what_is_no_transition_is_an_error_that_names_it(result: Any, text: str) -> None:
@@ -608,6 +613,61 @@ async def failure_of(kind: type[StateMachine[Any, Any]], *events: Any) -> str:
     return str(error)
 
 
+async def refusal_of(kind: type[StateMachine[Any, Any]]) -> str:
+    async with running() as group:
+        with pytest.raises(TypeError) as caught:
+            await kind.start(task_group=group)
+    return str(caught.value)
+
+
+class Typing(StateMachine[Any, Any]):
+    """Goes where it is told to; there are states `a` and `b`, and `end`."""
+
+    async def init(self) -> Any:
+        return "a", None
+
+    async def in_a(self, event: Any, data: Any) -> Any:
+        return (event.request, data, Reply(event, "done")) if type(event) is Call else ("a", data)
+
+    async def in_b(self, event: Any, data: Any) -> Any:
+        return "b", data
+
+    async def enter_end(self, old: Any, data: Any) -> Any:
+        return Stop("the end")
+
+    async def terminate(self, reason: str, state: Any) -> None:
+        self.last = state
+
+
+async def test_who_leads_to_a_state_that_is_none_gets_the_error() -> None:
+    """And not who sends the next event, who could not help it; its state stays what it was."""
+    async with running() as group:
+        machine = await Typing.start(task_group=group)
+        owner: Any = process_of(machine).actor
+        with pytest.raises(ProcessExited) as caught:
+            await call(machine, "bb")
+        text = str(caught.value.__cause__)
+        assert text == "expected Typing to have a method in_bb for the state 'bb'"
+        assert owner._owner.last == ("a", None)
+
+
+async def test_a_state_that_is_entered_need_have_no_events() -> None:
+    async with running() as group:
+        machine = await Typing.start(task_group=group)
+        assert await call(machine, "end") == "done"
+        assert await wait_exit(machine) in {"the end", "noproc"}
+
+    class Enters(Typing):
+        async def handle_enter(self, old: Any, state: Any, data: Any) -> Any:
+            return Stop("of c") if state == "c" else (state, data)
+
+    async with running() as group:
+        machine = await Enters.start(task_group=group)
+        process = process_of(machine)
+        await call(machine, "c")
+        assert await end_of(process) == "of c"
+
+
 async def test_what_is_wrong_with_a_class_is_told_by_name() -> None:
     class Nowhere(Lights):
         in_red = None  # type: ignore[assignment]
@@ -620,12 +680,12 @@ async def test_what_is_wrong_with_a_class_is_told_by_name() -> None:
         async def init(self) -> Any:
             return self.first, None
 
-    assert "Missing to have a method in_x for the state 'x'" in await failure_of(Missing, 1)
+    assert "Missing to have a method in_x for the state 'x'" in await refusal_of(Missing)
 
     class Numbers(Missing):
         first = 5
 
-    assert "Numbers to have a handle_event for the state 5" in await failure_of(Numbers, 1)
+    assert "Numbers to have a handle_event for the state 5" in await refusal_of(Numbers)
 
     class Plain(Missing):
         def in_x(self, event: Any, data: Any) -> Any:

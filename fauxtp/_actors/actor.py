@@ -10,7 +10,7 @@ import anyio
 
 from fauxtp._actors.classes import check_class
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
-from fauxtp._base.arguments import expect_callable, unexpected
+from fauxtp._base.arguments import expect_callable, expect_text, unexpected
 from fauxtp._base.coroutines import without_effect
 from fauxtp._base.events import CARRYING, wanted
 from fauxtp._base.exit_reason import ExitReason
@@ -169,7 +169,7 @@ class Actor(ABC):
         the actor is started, and `TypeError` if `reason` is no str.
         """
         process = started(self)
-        why = ExitReason(reason)
+        why = ExitReason(expect_text("reason", reason))
         if current_process(own_task=True) is process:
             raise ActorExit(why)
         process.request_exit(why)
@@ -180,10 +180,12 @@ class Actor(ABC):
         """Run `fn(*args)` in a task that ends with the actor, as `children.start_soon`.
 
         `name` is that of the task, for who debugs. An error in it ends the actor. Raises
-        `RuntimeError` if the actor does not run, or not in this event loop.
+        `RuntimeError` if the actor does not run, or not in this event loop, and `TypeError` if
+        `fn` cannot be called.
         """
         children = children_of(self)
-        if not started(self).home.is_asyncio or not callable(fn):
+        expect_callable("fn", fn)
+        if not started(self).home.is_asyncio:
             children.start_soon(fn, *args, name=name)
             return
         # Imported here, as it imports asyncio.

@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 from fauxtp._actors.actor import Actor
 from fauxtp._actors.lifecycle import ROUNDS, ActorExit
 from fauxtp._actors.task import TaskEnd
+from fauxtp._base.arguments import expect_text, kind_of
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base.texts import label
 from fauxtp._base.tracing import traced_within, tracer
@@ -49,7 +50,7 @@ class Stop(ActorExit):
     """
 
     def __init__(self, reason: str = "normal", reply: Any = NO_REPLY) -> None:
-        super().__init__(ExitReason(reason))
+        super().__init__(ExitReason(expect_text("reason", reason)))
         self.reply = reply
 
 
@@ -312,7 +313,7 @@ def _no_answer(process: Process, call: Call, result: Any) -> BaseException:
         return result
     return TypeError(
         f"expected {process.kind.__name__}.handle_call to return (reply, state) or Stop,"
-        f" got {type(result).__name__} for the request {label(call.request)}"
+        f" got {kind_of(result)} for the request {label(call.request)}"
     )
 
 

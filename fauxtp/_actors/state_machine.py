@@ -54,7 +54,8 @@ class StateMachine(Actor, Generic[S, D]):
     `EventTimeout` and `NamedTimeout`, which come as events when their time is over; `NextEvent`,
     which comes before all others. It may also return or raise `Stop`, and `reply` at any time.
 
-    When it enters a state, the first one, too, `handle_enter` or a method of the state is called
+    A state that the class has nothing for is an error of who leads there. When it enters a state,
+    the first one, too, `handle_enter` or a method of the state is called
     before any event: `enter_open`, if there is one.
 
     After an event, answers are given first. If the state has changed, its timeout ends, the new
@@ -113,9 +114,7 @@ class StateMachine(Actor, Generic[S, D]):
         """
         name = _name_of(state)
         if not hasattr(self, f"in_{name}"):
-            expected = f"a method in_{name}" if name else "a handle_event"
-            kind = type(self).__name__
-            raise TypeError(f"expected {kind} to have {expected} for the state {described(state)}")
+            raise _unknown(self, state)
         result: Transition[S, D] = await _by_method(self, f"in_{name}", event, data)
         return result
 
@@ -137,6 +136,17 @@ class StateMachine(Actor, Generic[S, D]):
     async def run(self, state: Any, /) -> Any:
         raise NotImplementedError("a state machine serves")
 
+    def _fauxtp_expect(self, state: Any) -> None:
+        """Raise `TypeError` if nothing of the class is for `state`."""
+        kind, name = type(self), _name_of(state)
+        if (
+            kind.handle_event is StateMachine.handle_event
+            and kind.handle_enter is StateMachine.handle_enter
+            and not hasattr(self, f"in_{name}")
+            and not hasattr(self, f"enter_{name}")  # which may end it
+        ):
+            raise _unknown(self, state)
+
     def _fauxtp_behaviour(self) -> Behaviour:
         return Machine(self)
 
@@ -146,6 +156,12 @@ def _name_of(state: Any) -> str:
     if isinstance(state, Enum):
         return state.name.lower()
     return state if isinstance(state, str) else ""
+
+
+def _unknown(machine: StateMachine[Any, Any], state: Any) -> TypeError:
+    kind, name = type(machine).__name__, _name_of(state)
+    expected = f"a method in_{name}" if name else "a handle_event"
+    return TypeError(f"expected {kind} to have {expected} for the state {described(state)}")
 
 
 async def _by_method(machine: StateMachine[Any, Any], name: str, *arguments: Any) -> Any:

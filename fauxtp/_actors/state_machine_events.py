@@ -43,6 +43,7 @@ class Owner(Startable, Protocol):
 
     async def handle_event(self, event: Any, state: Any, data: Any, /) -> Any: ...
     async def handle_enter(self, old: Any, state: Any, data: Any, /) -> Any: ...
+    def _fauxtp_expect(self, state: Any) -> None: ...
 
 
 @final
@@ -68,6 +69,7 @@ class Machine:
     async def init(self) -> Any:
         state, data, actions = self._taken_apart(await self._owner.init(), "init")
         self._refuse(actions, (POSTPONE,), "init")
+        self._owner._fauxtp_expect(state)
         return (state, data), Continue(actions)
 
     async def run(self, state: Any, /) -> Any:
@@ -170,6 +172,8 @@ class Machine:
         result = await self._owner.handle_event(event, before, data)
         after, data, actions = self._taken_apart(result, "handle_event")
         changes = after is not before and after != before
+        if changes:
+            self._owner._fauxtp_expect(after)
         process.state = after, data
         if POSTPONE in actions:
             self._postpone(event)

@@ -9,7 +9,8 @@ from typing import Any, Final, TypeAlias, TypeVar, final
 from fauxtp._actors.serving import Stop
 from fauxtp._base.arguments import expect_seconds, unexpected
 from fauxtp._base.redaction import described
-from fauxtp._core.calls import Call
+from fauxtp._core.calls import Call, Raise
+from fauxtp._core.continuing import Continue
 
 __all__ = [
     "POSTPONE",
@@ -188,15 +189,19 @@ def taken_apart(result: Any, handler: str) -> tuple[Any, Any, list[Any]]:
     """
     if type(result) is Stop:
         raise result
+    if type(result) is Raise or (type(result) is tuple and result and type(result[0]) is Raise):
+        what = f"expected {handler} to return (state, data, *actions)"
+        raise TypeError(f"{what}, got a Raise: an action does so, Reply(event, Raise(error))")
     if type(result) is not tuple or len(result) < 2:
         expected = "(state, data, *actions) or Stop"
         raise TypeError(f"expected {handler} to return {expected}, got {described(result)}")
     state, data, *actions = result
     for action in actions:
         if not isinstance(action, _ACTIONS):
+            hint = ": a machine has NextEvent for that" if type(action) is Continue else ""
             raise TypeError(
                 f"expected what {handler} returns behind state and data to be actions,"
-                f" got {described(action)}"
+                f" got {described(action)}{hint}"
             )
     return state, data, actions
 

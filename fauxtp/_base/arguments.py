@@ -3,8 +3,33 @@
 from __future__ import annotations
 
 import math
+from types import CoroutineType
 
-__all__ = ["expect_callable", "expect_seconds", "expect_some_text", "expect_text", "unexpected"]
+from fauxtp._base.texts import type_name
+
+__all__ = [
+    "expect_callable",
+    "expect_seconds",
+    "expect_some_text",
+    "expect_text",
+    "kind_of",
+    "unexpected",
+]
+
+
+def kind_of(came: object) -> str:
+    """Return what kind of thing came where another was expected.
+
+    >>> kind_of(5), kind_of(int), kind_of((1, 2, 3))
+    ('int', 'the class int', 'a tuple of 3')
+    """
+    if isinstance(came, type):
+        return f"the class {type_name(came)}"
+    if type(came) is tuple:
+        return f"a tuple of {len(came)}"
+    if type(came) is CoroutineType:
+        return "coroutine: is an await missing?"
+    return type(came).__name__
 
 
 def unexpected(parameter: str, expected: str, came: object) -> TypeError:
@@ -13,13 +38,17 @@ def unexpected(parameter: str, expected: str, came: object) -> TypeError:
     >>> unexpected("spec", "a ChildSpec", 5)
     TypeError('expected spec to be a ChildSpec, got int')
     """
-    return TypeError(f"expected {parameter} to be {expected}, got {type(came).__name__}")
+    return TypeError(f"expected {parameter} to be {expected}, got {kind_of(came)}")
 
 
 def expect_callable(parameter: str, came: object) -> None:
     """Raise `TypeError` unless `came` can be called."""
-    if not callable(came):
-        raise unexpected(parameter, "callable", came)
+    if callable(came):
+        return
+    if type(came) is CoroutineType:
+        hint = "got coroutine: give the function and its arguments, and do not call it"
+        raise TypeError(f"expected {parameter} to be callable, {hint}")
+    raise unexpected(parameter, "callable", came)
 
 
 def expect_text(parameter: str, came: object) -> str:

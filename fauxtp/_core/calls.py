@@ -204,8 +204,9 @@ class Raise:
     """In place of an answer: the caller gets `error`, and the server goes on.
 
     It is what a request is refused with that is not as it should be: `return Raise(error), state`
-    in `handle_call`, `reply(from_, Raise(error))`, or `Stop(reply=Raise(error))`. To raise in the
-    handler itself is a crash, which ends the server.
+    in `handle_call`, `reply(from_, Raise(error))`, or `Stop(reply=Raise(error))`. It is
+    given, never raised: `raise Raise(error)` is a `TypeError` of Python's. To raise in the handler
+    itself is a crash, which ends the server.
 
     Raises `TypeError` if `error` is no `Exception`.
 
@@ -218,7 +219,7 @@ class Raise:
 
     def __init__(self, error: Exception) -> None:
         if not isinstance(error, Exception):
-            raise unexpected("error", "an Exception", error)
+            raise unexpected("error", "an instance of Exception", error)
         self.error: Exception = error
         self._before = error.__traceback__, error.__context__
 
@@ -310,7 +311,7 @@ def reply(from_: Call, value: Any) -> bool:
     42
     """
     if not isinstance(from_, Call):
-        raise TypeError(f"expected from_ to be a Call, got {type(from_).__name__}")
+        raise unexpected("from_", "a Call", from_)
     if value.refuse(from_) if type(value) is Raise else from_.answer(value):
         return True
     dead_letters.add(from_.caller, value, "late reply")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from fauxtp._base.arguments import kind_of
 from fauxtp._base.carried import Carried
 from fauxtp._base.events import GONE
 from fauxtp._base.tracing import tracer
@@ -40,7 +41,7 @@ def find_pid(to: PID | str) -> PID | None:
     if isinstance(to, str):
         look_up = getattr(to, "_fauxtp_whereis", whereis)  # as a name of elsewhere has it
         return look_up(to)
-    raise TypeError(f"expected a PID or a name, got {type(to).__name__}")
+    raise TypeError(f"expected a PID or a name, got {kind_of(to)}")
 
 
 def elsewhere(to: PID | str) -> Elsewhere | None:

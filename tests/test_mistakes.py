@@ -1,0 +1,106 @@
+"""Mistakes that are easily made: each is an error at once, which says what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from conftest import task_group
+
+from fauxtp import (
+    DynamicSupervisor,
+    GenServer,
+    ProcessExited,
+    Raise,
+    Stop,
+    call,
+    exit,
+    run_task,
+    start_call,
+    whereis,
+)
+
+pytestmark = pytest.mark.anyio
+
+Made = Coroutine[Any, Any, Any]
+
+MISSING = "coroutine: is an await missing"
+CALLED = "coroutine: give the function and its arguments, and do not call it"
+
+
+class Tasks(DynamicSupervisor):
+    pass
+
+
+class Server(GenServer[Any, Any]):
+    """Does as it is asked, of which the last is the answer."""
+
+    async def handle_call(self, request: Callable[..., Any], from_: Any, state: Any) -> Any:
+        return request(self, from_)
+
+
+# What is done with a coroutine outside of a server
+OUTSIDE: dict[str, Callable[[Made], Any]] = {
+    "call": lambda made: call(made, 1),  # type: ignore[call-overload]
+    "start_call": lambda made: start_call(made, 1),  # type: ignore[call-overload]
+    "exit": exit,  # type: ignore[dict-item]
+}
+
+
+async def anything() -> None:
+    pass
+
+
+@pytest.mark.parametrize("use", OUTSIDE.values(), ids=list(OUTSIDE))
+async def test_who_is_not_awaited_has_no_address(use: Callable[[Made], Any]) -> None:
+    made = anything()
+
+    async def do() -> None:
+        result = use(made)
+        await result
+
+    with pytest.raises(TypeError, match=f"expected a PID or a name, got {MISSING}"):
+        await do()
+    made.close()
+
+
+# What is done with one within a server
+INSIDE: dict[str, Callable[[Server, Any, Made], Any]] = {
+    "start_soon_child": lambda server, _, made: server.start_soon_child(made),  # type: ignore[arg-type]
+    "reply_later": lambda server, call, made: server.reply_later(call, made),  # type: ignore[arg-type]
+    "run_task": lambda _, __, made: run_task("tasks", made),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("use", INSIDE.values(), ids=list(INSIDE))
+async def test_what_is_called_already_is_no_function(use: Callable[..., Any]) -> None:
+    made = anything()
+    async with task_group() as group:
+        tasks = await Tasks.start(task_group=group, register_as="tasks")
+        server = await Server.start(task_group=group)
+        with pytest.raises(ProcessExited) as caught:
+            await call(server, lambda server, call: use(server, call, made))
+        assert f"to be callable, got {CALLED}" in str(caught.value.__cause__)
+        assert whereis("tasks") is tasks
+        exit(tasks)
+    made.close()
+
+
+ODD: list[tuple[Callable[[Server, Any], Any], str]] = [
+    (lambda _, __: Raise(ValueError), "error to be an instance of Exception, got the class Value"),  # type: ignore[arg-type]
+    (lambda _, __: Stop(3), "expected reason to be a str, got int"),  # type: ignore[arg-type]
+    (lambda server, _: server.stop(3), "reason to be a str, got int"),  # type: ignore[arg-type]
+    (lambda _, __: (1, 2, 3), r"return \(reply, state\) or Stop, got a tuple of 3 for"),
+    (lambda _, __: int, r"return \(reply, state\) or Stop, got the class int for"),
+]
+
+
+@pytest.mark.parametrize(("result", "text"), ODD, ids=[text for _, text in ODD])
+async def test_what_a_handler_cannot_mean_is_told_by_its_name(result: Any, text: str) -> None:
+    async with task_group() as group:
+        server = await Server.start(task_group=group)
+        with pytest.raises(ProcessExited) as caught:
+            await call(server, result)
+        with pytest.raises(TypeError, match=text):
+            raise caught.value.reason.exception or caught.value
