@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
-from clusters import diary, member, members, seen_by, until
+from clusters import Diary, diary, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import process_of
 
-from fauxtp import call, cast, dead_letters, send, send_nowait, start_call
+from fauxtp import call, cast, dead_letters, exit, send, send_nowait, start_call, wait_exit
 from fauxtp._messaging.pending_call import PendingCall
 from fauxtp.cluster import Cluster, NoConnection
-from fauxtp.cluster._messages.parcels import HEAD, LARGEST, MOST, frames_in, parcel
+from fauxtp.cluster._messages.parcels import (
+    HEAD,
+    KEPT_MESSAGES,
+    LARGEST,
+    MOST,
+    frames_in,
+    parcel,
+)
 from fauxtp.cluster._wire.frames import packed
+from fauxtp.cluster._wire.wire import Wire
 from fauxtp.cluster.memory_broker import MemoryBroker
 
 pytestmark = pytest.mark.anyio
+
+WIRE = Wire()
 
 
 @pytest.fixture(params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
@@ -64,6 +75,109 @@ async def test_what_is_sent_in_one_turn_goes_in_few_messages_and_in_order(
             await until(lambda: process_of(server).state[-1] == number)  # noqa: B023
             assert [len(frames_in(payload)) for payload in sent] == [1]
         assert process_of(server).state == list(range(62))
+
+
+class Logbook(Diary):
+    """Notes casts and calls, too."""
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        return request, [*state, ("called", request)]
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        return [*state, ("cast", request)]
+
+
+async def test_what_follows_each_other_to_one_process_is_found_its_mailbox_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        one, other = [await Logbook.start(task_group=group) for _ in range(2)]
+        post, found = b._messenger.post, list[int]()
+        find = post.find
+
+        def noted(number: int) -> Any:
+            found.append(number)
+            return find(number)
+
+        monkeypatch.setattr(post, "find", noted)
+        to_one, to_other = seen_by(a, b, one), seen_by(a, b, other)
+        for number in range(10):
+            await send(to_other, number)  # of which the first goes by itself
+        for number in range(40):
+            await cast(to_one, number)
+        pending = start_call(to_one, 40)
+        for number in range(41, 50):
+            await cast(to_one, number)
+        assert await pending == 40
+        await until(lambda: len(process_of(one).state) == 50)
+        assert process_of(one).state == [
+            ("called" if number == 40 else "cast", number) for number in range(50)
+        ]
+        assert process_of(other).state == list(range(10))
+        assert len(found) == 5, "one alone, nine, forty, a call, and nine"
+
+
+@pytest.mark.parametrize("size", [0, 1, 3])
+async def test_of_a_row_each_message_that_makes_sense_arrives(size: int) -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        kind: Any = type("Logbook", (Logbook,), {"mailbox_size": size})
+        server = await kind.start(task_group=group)
+        number = b._messenger.pids.number_of(server)
+        contents = [a._messenger.post.pack(message) for message in range(10)]
+        contents[3], contents[7] = b"", contents[7] + b"\0"
+        frames = [packed("cast", number, content) for content in contents]
+        a._node.engine.publish(a._node.peers.up["b"].subject, parcel(frames))
+        await send(seen_by(a, b, server), "last")
+        await until(lambda: process_of(server).state[-1:] == ["last"])
+        casts = [message for message in process_of(server).state if message != "last"]
+        assert casts == [("cast", message) for message in range(10) if message != 3]
+        assert b.malformed == 1
+
+
+async def test_of_a_row_to_nobody_each_is_a_dead_letter() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await diary(group)
+        there = seen_by(a, b, server)
+        exit(server)
+        await wait_exit(server)
+        before = dead_letters.counts().get("noproc", 0)
+        for number in range(20):
+            await cast(there, number)
+        await until(lambda: dead_letters.counts().get("noproc", 0) == before + 20)
+
+
+async def test_of_a_row_nothing_is_put_in_if_the_lease_is_over_by_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await diary(group)
+        there, node = seen_by(a, b, server), b._node
+        held = node.lease.until
+
+        def decode(_: Wire, content: bytes) -> Any:
+            node.lease.drop()  # as if it had been frozen within the row
+            return WIRE.decode(content)
+
+        monkeypatch.setattr(Wire, "decode", decode)
+        for message in range(20):
+            await send(there, message)
+        await until(lambda: node.lease.until not in {held, -math.inf})  # as another
+        assert process_of(server).state == []
+
+
+async def test_only_the_last_messages_are_kept_in_case_that_nobody_hears_them() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        there = seen_by(a, b, await diary(group))
+        parcels = a._messenger.post._parcels
+        for number in range(1000):
+            await send(there, number)
+            if number % 7 == 0:
+                await until(lambda: not parcels._open)
+        await until(lambda: not parcels._open)
+        kept = [message for _, _, messages in parcels._recent for _, message in messages]
+        assert kept == list(range(1000))[-len(kept) :]
+        assert KEPT_MESSAGES <= len(kept) < KEPT_MESSAGES + 7
+        assert parcels._recently == len(kept)
 
 
 async def test_parcels_are_no_larger_than_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import final
+from typing import Any, final
 
 from fauxtp._core.calls import Cast
 from fauxtp._core.dead_letters import dead_letters
@@ -11,7 +11,7 @@ from fauxtp._messaging.exits import exit as exit_
 from fauxtp.cluster._messages.calls_in import CallsIn
 from fauxtp.cluster._messages.calls_out import CallsOut
 from fauxtp.cluster._messages.circles import Circles
-from fauxtp.cluster._messages.deliver import deliver
+from fauxtp.cluster._messages.deliver import deliver_all
 from fauxtp.cluster._messages.links import Links
 from fauxtp.cluster._messages.post import Post
 from fauxtp.cluster._messages.stand_in import StandIn
@@ -63,19 +63,24 @@ class Messenger:
 
     # Of theirs
 
-    def _deliver(self, as_cast: bool, peer: Peer, number: int, content: bytes) -> None:
-        try:
-            message = self.post.wire.decode(content)
-        except Exception as error:
-            self.post.node.malformed.note(f"a message of node {peer.node!r} ({error})")
+    def _deliver(self, as_cast: bool, peer: Peer, number: int, *row: bytes) -> None:
+        decode = self.post.wire.decode
+        messages: list[Any] = []
+        for content in row:
+            try:
+                message = decode(content)
+            except Exception as error:
+                self.post.node.malformed.note(f"a message of node {peer.node!r} ({error})")
+            else:
+                messages.append(Cast(message) if as_cast else message)
+        if len(messages) > 1 and not self.post.node.may_act():  # any more, as that took a while
             return
-        if as_cast:
-            message = Cast(message)
         found = self.post.find(number)
-        if found is None:
+        if found is not None:
+            deliver_all(messages, found[1], found[2], self.post)
+            return
+        for message in messages:
             dead_letters.add(self.pids.here(number), message, "noproc")
-        else:
-            deliver(message, found[1], found[2], self.post)
 
     def _exit(self, peer: Peer, number: int, content: bytes) -> None:
         pid = self.pids.here(number)

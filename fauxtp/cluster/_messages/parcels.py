@@ -7,6 +7,7 @@ same node in that turn goes after it, together, when the turn is over.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from struct import pack, unpack_from
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
     from fauxtp.cluster._nodes.node import Node
     from fauxtp.cluster._nodes.peers import Peer
 
-    Known = int | tuple[int, Peer, int, Any]
-    """The number of a frame; or it, the peer, for whom it is there, and the message itself."""
+    Message = tuple[int, Any]
+    """What nobody waits for: for whom it is there, and it."""
 
-__all__ = ["Parcels", "frames_in", "parcel"]
+__all__ = ["HEAD", "Parcels", "frames_in", "parcel"]
 
 HEAD: Final = b"\x01\xff"  # version 1, and what is no kind of frame
 MOST: Final = 512  # frames
 LARGEST: Final = 65_536  # bytes; what is larger gains nothing by company
 KEPT: Final = 256  # last parcels of which is known what was in them, if nobody hears them
+KEPT_MESSAGES: Final = 64  # and so many messages, which are kept for that, or all of one parcel
 LENGTH: Final = 4  # bytes that tell how long a frame is
 BEFORE: Final = len(HEAD) + 2  # bytes, and then come the lengths
 
@@ -69,67 +71,112 @@ def frames_in(payload: bytes) -> list[bytes]:
     return frames
 
 
-class _Open:
+@final
+class Parcel:
     """What goes to a peer when the turn is over."""
 
-    __slots__ = ("frames", "known", "room")
+    __slots__ = ("frames", "messages", "numbers", "peer", "room")
 
-    def __init__(self, max_payload: int) -> None:
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
         self.frames: list[bytes] = []
-        self.known: list[Known] = []
-        self.room: int = min(LARGEST, max_payload - BEFORE)  # bytes, for frames and their lengths
+        self.numbers: list[int] = []  # of frames of which somebody wants to hear if they are lost
+        self.messages: list[Message] = []  # that are in the others
+        self.room: int = 0  # bytes, for frames and their lengths
+
+    def add(self, frame: bytes) -> bool:
+        """Let a frame go with the others, if it has room among them."""
+        room = self.room - len(frame) - LENGTH
+        if room < 0 or len(self.frames) == MOST:
+            return False
+        self.room = room
+        self.frames.append(frame)
+        return True
 
 
 @final
 class Parcels:
-    """Those of one node, in its hub's thread. `lost` is told what is known of each not sent."""
+    """Those of one node, in its hub's thread.
 
-    def __init__(self, node: Node, numbers: count[int], lost: Callable[[Known], object]) -> None:
+    Of what was not sent, `lost` is told the numbers, and `lost_message` the peer, for whom there
+    it was, and the message.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        numbers: count[int],
+        lost: Callable[[int], object],
+        lost_message: Callable[[Peer, int, Any], object],
+    ) -> None:
         self._node = node
         self._numbers = numbers
         self._lost = lost
-        self._open: dict[Peer, _Open] = {}
+        self._lost_message = lost_message
+        self._open: list[Parcel] = []
         self._sent: dict[int, list[int]] = {}
+        self._recent: deque[tuple[int, Peer, list[Message]]] = deque()
+        self._recently = 0  # messages in these
 
-    def add(self, peer: Peer, frame: bytes, known: Known) -> bool:
-        """Let a frame go when this turn is over, if others wait for that and it has room there.
-
-        Nobody asks here whether this node may act: it is asked then, and whenever some are sent.
-        """
-        waiting = self._open.get(peer)
-        size = len(frame) + LENGTH
-        if waiting is None or size > waiting.room or len(waiting.frames) == MOST:
-            return False
-        waiting.frames.append(frame)
-        waiting.room -= size
-        if known:
-            waiting.known.append(known)
-        return True
-
-    def send(self, peer: Peer, frame: bytes, known: Known) -> None:
+    def send(
+        self, peer: Peer, frame: bytes, number: int = 0, message: Message | None = None
+    ) -> None:
         """Send a frame, at once or when this turn is over.
+
+        `number` is that of the frame, if it has one; or else there is a message in it.
 
         Raises `NoConnection` if there is none, and `ValueError` if it is too long.
         """
-        waiting = self._open.get(peer)
-        if waiting is None:
+        if peer.parcel is None:
             is_first = not self._open
             if not peer.is_busy:
-                self.send_now(peer, frame, _number(known), at_once=is_first)
+                self._send_one(peer, frame, number, message, at_once=is_first)
             elif not self._node.engine.connected:
                 raise NoConnection("the server is away")
             if is_first:
                 self._node.hub.home.run_next(self._end_turn)
-            # A finaliser may have sent something meanwhile.
-            self._open.setdefault(peer, _Open(self._node.engine.max_payload))
+            begun = self._begin(peer)
             if not peer.is_busy:
                 return
-        if self.add(peer, frame, known):
-            return
-        waiting, self._open[peer] = self._open[peer], _Open(self._node.engine.max_payload)
-        self._hand_on(peer, waiting)
-        if not self.add(peer, frame, known):  # it is too large for company
-            self.send_now(peer, frame, _number(known))
+        else:
+            begun = peer.parcel
+        if not begun.add(frame):
+            self._hand_on(begun)
+            if not begun.add(frame):  # it is too large for company
+                self._send_one(peer, frame, number, message)
+                return
+        if message is not None:
+            begun.messages.append(message)
+        elif number:
+            begun.numbers.append(number)
+
+    def _begin(self, peer: Peer) -> Parcel:
+        begun = Parcel(peer)
+        begun.room = self._room()
+        known: Parcel | None = peer.parcel
+        if known is not None:
+            return known  # a finaliser has sent something meanwhile
+        peer.parcel = begun
+        self._open.append(begun)
+        return begun
+
+    def _room(self) -> int:
+        return min(LARGEST, self._node.engine.max_payload - BEFORE)
+
+    def _send_one(
+        self,
+        peer: Peer,
+        frame: bytes,
+        number: int,
+        message: Message | None,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        if message is not None:
+            number = next(self._numbers)
+        self.send_now(peer, frame, number, at_once=at_once)
+        if message is not None:
+            self._keep(number, peer, [message])
 
     def send_now(
         self, peer: Peer, frame: bytes, number: int = 0, *, at_once: bool = False
@@ -137,52 +184,76 @@ class Parcels:
         """Send a frame before all that waits, if something does."""
         self._node.engine.publish(peer.subject, frame, f"{peer.lost}.{number}", at_once=at_once)
 
-    def contents(self, number: int) -> list[int]:
-        """Return the numbers of the frames in a parcel; or that number, if it is none's."""
-        return self._sent.pop(number, None) or [number]
+    def nobody(self, number: int) -> None:
+        """Hear that nobody has heard what went with that number: all that was in it is lost."""
+        for one in self._sent.pop(number, None) or [number]:
+            self._lost(one)
+        for recent in self._recent:
+            if recent[0] == number:
+                self._recent.remove(recent)
+                self._recently -= len(recent[2])
+                self._lose(recent[1], [], recent[2])
+                return
 
     def send_all(self) -> None:
         """Send what waits."""
-        waiting, self._open = self._open, {}
-        for peer, one in waiting.items():
-            self._hand_on(peer, one, at_once=len(waiting) == 1)
+        waiting = self._take_all()
+        for one in waiting:
+            self._hand_on(one, at_once=len(waiting) == 1)
 
     def lose_all(self) -> None:
         """Send nothing of what waits."""
-        waiting, self._open = self._open, {}
-        for one in waiting.values():
-            self._lose(one.known)
+        for one in self._take_all():
+            self._lose(one.peer, one.numbers, one.messages)
 
     def forget(self) -> None:
         """Know of nothing that waits, as this process is a fork: its parent sends that."""
-        self._open.clear()
+        self._take_all()
+
+    def _take_all(self) -> list[Parcel]:
+        waiting, self._open = self._open, []
+        for one in waiting:
+            one.peer.parcel = None
+        return waiting
 
     def _end_turn(self) -> None:
         if self._node.may_act():
             self.send_all()
-        self.lose_all()
+        else:
+            self.lose_all()
 
-    def _hand_on(self, peer: Peer, waiting: _Open, *, at_once: bool = False) -> None:
-        frames, known = waiting.frames, waiting.known
+    def _hand_on(self, waiting: Parcel, *, at_once: bool = False) -> None:
+        """Send what is in a parcel; it is empty then, and may take more."""
+        peer, frames = waiting.peer, waiting.frames
         peer.is_busy = len(frames) > (1 if peer.is_busy else 0)
         if not frames:
             return
+        numbers, messages = waiting.numbers, waiting.messages
+        waiting.frames, waiting.numbers, waiting.messages = [], [], []
+        waiting.room = self._room()
+        number = next(self._numbers)
+        payload = frames[0] if len(frames) == 1 else parcel(frames)
         try:
-            if len(frames) == 1:
-                self.send_now(peer, frames[0], _number(known[0]) if known else 0, at_once=at_once)
-                return
-            number = next(self._numbers)
-            self._sent[number] = list(map(_number, known))
+            self.send_now(peer, payload, number, at_once=at_once)
+        except NoConnection:
+            self._lose(peer, numbers, messages)
+            return
+        if numbers:
+            self._sent[number] = numbers
             if len(self._sent) > KEPT:
                 del self._sent[next(iter(self._sent))]
-            self.send_now(peer, parcel(frames), number, at_once=at_once)
-        except NoConnection:
-            self._lose(known)
+        if messages:
+            self._keep(number, peer, messages)
 
-    def _lose(self, them: list[Known]) -> None:
-        for known in them:
-            self._lost(known)
+    def _keep(self, number: int, peer: Peer, messages: list[Message]) -> None:
+        """Know for a while which messages went with that number."""
+        self._recent.append((number, peer, messages))
+        self._recently += len(messages)
+        while self._recently - len(self._recent[0][2]) >= KEPT_MESSAGES:
+            self._recently -= len(self._recent.popleft()[2])
 
-
-def _number(known: Known) -> int:
-    return known if isinstance(known, int) else known[0]
+    def _lose(self, peer: Peer, numbers: list[int], messages: list[Message]) -> None:
+        for number in numbers:
+            self._lost(number)
+        for to, message in messages:
+            self._lost_message(peer, to, message)

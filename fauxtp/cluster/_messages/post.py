@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 from weakref import WeakValueDictionary
 
 from fauxtp._base.exit_reason import ExitReason
@@ -18,20 +18,16 @@ from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp.cluster._engines.engine import Listening, NoConnection
-from fauxtp.cluster._messages.parcels import Parcels, frames_in
+from fauxtp.cluster._messages.parcels import HEAD, Parcels, frames_in
 from fauxtp.cluster._nodes.node import Node
 from fauxtp.cluster._nodes.peers import NO_CONNECTION, Peer, parsed
 from fauxtp.cluster._nodes.pids import Pids
-from fauxtp.cluster._wire.frames import packed, unpacked
+from fauxtp.cluster._wire.frames import in_rows, packed, unpacked
 from fauxtp.cluster._wire.wire import Wire
 from fauxtp.registry import PID
 
-if TYPE_CHECKING:
-    from fauxtp.cluster._messages.parcels import Known
-
 __all__ = ["Found", "Post"]
 
-KEPT: Final = 64  # last messages of which is known what they were, if nobody hears them
 NOTHING: Final = b""
 AROUND: Final = 256  # bytes at most that stand around what travels
 WORDS: Final = 7  # of the subject of who speaks
@@ -44,8 +40,9 @@ class Post:
     """Sends frames to peers, and hears theirs.
 
     `handlers` are told what comes, by kind: the peer, then the parts of the frame; and
-    `fenced_handlers`, if there is one, without a lease. `on_nobody` is told of a frame by its
-    number, if nobody was there to hear it.
+    `fenced_handlers`, if there is one, without a lease. Those of messages are told several at a
+    time, if they are for the same process: they look at the lease again. `on_nobody` is told of a
+    frame by its number, if nobody was there to hear it.
     """
 
     def __init__(self, node: Node, pids: Pids, wire: Wire) -> None:
@@ -57,10 +54,10 @@ class Post:
         self.on_nobody: list[Callable[[int], bool]] = []
         self.numbers: count[int] = count(1)
         self.is_alone: bool = False  # the frame that is heard now, in its message
+        self._thread = node.hub.thread
         self._listening: Listening | None = None
-        self._parcels = Parcels(node, self.numbers, self._lost)
+        self._parcels = Parcels(node, self.numbers, self._lost, self._lose)
         self._senders: WeakValueDictionary[str, Peer] = WeakValueDictionary()
-        self._recent: list[tuple[int, Peer, int, Any] | None] = [None] * KEPT
         node.farewells.append(self._hand_on)
         node.on_fence.append(self._fenced)
         node.hub.on_fork.append(self._parcels.forget)
@@ -88,27 +85,43 @@ class Post:
         if peer is None:
             self.node.malformed.note(f"the subject {subject!r}")
             return
+        self.is_alone = is_alone = not payload.startswith(HEAD)
+        if is_alone:
+            self._hear(peer, payload)
+        else:
+            self._hear_all(peer, payload)
+
+    def _hear_all(self, peer: Peer, payload: bytes) -> None:
         try:
             frames = frames_in(payload)
         except ValueError as error:
             self.node.malformed.note(f"what node {peer.node!r} has sent ({error})")
             return
-        self.is_alone = len(frames) == 1
-        for frame in frames:
-            try:
-                kind, rest = unpacked(frame)
-            except ValueError as error:
-                self.node.malformed.note(f"a frame of node {peer.node!r} ({error})")
-                continue
-            if peer.is_gone:
-                continue  # it was away for too long, and does not know it yet
-            try:
-                if self.node.may_act():
-                    self.handlers[kind](peer, *rest)
-                elif kind in self.fenced_handlers:
-                    self.fenced_handlers[kind](peer, *rest)
-            except Exception:
-                report("a frame could not be handled")
+        for kind, to, row in in_rows(frames):
+            if not kind:
+                for frame in row:
+                    self._hear(peer, frame)
+            elif not peer.is_gone and self.node.may_act():
+                try:
+                    self.handlers[kind](peer, to, *row)
+                except Exception:
+                    report("messages could not be handled")
+
+    def _hear(self, peer: Peer, frame: bytes) -> None:
+        try:
+            kind, rest = unpacked(frame)
+        except ValueError as error:
+            self.node.malformed.note(f"a frame of node {peer.node!r} ({error})")
+            return
+        if peer.is_gone:
+            return  # it was away for too long, and does not know it yet
+        try:
+            if self.node.may_act():
+                self.handlers[kind](peer, *rest)
+            elif kind in self.fenced_handlers:
+                self.fenced_handlers[kind](peer, *rest)
+        except Exception:
+            report("a frame could not be handled")
 
     def tell_fenced(self, peer: Peer, which: int) -> None:
         """Answer a call, without a lease, that it was not taken up."""
@@ -129,20 +142,12 @@ class Post:
         words = subject.split(".")
         numbers = [parsed(word.encode()) for word in words[6:]]
         if len(numbers) == 2 and numbers[1] is not None and words[5] == self.node.name:
-            for number in self._parcels.contents(numbers[1]):
-                self._lost(number)
+            self._parcels.nobody(numbers[1])
         else:  # of another node: it cannot know who listens
             self.node.malformed.note(f"the subject {subject!r}")
 
-    def _lost(self, known: Known) -> None:
-        if not isinstance(known, int):
-            self._lose(*known[1:])
-            return
-        if any(tell(known) for tell in self.on_nobody):
-            return
-        recent = self._recent[known % KEPT]
-        if recent is not None and recent[0] == known:
-            self._lose(*recent[1:])
+    def _lost(self, number: int) -> None:
+        any(tell(number) for tell in self.on_nobody)
 
     async def _hand_on(self) -> None:
         self._parcels.send_all()
@@ -174,10 +179,13 @@ class Post:
         Raises `TypeError` if it cannot, and `ValueError` if it is too large.
         """
         data = self.wire.encode(value)
-        if len(data) + beside + AROUND > self.node.engine.max_payload:
-            room = self.node.engine.max_payload - beside - AROUND
-            raise ValueError(f"expected a message of at most {room} bytes, got {len(data)}")
+        self._insist_on_room(len(data), beside)
         return data
+
+    def _insist_on_room(self, size: int, beside: int) -> None:
+        room = self.node.engine.max_payload - beside - AROUND
+        if size > room:
+            raise ValueError(f"expected a message of at most {room} bytes, got {size}")
 
     def send(self, peer: Peer, frame: tuple[Any, ...], number: int = 0) -> None:
         """Send a frame, in the hub's thread.
@@ -199,25 +207,25 @@ class Post:
 
         It is for the process that `peer` knows by `to`. Return False if this node was left.
         """
-        hub, number = self.node.hub, next(self.numbers)
-        known = number, peer, to, message
-        if get_ident() == hub.thread and self._parcels.add(peer, frame, known):
-            self._recent[number % KEPT] = known
-            return True
-        if hub.post(partial(self._send_now, frame, known)):
+        if get_ident() == self._thread:
+            parcel = peer.parcel
+            if parcel is not None and parcel.add(frame):
+                parcel.messages.append((to, message))
+                return True
+        self._insist_on_room(len(frame), 0)
+        if self.node.hub.post(partial(self._send_now, peer, frame, (to, message))):
             return True
         self._lose(peer, to, message)
         return False
 
-    def _send_now(self, frame: bytes, known: tuple[int, Peer, int, Any]) -> None:
-        self._recent[known[0] % KEPT] = known
+    def _send_now(self, peer: Peer, frame: bytes, message: tuple[int, Any]) -> None:
         if self.node.may_act():
             try:
-                self._parcels.send(known[1], frame, known)
+                self._parcels.send(peer, frame, message=message)
                 return
             except NoConnection:
                 pass
-        self._lose(*known[1:])
+        self._lose(peer, *message)
 
     def _lose(self, peer: Peer, to: int, message: Any) -> None:
         dead_letters.add(self.pids.elsewhere(peer, to), message, "noconnection")

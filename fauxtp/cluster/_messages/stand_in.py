@@ -29,11 +29,12 @@ class StandIn(Elsewhere):
     It is there as long as the PID, and so does not keep that.
     """
 
-    __slots__ = ("_cast", "_number", "_peer", "_post", "_send", "_ways")
+    __slots__ = ("_cast", "_encode", "_number", "_peer", "_send", "_send_soon", "_ways")
 
     def __init__(self, ways: Ways, peer: Peer, number: int) -> None:
         self._ways = ways
-        self._post = ways.post
+        self._encode = ways.post.wire.encode
+        self._send_soon = ways.post.send_soon
         self._peer = peer
         self._number = number
         self._cast = packed("cast", number, b"")  # what all frames of these begin with
@@ -41,25 +42,25 @@ class StandIn(Elsewhere):
 
     @property
     def pid(self) -> PID:  # type: ignore[override]  # nobody sets it
-        return self._post.pids.elsewhere(self._peer, self._number)
+        return self._ways.post.pids.elsewhere(self._peer, self._number)
 
     @property
     def closed_because(self) -> Callable[[Call], BaseException] | None:  # type: ignore[override]
         return no_process if self._peer.is_gone else None
 
     def deliver(self, message: Any) -> bool:
-        if type(message) is Cast and not self._peer.is_gone:  # as most are
-            self.pass_on(message)
-            return True
-        return super().deliver(message)
+        if type(message) is not Cast or self._peer.is_gone:
+            return super().deliver(message)
+        frame = self._cast + self._encode(message.request)  # as most are
+        self._send_soon(self._peer, self._number, frame, message)
+        return True
 
     def pass_on(self, message: Any) -> None:
-        post = self._post
+        head, content = self._send, message
         if type(message) is Cast:
-            frame = self._cast + post.pack(message.request)
-        else:
-            frame = self._send + post.pack(message)
-        post.send_soon(self._peer, self._number, frame, message)
+            head, content = self._cast, message.request
+        frame = head + self._encode(content)
+        self._send_soon(self._peer, self._number, frame, message)
 
     def pass_on_call(self, call: Call, limit: float | None) -> None:
         content = self._ways.post.pack(call.request)

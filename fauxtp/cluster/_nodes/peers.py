@@ -83,6 +83,7 @@ class Peer:
         "lost",
         "node",
         "owed",
+        "parcel",
         "subject",
         "watches",
     )
@@ -95,6 +96,7 @@ class Peer:
         self.is_up: bool = False  # it is known to be a member
         self.is_gone: bool = False  # it was, and will not be again
         self.is_busy: bool = False  # it was told several things in the last turn of the event loop
+        self.parcel: Any = None  # that goes to it when this turn is over
         self.calls: dict[int, Any] = {}  # that it has yet to answer
         self.owed: int = 0  # calls of its processes that are yet to be answered here
         self.watches: dict[int, Any] = {}  # of processes there

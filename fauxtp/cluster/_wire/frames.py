@@ -8,10 +8,13 @@ in that, and is read only when all else makes sense.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
-__all__ = ["packed", "unpacked"]
+__all__ = ["in_rows", "packed", "unpacked"]
 
 VERSION: Final = 1
 STATUSES: Final = "ok", "noproc", "exited", "fenced", "error", "moved", "full"
@@ -58,9 +61,11 @@ _KINDS: Final = {
 }
 _BY_HEAD: Final = {bytes([VERSION, kind.code]): kind for kind in _KINDS.values()}
 _MESSAGES: Final = {bytes([VERSION, _KINDS[name].code]): name for name in ("send", "cast")}
-"""What is told most, and looks the same: it is read at once."""
+"""What is told most, and looks the same: it is read at once, and often several in a row."""
 _NUMBER: Final = Struct("!q")
 BEFORE: Final = _KINDS["send"].size  # bytes, and then comes a message
+_BEFORE_MESSAGE: Final = itemgetter(slice(BEFORE))
+_BEHIND: Final = itemgetter(slice(BEFORE, None))
 
 
 def packed(kind: str, *parts: Any) -> bytes:
@@ -81,6 +86,25 @@ def packed(kind: str, *parts: Any) -> bytes:
         limit = math.inf if limit is None else limit
         return head.pack(VERSION, code, number, which, limit, by) + content
     return head.pack(VERSION, code, *parts[:-1]) + content
+
+
+def in_rows(frames: list[bytes]) -> Iterator[tuple[str, int, list[bytes]]]:
+    """Yield what is told in these frames, in rows of what begins alike.
+
+    Of messages to one process that is their kind, its number, and their contents; of all else no
+    kind, and the frames as they are.
+
+    >>> first, second = packed("cast", 7, b"first"), packed("cast", 7, b"second")
+    >>> list(in_rows([first, second])) == [("cast", 7, [b"first", b"second"])]
+    True
+    """
+    for head, row in groupby(frames, _BEFORE_MESSAGE):
+        kind = _MESSAGES.get(head[:2]) if len(head) == BEFORE else None
+        number = 0 if kind is None else _NUMBER.unpack_from(head, 2)[0]
+        if kind is None or number < 0:
+            yield "", 0, list(row)
+        else:
+            yield kind, number, list(map(_BEHIND, row))
 
 
 def unpacked(data: bytes) -> tuple[str, tuple[Any, ...]]:

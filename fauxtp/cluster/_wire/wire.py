@@ -1,6 +1,8 @@
 """The wire: messages as bytes, between nodes that trust each other no further than they must.
 
-A message is a version byte, and then msgpack with extensions, whose contents are msgpack again.
+A message is a byte that tells the version, and then msgpack with extensions, whose contents are
+msgpack again. Another first byte says besides that it is a tuple, as most are: then the parts of
+that follow, without an extension around them.
 To decode one runs nothing but the constructors of types that were registered. What is nested too
 deeply for the stack is refused before; so is, at the sender, whatever would not arrive as it is.
 
@@ -42,9 +44,9 @@ _OPTIONS: Final = (  # keys that are no text it would make to others of its own 
 )
 _OF_PLAIN: Final = _OPTIONS | ormsgpack.OPT_NON_STR_KEYS
 _UNPACK: Final = ormsgpack.OPT_NON_STR_KEYS
+_OF_TUPLE: Final = 0x80 | VERSION
 _PREFIX: Final = bytes([VERSION])
-_TUPLES: Final = [_PREFIX + bytes([0xC7, size, TUPLE]) for size in range(256)]
-"""What stands before the parts of a tuple that are so many bytes long."""
+_BEFORE_TUPLE: Final = bytes([_OF_TUPLE])
 
 _PLAIN: Final = frozenset({type(None), bool, float, bytes, bytearray, memoryview})
 _KEYS: Final = frozenset({type(None), bool, float, bytes, str})
@@ -124,13 +126,12 @@ class Wire:
         says where in the message that is, and shows nothing of it.
         """
         try:
-            if type(message) is tuple:  # as most are: what stands around that is known
+            if type(message) is tuple:
                 body = packb(list(message), self._in_tuple, _OPTIONS)
-                if len(body) < len(_TUPLES):
-                    return _TUPLES[len(body)] + body
-                body = packb(Ext(TUPLE, body))
-            else:
-                body = packb(message, self._quickly, _OPTIONS)
+                if len(body) > DEEPEST:
+                    insist_on_depth(body)
+                return _BEFORE_TUPLE + body
+            body = packb(message, self._quickly, _OPTIONS)
             if len(body) > DEEPEST:
                 insist_on_depth(body)
         except (TypeError, ValueError, RecursionError):  # or it takes the way that knows
@@ -143,14 +144,20 @@ class Wire:
         Raises `BadMessage` if it is none. What registered types raise when they are made is the
         cause of that.
         """
-        if not data.startswith(_PREFIX):
-            said = f"it is of version {data[0]}, and this is {VERSION}" if data else "it is empty"
+        first = data[0] if data else 0
+        if first not in (VERSION, _OF_TUPLE):
+            said = f"it is of version {first}, and this is {VERSION}" if data else "it is empty"
             raise BadMessage(said)
         body = data[1:]
         try:
             if len(body) > DEEPEST:
                 insist_on_depth(body)
-            return unpackb(body, ext_hook=self._unpack, option=_UNPACK)
+            message = unpackb(body, ext_hook=self._unpack, option=_UNPACK)
+            if first == VERSION:
+                return message
+            if type(message) is list:
+                return tuple(message)
+            raise ValueError("expected a list of parts")
         except MemoryError:
             raise
         except Exception as error:
@@ -263,10 +270,14 @@ def _unpacker(unpack: dict[int, Hook]) -> Callable[[int, bytes], Any]:
 
     def extension(code: int, content: bytes) -> Any:
         try:
+            parts = unpackb(content, ext_hook=extension, option=_UNPACK)
+            if code == TUPLE:  # as most are
+                if type(parts) is list:
+                    return tuple(parts)
+                raise ValueError("expected a list of parts")
             make = unpack.get(code)
             if make is None:
                 raise ValueError(f"extension {code} is not known")
-            parts = unpackb(content, ext_hook=extension, option=_UNPACK)
             if code <= FROZENSET and type(parts) is not list:
                 raise ValueError("expected a list of parts")
             return make(parts)
