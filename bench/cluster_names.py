@@ -3,7 +3,8 @@
     python -m bench.cluster_names [COUNT]
 
 It starts a NATS server of its own, and writes COUNT names, 50,000 unless it is said otherwise,
-which another node has. Then another node joins, in a process of its own.
+which another node has. Then another node joins, in a process of its own. At last a node takes
+as many names itself, in another cluster, and what is done with each heartbeat is measured.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nats.aio.client import Client
 from nats_server import running
 
 from fauxtp import Mailbox
+from fauxtp._base.tell_all import tell_all
 from fauxtp.cluster import Cluster
 from fauxtp.cluster._engines.subjects import Subjects
 from fauxtp.cluster._keys.name_keys import Holding, key_of
@@ -34,6 +36,7 @@ AT_ONCE = 5_000  # names that are written before the node has to have seen them
 REGISTERED = 1_000
 IN_FLIGHT = 64
 ROUNDS = 3
+BEATS = 20
 TTL = 60  # seconds: writing so many names keeps this node busy
 SUBJECTS = Subjects("names")
 
@@ -58,9 +61,11 @@ async def fill(url: str, a: Cluster, count: int) -> None:
     await client.close()
 
 
-async def register(cluster: Cluster, mailbox: Mailbox, prefix: str) -> float:
+async def register(
+    cluster: Cluster, mailbox: Mailbox, prefix: str, count: int = REGISTERED
+) -> float:
     """Return how many names a second are taken."""
-    numbers = iter(range(REGISTERED))
+    numbers = iter(range(count))
 
     async def some() -> None:
         for number in numbers:
@@ -68,7 +73,7 @@ async def register(cluster: Cluster, mailbox: Mailbox, prefix: str) -> float:
 
     start = perf_counter()
     await asyncio.gather(*(some() for _ in range(IN_FLIGHT)))
-    return REGISTERED / (perf_counter() - start)
+    return count / (perf_counter() - start)
 
 
 async def come(url: str, count: int, measure: str) -> None:
@@ -119,6 +124,23 @@ async def compare(url: str, count: int) -> None:
         )
 
 
+async def rest(url: str, count: int) -> None:
+    """Print what a heartbeat takes of a node that has so many names, beside its write."""
+    mailbox = Mailbox()
+    async with Cluster.join(url, cluster="rest", node="a", ttl=TTL) as a:
+        await register(a, mailbox, "own", count)
+        tell_all(a._node.on_beat)
+        times = []
+        for _ in range(BEATS):
+            start = process_time()
+            tell_all(a._node.on_beat)
+            times.append(process_time() - start)
+        took = statistics.median(times) * 1e3
+        print(f"a heartbeat of a node that has {count:,} names: {took:.3f} ms of its time")
+        mailbox.close()
+        a._claims._owned.clear()  # or it would give back each of them
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     if len(sys.argv) > 2:
@@ -126,6 +148,7 @@ def main() -> None:
         return
     with running() as server:
         asyncio.run(compare(server.url, count))
+        asyncio.run(rest(server.url, count))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ the time.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import pytest
 from crew import Puppet
+from steps import Steps
 
 from fauxtp import (
     ANY,
@@ -36,25 +35,6 @@ TIMES = 4
 WEIGHT = 20  # of what is moved, or the small numbers here would hide it
 
 Work = Callable[[int], Awaitable[object]]
-
-
-class Steps:
-    """Counts each step of the interpreter while it lasts."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __enter__(self) -> Self:
-        sys.settrace(self._trace)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
-
-    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        self.count += event == "opcode"
-        return self._trace
 
 
 class Moving(list[Any]):

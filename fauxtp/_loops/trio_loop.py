@@ -69,7 +69,17 @@ class TrioHome:
     it has ended, though it could not end its tasks.
     """
 
-    __slots__ = ("_clock", "_ended", "_token", "alarms", "host", "idlers", "of_program", "timers")
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_ended",
+        "_token",
+        "alarms",
+        "host",
+        "idlers",
+        "of_program",
+        "timers",
+    )
     is_asyncio = False
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:

@@ -22,8 +22,9 @@ from fauxtp.cluster._messages.messenger import Messenger
 from fauxtp.cluster._names.claims import Claims
 from fauxtp.cluster._names.cluster_name import ClusterName
 from fauxtp.cluster._names.name_watches import ClusterNamesWatch, NameWatches
-from fauxtp.cluster._names.names import Names, is_alive_here
+from fauxtp.cluster._names.names import Names
 from fauxtp.cluster._names.sweeper import Sweeper
+from fauxtp.cluster._nodes.ends import is_alive_here
 from fauxtp.cluster._nodes.hub import Hub, hub_for
 from fauxtp.cluster._nodes.node import Node
 from fauxtp.cluster._shards.sharding import Sharding

@@ -11,7 +11,7 @@ from typing import final
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.tell_all import tell_all
 from fauxtp.cluster._keys.group_keys import membership, place_of
-from fauxtp.cluster._names.names import is_alive_here
+from fauxtp.cluster._nodes.ends import is_alive_here
 from fauxtp.cluster._nodes.node import Node
 from fauxtp.cluster._nodes.peers import NO_CONNECTION, Peer
 from fauxtp.cluster._nodes.pids import Address, Pids

@@ -19,8 +19,7 @@ from fauxtp._base.tell_all import tell_all
 from fauxtp.cluster._engines.engine import Entry, NoConnection, Superseded, Taken
 from fauxtp.cluster._groups.groups import Groups, There
 from fauxtp.cluster._keys.group_keys import Membership, key_of
-from fauxtp.cluster._names.names import is_alive_here
-from fauxtp.cluster._nodes.ends import Ends
+from fauxtp.cluster._nodes.ends import Ends, is_alive_here
 from fauxtp.cluster._nodes.key_turns import Turns
 from fauxtp.cluster._nodes.node import Node
 from fauxtp.cluster._nodes.peers import Peer
@@ -262,8 +261,7 @@ class Memberships:
             self._look_at(group)
 
     def _reconcile(self) -> None:
-        for pid in [pid for pid in self._of if not is_alive_here(pid)]:
-            self._forget(pid, None)  # as a mailbox tells nobody that it is closed
+        self._ends.look()
         own = self._groups.own()
         for group in own:
             self._look_at(group)

@@ -17,8 +17,8 @@ from fauxtp._messaging.exits import wait_exit
 from fauxtp.cluster._engines.engine import Entry, NoConnection
 from fauxtp.cluster._keys.name_keys import Holding, holding, key_of
 from fauxtp.cluster._names.holders import Holder
-from fauxtp.cluster._names.names import Names, is_alive_here
-from fauxtp.cluster._nodes.ends import Ends
+from fauxtp.cluster._names.names import Names
+from fauxtp.cluster._nodes.ends import Ends, is_alive_here
 from fauxtp.cluster._nodes.key_owning import TRIES, give_back, take
 from fauxtp.cluster._nodes.key_turns import Turns
 from fauxtp.cluster._nodes.node import FENCED, Node
@@ -61,11 +61,12 @@ class Claims:
         self._ends = Ends(node.hub, self._has_ended)
         self._busy = Turns()  # names that are being taken or given back
         self._again: set[str] = set()  # names that are being taken once more
+        self._strays: set[str] = set()  # names of this node, perhaps, that nobody here has
         names.on_change = self._changed
         names.on_all = self._look_at_all
         node.on_fence.append(self._fenced)
         node.on_beat.append(self._reconcile)
-        node.on_snapshot.append(self._reconcile)
+        node.on_snapshot.append(self._reconcile_all)
         node.farewells.append(self._release_all)
 
     # Taking
@@ -169,7 +170,7 @@ class Claims:
         await give_back(self._node, key_of(name), owned.held.packed(), owned.revision)
         return True
 
-    def _has_ended(self, pid: PID, _: ExitReason) -> None:
+    def _has_ended(self, pid: PID, _: ExitReason | None) -> None:
         self._forget(pid)
 
     def _forget(self, pid: PID) -> None:
@@ -207,7 +208,7 @@ class Claims:
         try:
             await self._busy_with(name, partial(self._release, name, owned))
         except (FauxtpError, TimeoutError):
-            pass  # it is looked at again with the next heartbeat; else it ends with the lease
+            self._strays.add(name)  # for the next heartbeat; else it ends with the lease
 
     # Keeping
 
@@ -220,7 +221,11 @@ class Claims:
     def _changed(self, name: str, holder: Holder | None, revision: int) -> None:
         """Hear that somebody else has a name now, or nobody."""
         owned = self._owned.get(name)
-        if owned is None or name in self._busy:
+        if name in self._busy:
+            return
+        if owned is None:
+            if holder is not None and holder.peer is self._node.peers.own:
+                self._strays.add(name)
             return
         if holder is not None and holder.holding == owned.held:
             self._owned[name] = owned._replace(revision=holder.revision)
@@ -269,18 +274,23 @@ class Claims:
             self._lose(name, owned, FENCED)
 
     def _reconcile(self) -> None:
-        """Give back what nobody here has any more, should that have failed; and sweep."""
-        for pid in [pid for pid in self._of if not is_alive_here(pid)]:
-            self._forget(pid)  # as a mailbox tells nobody that it is closed
-        own = self._node.peers.own
-        for name in self._names.holders.names_of(own):
+        """Give back what nobody here has any more, should that have failed."""
+        self._ends.look()
+        strays, self._strays = self._strays, set()
+        for name in strays:
             self._look_at(name)
+
+    def _reconcile_all(self) -> None:
+        """Do so, as all names were told anew."""
+        names = self._names.holders.names_of(self._node.peers.own)
+        self._strays.update(name for name in names if name not in self._owned)
+        self._reconcile()
 
     def _look_at(self, name: str) -> None:
         """Give `name` back if the table has it for this node, and no process of here does."""
         holder, own = self._names.find(name), self._node.peers.own
         if holder is None or holder.peer is not own or name in self._owned or name in self._busy:
-            return
+            return  # who is busy with it looks at it in the end
         pid = self._pids.here(holder.number) or PID()
         owned = _Owned(pid, holder.holding, holder.revision)
         self._node.hub.start(partial(self._try_to_release, name, owned))

@@ -11,8 +11,6 @@ from anyio import sleep_forever
 
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.tell_all import tell_all
-from fauxtp._core.ended_loops import meet
-from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import find_process
 from fauxtp._loops.current import give_way, seconds
 from fauxtp.cluster._engines.engine import Entry
@@ -20,6 +18,7 @@ from fauxtp.cluster._keys.name_keys import Holding, check_name, holding, key_of,
 from fauxtp.cluster._names.holders import Holder, Holders
 from fauxtp.cluster._names.name_reading import NameReading
 from fauxtp.cluster._nodes.awaited import Awaited
+from fauxtp.cluster._nodes.ends import is_alive_here
 from fauxtp.cluster._nodes.node import Node
 from fauxtp.cluster._nodes.peers import NO_CONNECTION, Peer, membership
 from fauxtp.cluster._nodes.pids import Address, Pids
@@ -27,7 +26,7 @@ from fauxtp.cluster._nodes.replica import NAME, NODE
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID, Lookup, quick
 
-__all__ = ["Names", "is_alive_here"]
+__all__ = ["Names"]
 
 
 @final
@@ -48,13 +47,6 @@ class _Finding:
         if self._pid is None:
             raise ReceiveTimeout(f"nobody has registered {self._name!r} within {timeout:g} s")
         return self._pid
-
-
-def is_alive_here(pid: PID) -> bool:
-    """Return whether a process, or a mailbox, of here is behind `pid`."""
-    process = meet(pid)
-    queue = find_queue(pid) if process is None else process.mailbox  # closed before anybody hears
-    return queue is not None and queue.closed_because is None
 
 
 @final
