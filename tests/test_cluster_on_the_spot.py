@@ -12,7 +12,7 @@ from clusters import members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import process_of
 
-from fauxtp import PID, GenServer, call, exit, send_nowait
+from fauxtp import PID, GenServer, call, exit, send, send_nowait
 from fauxtp._base import switches
 from fauxtp._core.calls import NO_REPLY, Call, reply
 from fauxtp._loops.current import current_home, new_waiter
@@ -127,13 +127,38 @@ async def test_a_call_does_not_overtake_what_waits_for_room() -> None:
         for message in ("first", "second"):
             hear(a, b, packed("send", number, WIRE.encode(message)))
         process = process_of(server)
-        mailbox: Any = process.mailbox
-        await until(lambda: process.state == ["first"] or len(process.state) == 2)
-        while mailbox.inbox or not process.idle:  # then the second is there, or called up
-            await checkpoint()
         assert hear(a, b, call_of(server, b, "third")) == []
         await until(lambda: len(process.state) == 3)
         assert process.state == ["first", "second", "third"]
+        exit(server)
+
+
+async def test_a_call_to_a_bounded_mailbox_is_answered_on_the_spot_where_nobody_waits() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await Bounded.start(task_group=group)
+        (answer,) = hear(a, b, call_of(server, b, "hello"))
+        assert unpacked(answer) == ("answer", (7, "ok", True, WIRE.encode("hello")))
+        await until(lambda: process_of(server).state == ["hello"])
+        exit(server)
+
+
+async def test_a_call_does_not_overtake_who_was_called_up_and_is_yet_to_come_in() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        server = await Bounded.start(task_group=group)
+        process = process_of(server)
+        mailbox: Any = process.mailbox
+        assert hear(a, b, call_of(server, b, "waits")) == []  # nobody takes anything out
+        send_nowait(server, "first")
+        group.start_soon(send, server, "second")
+        await until(lambda: mailbox.in_line)
+        actor: Any = process.actor
+        actor.may_go_on.set()
+        while mailbox.inbox or not process.idle:
+            await checkpoint()
+        assert (mailbox.in_line, mailbox.senders.kept) == (0, 1), "there is room, but for one"
+        assert hear(a, b, call_of(server, b, "third", 8)) == []
+        await until(lambda: len(process.state) == 4)
+        assert process.state == ["waits", "first", "second", "third"]
         exit(server)
 
 

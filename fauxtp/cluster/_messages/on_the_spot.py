@@ -7,12 +7,16 @@ does: step an idle server; and what gives a task its turn: let who has waited go
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from fauxtp._core.calls import DECLINED, GAVE_WAY, Call
 from fauxtp._core.process import Process
 from fauxtp._hosting.turns import give_turn, may_run_others
 from fauxtp._loops.asyncio_loop import AsyncioHome, AsyncioWaiter
 from fauxtp._loops.protocols import Home
+
+if TYPE_CHECKING:
+    from fauxtp._core.bounded_queue import BoundedQueue
 
 __all__ = ["handle", "resume"]
 
@@ -23,14 +27,19 @@ def handle(process: Process, call: Call) -> bool:
     What takes more than one step is left to the server. Nobody is told of an answer that is
     there after this.
     """
-    if not process.idle or process.step is None or process.mailbox.max_size:
-        return False  # as for a bounded mailbox, others may be called up who are yet to come in
+    mailbox = process.mailbox
+    if not process.idle or process.step is None:
+        return False
+    if mailbox.max_size:
+        line = cast("BoundedQueue", mailbox).senders
+        if line or line.kept:
+            return False  # somebody waits for room, or was called up and is yet to come in
     outcome = process.step(process, call, None)
     if outcome is DECLINED:
         return False
     call.take()  # it lies nowhere, so nobody can take it back
     if outcome is GAVE_WAY:
-        process.mailbox.wake_receivers()
+        mailbox.wake_receivers()
     return True
 
 
