@@ -25,6 +25,7 @@ from fauxtp import (
     send_nowait,
     wait_exit,
 )
+from fauxtp.observe import events
 from fauxtp.testing import explore
 
 pytestmark = pytest.mark.anyio
@@ -76,9 +77,11 @@ async def test_who_has_no_room_itself_is_told(sends: Sends) -> None:
 
     async with running() as group:
         narrow = await Narrow.start(task_group=group)
+        before = events.counts().get(("call_cycle", "Narrow"), 0)
         with anyio.fail_after(10):
             error = await call(narrow, to_itself)
         assert error.circle == [narrow, narrow]
+        assert events.counts()["call_cycle", "Narrow"] == before + 1
         exit(narrow)
 
 

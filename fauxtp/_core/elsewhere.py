@@ -86,7 +86,10 @@ class Elsewhere(Queue):
 
     @abstractmethod
     def waited_for(self, call: Call) -> None:
-        """Hear that `call` is for somebody who waits, through others or not, for the process."""
+        """Hear that `call` is for somebody who waits, through others or not, for the process.
+
+        Or that it is for the process, and its caller waits from now on, though it was sent before.
+        """
 
     @abstractmethod
     def watch(self, ref: Ref, watcher: Callable[[PID, ExitReason], object]) -> bool:

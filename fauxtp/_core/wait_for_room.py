@@ -34,16 +34,26 @@ async def put_in_line(queue: Queue, message: Any, room: Call | None = None) -> N
     """Put `message`, for which there was no room, in when there is some.
 
     `room` stands for the wait, for who looks whom a process waits for: it is settled as soon as
-    room is kept.
+    room is kept. Raises what it fails with before that. If `message` is a call, and settled
+    meanwhile, it is not put in.
     """
     queue = cast("BoundedQueue", queue)
     waiter = new_waiter()
     place: AnyWaiter = waiter if room is None else _Seen(room, waiter)
+    call = message if type(message) is Call else room
     queue.senders.join(place)
     try:
         queue.made_room()  # as there may be some since
         if queue.closed_because is None:
+            if call is not None:
+                call.wake = waiter.wake
             await waiter.wait(None)
+        if call is not None and call.settled:
+            if call is room:
+                call.result()
+            else:
+                queue.leave_line(place)
+                return
     except BaseException:
         queue.leave_line(place)
         raise

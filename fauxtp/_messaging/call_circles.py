@@ -19,10 +19,11 @@ def _look_elsewhere(call: Call | None, pid: PID) -> None:
         there.waited_for(call)
 
 
-def refuse_circle(caller: Process | None, target: PID) -> None:
+def refuse_circle(caller: Process | None, target: PID, *, is_late: bool = False) -> None:
     """Raise if whom `target` waits for, and whom that one waits for, leads back to `caller`.
 
-    Where it leads to another node, that is found out there, and the call fails soon.
+    Where it leads to another node, that is found out there, and the call fails soon. It `is_late`
+    if the call was there before: else whoever it comes to on another node looks for that.
     """
     if caller is None:
         return
@@ -36,7 +37,7 @@ def refuse_circle(caller: Process | None, target: PID) -> None:
             return  # a circle of others, who are told themselves
         circle[pid] = None
         process = find_process(pid)
-        if process is None and pid is not target:
+        if process is None and (is_late or pid is not target):
             _look_elsewhere(caller.waiting_for, pid)
         waiting = None if process is None else process.waiting_for
         if waiting is None or waiting.deferred or waiting.settled:

@@ -226,7 +226,7 @@ class PendingCall(Generic[A_co]):
             caller.waiting_for = call
         call.wake = waiter.wake
         try:
-            refuse_circle(caller, call.target)
+            refuse_circle(caller, call.target, is_late=True)
             if not call.settled:  # another thread may have been quick
                 left = None if self._until is None else max(0.0, self._until - self._home.time())
                 await waiter.wait(left)

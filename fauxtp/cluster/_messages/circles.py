@@ -4,6 +4,9 @@ Whoever closes one calls somebody who waits already. From there a probe is sent 
 waits for, and on to whom he does, while each node looks at its own. If it comes back to the call
 that it was begun for, it goes round once more. Who waits for the very same call then has done so
 all the while: so there was a moment at which all of them did. And the call that it is for fails.
+
+So it does where somebody begins to wait for room, or for a call that he has sent before: what the
+probe is begun for is that wait, whatever has become of the call.
 """
 
 from __future__ import annotations
@@ -77,6 +80,20 @@ class _Kept(dict[K, V]):
             del self[next(iter(self))]
 
 
+class _Closing(NamedTuple):
+    """A wait of somebody of this node, by which a circle may have been closed.
+
+    If it `is_late`, the call was sent or taken up before: then it is the wait alone that fails.
+    """
+
+    call: Call
+    is_late: bool
+
+    @property
+    def is_over(self) -> bool:
+        return self.call.settled or (self.call.taken and not self.is_late)
+
+
 @final
 class Circles:
     """Looks for those that go through the own node, in the thread of its hub."""
@@ -90,7 +107,7 @@ class Circles:
         self._seen: _Kept[tuple[Peer, int, int, int, PID], list[Call]] = _Kept()
         # The second ones, by those calls' number, and the run
         self._laps: _Kept[tuple[int, int], tuple[int, Call]] = _Kept()
-        self._closing: dict[int, Call] = {}  # calls within this node, by their number
+        self._closing: dict[int, _Closing] = {}  # waits of this node, by their number
         calls_in.on_blocked = self._suspect
         post.node.on_beat.append(self._forget)
         post.handlers["probe"] = self._probe
@@ -105,12 +122,13 @@ class Circles:
         self._suspects[peer, which] = None
 
     def closed_here(self, call: Call) -> None:
-        """Do so for a circle that a call within this node may have closed; from any thread."""
-        self._post.node.hub.post(partial(self._suspect_here, call))
+        """Do so for a circle that a wait of this node may have closed; from any thread."""
+        closing = _Closing(call, is_late=call.taken)
+        self._post.node.hub.post(partial(self._suspect_here, closing))
 
-    def _suspect_here(self, call: Call) -> None:
+    def _suspect_here(self, closing: _Closing) -> None:
         which = next(self._post.numbers)
-        self._closing[which] = call
+        self._closing[which] = closing
         self._suspect(self._post.node.peers.own, which)
 
     def look_again(self) -> None:
@@ -126,13 +144,16 @@ class Circles:
         self._forget()
         own = self._post.node.peers.own
         for peer, which in suspects:
-            is_here = peer is own
-            call = self._closing.get(which) if is_here else self._calls_in.owed(peer, which)
-            if call is None or call.wake is None:
-                continue  # it is over, or waits for room
-            if call.caller is not None and not call.taken:
+            closing = self._closing.get(which) if peer is own else None
+            call = closing.call if closing else self._calls_in.owed(peer, which)
+            if call is None or (closing.is_over if closing else call.taken):
+                continue
+            if call.caller is not None and call.wake is not None:
                 probe = _Probe(0, which, next(self._post.numbers), [call.caller])
-                self._follow(call, (peer, which), probe)
+                if self._calls_out.sent(call) is None:
+                    self._follow(call, (peer, which), probe)
+                else:
+                    self._send(call, probe)
 
     # What goes round
 
@@ -182,8 +203,10 @@ class Circles:
         return []
 
     def _is_of(self, which: int, call: Call) -> bool:
-        sent = self._calls_out.sent(call)
-        return self._closing.get(which) is call if sent is None else sent[1] == which
+        closing, sent = self._closing.get(which), self._calls_out.sent(call)
+        if closing is not None:
+            return closing.call is call
+        return sent is not None and sent[1] == which
 
     def _send(self, call: Call, probe: _Probe) -> None:
         """Send a probe to where a call was sent."""
@@ -207,22 +230,26 @@ class Circles:
 
     def _note(self, which: int, call: Call, circle: list[PID]) -> None:
         """Count a circle once, however many probes for that call have found it."""
-        process = find_process(circle[0])
+        process, sent = find_process(circle[0]), self._calls_out.sent(call)
+        which = which if sent is None else sent[1]
         if process is not None and (which, COUNTED) not in self._laps:
             self._laps.keep((which, COUNTED), (0, call))
             note(("call_cycle", process.kind.__name__), circle[0], {"circle": circle})
 
     def _go(self, call: Call, probe: _Probe) -> None:
-        """Let a probe begin with the call that it is for."""
-        if self._calls_out.sent(call) is not None:
+        """Let a probe begin with the call that it is for; or that fail, if it was round twice."""
+        closing = self._closing.get(probe.which)
+        if closing is not None and closing.is_late and _is_closed(probe.circle):
+            if call.fail(CallCycle(probe.circle)):
+                self._calls_out.give_up(call)
+        elif self._calls_out.sent(call) is not None:
             self._send(call, probe)
         else:
             self._go_on(call, (self._post.node.peers.own, probe.which), probe)
 
     def _go_on(self, call: Call, came: tuple[Peer, int], probe: _Probe) -> None:
-        circle = probe.circle
-        if len(circle) > 1 and circle[0] is circle[-1]:
-            _refuse(call, circle)  # it has been round twice
+        if _is_closed(probe.circle):
+            _refuse(call, probe.circle)  # it has been round twice
         else:
             self._follow(call, came, probe)
 
@@ -230,8 +257,7 @@ class Circles:
 
     def _forget(self) -> None:
         """Keep nothing of calls that are over."""
-        over = [it for it, call in self._closing.items() if call.settled or call.taken]
-        for number in over:
+        for number in [it for it, closing in self._closing.items() if closing.is_over]:
             del self._closing[number]
         for lap in [lap for lap, (_, call) in self._laps.items() if call.settled]:
             del self._laps[lap]
@@ -239,13 +265,22 @@ class Circles:
             del self._seen[seen]
 
 
+def _is_closed(circle: list[PID]) -> bool:
+    return len(circle) > 1 and circle[0] is circle[-1]
+
+
 def _are_same(some: list[Call], others: list[Call]) -> bool:
     return len(some) == len(others) and all(map(is_, some, others))
 
 
 def _refuse(call: Call, circle: list[PID]) -> None:
-    """Let a call fail, unless it was taken up after all. One without a waker waits for room."""
-    if call.wake is not None:
+    """Let a call fail, unless it was taken up after all, or the circle is one no more.
+
+    That may have been found by another probe, too, and somebody else have been told.
+    """
+    process = find_process(call.target)
+    waiting = None if process is None else process.waiting_for
+    if call.wake is not None and waiting is not None and not waiting.settled:
         call.pass_by()
         if not call.taken and call.fail(CallCycle(circle)) and not _is_in_line(call):
             withdraw(call)
