@@ -36,7 +36,7 @@ from fauxtp import (
 )
 from fauxtp._commands.client import Unreachable, viewer_of
 from fauxtp._commands.web import PageServer
-from fauxtp.observe import serve
+from fauxtp.observe import events, serve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 api = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
@@ -58,6 +58,8 @@ class Store(GenServer[Any, Any]):
         return {"user": "anna", "password": "hunter2"}
 
     async def handle_cast(self, request: Any, state: Any) -> Any:
+        if request == "crash":
+            raise ValueError(request)
         await self.waits_here()
 
     async def waits_here(self) -> None:
@@ -68,7 +70,8 @@ class Store(GenServer[Any, Any]):
 
 
 class Session(GenServer[Any, Any]):
-    pass
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        await anyio.sleep_forever()
 
 
 class Filler(GenServer[Any, Any]):
@@ -161,8 +164,8 @@ def plant() -> None:
 def test_the_culprits_are_on_top(browser: Any) -> None:
     with served() as server:
         elsewhere(plant)
-        waits = threading.Thread(target=ask, args=("waiting", "stuck"))
-        waits.start()
+        asks = threading.Thread(target=ask, args=("waiting", "stuck"))
+        asks.start()
         try:
             with opened(browser, server) as page:
                 page.click("#show-table")
@@ -181,14 +184,107 @@ def test_the_culprits_are_on_top(browser: Any) -> None:
                 api.expect(page.locator("#stack")).to_contain_text("in waits_here")
                 api.expect(page.locator("#one")).to_contain_text("Cast 'hang' for")
 
-                names = page.locator(".chart .dim").all_inner_texts()
-                assert "longest mailbox" in names
-                chart = page.locator(".chart polyline").first
-                three = re.compile(r"(\S+ ){2}")
-                api.expect(chart).to_have_attribute("points", three)
+                waits = page.locator("#tree g", has_text="Store 'waiting'")
+                api.expect(waits.first).to_have_class(re.compile("slow|stuck"))
+                api.expect(waits.locator(".time")).to_have_text(re.compile(r"^\d.* s$"))
         finally:
             elsewhere(exit, "stuck", "kill")
-            waits.join()
+            asks.join()
+
+
+def test_charts_have_a_scale_and_what_is_not_known_is_no_nought(browser: Any) -> None:
+    with served() as server, opened(browser, server) as page:
+        page.click("#pause")  # after the first frame, most often
+        names = page.locator(".chart .name").all_inner_texts()
+        assert "longest mailbox" in names
+        frame = page.evaluate("frame")
+        assert frame["past"]["charts"][-1]["values"][0] is None
+        page.evaluate("""() => {
+            frame.past = {ages: [250, 249, 248, 2, 1, 0], begins: [0, 3], charts: [
+                {name: "longest in a handler", unit: "s", values: [0, 10, 317, 1, 2, 317]},
+                {name: "handled", unit: "/s", values: [null, 2, 4, null, 8, null]}]};
+            showCharts();
+        }""")
+        first, second = page.locator(".chart").all()
+        assert first.locator("b").inner_text() == "5 min 17 s"
+        assert first.locator(".scale span").all_inner_texts() == ["5 min 17 s", "0 s"]
+        assert first.locator(".span span").all_inner_texts() == ["4 min 10 s ago", "now"]
+        assert second.locator("b").inner_text() == "\N{EN DASH}"
+        assert second.locator(".scale span").all_inner_texts() == ["8 /s", "0 /s"]
+        lines = [one.get_attribute("points").split() for one in first.locator("polyline").all()]
+        assert [len(line) for line in lines] == [3, 3]  # and a gap between them
+        places = [[float(point.split(",")[0]) for point in line] for line in lines]
+        assert places == [[0, 1.2, 2.4], [297.6, 298.8, 300]]
+        tops = page.evaluate("[...document.querySelectorAll('.plot')].map((it) => it.offsetTop)")
+        assert len({*tops}) == 1
+
+
+def test_it_says_how_old_it_is(browser: Any) -> None:
+    with served() as server, opened(browser, server) as page:
+        age = page.locator("#updated")
+        api.expect(age).to_have_text(re.compile(r"^updated 0 s ago, took \d\.\d s$"))
+        page.click("#pause")
+        api.expect(age).to_have_text(re.compile(r"^updated [1-9] s ago, .*; paused$"))
+
+
+def test_what_goes_wrong_is_told_with_its_cause(browser: Any) -> None:
+    with served() as server, opened(browser, server) as page:
+        lately = page.locator("#lately")
+        api.expect(lately).to_contain_text("nothing went wrong since")
+        until(lambda: events._listeners)
+        page.locator("#tree g", has_text="Store 'stuck'").click()
+        api.expect(page.locator("#one")).to_contain_text("running")
+        page.click("#pause")  # so that its box is the one of who has ended
+        crash(3)
+        page.click("#pause")
+        line = lately.locator(".line", has_text="crashed")
+        api.expect(line).to_contain_text("× 3")
+        api.expect(line).to_contain_text("Store 'stuck'ValueError, as it handled Cast 'crash'")
+        api.expect(lately.locator(".line", has_text="restarted")).to_contain_text("by Shop 'shop'")
+        panel = page.locator("#one")
+        api.expect(panel.locator("#ended")).to_contain_text("ended; its successor: Store 'stuck'")
+        assert "running" not in panel.inner_text()
+        assert panel.locator(".past").count() == 1
+        badge = page.locator("#tree g.crashed", has_text="Store 'stuck'").locator(".restarts text")
+        api.expect(badge).to_have_text("↻ 3")
+        panel.locator("#ended button").click()
+        api.expect(panel).to_contain_text("running")
+        api.expect(panel.locator("#before")).to_contain_text("ValueError")
+        page.click("#show-table")
+        page.select_option("#by", "restarts")
+        cells = page.locator("tbody tr").first.locator("td")
+        api.expect(cells.nth(5)).to_contain_text("Store 'stuck'")
+        assert cells.nth(2).inner_text() == "3"
+        chief = page.locator("tbody tr", has_text="Shop 'shop'")
+        api.expect(chief).to_contain_text("has restarted its children 3 times")
+        assert chief.locator("td").nth(2).inner_text() == "0"
+
+
+def crash(times: int) -> None:
+    for _ in range(times):
+        before = whereis("stuck")
+        elsewhere(cast_nowait, "stuck", "crash")
+        until(lambda before=before: whereis("stuck") not in {None, before})  # type: ignore[misc]
+
+
+def test_calls_are_seen_on_top_and_end_at_the_borders_of_boxes(browser: Any) -> None:
+    with served() as server:
+        elsewhere(plant)
+        asks = [threading.Thread(target=ask, args=("waiting", "stuck"))]
+        asks[0].start()
+        try:
+            with opened(browser, server) as page:
+                api.expect(page.locator("#tree path.call")).to_have_count(1)
+                order = page.evaluate(
+                    "[...document.querySelector('#tree svg').children]"
+                    ".map((it) => it.classList.contains('call') ? 'call' : it.tagName)"
+                )
+                assert order[-1] == "call"
+                assert "g" in order
+                assert "g" not in order[order.index("call") :]
+        finally:
+            elsewhere(exit, "stuck", "kill")
+            asks[0].join()
 
 
 def ask(whom: str, request: Any) -> None:
@@ -213,10 +309,14 @@ def test_what_is_looked_for_is_shown(browser: Any) -> None:
     with served() as server, opened(browser, server) as page:
         page.fill("#find", "FLOOD")
         api.expect(page.locator("#tree g.here")).to_have_count(1)
+        api.expect(page.locator("#found")).to_have_text("1 found")
         page.click("#show-table")
         api.expect(page.locator("tbody tr")).to_have_count(1)
         page.fill("#find", "nobody at all")
         api.expect(page.locator("tbody tr")).to_have_count(0)
+        api.expect(page.locator("#found")).to_have_text("nothing found")
+        page.click("#show-tree")
+        api.expect(page.locator("#found")).to_be_visible()
 
 
 def test_an_action_has_to_be_confirmed_by_the_name(browser: Any) -> None:
@@ -245,13 +345,24 @@ def test_ten_thousand_processes_are_folded_and_can_be_opened(browser: Any) -> No
         assert elsewhere(call_blocking, "filler", MANY, 60) == "done"
         elsewhere(cast_nowait, "stuck", "hang")
         with opened(browser, server) as page:
-            boxes = page.locator("#tree g")
-            assert boxes.count() < 50
+            boxes = page.locator("#tree g[data-id]")
+            assert boxes.count() < 20
             fold = page.locator("#tree g.fold")
-            api.expect(fold).to_contain_text(f"{MANY - 8:,} more")
+            api.expect(fold).to_contain_text(f"Session × {MANY:,}")
             fold.click()
-            api.expect(fold).to_contain_text(f"{MANY - 100:,} more")
+            api.expect(fold).to_contain_text(f"Session × {MANY - 100:,}")
             assert 100 < boxes.count() < 200
+            fold.click()
+            api.expect(fold).to_contain_text(f"Session × {MANY:,}")
+            page.locator("#tree g", has_text="'sessions'").click()
+            api.expect(page.locator("#kinds")).to_have_text(f"Session × {MANY:,}")
+            api.expect(page.locator("#one")).to_contain_text(f"and {MANY - 30:,} more")
+            api.expect(page.locator("#one button", has_text="Session <PID")).to_have_count(30)
+            page.fill("#find", "session")
+            api.expect(page.locator("#found")).to_have_text(
+                f"{MANY + 1:,} found, 50 of them drawn"
+            )
+            page.fill("#find", "")
             page.click("#show-table")
             page.select_option("#by", "handler")
             first = page.locator("tbody tr").first
@@ -268,6 +379,23 @@ def test_the_picture_is_saved_as_a_file(browser: Any, place: Path) -> None:
     text = (place / "it.svg").read_text("utf-8")
     assert text.startswith("<svg ")
     assert "Store" in text
+
+
+def test_on_a_phone_the_tree_comes_first(browser: Any) -> None:
+    with (
+        served() as server,
+        opened(browser, server, viewport={"width": 390, "height": 844}) as page,
+    ):
+        assert not page.locator("#charts").is_visible()
+        page.locator("#tree g", has_text="Store 'stuck'").click()
+        page.wait_for_selector("#stack")
+        tops = page.evaluate(
+            "['work', 'one', 'lately-box', 'charts-box']"
+            ".map((id) => document.getElementById(id).getBoundingClientRect().top)"
+        )
+        assert tops == sorted(tops)
+        page.locator("#charts-title").click()
+        assert page.locator(".chart").first.is_visible()
 
 
 @pytest.mark.parametrize("dark", [False, True])

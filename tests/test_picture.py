@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -11,20 +11,15 @@ from conftest import task_group
 from crew import pid_of, supervisor, three
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictured import crowd, row
 
 from fauxtp import ChildSpec, Supervisor
-from fauxtp._commands.snapshots import Snapshots
 from fauxtp.observe.picture import as_svg
-from fauxtp.observe.picture_layout import FEW, MOST, OPENED, drawn
+from fauxtp.observe.picture_choice import ALIKE, GRAVE, MOST, OPENED
+from fauxtp.observe.picture_layout import drawn
+from fauxtp.observe.picture_routes import HIGH, WIDE, planned
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-def row(pid: int, supervisor: int | None = None, **more: Any) -> dict[str, Any]:
-    known = {"names": [], "class": "Store", "mailbox": 0, "handling": None, "waiting_for": None}
-    numbers = {"handling_for": 0.0, "children": 0, "watchers": 0, "phase": "running"}
-    numbers |= {"restarts": 0, "restarts_below": 0}
-    return {"pid": pid, "supervisor": supervisor, **known, **numbers, **more}
 
 
 def test_children_are_right_of_their_supervisor_and_around_its_line() -> None:
@@ -56,39 +51,109 @@ def test_calls_are_arrows_and_those_in_a_circle_are_told_apart() -> None:
     ]
 
 
-def crowd(many: int, **of_one: Any) -> list[dict[str, Any]]:
-    """Return a supervisor of so many, and one of them that is not as the others."""
-    rows = [row(1), *(row(pid, 1) for pid in range(2, many + 2))]
-    rows[many // 2].update(of_one)
-    return rows
-
-
 @pytest.mark.parametrize(
     "special",
-    [{"mailbox": 3}, {"handling": "Cast 'x'"}, {"waiting_for": 1}, {"waiting_for": 5001}],
+    [
+        {"mailbox": 3},
+        {"handling": "Cast 'x'", "handling_for": 0.5},
+        {"waiting_for": 1},
+        {"waiting_for": 5001},
+        {"restarts": 7},
+        {"phase": "stopping"},
+    ],
 )
 def test_of_many_those_are_drawn_that_do_something(special: dict[str, Any]) -> None:
     drawing = drawn(crowd(10_000, **special))
-    assert "5001" in {node.id for node in drawing.nodes}
+    assert {node.id for node in drawing.nodes if not node.folded} == {"1", "5001"}
     [fold] = [node for node in drawing.nodes if node.folded]
-    assert (fold.folded, fold.label, fold.detail, fold.of) == (
-        10_000 - FEW,
-        f"{10_000 - FEW:,} more",
-        "Store",
-        1,
-    )
-    assert len(drawing.nodes) == FEW + 2
+    assert (fold.folded, fold.label, fold.detail, fold.of) == (9_999, "Store × 9,999", "idle", 1)
+
+
+def test_who_is_waited_for_is_drawn_and_so_are_those_above_it() -> None:
+    below = [row(pid, pid - 10_000) for pid in range(10_002, 20_002)]
+    below[7_000]["restarts"] = 1
+    drawing = drawn([*crowd(10_000, waiting_for=9_000), *below])
+    nodes = {node.id for node in drawing.nodes if not node.folded}
+    only_children = {"15001", "19000"}
+    assert nodes - only_children == {"1", "5001", "9000", "7002", "17002"}
+
+
+def test_of_many_that_wait_some_are_drawn_and_the_others_are_counted() -> None:
+    rows = [row(1), *(row(pid, 1, waiting_for=1) for pid in range(2, 1002))]
+    [fold] = [node for node in drawn(rows).nodes if node.folded]
+    assert (fold.folded, fold.detail) == (1000 - GRAVE, f"{1000 - GRAVE:,} wait")
+
+
+def test_who_is_wanted_is_drawn() -> None:
+    nodes = {node.id for node in drawn(crowd(10_000), marked={77, 99_999}).nodes}
+    assert nodes == {"1", "77", "more-1-0"}
+
+
+def test_classes_are_folded_apart() -> None:
+    rows = [row(1), *(row(pid, 1, **{"class": f"C{pid % 5}"}) for pid in range(2, 1002))]
+    folds = [node for node in drawn(rows).nodes if node.folded]
+    labels = [fold.label for fold in folds]
+    assert labels == ["C2 × 200", "C3 × 200", "C4 × 200", "400 others"]
+    assert folds[-1].detail == "C0, C1"
 
 
 def test_who_is_opened_shows_more() -> None:
     assert len(drawn(crowd(10_000), {1}).nodes) == OPENED + 2
     orphans = [row(pid) for pid in range(1000)]
     assert len(drawn(orphans, {None}).nodes) == OPENED + 1
-    assert len(drawn(orphans).nodes) == FEW + 1
+    assert len(drawn(orphans).nodes) == 1
 
 
 def test_few_are_all_drawn() -> None:
-    assert len(drawn(crowd(MOST - 1)).nodes) == MOST
+    assert len(drawn(crowd(ALIKE)).nodes) == ALIKE + 1
+    assert len(drawn(crowd(ALIKE + 1)).nodes) == 2
+    kinds = [row(1), *(row(pid, 1, **{"class": f"C{pid}"}) for pid in range(2, MOST + 1))]
+    assert len(drawn(kinds).nodes) == MOST
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state", "time"),
+    [
+        (0.9, "busy", ""),
+        (1.0, "slow", "1.00 s"),
+        (10.0, "stuck", "10 s"),
+        (317, "stuck", "5 min 17 s"),
+    ],
+)
+def test_who_is_long_in_a_handler_is_told_apart(seconds: float, state: str, time: str) -> None:
+    [node] = drawn([row(1, handling="'x'", handling_for=seconds)]).nodes
+    assert (node.state, node.time) == (state, time)
+    assert (f'class="{state}"' in as_svg([row(1, handling="'x'", handling_for=seconds)])) is True
+
+
+def test_each_call_ends_at_a_point_of_its_own_at_the_border_of_a_box() -> None:
+    rows = [
+        row(1, waiting_for=2),
+        *(row(pid, 1, waiting_for=2) for pid in range(3, 9)),
+        row(2, 1),
+        row(10, 2, waiting_for=2),
+        row(11, 2, waiting_for=10),
+    ]
+    plan = planned(drawn(rows))
+    ends, lanes = [], []
+    for line in plan.lines:
+        if line.kind != "child":
+            begin, end = points(line.path)[0], points(line.path)[-1]
+            for (x, y), name in ((begin, line.start), (end, line.end)):
+                left, top = plan.places[name]
+                assert x in {left, left + WIDE}
+                assert top < y < top + HIGH
+            ends += [begin, end]
+            lanes.append(points(line.path)[1])
+    assert len(ends) == 18
+    assert len({*ends}) == len(ends)
+    assert len({*lanes}) == len(lanes)
+
+
+def points(path: str) -> list[tuple[float, float]]:
+    """Return the points of a path through which it goes."""
+    numbers = [float(number) for number in re.findall(r"-?[\d.]+", path)]
+    return [*zip(numbers[::2], numbers[1::2], strict=True)]
 
 
 @settings(deadline=None)
@@ -127,7 +192,7 @@ def test_the_picture_shows_names_as_text() -> None:
     evil = "</text><script>alert(1)</script>\x1b[2J\x00"
     picture = as_svg([{**row(1, names=[evil], mailbox=7, handling="'<i>'"), "class": "<b>&"}])
     texts = [text.text for text in ET.fromstring(picture).iter(f"{SVG}text")]
-    assert texts[0] == "<b>& '</text><script>alert(1)…"
+    assert texts[0] == "<b>& '</text><script>alert(1)</…"
     assert texts[1:] == ["'<i>'", "7"]
     assert "<script" not in picture
 
@@ -139,9 +204,15 @@ def test_the_picture_has_room_for_all_that_is_in_it() -> None:
     for box in picture.iter(f"{SVG}rect"):
         assert float(box.attrib["x"]) + float(box.attrib["width"]) <= width
         assert float(box.attrib["y"]) + float(box.attrib["height"]) <= height
-    [call] = [path for path in picture.iter(f"{SVG}path") if path.attrib.get("class") == "call"]
-    numbers = call.attrib["d"].replace("M", " ").replace("C", " ").split()
-    assert max(float(number) for number in numbers[::2]) <= width
+    calls = [path for path in picture.iter(f"{SVG}path") if path.attrib.get("class") == "call"]
+    assert len(calls) == 1
+    assert max(x for x, _ in points(calls[0].attrib["d"])) <= width
+
+
+def test_calls_are_drawn_on_top_of_boxes() -> None:
+    picture = ET.fromstring(as_svg([row(1), row(2, 1, waiting_for=1)]))
+    order = [one.attrib.get("class", one.tag) for one in picture if one.tag != f"{SVG}defs"]
+    assert order.index("call") > max(i for i, one in enumerate(order) if one == "")
 
 
 class Chief(Supervisor):
@@ -170,79 +241,3 @@ async def test_a_notebook_shows_a_supervisor_and_those_below_it() -> None:
         assert texts[::2] == ["Chief 'chief'", "Puppet 'a'", "Puppet 'b'", "Puppet 'c'"]
         assert texts[1] == repr(pid_of("chief"))
     assert actors[0]._repr_html_() is None
-
-
-# Snapshots
-
-
-class Told:
-    """Stands in for a viewer, and counts what it is asked."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self.rows, self.times = rows, 0
-
-    def program(self) -> dict[str, Any]:
-        return {"pid": 1}
-
-    def answer(self, ask: str) -> dict[str, Any]:
-        assert ask == "counts"
-        return {
-            "counts": [["handled", "Store", 7], ["handled", "Other", 3], ["ended", "X", "y", 1]]
-        }
-
-    def processes(self) -> list[dict[str, Any]]:
-        self.times += 1
-        return self.rows
-
-
-def test_a_program_is_asked_once_a_second_whoever_looks() -> None:
-    viewer: Any = Told(crowd(1000, mailbox=9, names=["the one"]))
-    snapshots = Snapshots(lambda: viewer)
-    frames = [snapshots.frame("mailbox", "", ()) for _ in range(20)]
-    assert viewer.times == 1
-    assert frames[0]["past"] == [
-        {
-            "processes": 1001,
-            "messages waiting": 9,
-            "longest mailbox": 9,
-            "in a handler": 0,
-            "longest in a handler, s": 0.0,
-            "handled a second": 0.0,
-            "crashes a second": 0.0,
-        }
-    ]
-    assert (frames[0]["found"], frames[0]["table"][0]["names"]) == (1001, ["the one"])
-    assert len(json.dumps(frames[0])) < 100_000
-    assert len(snapshots.rows()) == 1001
-    assert viewer.times == 1
-
-
-def test_rates_are_those_since_the_last_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fauxtp._commands.snapshots.SECONDS", 0.0)
-    now, total = [100.0], [10]
-
-    class Counts(Told):
-        def answer(self, ask: str) -> dict[str, Any]:
-            now[0] += 2
-            total[0] += 50
-            return {"counts": [["handled", "Store", total[0]], ["crashed", "Store", "E", 1]]}
-
-    monkeypatch.setattr("fauxtp._commands.snapshots.time.monotonic", lambda: now[0])
-    viewer: Any = Counts([])
-    snapshots = Snapshots(lambda: viewer)
-    past = [snapshots.frame("mailbox", "", ())["past"][-1] for _ in range(3)]
-    assert [figures["handled a second"] for figures in past] == [0, 25, 25]
-    assert [figures["crashes a second"] for figures in past] == [0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("find", "found"), [("THE ONE", 1), ("<PID 17>", 1), ("store", 1001), ("x", 0)]
-)
-def test_what_is_looked_for_is_found(find: str, found: int) -> None:
-    viewer: Any = Told(crowd(1000, names=["the one"]))
-    assert Snapshots(lambda: viewer).frame("mailbox", find, ())["found"] == found
-
-
-def test_an_order_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"by to be one of mailbox, handler, .* got 'name'"):
-        Snapshots(lambda: Told([])).frame("name", "", ())  # type: ignore[arg-type,return-value]

@@ -24,13 +24,14 @@ from conftest import PATIENCE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fauxtp import ChildSpec, GenServer, Supervisor, in_thread, whereis
+from fauxtp import ChildSpec, GenServer, Supervisor, cast_nowait, in_thread, whereis
 from fauxtp import __main__ as commands
 from fauxtp._commands import web
 from fauxtp._commands.client import Unreachable, viewer_of
+from fauxtp._commands.page_text import page_text
 from fauxtp._commands.snapshots import Snapshots
 from fauxtp._commands.web import PageServer
-from fauxtp.observe import actions, serve
+from fauxtp.observe import actions, events, serve
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
@@ -40,6 +41,8 @@ pytestmark = [
 
 class Store(GenServer[Any, Any]):
     async def handle_cast(self, request: Any, state: Any) -> Any:
+        if request == "crash":
+            raise ValueError
         await anyio.sleep_forever()
 
 
@@ -199,7 +202,7 @@ def test_a_browser_is_told_to_run_nothing_but_the_script_of_the_page() -> None:
             assert headers["X-Content-Type-Options"] == "nosniff"
             assert headers["Referrer-Policy"] == "no-referrer"
             assert headers["Cache-Control"] == "no-store"
-    page = web._page()[0].decode()
+    page = page_text()[0].decode()
     assert len(re.findall("<script", page)) == len(re.findall("<style", page)) == 1
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|\son\w+=|://(?!www\.w3\.org/2000/svg)",
@@ -297,18 +300,18 @@ def test_frames_come_second_by_second_until_the_program_has_gone(
         connection.request(
             "GET", "/events", headers={"Cookie": f"{server.cookie}={server.secret}"}
         )
-        events = connection.getresponse()
-        assert events.headers["Content-Type"] == "text/event-stream"
+        stream = connection.getresponse()
+        assert stream.headers["Content-Type"] == "text/event-stream"
         frames: list[Any] = []
         while len(frames) < 3:
-            kind, data, end = (events.readline().decode() for _ in range(3))
+            kind, data, end = (stream.readline().decode() for _ in range(3))
             assert (kind, end) == ("event: frame\n", "\n")
             frames.append(json.loads(data.removeprefix("data: ")))
-        assert [len(frame["past"]) for frame in frames] == [1, 2, 3]
+        assert [len(frame["past"]["ages"]) for frame in frames] == [1, 2, 3]
         assert frames[0]["table"][0]["class"] == "Store"
         assert frames[0]["program"]["pid"] == pid
     try:
-        rest = events.read().decode()
+        rest = stream.read().decode()
         assert rest.split("event: ")[-1].startswith('gone\ndata: {"error": "the program does not')
         assert json.loads(asked(server, "/process?which=1")[2])["error"].startswith(
             "no such program"
@@ -319,6 +322,45 @@ def test_frames_come_second_by_second_until_the_program_has_gone(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_what_goes_wrong_is_heard_while_a_page_is_open_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web, "SECONDS", 0.001)
+    monkeypatch.setattr("fauxtp._commands.snapshots.SECONDS", 0.001)
+    monkeypatch.setattr("fauxtp.observe.happenings.BEAT", 0.01)
+    with served() as server:
+        assert not events._listeners  # nobody looks
+        host, port = server.host.split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+        cookie = f"{server.cookie}={server.secret}"
+        connection.request("GET", "/events", headers={"Cookie": cookie})
+        stream = connection.getresponse()
+        until(lambda: events._listeners)
+        first = number()
+        cast_nowait("store", "crash")
+        told = until(lambda: lately(stream, "crashed"))
+        assert (told["names"], told["error"], told["count"]) == (["store"], "ValueError", 1)
+        assert (told["who"]["pid"], told["message"]) == (first, "Cast 'crash'")
+        until(lambda: whereis("store") is not None)
+        answer = json.loads(asked(server, f"/process?which={first}")[2])["ended"]
+        assert answer["last"]["names"] == ["store"]
+        assert answer["successor"]["pid"] == number() != first
+        assert answer["lately"][-1]["error"] == "ValueError"
+        answer = json.loads(asked(server, f"/process?which={number()}")[2])
+        assert answer["process"]["names"] == ["store"]
+        assert {one["kind"] for one in answer["lately"]} == {"crashed", "restarted"}
+        stream.close()
+        connection.close()
+        until(lambda: not events._listeners)
+
+
+def lately(stream: Any, kind: str) -> Any:
+    """Return what the next frame tells of that kind."""
+    _, data, _ = (stream.readline().decode() for _ in range(3))
+    frame = json.loads(data.removeprefix("data: "))
+    return next((one for one in frame["lately"] if one["kind"] == kind), None)
 
 
 def test_who_comes_when_there_are_enough_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,7 +407,7 @@ def test_an_agent_that_had_enough_of_a_page_is_asked_anew(monkeypatch: pytest.Mo
         with pytest.raises(Unreachable):
             snapshots.frame("mailbox", "", ())
     with serve():
-        assert len(snapshots.frame("mailbox", "", ())["past"]) == 3
+        assert len(snapshots.frame("mailbox", "", ())["past"]["ages"]) == 3
         snapshots.close()
 
 

@@ -6,25 +6,22 @@ and wants the token that was printed, for which it gives one browser a cookie, o
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import io
 import json
-import re
 import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final, final
 from urllib.parse import parse_qs, urlsplit
 
 from fauxtp._base.errors import Travels
 from fauxtp._commands.client import Unreachable, Viewer
+from fauxtp._commands.page_text import page_text
 from fauxtp._commands.snapshots import SECONDS, Snapshots
 from fauxtp.observe.picture import as_svg
 
@@ -39,23 +36,6 @@ BREATH: Final = 0.1  # seconds until it is tried again to let somebody in
 PATIENCE: Final = 60.0  # seconds until a browser has said what it wants, or taken an answer
 
 JSON: Final = "application/json"
-
-
-@cache
-def _page() -> tuple[bytes, str]:
-    """Return the page, and what a browser may do with it: run its own script, and no other."""
-    text = Path(__file__).with_name("page.html").read_text("utf-8")
-    hashes = {}
-    for tag in ("script", "style"):
-        found = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-        assert found is not None
-        digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
-        hashes[tag] = f"'sha256-{digest}'"
-    policy = (
-        f"default-src 'none'; script-src {hashes['script']}; style-src {hashes['style']};"
-        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return text.encode(), policy
 
 
 class _Refused(Travels, Exception):
@@ -238,7 +218,7 @@ class _Request(BaseHTTPRequestHandler):
         self.send_response(status)
         headers = {
             "Content-Type": kind,
-            "Content-Security-Policy": _page()[1],
+            "Content-Security-Policy": page_text()[1],
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
             "Cross-Origin-Resource-Policy": "same-origin",
@@ -250,7 +230,7 @@ class _Request(BaseHTTPRequestHandler):
         self.end_headers()
 
     def page(self, _: dict[str, str]) -> None:
-        self._send(200, "text/html; charset=utf-8", _page()[0])
+        self._send(200, "text/html; charset=utf-8", page_text()[0])
 
     def events(self, given: dict[str, str]) -> None:
         """Tell a frame each second, until the browser or the program has gone."""
@@ -266,9 +246,10 @@ class _Request(BaseHTTPRequestHandler):
         try:
             self._begin(200, "text/event-stream", {})
             self._tell("frame", first)
-            while True:
-                sleep(SECONDS)
-                self._tell("frame", frame())
+            with self.server.snapshots.lately:
+                while True:
+                    sleep(SECONDS)
+                    self._tell("frame", frame())
         except Unreachable as error:
             self._tell("gone", {"error": str(error)})
         except OSError:
@@ -280,8 +261,18 @@ class _Request(BaseHTTPRequestHandler):
         self.wfile.write(f"event: {kind}\ndata: {json.dumps(value)}\n\n".encode())
 
     def process(self, given: dict[str, str]) -> None:
+        """Tell of one process; of one that has ended, what was last known, and its successor."""
+        which, snapshots = _number(given), self.server.snapshots
         with self.server.look() as viewer:
-            self._send_json(viewer.answer("process", which=_number(given)))
+            try:
+                row = viewer.answer("process", which=which)["process"]
+            except ValueError:
+                ended = snapshots.ended(which, partial(_living, viewer))
+                if ended is None:
+                    raise
+                self._send_json({"ended": ended})
+            else:
+                self._send_json({"process": row, **snapshots.one(row)})
 
     def state(self, given: dict[str, str]) -> None:
         with self.server.look() as viewer:
@@ -328,6 +319,15 @@ def _opened(text: str) -> set[int | None]:
     words = text.split(",")
     opened: set[int | None] = {int(word) for word in words if word.isdecimal() and len(word) < 20}
     return opened | ({None} if "root" in words else set())
+
+
+def _living(viewer: Viewer, name: str) -> dict[str, Any] | None:
+    """Return the living process of a name, if there is one."""
+    try:
+        row: dict[str, Any] = viewer.answer("process", which=name)["process"]
+    except ValueError:
+        return None
+    return row
 
 
 def _number(given: dict[str, str]) -> int:

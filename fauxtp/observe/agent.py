@@ -27,7 +27,7 @@ from fauxtp.observe.places import made_folder, socket_of
 
 __all__ = ["Agent", "serve"]
 
-CLIENTS: Final = 4  # at once
+CLIENTS: Final = 8  # at once: a page takes three
 LONGEST: Final = 64 * 1024  # bytes of a question
 PATIENCE: Final = 60.0  # seconds until a client has said all of its next question
 BREATH: Final = 0.1  # seconds until it is tried again to let somebody in

@@ -1,21 +1,26 @@
-"""The layout of a picture: where each process stands, and which of many are folded away."""
+"""The layout of a picture: where each process stands, and what is said of it there."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from fauxtp.observe.plain_text import plain, quoted
+from fauxtp.observe.picture_choice import (
+    MOST,
+    SLOW,
+    Choice,
+    Fold,
+    chosen,
+    is_idle,
+)
+from fauxtp.observe.plain_text import in_seconds, plain, quoted
 from fauxtp.observe.process_text import circles
 
-__all__ = ["FEW", "MOST", "Drawing", "Node", "drawn"]
+__all__ = ["Drawing", "Node", "drawn"]
 
-MOST: Final = 300  # processes that are drawn; if there are more, branches are folded
-FEW: Final = 8  # children that are drawn of one supervisor, where some are folded
-OPENED: Final = 100  # children of one that somebody has opened
-LONGEST: Final = 30  # characters of a label
+LONGEST: Final = 32  # characters of a label
+STUCK: Final = 10.0  # seconds in a handler, from which on something is wrong
 
 Row = dict[str, Any]
 
@@ -31,7 +36,9 @@ class Node:
     depth: int = 0
     place: float = 0.0  # from above, in lines
     mailbox: int = 0
-    is_busy: bool = False
+    state: str = ""  # "busy", "slow" or "stuck" in a handler; "ended"
+    time: str = ""  # for how long it is slow
+    restarts: int = 0
     is_in_circle: bool = False
     folded: int = 0  # how many it stands for
     of: int | None = None  # whose children these are
@@ -49,26 +56,31 @@ class Drawing:
     lines: int
 
 
-def drawn(rows: Sequence[Row], opened: Collection[int | None] = (), most: int = MOST) -> Drawing:
+def drawn(
+    rows: Sequence[Row],
+    opened: Collection[int | None] = (),
+    most: int = MOST,
+    marked: Collection[int] = (),
+) -> Drawing:
     """Return where each process is drawn: left of its children, which are below one another.
 
-    If there are more than `most`, of each supervisor's children those are drawn that do
-    something, and a few others; of those in `opened`, more.
+    Those are drawn that do something, wait, are waited for, were restarted, or are `marked`, and
+    others if they are few; of those in `opened`, more.
 
-    >>> row = {"pid": 1, "names": [], "class": "Store", "supervisor": None, "waiting_for": None,
-    ...        "mailbox": 2, "handling": None}
+    >>> row = {"pid": 1, "names": [], "class": "Store", "phase": "running", "supervisor": None,
+    ...        "waiting_for": None, "mailbox": 2, "handling": None, "handling_for": 0.0,
+    ...        "children": 0, "restarts": 0}
     >>> [(node.id, node.label, node.mailbox) for node in drawn([row]).nodes]
     [('1', 'Store', 2)]
     """
-    known = {row["pid"]: row for row in rows}
+    known = {row["pid"] for row in rows}
     below: dict[int | None, list[Row]] = {}
     for row in rows:
         above = row["supervisor"] if row["supervisor"] in known else None
         below.setdefault(above, []).append(row)
     within = circles(rows)
-    chosen = below if len(rows) <= most else _chosen(below, within, opened, most)
-    roots = _nodes(below, chosen, within)
-    nodes = _placed(roots)
+    choice = chosen(rows, below, within, marked, opened, most)
+    nodes = _placed(_nodes(choice, within))
     ids = {node.id for node in nodes}
     edges = [(node.id, child.id, "child") for node in nodes for child in node.below]
     for row in rows:
@@ -80,81 +92,74 @@ def drawn(rows: Sequence[Row], opened: Collection[int | None] = (), most: int = 
     return Drawing(nodes, edges, deepest, int(lines) + 1)
 
 
-def _chosen(
-    below: dict[int | None, list[Row]], within: set[int], opened: Collection[int | None], most: int
-) -> dict[int | None, list[Row]]:
-    """Return which children of whom are drawn, level by level, as long as there is room."""
-    chosen: dict[int | None, list[Row]] = {}
-    left, line = most, deque[int | None]([None])
-    while line and left > 0:
-        above = line.popleft()
-        room = min(left, OPENED if above in opened else FEW)
-        children = below.get(above, [])
-        if len(children) > room:
-            first = sorted(children, key=lambda row: _matters(row, below, within), reverse=True)
-            keep = {row["pid"] for row in first[:room]}
-            children = [row for row in children if row["pid"] in keep]
-        chosen[above] = children
-        left -= len(children)
-        line.extend(row["pid"] for row in children)
-    return chosen
-
-
-def _matters(row: Row, below: dict[int | None, list[Row]], within: set[int]) -> tuple[Any, ...]:
-    """Return by what it is decided who of many is drawn."""
-    return (
-        row["pid"] in within,
-        row["mailbox"],
-        row["waiting_for"] is not None,
-        row["handling"] is not None,
-        row["pid"] in below,
-    )
-
-
-def _nodes(
-    below: dict[int | None, list[Row]], chosen: dict[int | None, list[Row]], within: set[int]
-) -> list[Node]:
+def _nodes(choice: Choice, within: set[int]) -> list[Node]:
     """Return the nodes without anybody above them; the others are below these."""
     roots: list[Node] = []
     line: list[tuple[int | None, list[Node], int]] = [(None, roots, 0)]
     while line:
         above, siblings, depth = line.pop()
-        there = chosen.get(above, [])
-        for row in there:
-            siblings.append(node := _node(row, depth, row["pid"] in within))
-            if row["pid"] in below:
-                line.append((row["pid"], node.below, depth + 1))
-        rest = len(below.get(above, [])) - len(there)
-        if rest:
-            siblings.append(_fold(above, below[above], there, depth, rest))
+        for row in choice.drawn.get(above, ()):
+            siblings.append(node := _node(row, depth, within))
+            line.append((row["pid"], node.below, depth + 1))
+        for number, fold in enumerate(choice.folds.get(above, ())):
+            siblings.append(_fold(fold, above, number, depth))
     return roots
 
 
-def _node(row: Row, depth: int, is_in_circle: bool) -> Node:
+def _node(row: Row, depth: int, within: set[int]) -> Node:
     names = "".join(f" {quoted(name)}" for name in row["names"][:1])
+    state = _state(row)
     return Node(
         id=str(row["pid"]),
         label=_cut(plain(row["class"]) + names),
-        detail=_cut(plain(row["handling"]) if row["handling"] else f"<PID {row['pid']}>"),
+        detail=_cut(plain(row["handling"]) if row["handling"] else _detail(row)),
         depth=depth,
         mailbox=row["mailbox"],
-        is_busy=row["handling"] is not None,
-        is_in_circle=is_in_circle,
+        state=state,
+        time=in_seconds(row["handling_for"]) if state in {"slow", "stuck"} else "",
+        restarts=row["restarts"],
+        is_in_circle=row["pid"] in within,
     )
 
 
-def _fold(above: int | None, children: list[Row], there: list[Row], depth: int, rest: int) -> Node:
-    kinds = Counter(row["class"] for row in children)
-    kinds.subtract(row["class"] for row in there)
-    words = ", ".join(plain(kind) for kind, count in kinds.most_common(3) if count > 0)
+def _state(row: Row) -> str:
+    if row["phase"] == "ended":
+        return "ended"
+    if row["handling"] is None:
+        return ""
+    if row["handling_for"] < SLOW:
+        return "busy"
+    return "slow" if row["handling_for"] < STUCK else "stuck"
+
+
+def _detail(row: Row) -> str:
+    phase = "" if row["phase"] == "running" else f" {plain(row['phase'])}"
+    return f"<PID {row['pid']}>{phase}"
+
+
+def _fold(fold: Fold, above: int | None, number: int, depth: int) -> Node:
+    kinds, rest = [plain(kind) for kind in fold.kinds], len(fold.rows)
     return Node(
-        id=f"more-{above}",
-        label=f"{rest:,} more",
-        detail=_cut(words),
+        id=f"more-{above}-{number}",
+        label=_cut(f"{kinds[0]} × {rest:,}" if len(kinds) == 1 else f"{rest:,} others"),
+        detail=_cut(", ".join(kinds) if len(kinds) > 1 else _done(fold.rows)),
         depth=depth,
         folded=rest,
         of=above,
     )
+
+
+def _done(rows: list[Row]) -> str:
+    """Return what many do."""
+    counts = {
+        "in a handler": sum(row["handling"] is not None for row in rows),
+        "wait": sum(row["waiting_for"] is not None for row in rows),
+        "idle": sum(is_idle(row) for row in rows),
+        "children": sum(row["children"] for row in rows),
+    }
+    if counts["idle"] == len(rows) and not counts["children"]:
+        return "idle"
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
 def _cut(text: str) -> str:
