@@ -23,7 +23,6 @@ from fauxtp import (
     call_blocking,
     cast_nowait,
     in_thread,
-    send_nowait,
 )
 from fauxtp._commands.client import viewer_of
 from fauxtp._commands.web import PageServer
@@ -35,6 +34,8 @@ SECONDS = 20
 
 class Worker(GenServer[Any, Any]):
     async def handle_cast(self, request: Any, state: Any) -> Any:
+        if isinstance(request, str):
+            raise ConnectionError(request)
         await anyio.sleep(request)
         return state
 
@@ -49,6 +50,8 @@ class Worker(GenServer[Any, Any]):
 
 
 class Orders(Supervisor):
+    max_restarts = 100
+
     def child_specs(self) -> list[ChildSpec]:
         return [
             ChildSpec(name, Worker, register_as=f"orders:{name}", shutdown=0)
@@ -93,8 +96,8 @@ def keep_busy(done: threading.Event) -> None:
         cast_nowait("orders:new", 0.04)
         if number % 3:
             cast_nowait("orders:paid", 0.11)
-        if number > 200:
-            send_nowait("orders:sent", "unhandled")
+        if number % 40 == 0:
+            cast_nowait("orders:sent", "ship")
 
 
 def photograph(url: str) -> None:
@@ -102,7 +105,7 @@ def photograph(url: str) -> None:
         chromium = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = chromium.new_page(viewport={"width": 1280, "height": 760})
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
         page.goto(url)
         page.wait_for_timeout(SECONDS * 1000)
         page.locator("#tree g", has_text="Worker 'database'").click()

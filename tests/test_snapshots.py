@@ -11,7 +11,7 @@ from pictured import crowd, row
 
 from fauxtp._commands.charts import Charts
 from fauxtp._commands.lately import KEPT, Lately
-from fauxtp._commands.snapshots import CHILDREN, MARKED, Snapshots
+from fauxtp._commands.snapshots import CHILDREN, MARKED, OLD, Snapshots
 
 
 class Told:
@@ -54,6 +54,12 @@ def test_a_program_is_asked_once_a_second_whoever_looks() -> None:
     assert len(json.dumps(frames[0])) < 100_000
     assert len(snapshots.rows()) == 1001
     assert viewer.times == 1
+    snapshots._last.at -= 5
+    assert snapshots.frame("mailbox", "", (), at_once=True)["age"] >= 5
+    assert viewer.times == 1
+    snapshots._last.at -= OLD
+    assert snapshots.frame("mailbox", "", (), at_once=True)["age"] < 5
+    assert viewer.times == 2
 
 
 def test_rates_are_those_since_the_last_snapshot_and_none_over_a_gap() -> None:

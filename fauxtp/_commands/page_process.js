@@ -47,7 +47,8 @@ function showOne(error) {
   if (ended) parts.push(gone());
   parts.push(...before(ended ? ended.lately : told.lately || []));
   if (row) {
-    const facts = made("div", {}, ...(ended ? [made("h2", {}, "What was last known")] : []), factsOf(row), ...whereabouts(row));
+    const facts = made("div", {}, ...(ended ? [made("h2", {}, "What was last known")] : []), factsOf(row),
+      ...whereabouts(row), ...childrenOf(row));
     if (ended) facts.classList.add("past");
     parts.push(facts);
   }
@@ -79,7 +80,7 @@ function factsOf(row) {
   say("class", row.module === undefined ? row.class : `${row.module}.${row.class}`);
   if (!ended) say("phase", row.phase);
   if (row.mailbox !== undefined) say("mailbox", number(row.mailbox) + (row.room ? `, room for ${number(row.room)}` : ""));
-  if (row.handled) say("handled", `${number(row.handled)} messages`);
+  if (row.handled) say("messages handled", number(row.handled));
   if (row.restarts) say("restarted", `${number(row.restarts)} times`);
   if (row.restarts_below) say("has restarted its children", `${number(row.restarts_below)} times`);
   if (row.given_up) say("calls given up", number(row.given_up));
@@ -92,19 +93,27 @@ function factsOf(row) {
     say("waits", what, known(row.waiting_for));
   }
   if (typeof row.supervisor === "number") say("supervisor", known(row.supervisor));
-  if (row.children) say(`children: ${number(row.children)}`, ...childrenOf(row));
+  if (row.children) say("children", number(row.children));
   say("links", ...some(row.links));
   say("monitors", ...some(row.monitors));
   if (row.watchers !== undefined) say("watchers", number(row.watchers));
   return list;
 }
 
+// By their names alone, if they are of one class, as that stands above.
 function childrenOf(row) {
   const {children = [], kinds = []} = told;
-  const counts = kinds.map(([kind, count]) => `${kind} × ${number(count)}`).join(", ");
-  const parts = [made("div", {id: "kinds"}, counts), ...children.map(link)];
-  if (row.children > children.length) parts.push(made("div", {class: "dim"}, `and ${number(row.children - children.length)} more`));
-  return parts;
+  if (!row.children || !children.length) return [];
+  const shown = children.map((child) => {
+    const button = link(child);
+    button.title = button.textContent;
+    if (child.names.length) button.textContent = kinds.length > 1 ? called(child) : `'${child.names[0]}'`;
+    return button;
+  });
+  const more = row.children - children.length;
+  return [made("h2", {}, "Children"),
+    made("div", {id: "kinds", class: "dim"}, kinds.map(([kind, count]) => `${kind} × ${number(count)}`).join(", ")),
+    made("div", {id: "children"}, ...shown, more > 0 ? ` and ${number(more)} more` : "")];
 }
 
 function whereabouts(row) {

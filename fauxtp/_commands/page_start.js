@@ -15,7 +15,11 @@ function listen() {
     source.close();
     at("said").textContent = JSON.parse(event.data).error;
   });
-  source.onerror = () => { at("said").textContent = "no connection to the viewer"; };
+  source.onerror = ({target}) => {
+    at("said").textContent = "no connection to the viewer";
+    // A browser tries again by itself, but not where it was turned away.
+    if (target.readyState === EventSource.CLOSED) setTimeout(() => { if (source === target) listen(); }, 1000);
+  };
 }
 
 function show() {

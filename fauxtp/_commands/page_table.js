@@ -14,8 +14,8 @@ function showTable() {
       made("td", {class: "number"}, number(row.children)),
       made("td", {class: "number"}, number(row.watchers)),
       made("td", {}, `${called(row)} <PID ${row.pid}>`),
-      made("td", {}, does(row)),
-      made("td", {class: "wide"}, waits(row, row.waits_for)));
+      made("td", {class: "text"}, does(row)),
+      made("td", {class: "wide text"}, waits(row, row.waits_for)));
     line.addEventListener("click", () => choose(row.pid));
     return line;
   });

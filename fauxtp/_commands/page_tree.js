@@ -1,6 +1,6 @@
 // The tree: boxes and lines as they were laid out for it; calls are drawn on top.
 function marker(kind) {
-  const element = drawn("marker", {id: `end-${kind}`, class: kind, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto"});
+  const element = drawn("marker", {id: `end-${kind}`, class: kind, viewBox: "0 0 8 8", refX: 7, refY: 4, markerUnits: "userSpaceOnUse", markerWidth: 9, markerHeight: 9, orient: "auto"});
   element.append(drawn("path", {d: "M0 0L8 4L0 8z"}));
   return element;
 }

@@ -30,6 +30,7 @@ CHILDREN: Final = 30  # of one that are told by name
 REMEMBERED: Final = 2000  # that have ended
 RECENT: Final = 60.0  # seconds for which somebody that is not there is shown, who has crashed
 SECONDS: Final = 1.0  # from one to the next
+OLD: Final = 10.0  # seconds, for what is shown at once
 
 Row = dict[str, Any]
 
@@ -113,17 +114,21 @@ class Snapshots:
         if viewer is not None:
             viewer.close()
 
-    def frame(self, by: str, find: str, opened: Collection[int | None]) -> dict[str, Any]:
+    def frame(
+        self, by: str, find: str, opened: Collection[int | None], *, at_once: bool = False
+    ) -> dict[str, Any]:
         """Return what a page shows: the program, charts, a table by an order, and the tree.
 
         With a text to `find`, the table has those whose names, class or PID it is part of, and
-        they are marked in the tree.
+        they are marked in the tree. What is shown `at_once` may be a little older.
 
         Raises `ValueError` if there is no such order, and `Unreachable` if the program has gone.
         """
         if by not in _ORDERS:
             raise ValueError(f"expected by to be one of {', '.join(_ORDERS)}, got {by[:40]!r}")
-        last = self._take()
+        last = self._last
+        if not at_once or time.monotonic() - last.at > OLD:
+            last = self._take()
         self.lately.go_on()
         now = time.monotonic()
         crashes = self._crashes()

@@ -240,7 +240,7 @@ class _Request(BaseHTTPRequestHandler):
             given.get("find", "")[:200],
             _opened(given.get("opened", "")),
         )
-        first = frame()
+        first = frame(at_once=True)  # whoever types waits for no snapshot
         if not self.server.streams.acquire(blocking=False):
             raise _Refused(503, "enough pages are open")
         try:

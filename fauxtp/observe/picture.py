@@ -56,7 +56,7 @@ def as_svg(rows: Sequence[dict[str, Any]]) -> str:
     """Return a picture of the processes that are told of in `rows`; circles of calls are red.
 
     >>> as_svg([]).partition(" viewBox")[0]
-    '<svg xmlns="http://www.w3.org/2000/svg" class="fauxtp-tree" width="272" height="28"'
+    '<svg xmlns="http://www.w3.org/2000/svg" class="fauxtp-tree" width="238" height="28"'
     """
     drawing = drawn(rows)
     plan = planned(drawing)

@@ -97,7 +97,8 @@ def _special(
     rows: Sequence[Row], within: Collection[int], marked: Collection[int]
 ) -> dict[int, None]:
     """Return who is to be drawn: the gravest of each kind."""
-    waited = Counter(row["waiting_for"] for row in rows)
+    waited = Counter(row["waiting_for"] for row in rows if row["waiting_for"] is not None)
+    rows = [row for row in rows if row["restarts"] or not is_idle(row) or row["pid"] in waited]
     orders: tuple[Callable[[Row], float], ...] = (
         lambda row: row["pid"] in within,
         lambda row: row["handling_for"],

@@ -19,7 +19,7 @@ from fauxtp.observe.process_text import circles
 
 __all__ = ["Drawing", "Node", "drawn"]
 
-LONGEST: Final = 32  # characters of a label
+LONGEST: Final = 29  # characters of a label
 STUCK: Final = 10.0  # seconds in a handler, from which on something is wrong
 
 Row = dict[str, Any]

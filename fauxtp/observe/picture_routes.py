@@ -10,12 +10,12 @@ from fauxtp.observe.picture_layout import Drawing, Node
 
 __all__ = ["HIGH", "WIDE", "Line", "Plan", "planned"]
 
-WIDE, HIGH = 244, 34  # of a box
-GAP: Final = 84  # between two columns, in which calls run
+WIDE, HIGH = 210, 34  # of a box
+GAP: Final = 54  # between two columns, in which calls run
 COLUMN, LINE, EDGE = WIDE + GAP, 48, 14
-LANE: Final = 6  # between two calls
-FIRST: Final = 15  # the first lane, right of a column
-LANES: Final = 10
+LANE: Final = 4  # between two calls
+FIRST: Final = 12  # the first lane, right of a column
+LANES: Final = 9
 ROUND: Final = 5  # the radius of a corner
 
 Point = tuple[float, float]
