@@ -158,6 +158,13 @@ async function act(action) {
   try {
     const done = await asked("/act", {method: "POST", headers: {"Content-Type": "application/json", "X-Fauxtp": "1"},
       body: JSON.stringify({action, which: pid})});
-    at("said").textContent = done.done;
-  } catch (error) { at("said").textContent = error.message; }
+    tell(done.done);
+  } catch (error) { tell(error.message); }
+}
+
+// What came of it is to be read: frames leave it there for a while.
+let toldUntil = 0;
+function tell(text) {
+  at("said").textContent = text;
+  toldUntil = performance.now() + 8000;
 }

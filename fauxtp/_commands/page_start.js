@@ -7,7 +7,7 @@ function listen() {
     if (isPaused) return;
     frame = JSON.parse(event.data);
     received = performance.now();
-    at("said").textContent = "";
+    if (performance.now() > toldUntil) at("said").textContent = "";
     show();
     if (chosen !== null) look();
   });
