@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -258,6 +259,24 @@ def test_what_goes_wrong_is_told_with_its_cause(browser: Any) -> None:
         chief = page.locator("tbody tr", has_text="Shop 'shop'")
         api.expect(chief).to_contain_text("has restarted its children 3 times")
         assert chief.locator("td").nth(2).inner_text() == "0"
+
+
+def test_who_waits_to_be_started_again_is_there(browser: Any) -> None:
+    with served() as server, opened(browser, server) as page:
+        gone = {"pid": 7, "class": "Store", "names": ["away"], "supervisor": 1}
+        chief = server.snapshots.rows()[0]["pid"]
+        event = {"pid": 7, "labels": ["Store", "KeyError"], "details": {}, "others": []}
+        process = {**gone, "pid": 10**9, "supervisor": chief, "handling": "'x'"}
+        told = {**event, "at": time.time(), "kind": "crashed", "process": process}
+        server.snapshots.lately.hear([told, told])
+        box = page.locator("#tree g.ended", has_text="Store 'away'")
+        api.expect(box.locator(".restarts text")).to_have_text("↻ 2")
+        page.click("#show-table")
+        line = page.locator("tr", has_text="Store 'away'")
+        api.expect(line).to_contain_text("not there just now: crashed 2 times lately")
+        line.click()
+        api.expect(page.locator("#ended")).to_have_text("ended; nobody has its name now")
+        api.expect(page.locator("#before")).to_contain_text("KeyError, as it handled 'x'")
 
 
 def crash(times: int) -> None:

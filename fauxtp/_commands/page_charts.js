@@ -18,7 +18,7 @@ function chart({name, unit, values}, ages, begins, span) {
   const known = values.filter((value) => value !== null);
   const least = Math.min(...known), most = Math.max(...known);
   // From nothing on, but where that would hide what changes.
-  const bottom = known.length && most - least < most / 4 && least < most ? least : 0;
+  const bottom = unit !== "/s" && known.length && most - least < most / 4 && least < most ? least : 0;
   const top = known.length && most > bottom ? most : bottom + 1;
   const svg = drawn("svg", {viewBox: `0 0 ${LONG} ${TALL}`, preserveAspectRatio: "none", role: "img"});
   const told = known.length ? `at least ${inUnit(least, unit)}, at most ${inUnit(most, unit)}` : "nothing yet";

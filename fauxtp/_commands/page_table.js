@@ -10,7 +10,7 @@ function showTable() {
     const line = made("tr", {class: marks, "data-pid": row.pid},
       made("td", {class: "number"}, number(row.mailbox)),
       made("td", {class: `number ${slowness(row.handling_for)}`}, row.handling === null ? "–" : seconds(row.handling_for)),
-      made("td", {class: "number"}, number(row.restarts)),
+      made("td", {class: "number"}, (row.phase === "ended" ? "≥ " : "") + number(row.restarts)),
       made("td", {class: "number"}, number(row.children)),
       made("td", {class: "number"}, number(row.watchers)),
       made("td", {}, `${called(row)} <PID ${row.pid}>`),
@@ -25,6 +25,7 @@ function showTable() {
 }
 
 function does(row) {
+  if (row.phase === "ended") return `not there just now: crashed ${number(row.restarts)} times lately`;
   return [row.phase !== "running" && row.phase, row.handling,
     row.restarts_below && `has restarted its children ${number(row.restarts_below)} times`].filter(Boolean).join("; ");
 }
