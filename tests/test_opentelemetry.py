@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from anyio import to_thread
-from conftest import ASYNCIO, Run
+from conftest import ASYNCIO, PATIENCE, Run
 from crew import boom, running, supervisor
 
 from fauxtp import (
@@ -1011,6 +1015,94 @@ try:
 except ImportError as error:
     assert str(error) == (
         "fauxtp.observe.opentelemetry needs opentelemetry-api: install fauxtp[otel]"
+    ), error
+else:
+    raise AssertionError
+"""
+    assert run(program).stderr == ""
+
+
+INSTRUMENTED = """
+import anyio
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from fauxtp import GenServer, call, exit
+
+exporter = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+
+class Store(GenServer):
+    async def handle_call(self, request, from_, state):
+        return 3, None
+
+async def main():
+    async with anyio.create_task_group() as task_group:
+        await Store.start(task_group=task_group, register_as="store")
+        with trace.get_tracer("shop").start_as_current_span("POST /tea"):
+            await call("store", ("buy", "tea"))
+        exit("store")
+
+anyio.run(main)
+print(*[span.name for span in exporter.get_finished_spans()])
+"""
+
+
+@pytest.mark.parametrize("disabled", ["", "fauxtp"])
+def test_a_program_is_instrumented_by_the_command_for_that(disabled: str, tmp_path: Path) -> None:
+    program = tmp_path / "app.py"
+    program.write_text(INSTRUMENTED, "utf-8")
+    command = Path(sys.executable).with_name("opentelemetry-instrument")
+    environment = {**os.environ, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": disabled}
+    done = subprocess.run(
+        [command, sys.executable, program],
+        cwd=tmp_path,  # of two descriptions of fauxtp, the one where it is developed may be old
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    assert done.stderr == ""
+    spans = "" if disabled else "Store/buy Store/buy "
+    assert done.stdout == f"{spans}POST /tea\n"
+
+
+def test_the_instrumentor_does_as_instrument_does() -> None:
+    from fauxtp.observe._instrumentor import FauxtpInstrumentor  # noqa: PLC0415
+
+    instrumentor = FauxtpInstrumentor()
+    spans = Spans()
+    instrumentor.instrument(tracer_provider=spans.provider, roots=True)
+    try:
+        assert instrumentor.is_instrumented_by_opentelemetry
+        with pytest.raises(RuntimeError, match="expected no spans to be made yet"):
+            opentelemetry.instrument()
+        send_nowait("nobody", "hello")
+        assert spans.paths() == {"send _GONE producer"}
+    finally:
+        instrumentor.uninstrument()
+    assert tracing.tracer() is None
+    assert not instrumentor.is_instrumented_by_opentelemetry
+    with pytest.raises(TypeError, match="expected roots to be a bool"):
+        instrumentor.instrument(roots="yes")
+    assert tracing.tracer() is None
+    assert not instrumentor.is_instrumented_by_opentelemetry
+
+
+def test_without_what_it_builds_upon_the_instrumentor_says_so(run: Run) -> None:
+    program = """
+import sys
+sys.modules["opentelemetry.instrumentation.instrumentor"] = None
+import fauxtp.observe.opentelemetry
+try:
+    import fauxtp.observe._instrumentor
+except ImportError as error:
+    assert str(error) == (
+        "the instrumentor of fauxtp needs opentelemetry-instrumentation: install that, too"
     ), error
 else:
     raise AssertionError
