@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
+from fauxtp._base import switches
 from fauxtp._core.process import Process
 from fauxtp._core.shown_contents import state_text
 
@@ -20,7 +21,8 @@ def state_of(process: Process) -> dict[str, Any]:
     """Return what may be shown of the state of a process; for another thread than its own.
 
     Its event loop makes a text of it, between two things that it does, so that nobody changes it
-    meanwhile. If it is blocked, there is the type, and how many items there are.
+    meanwhile. If it is blocked, or its time is simulated, there is the type, and how many items
+    there are.
     """
     told: list[str | None] = []
     done = threading.Event()
@@ -31,7 +33,8 @@ def state_of(process: Process) -> dict[str, Any]:
         finally:
             done.set()
 
-    answers = process.home.run(tell) and done.wait(PATIENCE)
+    # A simulated loop does nothing that its seed does not say: it would be a fault.
+    answers = not switches.simulated and process.home.run(tell) and done.wait(PATIENCE)
     state = process.state
     size = kind.__len__(state) if (kind := type(state)) in _SIZED else None
     return {
