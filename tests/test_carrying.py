@@ -62,6 +62,7 @@ from fauxtp import (
 )
 from fauxtp._base import carrying
 from fauxtp._base.carried import Carried
+from fauxtp._messaging.delivery import begin
 from fauxtp.observe import events, reports
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("either_way", "carried")]
@@ -549,6 +550,56 @@ async def test_events_of_a_machine_are_for_who_has_caused_each() -> None:
         (Timeout(0, "wide"), "Carl"),
         (Timeout(0.001, "late"), "Carl"),
     ]
+
+
+async def test_what_a_machine_sets_for_one_event_is_not_there_for_the_next() -> None:
+    seen: list[Any] = []
+    done = anyio.Event()
+
+    class Gate(StateMachine[Any, Any]):
+        async def init(self) -> Any:
+            return "closed", None
+
+        async def handle_event(self, event: Any, state: Any, data: Any) -> Any:
+            seen.append((event, user.get()))
+            if event == "open":
+                user.set("the machine")
+                return "open", data
+            if state == "closed":
+                return state, data, POSTPONE
+            done.set()
+            return state, data
+
+    async with running() as task_group:
+        gate = await Gate.start(task_group=task_group)
+        for name, event in [("Anna", "knock"), ("", "open")]:
+            await as_user(name, send, gate, event)
+        await done.wait()
+    assert seen == [("knock", "Anna"), ("open", "nobody"), ("knock", "Anna")]
+
+
+class Never:
+    """What nobody goes on with."""
+
+    def __await__(self) -> Any:
+        yield
+
+
+async def test_a_handler_that_is_closed_elsewhere_puts_nothing_back_there() -> None:
+    class Sets(GenServer[Any, Any]):
+        async def handle_info(self, message: Any, state: Any) -> Any:
+            user.set("the server")
+            await Never()
+
+    async with running() as task_group:
+        sets = await Sets.start(task_group=task_group)
+        handling: Any = begin(process_of(sets), "message").handle_info("message", None)
+        process_of(sets).handling = None  # it has not come by its mailbox
+        handling = handling.__await__()
+        copy_context().run(next, handling)
+        user.set("Anna")
+        handling.close()
+        assert user.get() == "Anna"
 
 
 async def test_an_actor_has_the_last_value_until_it_receives_again() -> None:

@@ -287,23 +287,42 @@ async def test_a_trace_is_gone_on_with_and_none_is_begun_unless_there_may_be_roo
         instrumentation.close()
 
 
+@pytest.mark.parametrize("way", ["call", "call that waits", "cast", "send"])
 @pytest.mark.parametrize("roots", [False, True])
-async def test_what_a_handler_leaves_as_the_context_is_there_for_no_other(roots: bool) -> None:
+async def test_what_a_handler_leaves_as_the_context_is_there_for_no_other(
+    roots: bool, way: str
+) -> None:
     spans = Spans()
+    left: list[Any] = []
 
     class Leaves(GenServer[Any, Any]):
         async def handle_call(self, request: Any, from_: Call, state: Any) -> Any:
             if request == "leave":
-                left = spans.tracer.start_span("left")
-                contexts.attach(trace.set_span_in_context(left))
+                await self.handle_info(request, state)
             return getattr(trace.get_current_span(), "name", None), state
+
+        async def handle_cast(self, request: Any, state: Any) -> Any:
+            return await self.handle_info(request, state)
+
+        async def handle_info(self, message: Any, state: Any) -> Any:
+            contexts.attach(trace.set_span_in_context(spans.tracer.start_span("left")))
+            if way == "call that waits":
+                await anyio.sleep(0)
+                await anyio.sleep(0.001)
+            left.append(getattr(trace.get_current_span(), "name", None))
+            return state
 
     instrumentation = opentelemetry.instrument(tracer_provider=spans.provider, roots=roots)
     try:
         async with running() as task_group:
             leaves = await Leaves.start(task_group=task_group)
-            assert await call(leaves, "leave") == "left"
-            assert await call(leaves, "look") == ("Leaves/look" if roots else None)
+            if "call" in way:
+                assert await call(leaves, "leave") == "left"
+            else:
+                await (cast if way == "cast" else send)(leaves, "leave")
+            for _ in range(2):
+                assert await call(leaves, "look") == ("Leaves/look" if roots else None)
+            assert left == ["left"]
     finally:
         instrumentation.close()
 

@@ -131,6 +131,7 @@ cdef enum:
     LISTENING = 8  # to anything
     CARRYING = 16
     TIMED = 32
+    ROOTS = 64
 
 cdef int listened_to  # by any thread, while another may change it
 
@@ -138,6 +139,10 @@ cdef extern from *:
     bint wants "fauxtp_wants"(int *those, int kinds) noexcept
     int load "fauxtp_load"(int *those) noexcept
     object name_of "fauxtp_name_of"(object kind)  # `kind.__name__` takes ten times as long
+
+
+cdef bint hears(int kinds) noexcept
+cdef bint nothing_here() except -1
 
 
 cdef double now() except? -1
@@ -178,12 +183,17 @@ cdef class Told:
     cdef double sent_at
     cdef int wanted
     cdef bint has_begun
+    cdef object carried, before, ways
 
+    cdef Told kept(self, ways)
     cdef Told begun(self, handling, bint has_begun=*)
     cdef over(self, error)
 
 
 cdef Told told_of(kind, pid, message, handlers, double began, double sent_at)
+
+
+cdef bint brings_nothing(Call call) except -1
 
 
 cdef class Call:

@@ -13,11 +13,13 @@ prefix, as in `fauxtp._base.prefixed_names`.
 """
 
 cimport cython
+from cpython.contextvars cimport get_value, get_value_no_default
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.time cimport monotonic
 from libc.stdint cimport int64_t, uint64_t
 
+from contextvars import ContextVar
 from inspect import CO_COROUTINE
 from opcode import opmap
 from sys import intern
@@ -25,6 +27,7 @@ from types import FunctionType, MemberDescriptorType, MethodType
 from weakref import ref
 
 from fauxtp._base.arguments import expect_some_text
+from fauxtp._base.carried import MISSING, STRAYS
 from fauxtp._base.own_errors import is_own
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 
@@ -196,7 +199,6 @@ cdef dict _lives = {}  # by the name of the class
 cdef tuple _OFTEN = ("call_begun", "call_ended", "sent", "handled")  # as the enum has them
 cdef dict _hooks = {}  # whoever reads the hook, or changes it, holds this: no other thread does so meanwhile
 cdef object _hook = None
-cdef dict _captures = {None: tuple}  # a dict can be read while another thread changes it
 cdef int _told = 0, _beside = 0, _timed = 0  # which kinds are wanted by the hook, and beside it
 
 
@@ -345,17 +347,17 @@ def forget():
 
 def set_hook(hook, int kinds, /):
     """Let `hook` be called with whatever happens, and with these kinds; None is nobody."""
-    global _hook, _told
+    global _hook
     with cython.critical_section(_hooks):
         before, _hook = _hook, hook  # which may have a finaliser: so it ends later
-        _told = 0 if hook is None else kinds | LISTENING
+        store(&_told, 0 if hook is None else kinds | LISTENING)
         store(&listened_to, _told | _beside | _timed)
 
 
-def set_carrying(capture, int kinds, /):
-    """Want these kinds, too, whoever listens; `capture` returns what a call is to carry."""
+def set_carrying(tuple variables not None, int kinds, /):
+    """Let messages carry the values of `variables`; want these kinds, too, whoever listens."""
     global _beside
-    _captures[None] = capture
+    _carried[None] = _Variables(variables)
     with cython.critical_section(_hooks):
         _beside = kinds
         store(&listened_to, _told | _beside | _timed)
@@ -370,8 +372,26 @@ def set_timed(bint timed, /):
 
 
 cpdef object carried_now():
-    """Return what `set_carrying` was given says that a call is to carry."""
-    return _captures[None]()
+    """Return the values that a message carries which is sent here and now."""
+    cdef _Variables those = variables()
+    cdef list values = those.here()
+    if values is None:
+        return ()
+    pairs = zip(those.variables, values)
+    found = tuple([pair for pair in pairs if pair[1] is not missing])
+    strays = get_value(strays_here)
+    if strays:
+        found = tuple([it for it in found if not any([are_same(it, each) for each in strays])])
+    return found
+
+
+cdef bint are_same(tuple one, tuple other):
+    return one[0] is other[0] and one[1] is other[1]
+
+
+cdef bint nothing_here() except -1:
+    """Return whether a message that is sent here and now carries nothing."""
+    return variables().here() is None
 
 
 def wanted(int kinds, /):
@@ -381,8 +401,77 @@ def wanted(int kinds, /):
 
 def heard(int kinds, /):
     """Return which of these kinds somebody listens to."""
-    with cython.critical_section(_hooks):
-        return _told & kinds
+    return load(&_told) & kinds
+
+
+cdef bint hears(int kinds) noexcept:
+    return (load(&_told) & kinds) != 0
+
+
+# What messages carry
+
+@cython.final
+@cython.internal
+cdef class _Variables:
+    """Those whose values messages carry, and where those lie: to ask each for its own takes longer.
+
+    A variable that has an `inner` one, a `ContextVar`, has no value where that has an empty one.
+    """
+
+    cdef tuple variables, inner
+
+    def __cinit__(self, tuple variables):
+        self.variables = variables
+        self.inner = tuple([
+            it if type(it) is any_variable else None
+            for it in [getattr(one, "inner", one) for one in variables]
+        ])
+
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
+    cdef object value(self, Py_ssize_t place):
+        variable, inner = self.variables[place], self.inner[place]
+        if inner is None:
+            return variable.get(missing)
+        value = get_value_no_default(inner, missing)
+        return value if inner is variable or value is missing or value else missing
+
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
+    cdef list here(self):
+        """Return what each has here, or `MISSING`; None if none has anything."""
+        cdef Py_ssize_t place, number = len(self.variables)
+        cdef list found = None
+        for place in range(number):
+            value = self.value(place)
+            if value is not missing:
+                if found is None:
+                    found = [missing] * number
+                found[place] = value
+        return found
+
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
+    cdef int put_back(self, list before, ways) except -1:
+        """Let each have again what it had `before`, as `here` returned it, in one of the `ways`."""
+        cdef Py_ssize_t place
+        cdef list changed = None
+        for place in range(len(self.variables)):
+            had = missing if before is None else before[place]
+            if self.value(place) is not had:
+                changed = [] if changed is None else changed
+                changed.append((self.variables[place], had))
+        if changed is not None:
+            ways.put_back(changed)
+        return 0
+
+
+cdef object missing = MISSING, strays_here = STRAYS, any_variable = ContextVar
+cdef dict _carried = {None: _Variables(())}  # it can be read while another thread changes it
+
+
+cdef inline _Variables variables():
+    return <_Variables>_carried[None]
 
 
 # Who listens
@@ -744,6 +833,14 @@ cdef class Told:
         self.handling = handling if PyCoro_CheckExact(handling) else _awaited(handling)
         return self
 
+    cdef Told kept(self, ways):
+        """Let what is carried have again at the end what it has as the handler begins.
+
+        `ways` are those to do so: `fauxtp._base.carrying`.
+        """
+        self.carried, self.ways = variables(), ways
+        return self
+
     def handle_call(self, request, from_, state, /):
         return self.begun(self.handlers.handle_call(request, from_, state))
 
@@ -785,6 +882,7 @@ cdef class Told:
             raise
 
     def close(self):
+        self.carried = None  # it is never to end, and this may be another context
         self.handling.close()
         if self.has_begun:
             self.over(GeneratorExit())
@@ -826,6 +924,9 @@ cdef class Told:
     cdef over(self, error):
         """Tell, or note, that the handler has ended: by `error`, or well."""
         cdef int wanted = self.wanted
+        carried, self.carried = self.carried, None
+        if carried is not None and self.has_begun:
+            (<_Variables>carried).put_back(self.before, self.ways)
         if wanted:  # else that was before
             self.wanted = 0
             message, self.message = self.message, None
@@ -860,7 +961,10 @@ cdef int sent(PyObject *it, PyObject *value, PyObject **answer) except -1:
     cdef Told told = <Told>it
     cdef int how
     answer[0] = NULL
-    told.has_begun = True
+    if not told.has_begun:
+        told.has_begun = True
+        if told.carried is not None:
+            begin_as_it_is(told)
     how = iter_send(<PyObject *>told.handling, value, answer)
     if how == PYGEN_ERROR:
         failed(told)
@@ -871,6 +975,16 @@ cdef int sent(PyObject *it, PyObject *value, PyObject **answer) except -1:
             Py_CLEAR(answer[0])
             raise
     return how
+
+
+cdef int begin_as_it_is(Told told) except -1:
+    """Note what is carried where a handler begins that was brought nothing."""
+    if get_value(strays_here):
+        told.carried = None
+        told.handling = told.ways.beside_strays(told.handling)
+    else:
+        told.before = (<_Variables>told.carried).here()
+    return 0
 
 
 cdef int failed(Told told) except -1:
@@ -1076,6 +1190,12 @@ cdef class Call:
         if error is not None:
             raise error
         return value
+
+
+cdef bint brings_nothing(Call call) except -1:
+    """Return whether no values go with `call`."""
+    with cython.critical_section(call):
+        return call._outcome != UNDECIDED or not call._value
 
 
 # Names with a prefix

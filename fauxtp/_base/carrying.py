@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Awaitable, Generator, Iterator
+from collections.abc import Awaitable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, Token, copy_context
 from types import coroutine
 from typing import TYPE_CHECKING, Any, final
 
-from fauxtp._base.carried import MISSING, Carried, Values
+from fauxtp._base.carried import MISSING, STRAYS, Carried, Values
 from fauxtp._base.events import CARRYING, set_carrying
 
 if TYPE_CHECKING:
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Applied",
+    "Kept",
     "apart",
     "applied",
-    "captured",
+    "beside_strays",
     "carried_variables",
     "carry_also",
     "carry_no_more",
     "has_strays",
     "instead",
     "leave_all",
+    "put_back",
     "within",
 ]
 
@@ -48,7 +50,7 @@ def carry_also(variable: Variable, beside: int = 0) -> None:
         if not any(known is variable for known in _variables):
             _variables += (variable,)
         _beside |= beside
-        set_carrying(captured, CARRYING | _beside)
+        set_carrying(_variables, CARRYING | _beside)
 
 
 def carry_no_more(variable: Variable, beside: int = 0) -> None:
@@ -57,19 +59,7 @@ def carry_no_more(variable: Variable, beside: int = 0) -> None:
     with _changing:
         _variables = tuple([known for known in _variables if known is not variable])
         _beside &= ~beside
-        set_carrying(captured, (CARRYING if _variables else 0) | _beside)
-
-
-def captured() -> Values:
-    """Return the values that a message carries which is sent here and now."""
-    found: Values = ()
-    for variable in _variables:
-        value = variable.get(MISSING)
-        if value is not MISSING:
-            found += ((variable, value),)
-    if found and (strays := _strays.get()):
-        found = tuple([it for it in found if not any(_are_same(it, each) for each in strays)])
-    return found
+        set_carrying(_variables, (CARRYING if _variables else 0) | _beside)
 
 
 def carried_variables() -> tuple[Variable, ...]:
@@ -77,18 +67,41 @@ def carried_variables() -> tuple[Variable, ...]:
     return _variables
 
 
-_strays: ContextVar[Values] = ContextVar("fauxtp_strays", default=())
-"""What handlers have set where nothing was, and left: a context has no way back to that."""
-
-
-def _are_same(one: tuple[Variable, Any], other: tuple[Variable, Any]) -> bool:
-    return one[0] is other[0] and one[1] is other[1]
-
-
 def has_strays(values: Values) -> bool:
     """Return whether somebody's value is here still, and `values` put nothing in its place."""
-    strays = _strays.get()
+    strays = STRAYS.get()
     return any(not any(variable is each for each, _ in values) for variable, _ in strays)
+
+
+@final
+class Kept:
+    """What variables have now, to have it again at the end of a handler that may set them.
+
+    >>> colour = ContextVar("colour", default="none")
+    >>> _, kept = colour.set("green"), Kept((colour,))
+    >>> _ = colour.set("red"), kept.put_back()
+    >>> colour.get()
+    'green'
+    """
+
+    __slots__ = ("_before",)
+
+    def __init__(self, variables: Iterable[Variable]) -> None:
+        self._before = [(variable, variable.get(MISSING)) for variable in variables]
+
+    def put_back(self) -> None:
+        """Let each have that again; in the same context."""
+        put_back([pair for pair in self._before if pair[0].get(MISSING) is not pair[1]])
+
+
+def put_back(changed: Iterable[tuple[Variable, Any]]) -> None:
+    """Let each of these variables have the value again that it had; it has another one now."""
+    for variable, before in changed:
+        if before is not MISSING or not isinstance(variable, ContextVar):
+            variable.set(before)
+            continue
+        others = [each for each in STRAYS.get() if each[0] is not variable]
+        STRAYS.set((*others, (variable, variable.get(MISSING))))
 
 
 _applied: ContextVar[Applied | None] = ContextVar("fauxtp_applied", default=None)
@@ -107,12 +120,12 @@ class Applied:
     (None, 'green', None, 'none')
     """
 
-    __slots__ = ("_before", "_guarded", "_outer", "_tokens", "_unset", "_values", "above")
+    __slots__ = ("_before", "_guarded", "_kept", "_outer", "_tokens", "_values", "above")
 
     def __init__(self, values: Values, guarded: tuple[Variable, ...] = ()) -> None:
         self._values = values
         self._guarded = guarded  # what is to have its value again, whoever sets it meanwhile
-        self._unset: list[Variable] = []  # those that had none
+        self._kept: Kept | None = None
         self._tokens: list[tuple[Variable, Any]] = []
         self._outer: Token[Applied | None] | None = None
         self._before: list[Any] = []  # of each value, or MISSING
@@ -130,18 +143,12 @@ class Applied:
 
     def _guard(self) -> None:
         mine = [variable for variable, _ in self._values]
-        strays = _strays.get()
+        strays = STRAYS.get()
         left = tuple([each for each in strays if not any(each[0] is one for one in mine)])
         if len(left) != len(strays):
-            self._tokens.append((_strays, _strays.set(left)))
-        for variable in self._guarded:
-            if any(variable is one for one in mine):
-                continue
-            value = variable.get(MISSING)
-            if value is MISSING and isinstance(variable, ContextVar):
-                self._unset.append(variable)
-            else:
-                self._tokens.append((variable, variable.set(value)))
+            self._tokens.append((STRAYS, STRAYS.set(left)))
+        others = [one for one in self._guarded if not any(one is each for each in mine)]
+        self._kept = Kept(others)
 
     def leave(self) -> None:
         """Let the context have what it had before; in another one, and twice, do nothing.
@@ -159,12 +166,9 @@ class Applied:
         while self._tokens:
             variable, token = self._tokens.pop()
             variable.reset(token)
-        while self._unset:
-            variable = self._unset.pop()
-            stray = variable, variable.get(MISSING)
-            if stray[1] is not MISSING:
-                others = [each for each in _strays.get() if each[0] is not variable]
-                _strays.set((*others, stray))
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.put_back()
 
     def replaced(self) -> list[tuple[Variable, Any]]:
         """Return each variable that still has the value applied, and what it had before."""
@@ -198,8 +202,8 @@ def apart(values: Values) -> Context:
         inner = [variable for variable, _ in replaced]
         replaced += [pair for pair in last.replaced() if pair[0] not in inner]
         last = last.above
-    strays = [pair[0] for pair in _strays.get() if pair[0].get(MISSING) is pair[1]]
-    left_out = [_applied, _strays, *strays, *[variable for variable, _ in replaced]]
+    strays = [pair[0] for pair in STRAYS.get() if pair[0].get(MISSING) is pair[1]]
+    left_out = [_applied, STRAYS, *strays, *[variable for variable, _ in replaced]]
     made = Context()
     for mine, value in copy_context().items():
         if mine not in left_out:
@@ -235,13 +239,18 @@ async def _awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
+async def beside_strays(handling: Awaitable[Any]) -> Any:
+    """Await `handling` as if nobody had left a value here, where there was none."""
+    return await within(apart(()), handling)
+
+
 @contextmanager
 def instead(message: Any) -> Iterator[None]:
     """Let the context have what was kept with `message`, in place of what was applied."""
     if type(message) is not Carried:
         yield
         return
-    inner, left = Applied(message.values), leave_all()
+    inner, left = Applied(message.values, _variables), leave_all()
     try:
         inner.enter()
         yield

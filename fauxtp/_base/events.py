@@ -12,8 +12,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, final
 
+from fauxtp._base.carried import MISSING, STRAYS, Values
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base.implementation import implementation
+
+if TYPE_CHECKING:
+    from fauxtp._base.carried import Variable
 
 __all__ = [
     "CALLS",
@@ -22,6 +26,7 @@ __all__ = [
     "HANDLED",
     "MOST",
     "OTHER",
+    "ROOTS",
     "SENT",
     "TIMED",
     "Counter",
@@ -54,6 +59,7 @@ CALLS: Final = 1
 SENT: Final = 2
 HANDLED: Final = 4
 CARRYING: Final = 16  # what context variables of senders have, whoever listens
+ROOTS: Final = 64  # spans of what is no part of a trace, which others begin by themselves
 TIMED: Final = 32  # nobody is told how long handlers take: it is noted for histograms
 
 _HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -112,7 +118,7 @@ _lives: dict[str, _Lives] = {}  # by the name of the class
 _hook: Hook | None = None
 _wanted = 0
 _told, _beside, _timed = 0, 0, 0  # which of these are wanted by the hook, and beside it
-_capture: Callable[[], Any] = tuple
+_variables: tuple[Variable, ...] = ()  # those that messages carry
 
 
 def counter_of(key: Key, /) -> Counter:
@@ -226,17 +232,28 @@ def set_hook(hook: Hook | None, kinds: int, /) -> None:
         _wanted = _told | _beside
 
 
-def set_carrying(capture: Callable[[], Any], kinds: int, /) -> None:
-    """Want these kinds, too, whoever listens; `capture` returns what a call is to carry."""
-    global _beside, _capture, _wanted
+def set_carrying(variables: tuple[Variable, ...], kinds: int, /) -> None:
+    """Let messages carry the values of `variables`; want these kinds, too, whoever listens."""
+    global _beside, _variables, _wanted
     with _free_lock():
-        _capture, _beside = capture, kinds
+        _variables, _beside = variables, kinds
         _wanted = _told | _beside
 
 
-def carried_now() -> Any:
-    """Return what `set_carrying` was given says that a call is to carry."""
-    return _capture()
+def carried_now() -> Values:
+    """Return the values that a message carries which is sent here and now."""
+    found: Values = ()
+    for variable in _variables:
+        value = variable.get(MISSING)
+        if value is not MISSING:
+            found += ((variable, value),)
+    if found and (strays := STRAYS.get()):
+        found = tuple([it for it in found if not any(_are_same(it, each) for each in strays)])
+    return found
+
+
+def _are_same(one: tuple[Variable, Any], other: tuple[Variable, Any]) -> bool:
+    return one[0] is other[0] and one[1] is other[1]
 
 
 def set_timed(timed: bool, /) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, final
 
 from fauxtp._base.carried import Values, bare
-from fauxtp._base.carrying import Applied, apart, carried_variables, has_strays, within
+from fauxtp._base.carrying import Applied, Kept, apart, carried_variables, has_strays, within
 from fauxtp._base.events import CARRYING, HANDLED, TIMED, heard, wanted
 from fauxtp._base.tracing import tracer
-from fauxtp._core.calls import Call, Cast
+from fauxtp._core.calls import Cast
 from fauxtp._core.carried_messages import values_of
 from fauxtp._core.continuing import Continue, carry_on
 
@@ -20,24 +20,25 @@ if TYPE_CHECKING:
 __all__ = ["CarriedHandlers", "handlers_of"]
 
 
-def handlers_of(process: Process, message: Any, sent_at: float = 0.0) -> Any:
-    """Return what handles `message` with the values that a call brings, and tells who listens.
+def handlers_of(
+    process: Process, message: Any, sent_at: float = 0.0, values: Values | None = None
+) -> Any:
+    """Return what handles `message` with the values that it brings, and tells who listens.
 
-    `sent_at` is as `begin` has it.
+    Those of a call it has itself; if these are not None, it was put into a `Carried`, and the
+    handlers take it out. `sent_at` is as `begin` has it.
     """
     handlers: Any = process.actor
-    values = values_of(message)
-    if _may_be_traced(message, values) or heard(HANDLED) or wanted(TIMED):
+    is_carried = values is not None
+    values = values_of(message) if values is None else values
+    traces = tracer()
+    is_traced = traces is not None and traces.goes_on_with(values)
+    if is_traced or heard(HANDLED) or wanted(TIMED):
         from fauxtp._core.told_handlers import told_handlers  # noqa: PLC0415  (seldom needed)
 
         handlers = told_handlers(process, message, sent_at)
-    return CarriedHandlers(handlers, values) if values or wanted(CARRYING) else handlers
-
-
-def _may_be_traced(message: Any, values: Values) -> bool:
-    traces = tracer()
-    # What any other message has brought is not known here: see `_begin_carried`.
-    return traces is not None and (type(message) is not Call or traces.goes_on_with(values))
+    stands = is_carried or bool(values) or wanted(CARRYING)
+    return CarriedHandlers(handlers, values) if stands else handlers
 
 
 @final
@@ -51,8 +52,7 @@ class CarriedHandlers:
     __slots__ = ("_values", "handlers")
 
     def __init__(self, handlers: Any, values: Values) -> None:
-        inner = type(handlers) is CarriedHandlers
-        self.handlers: Any = handlers.handlers if inner else handlers
+        self.handlers: Any = handlers
         self._values = values
 
     async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
@@ -74,6 +74,8 @@ class CarriedHandlers:
     async def _applied(self, handler: Callable[..., Any], *arguments: Any) -> Any:
         if has_strays(self._values):
             return self._noted(await within(apart(self._values), _begun(handler, arguments)))
+        if not self._values:
+            return await _kept(handler(*arguments))
         applied = Applied(self._values, carried_variables())
         try:
             applied.enter()
@@ -86,6 +88,19 @@ class CarriedHandlers:
         if type(result) is not tuple or not result or type(result[-1]) is not Continue:
             return result
         return (*result[:-1], carry_on(result[-1], self._values))
+
+
+async def _kept(handling: Awaitable[Any]) -> Any:
+    kept = Kept(carried_variables())
+    try:
+        result = await handling
+    except GeneratorExit:
+        raise  # it is never to end, and this may be another context
+    except BaseException:
+        kept.put_back()
+        raise
+    kept.put_back()
+    return result
 
 
 async def _begun(handler: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

@@ -34,8 +34,10 @@ from fauxtp._base._native cimport (
     TIMED,
     Call,
     Counter,
+    ROOTS,
     Slot,
     add,
+    brings_nothing,
     get,
     has_handled,
     is_free,
@@ -47,6 +49,7 @@ from fauxtp._base._native cimport (
     put,
     slot_of,
     told_of,
+    wants,
 )
 
 __all__ = [
@@ -282,18 +285,23 @@ cdef class _FirstTurns:
 cdef dict _told = {}
 
 
-cdef object handlers_of(process, message):
-    told = _told.get(None)
-    if told is None:  # to import it each time would take longer than what it does
-        from fauxtp._core.carried_handlers import handlers_of as told
+cdef object told(str name):
+    """Return what is needed only while somebody carries values."""
+    if not _told:  # to import it each time would take longer than what it does
+        from fauxtp._base import carrying
+        from fauxtp._core.carried_handlers import handlers_of
 
-        _told[None] = told
-    return told(process, message)
+        _told.update(handlers_of=handlers_of, carrying=carrying)
+    return _told[name]
 
 
-cdef object carrying(process, Call call):
+cdef object carrying(process, Call call, double at):
     """Return the handler of `call` with the values that it brings; it is told of there."""
-    handler = handlers_of(process, call).handle_call(call.request, call, get(process, _state))
+    if brings_nothing(call) and not wants(&listened_to, ROOTS):
+        actor, pid = get(process, _actor), get(process, _pid)
+        stands = told_of(get(process, _kind), pid, call, actor, at, 0).kept(told("carrying"))
+        return stands.begun(actor.handle_call(call.request, call, get(process, _state)))
+    handler = told("handlers_of")(process, call).handle_call(call.request, call, get(process, _state))
     return handler if PyCoro_CheckExact(handler) else awaited(handler)
 
 
@@ -515,7 +523,7 @@ def step(process, Call call not None, caller, handler=None, /):
                 scope.prepare()
             kinds = load(&listened_to) & (HANDLED | CARRYING | TIMED)
             if kinds & CARRYING:
-                handler = carrying(process, call)
+                handler = carrying(process, call, at)
             else:
                 actor = get(process, _actor)
                 handler = actor.handle_call(call.request, call, get(process, _state))

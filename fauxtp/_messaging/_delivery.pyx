@@ -25,6 +25,7 @@ from fauxtp._base._native cimport (
     CARRYING,
     ENDED,
     HANDLED,
+    ROOTS,
     SENDING,
     SENT,
     TIMED,
@@ -32,9 +33,13 @@ from fauxtp._base._native cimport (
     Counter,
     Slot,
     add,
+    brings_nothing,
     get,
+    hears,
     listened_to,
+    load,
     name_of,
+    nothing_here,
     now,
     put,
     slot_of,
@@ -87,14 +92,11 @@ cdef dict _told = {}  # an import takes longer each time than what it is for
 cdef object told(str name):
     """Return what is needed only while somebody carries values."""
     if not _told:
-        from fauxtp._core.carried_handlers import CarriedHandlers, handlers_of
+        from fauxtp._base import carrying
+        from fauxtp._core.carried_handlers import handlers_of
         from fauxtp._messaging.told import told_attempt
 
-        _told.update(
-            CarriedHandlers=CarriedHandlers,
-            told_attempt=told_attempt,
-            handlers_of=handlers_of,
-        )
+        _told.update(told_attempt=told_attempt, handlers_of=handlers_of, carrying=carrying)
     return _told[name]
 
 
@@ -110,10 +112,17 @@ cdef object label_of(pid):
     return "Mailbox" if pid in alone or find_queue(pid) is not None else gone
 
 
+cdef bint is_untraced(int kinds) except -1:
+    """Return whether these are wanted for spans alone, and here is no trace to go on with."""
+    return not hears(kinds) and not wants(&listened_to, ROOTS) and nothing_here()
+
+
 cpdef object on_its_way(to, message):
     """Return `message` as it is to be put into the mailbox of `to`; tell that it is being sent."""
     if not wants(&listened_to, SENT):
         return with_time(with_values(message))
+    if is_untraced(SENT):
+        return with_time(message) if wants(&listened_to, HANDLED) else message
     process = process_of(to)
     if process is None:
         pid = looked_up(to)
@@ -210,9 +219,11 @@ def attempt(to, request, /):
     """
     if not wants(&listened_to, CALLS):
         return _attempt(to, request, <int>0)
-    if wants(&listened_to, CARRYING):
-        return told("told_attempt")(attempt_since, Attempt, to, request)  # which is traced, perhaps
-    return _told_attempt(to, request)
+    if not wants(&listened_to, CARRYING):
+        return _told_attempt(to, request)
+    if is_untraced(CALLS):
+        return _attempt(to, request, <int>0)
+    return told("told_attempt")(attempt_since, Attempt, to, request)
 
 
 cdef object _told_attempt(to, request):
@@ -287,13 +298,13 @@ def begin(process, message, /):
     It is counted here, as a handler that is handed over ends elsewhere.
     """
     if type(message) is carried:
-        handlers = begun(process, message.message, message.sent_at)
-        return told("CarriedHandlers")(handlers, message.values)
-    return begun(process, message, 0)
+        return begun(process, message.message, message.sent_at, message.values)
+    return begun(process, message, 0, None)
 
 
-cdef inline begun(process, message, double sent_at):
+cdef inline begun(process, message, double sent_at, values):
     cdef double at
+    cdef int kinds
     put(process, _handling, message)
     at = now()
     put(process, _handled_since, at)
@@ -303,11 +314,15 @@ cdef inline begun(process, message, double sent_at):
         put(process, _handled, handled)
     add(&(<Counter>handled).number, 1)
     actor = get(process, _actor)
-    if not wants(&listened_to, HANDLED | CARRYING | TIMED):
+    kinds = load(&listened_to) & (HANDLED | CARRYING | TIMED | ROOTS)
+    if values is not None or kinds & ROOTS or (
+        kinds & CARRYING and type(message) is Call and not brings_nothing(message)
+    ):
+        return told("handlers_of")(process, message, sent_at, values)
+    if not kinds:
         return actor
-    if wants(&listened_to, CARRYING):
-        return told("handlers_of")(process, message, sent_at)
-    return told_of(get(process, _kind), get(process, _pid), message, actor, at, sent_at)
+    stands = told_of(get(process, _kind), get(process, _pid), message, actor, at, sent_at)
+    return stands.kept(told("carrying")) if kinds & CARRYING else stands
 
 
 cpdef object _build():

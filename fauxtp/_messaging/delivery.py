@@ -133,33 +133,24 @@ def _attempt(to: PID | str, request: Any, began: float) -> Any:
     return outcome
 
 
-def begin(process: Process, message: Any, sent_at: float = 0.0, /) -> Handlers:
+def begin(process: Process, message: Any, /) -> Handlers:
     """Note that a server begins to handle `message`; return its handlers, or who stands for them.
 
     It is counted here, as a handler that is handed over ends elsewhere.
     """
-    # `sent_at` is when that was sent, if that is known, and not by the message itself.
+    sent_at, values = 0.0, None
     if type(message) is Carried:
-        return _begin_carried(process, message)
+        message, sent_at, values = message.message, message.sent_at, message.values
     process.handling, process.handled_since = message, monotonic()
     if process.handled is None:
         process.handled = Counter()
     process.handled.add(1)
-    if not wanted(_AT_THE_END):
+    if values is None and not wanted(_AT_THE_END):
         return process.actor  # type: ignore[return-value]
     from fauxtp._core.carried_handlers import handlers_of  # noqa: PLC0415  (seldom needed)
 
-    stand_in: Handlers = handlers_of(process, message, sent_at)
+    stand_in: Handlers = handlers_of(process, message, sent_at, values)
     return stand_in
-
-
-def _begin_carried(process: Process, carried: Carried) -> Handlers:
-    """Do as `begin` does with a message that values go with."""
-    from fauxtp._core.carried_handlers import CarriedHandlers  # noqa: PLC0415  (as above)
-
-    handlers = begin(process, carried.message, carried.sent_at)
-    stand_in: Any = CarriedHandlers(handlers, carried.values)
-    return stand_in  # type: ignore[no-any-return]
 
 
 if not TYPE_CHECKING and implementation == "cython":

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.carrying import carry_also, carry_no_more
-from fauxtp._base.events import CALLS, SENT
+from fauxtp._base.events import CALLS, ROOTS, SENT
 from fauxtp._base.implementation import __version__
 from fauxtp._base.tracing import set_tracer, tracer
 from fauxtp.observe.metrics import Metric, collect
@@ -63,7 +63,7 @@ class Instrumentation:
             if tracer() is not self._spans:
                 return False
             set_tracer(None)
-            carry_no_more(CURRENT, _TRACED)
+            carry_no_more(CURRENT, _TRACED | ROOTS)
             self._numbers.are_told = False
             return True
 
@@ -106,7 +106,7 @@ def instrument(
         numbers = _numbers_of(of_numbers)
         numbers.are_told = True
         set_tracer(spans)
-        carry_also(CURRENT, _TRACED)
+        carry_also(CURRENT, _TRACED | (ROOTS if roots else 0))
     return Instrumentation(spans, numbers)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import traceback
+from contextvars import ContextVar, Token
 from itertools import count
 from threading import get_ident
 from time import monotonic
@@ -34,7 +35,6 @@ from fauxtp.errors import ProcessExited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Token
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
@@ -56,9 +56,19 @@ _FRAMES: Final = 50  # of a traceback, the innermost
 
 @final
 class CurrentContext:
-    """The current context of OpenTelemetry, which messages are to carry."""
+    """The current context of OpenTelemetry, which messages are to carry.
 
-    __slots__ = ()
+    It lies in `inner`, unless the program has another way to keep it: then that is None.
+    """
+
+    __slots__ = ("inner",)
+
+    def __init__(self) -> None:
+        token = contexts.attach(here := contexts.set_value("fauxtp", self))
+        inner = token.var if isinstance(token, Token) else None
+        is_it = inner is not None and inner.get(None) is here
+        self.inner: Final[ContextVar[Any] | None] = inner if is_it else None
+        contexts.detach(token)
 
     def get(self, default: Any, /) -> Any:
         return contexts.get_current() or default
