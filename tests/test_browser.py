@@ -301,6 +301,8 @@ def test_calls_are_seen_on_top_and_end_at_the_borders_of_boxes(browser: Any) -> 
                 assert order[-1] == "call"
                 assert "g" in order
                 assert "g" not in order[order.index("call") :]
+                page.locator("#tree g", has_text="Store 'waiting'").click()
+                api.expect(page.locator("#tree svg > :last-child")).to_have_class("call own")
         finally:
             elsewhere(exit, "stuck", "kill")
             asks[0].join()

@@ -7,18 +7,18 @@ function marker(kind) {
 
 function showTree() {
   const {nodes, lines, width, height} = frame.tree;
-  const children = [], calls = [];
+  // Each call has a halo where it crosses a box; those of who is chosen come last, and are seen.
+  const children = [], halos = [], calls = [], own = [];
   for (const [from, to, kind, d] of lines) {
     if (kind === "child") { children.push(drawn("path", {d})); continue; }
-    const ends = {"data-from": from, "data-to": to};
-    const own = [from, to].includes(String(chosen)) ? " own" : "";
-    calls.push(drawn("path", {class: "halo", d}),
-      drawn("path", {class: kind + own, "marker-end": `url(#end-${kind})`, d, ...ends}));
+    const isOwn = [from, to].includes(String(chosen));
+    halos.push(drawn("path", {class: "halo", d}));
+    (isOwn ? own : calls).push(drawn("path", {class: kind + (isOwn ? " own" : ""), "marker-end": `url(#end-${kind})`, d}));
   }
   const svg = drawn("svg", {width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "who supervises whom"});
   const ends = drawn("defs", {});
   ends.append(marker("call"), marker("circle"));
-  svg.append(ends, ...children, ...nodes.map(box), ...calls);
+  svg.append(ends, ...children, ...nodes.map(box), ...halos, ...calls, ...own);
   const focused = document.activeElement && document.activeElement.dataset.id;
   at("tree").replaceChildren(svg);
   if (focused) svg.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({preventScroll: true});

@@ -63,21 +63,23 @@ def as_svg(rows: Sequence[dict[str, Any]]) -> str:
     size = f"{plan.width:g}", f"{plan.height:g}"
     children = "".join(_line(line) for line in plan.lines if line.kind == "child")
     nodes = "".join(_node(node, *plan.places[node.id]) for node in drawing.nodes)
-    calls = "".join(_line(line) for line in plan.lines if line.kind != "child")
+    calls = [line for line in plan.lines if line.kind != "child"]
+    over = "".join([*map(_halo, calls), *map(_line, calls)])  # boxes
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="fauxtp-tree" width="{size[0]}"'
         f' height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}"><style>{STYLE}</style>'
-        f"<defs>{MARKERS}</defs>{children}{nodes}{calls}</svg>"
+        f"<defs>{MARKERS}</defs>{children}{nodes}{over}</svg>"
     )
+
+
+def _halo(line: Line) -> str:
+    return f'<path class="halo" d="{line.path}"/>'
 
 
 def _line(line: Line) -> str:
     if line.kind == "child":
         return f'<path d="{line.path}"/>'
-    return (
-        f'<path class="halo" d="{line.path}"/>'
-        f'<path class="{line.kind}" marker-end="url(#fauxtp-{line.kind})" d="{line.path}"/>'
-    )
+    return f'<path class="{line.kind}" marker-end="url(#fauxtp-{line.kind})" d="{line.path}"/>'
 
 
 def _node(node: Node, x: float, y: float) -> str:
