@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 
 from fauxtp import Actor, __version__, registry, run
+from fauxtp._base.arguments import kind_of
 from fauxtp._commands.cluster_commands import add_cluster_commands
 from fauxtp._commands.look_commands import add_commands
 from fauxtp._loops.asyncio_examination import broken, examine
@@ -72,21 +73,31 @@ def main(arguments: Sequence[str] = ()) -> None:
 def _run_it(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     try:
         application = _named(given.application)
-    except (ImportError, TypeError, ValueError) as error:
+    except _NoSuch as error:
         parser.error(str(error))
     run(application, backend=given.backend, uvloop=given.uvloop, shutdown=given.shutdown)
+
+
+class _NoSuch(Exception):
+    """There is no such application: what the module itself raises is none of these."""
 
 
 def _named(text: str) -> type[Actor]:
     """Return the class of actors that `text` means, as module:Class."""
     module, colon, name = text.partition(":")
-    if not (module and colon and name):
-        raise ValueError(f"expected module:Class, got {text!r}")
-    found = getattr(import_module(module), name, None)
+    if not (module and colon and name) or module.startswith("."):
+        raise _NoSuch(f"expected module:Class, got {text!r}")
+    try:
+        there = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # another, which the module wants
+        raise _NoSuch(str(error)) from None
+    found = getattr(there, name, None)
     if found is None:
-        raise ValueError(f"no {name!r} in {module!r}")
+        raise _NoSuch(f"no {name!r} in {module!r}")
     if not (isinstance(found, type) and issubclass(found, Actor)):
-        raise TypeError(f"expected {text!r} to be a class of actors, got {type(found).__name__}")
+        raise _NoSuch(f"expected {text!r} to be a class of actors, got {kind_of(found)}")
     return found
 
 

@@ -19,6 +19,7 @@ from fauxtp import (
     DynamicSupervisor,
     GenServer,
     MaxRestartsExceeded,
+    NameTaken,
     NoChild,
     RestartType,
     Stop,
@@ -380,6 +381,9 @@ async def test_a_name_that_a_child_has_tells_which() -> None:
         with pytest.raises(AlreadyStarted) as caught:
             await start_child(chief, puppet("a"))
         assert caught.value.pid == pid
+        with pytest.raises(NameTaken, match="'a' is registered to") as taken:
+            await start_child(chief, ChildSpec("another", Idle, register_as="a"))
+        assert taken.value.holder is pid
         exit(chief)
 
 

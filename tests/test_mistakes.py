@@ -9,11 +9,14 @@ import pytest
 from conftest import task_group
 
 from fauxtp import (
+    PID,
+    ChildSpec,
     DynamicSupervisor,
     GenServer,
     ProcessExited,
     Raise,
     Stop,
+    Task,
     call,
     exit,
     run_task,
@@ -85,6 +88,46 @@ async def test_what_is_called_already_is_no_function(use: Callable[..., Any]) ->
         assert whereis("tasks") is tasks
         exit(tasks)
     made.close()
+
+
+@pytest.mark.parametrize("args", ["lamp", b"lamp"])
+def test_one_argument_is_no_sequence_of_arguments(args: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"args of 'a' to be a sequence, .*one thing is \(thing,\)"
+    ):
+        ChildSpec("a", Server, args=args)
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        (Server(), "start"),
+        (Server(), "start_link"),
+        (Tasks(), "start"),
+        (Task(anything), "start_link"),
+        (Task(anything), "spawn"),
+        (Task(anything), "spawn_and_notify"),
+    ],
+)
+async def test_who_is_made_by_hand_is_not_started_by_its_class(made: Any, name: str) -> None:
+    kind = type(made).__name__
+    async with task_group() as group:
+        with pytest.raises(TypeError, match=rf"on the class.*: {kind}\.{name}\(…\), got one of"):
+            await getattr(made, name)(anything, task_group=group)
+
+
+async def test_a_class_may_start_itself_in_a_way_of_its_own() -> None:
+    class Counts(Server):
+        begun = 0
+
+        @classmethod
+        async def start(cls, *args: Any, **kwargs: Any) -> PID:
+            cls.begun += 1
+            return await super().start(*args, **kwargs)
+
+    async with task_group() as group:
+        exit(await Counts.start(task_group=group))
+        assert Counts.begun == 1
 
 
 ODD: list[tuple[Callable[[Server, Any], Any], str]] = [

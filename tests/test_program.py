@@ -239,11 +239,67 @@ def test_a_program_from_the_command_line(tmp_path: Path) -> None:
         ("nowhere:Application", "No module named 'nowhere'"),
         ("service:Nobody", "no 'Nobody' in 'service'"),
         ("service:__name__", "expected 'service:__name__' to be a class of actors, got str"),
+        ("service.nowhere:Application", "No module named 'service.nowhere'"),
+        (".service:Application", "expected module:Class"),
     ):
         done = attempt(target)
         assert done.returncode == 2
         assert told in done.stderr
         assert "Traceback" not in done.stderr
+    for number, line in enumerate(
+        ("raise ValueError('of its own')", "import no_such_thing", "from fauxtp import nothing")
+    ):
+        (tmp_path / f"broken{number}.py").write_text(f"{line}\n")
+        done = attempt(f"broken{number}:Application")
+        assert done.returncode == 1
+        assert f'broken{number}.py", line 1' in done.stderr
+        assert "usage" not in done.stderr
+
+
+def test_who_forgot_to_import_exit_is_told(tmp_path: Path) -> None:
+    service = tmp_path / "service.py"
+    service.write_text(
+        "from fauxtp import GenServer, Continue, run\n"
+        "class Application(GenServer):\n"
+        "    async def init(self):\n"
+        "        return None, Continue('end')\n"
+        "    async def handle_continue(self, request, state):\n"
+        "        exit('another')\n"
+        "run(Application)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(service)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    told = "exit, as Python has it, ends the whole program: fauxtp.exit ends a process"
+    assert told in done.stderr
+
+
+def test_a_program_that_cannot_be_started_names_the_child(tmp_path: Path) -> None:
+    service = tmp_path / "service.py"
+    service.write_text(
+        "from fauxtp import ChildSpec, GenServer, Supervisor, run\n"
+        "class Store(GenServer):\n"
+        "    async def init(self):\n"
+        "        raise ConnectionError('no database')\n"
+        "class Stores(Supervisor):\n"
+        "    def child_specs(self):\n"
+        "        return [ChildSpec('store', Store)]\n"
+        "class Application(Supervisor):\n"
+        "    def child_specs(self):\n"
+        "        return [ChildSpec('before', GenServer), ChildSpec('stores', Stores)]\n"
+        "run(Application)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(service)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    path = "as Stores started child 'store'", "as Application started child 'stores'"
+    first, *lines = done.stderr.splitlines()
+    assert first == "Application could not be started"
+    assert 'service.py", line 4, in init' in done.stderr
+    last = f"ConnectionError: no database, {', '.join(path)}"
+    assert lines[-4:] == ["ConnectionError: no database", *path, f"Application: {last}"]
 
 
 # In somebody else's event loop

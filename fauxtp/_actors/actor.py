@@ -10,6 +10,7 @@ import anyio
 
 from fauxtp._actors.classes import check_class
 from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
+from fauxtp._actors.of_class import of_class
 from fauxtp._base.arguments import expect_callable, expect_text, unexpected
 from fauxtp._base.coroutines import without_effect
 from fauxtp._base.events import CARRYING, wanted
@@ -277,7 +278,7 @@ class Actor(ABC):
 
     # Starting
 
-    @classmethod
+    @of_class
     async def start(
         cls, *args: Any, task_group: AnyTaskGroup, register_as: str | None = None, **kwargs: Any
     ) -> PID:
@@ -295,7 +296,7 @@ class Actor(ABC):
             raise
         return (await launch(actor, task_group, register_as=register_as)).pid
 
-    @classmethod
+    @of_class
     async def start_link(
         cls,
         *args: Any,

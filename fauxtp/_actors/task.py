@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, final
 from fauxtp._actors.actor import Actor, started
 from fauxtp._actors.classes import ITS_BASE
 from fauxtp._actors.lifecycle import ActorExit, launch
+from fauxtp._actors.of_class import of_class
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._base.record import fill, record
@@ -83,7 +84,7 @@ class Task(Actor):
         """
         return await start_task(self, task_group)
 
-    @classmethod
+    @of_class
     async def spawn(
         cls, func: Callable[[], Awaitable[V]], task_group: AnyTaskGroup
     ) -> TaskHandle[V]:
@@ -98,7 +99,7 @@ class Task(Actor):
             raise
         return await start_task(task, task_group)
 
-    @classmethod
+    @of_class
     async def spawn_and_notify(
         cls,
         func: Callable[[], Awaitable[V]],

@@ -20,10 +20,21 @@ from fauxtp._base.own_errors import own_errors
 from fauxtp._base.texts import label, type_name
 from fauxtp._core.process import Process
 
-__all__ = ["crashed", "facts", "failed_as_it_ended", "logged", "lost", "who"]
+__all__ = [
+    "crashed",
+    "facts",
+    "failed_as_child",
+    "failed_as_it_ended",
+    "logged",
+    "lost",
+    "starts_of",
+    "who",
+]
 
 _HANDLED = "the message that was handled: "
 _STATE = "the state: "
+_STARTED = " started child "
+_ENDS_ALL = "exit, as Python has it, ends the whole program: "
 _LEFT_OUT = "in the middle of the traceback that is logged are left out: "
 
 
@@ -69,6 +80,8 @@ def _report(process: Process, reason: ExitReason, is_told: bool) -> dict[str, An
             _note(reason.exception, _HANDLED, handled)
         if "state" in told:
             _note(reason.exception, _STATE, told["state"])
+        if type(reason.exception) is SystemExit and type(reason.exception.code) is str:
+            _note(reason.exception, _ENDS_ALL, "fauxtp.exit ends a process, and needs its import")
     if not is_told:
         return {}
     around = circumstances(process)
@@ -130,6 +143,17 @@ def _note(error: BaseException, what: str, text: str) -> None:
         if type(notes) in {list, tuple}:
             others = [each for each in notes if type(each) is not str or not each.startswith(what)]
             error.__notes__ = [*others, what + text]
+
+
+def failed_as_child(error: BaseException, chief: Process, child: str) -> None:
+    """Let whoever reads the traceback know which child of `chief` could not be started first."""
+    _note(error, f"as {type_name(chief.kind)}{_STARTED}{child!r}", "")
+
+
+def starts_of(error: BaseException) -> str:
+    """Return which children could not be started by `error`, the innermost first."""
+    notes = getattr(error, "__notes__", ())
+    return "".join(f", {note}" for note in notes if type(note) is str and _STARTED in note)
 
 
 def failed_as_it_ended(process: Process, what: str, error: BaseException) -> None:

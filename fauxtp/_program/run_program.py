@@ -17,6 +17,7 @@ import anyio
 from fauxtp._actors.actor import Actor, expect_actor_class
 from fauxtp._actors.lifecycle import launch
 from fauxtp._base.logs import logger
+from fauxtp._core.crash_log import logged, starts_of
 from fauxtp._core.process import Process
 from fauxtp._loops.current import current_home
 from fauxtp._messaging.exits import exit
@@ -50,8 +51,8 @@ def run(
     `"trio"`.
 
     Return after an orderly end. Raises `SystemExit`, with status 1 and the last crash as text, if
-    the application crashes or gives up; and `RuntimeError` anywhere but in the main thread, where
-    signals go, or if an event loop runs there.
+    the application crashes, gives up or cannot be started, which is logged; and `RuntimeError`
+    anywhere but in the main thread, where signals go, or if an event loop runs there.
 
     >>> from fauxtp import Stop, Supervisor
     >>> class Application(Supervisor):
@@ -68,7 +69,9 @@ def run(
         raise RuntimeError("expected to run in the main thread, where signals go: see running")
     if current_home() is not None:
         raise RuntimeError("expected no event loop to run here: see running")
-    program = _Program(lambda: application(*args, **kwargs), register_as, shutdown)
+    program = _Program(
+        application.__name__, lambda: application(*args, **kwargs), register_as, shutdown
+    )
     try:
         anyio.run(program.main, backend=backend, backend_options=options_of(uvloop))
     finally:
@@ -78,14 +81,16 @@ def run(
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{told}{starts_of(error)}"
 
 
 @final
 class _Program:
     def __init__(
-        self, make: Callable[[], Actor], register_as: str | None, shutdown: float
+        self, name: str, make: Callable[[], Actor], register_as: str | None, shutdown: float
     ) -> None:
+        self._name = name
         self._make = make
         self._register_as = register_as
         self._shutdown = shutdown
@@ -107,10 +112,19 @@ class _Program:
                             self._ask_to_end()
             except Exception as error:
                 self.error = bare(error)
+                if process is None:
+                    self._not_started(self.error)
         if isinstance(self.error, ProcessExited) and self.error.reason.exception is None:
             self.error = None  # it has ended within its init, as it was told to
         if self.error is None and process is not None and process.reason is not None:
             self.error = process.reason.exception
+
+    def _not_started(self, error: BaseException) -> None:
+        """Tell of an error that nobody else has told of, as nothing runs yet."""
+        if isinstance(error, ProcessExited):
+            return
+        with logged(error) as shown:
+            logger().critical("%s could not be started", self._name, exc_info=shown)
 
     # Signals
 

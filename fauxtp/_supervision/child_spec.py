@@ -128,6 +128,9 @@ class ChildSpec:
             )
         for name, kind, words in _FIELDS:
             came = getattr(self, name)
+            if name == "args" and isinstance(came, str | bytes):
+                hint = f"got {type(came).__name__}: a tuple of one thing is (thing,)"
+                raise ValueError(f"expected the args of {self.id!r} to be a sequence, {hint}")
             if not isinstance(came, kind):
                 raise ValueError(
                     f"expected the {name} of {self.id!r} to be {words}, got {type(came).__name__}"

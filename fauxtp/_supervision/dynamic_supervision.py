@@ -121,8 +121,9 @@ class DynamicSupervision(Beside[Owner]):
         try:
             return await self._start(spec, None, expected)
         except NameTaken as taken:
-            if taken.holder not in self._specs:
-                raise
+            known = None if taken.holder is None else self._specs.get(taken.holder)
+            if known is None or known.id != spec.id:
+                raise  # it is another, which has the name
             raise AlreadyStarted(self._process.pid, spec.id, taken.holder) from None
         finally:
             self._starting -= 1

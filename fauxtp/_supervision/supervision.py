@@ -15,6 +15,7 @@ from fauxtp._actors.actor import children_of
 from fauxtp._actors.serving import Stop
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import NO_REPLY, Call, reply
+from fauxtp._core.crash_log import failed_as_child
 from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.beside import Beside, Chief
 from fauxtp._supervision.changes import Line
@@ -61,7 +62,11 @@ class Supervision(Beside[Planner]):
 
     async def _start_first(self) -> None:
         for spec in self._chief._fauxtp_specs():
-            await self._start(self._new_child(spec))
+            try:
+                await self._start(self._new_child(spec))
+            except Exception as error:
+                failed_as_child(error, self._process, spec.id)
+                raise
 
     def _hears_of_an_end(self, message: Any) -> bool:
         if type(message) is not ChildDown:
