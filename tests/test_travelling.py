@@ -37,7 +37,7 @@ from fauxtp import (
     TooManyChildren,
     errors,
 )
-from fauxtp._actors.lifecycle import ActorExit
+from fauxtp._actors.verdicts import ActorExit
 from fauxtp._commands import web
 from fauxtp._commands.client import OtherProtocol, Unreachable
 from fauxtp.cluster import NoConnection, NodeTaken, Refused, RemoteError

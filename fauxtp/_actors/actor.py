@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import anyio
 
 from fauxtp._actors.classes import check_class
-from fauxtp._actors.lifecycle import ActorExit, OnExit, launch
+from fauxtp._actors.lifecycle import OnExit, launch
 from fauxtp._actors.of_class import of_class
+from fauxtp._actors.verdicts import ActorExit
 from fauxtp._base.arguments import expect_callable, expect_text, unexpected
 from fauxtp._base.coroutines import without_effect
 from fauxtp._base.events import CARRYING, wanted

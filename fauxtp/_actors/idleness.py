@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from fauxtp._base import switches
 from fauxtp._base.arguments import expect_seconds
 from fauxtp._base.exit_reason import AT_REST
-from fauxtp._core.phase import RUNNING
+from fauxtp._core.phase import DEAD, RUNNING
 from fauxtp._core.process import Process, find_process
 from fauxtp._loops.alarms import Alarm
 from fauxtp.registry import PID
@@ -135,9 +135,12 @@ class Idlers:
             idle = max(0.0, monotonic() - process.handled_since)
             due -= min(self._timeout, idle)
             ends = idle >= self._timeout
-        self._put(pid, since, due)
-        if ends:
-            _end(process)
+        try:
+            if ends:
+                _end(process)
+        finally:
+            if process.phase is not DEAD:
+                self._put(pid, since, due)
 
 
 def _is_at_rest(process: Process) -> bool:
@@ -148,8 +151,8 @@ def _is_at_rest(process: Process) -> bool:
         and process.handling is None
         and process.handed_over is None
         and not (mailbox.inbox or mailbox.kept)
-        and all(call.settled for call in process.calls or ())
-        and all(call.settled for call in mailbox.owed or ())
+        and (not process.calls or all(call.settled for call in process.calls))
+        and (not mailbox.owed or all(call.settled for call in mailbox.owed))
     )
 
 
@@ -158,4 +161,14 @@ def _end(process: Process) -> None:
     if process.exit_request is None:
         process.exit_request = AT_REST
         process.idle = False
-        process.mailbox.wake_receivers()
+        home: Any = process.home
+        if (
+            home.is_asyncio
+            and switches.hand_off
+            and not switches.simulated
+            and home.running_task() is None
+        ):
+            for waiter in process.mailbox.waiting:
+                getattr(waiter, "wake_at_once", waiter.wake)()  # a crowd gives nobody a turn
+        else:
+            process.mailbox.wake_receivers()

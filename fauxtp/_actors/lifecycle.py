@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
@@ -13,9 +13,9 @@ from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 from fauxtp import registry
 from fauxtp._actors.classes import explained
 from fauxtp._actors.names_at_start import has_claimed, has_got
+from fauxtp._actors.verdicts import ActorExit, judge, leaves
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.coroutines import has_effect, may_suspend
-from fauxtp._base.errors import Travels
 from fauxtp._base.exit_reason import CANCELLED, LOOP_ENDED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._core.calls import Call
@@ -24,7 +24,7 @@ from fauxtp._core.death import bury, ended
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, STOPPING
 from fauxtp._core.process import Process
 from fauxtp._core.running_process import current, current_process, enter
-from fauxtp._hosting.end_causes import is_cancelled_by_loop, is_closed, is_stray
+from fauxtp._hosting.end_causes import is_closed
 from fauxtp._hosting.run_in import run_in
 from fauxtp._loops.current import current_home, give_way, turn
 from fauxtp._messaging.addresses import find_pid
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fauxtp._loops.protocols import Home
     from fauxtp._loops.task_groups import AnyTaskGroup
 
-__all__ = ["ROUNDS", "ActorExit", "OnExit", "launch"]
+__all__ = ["ROUNDS", "AtOnce", "OnExit", "launch", "launch_expected"]
 
 ROUNDS = 64  # of `run`, before the event loop has a turn
 FOR_THE_LOOP = KeyboardInterrupt, SystemExit  # it ends with them, and nobody goes on
@@ -45,19 +45,16 @@ OnExit = Callable[[PID, ExitReason], Awaitable[object]]
 Closing = Awaitable[tuple[ExitReason | None, BaseException | None]]
 
 
-class ActorExit(Travels, BaseException):
-    """Ends the actor that raises it; `Actor.stop` does so."""
-
-    def __init__(self, reason: ExitReason) -> None:
-        super().__init__(reason)
-        self.reason = reason
+@final
+class AtOnce(partial[object]):
+    """In place of an `on_exit`: what is only called at the very end, and waits for nothing."""
 
 
 async def launch(
     actor: Startable,
     task_group: AnyTaskGroup,
     *,
-    on_exit: OnExit | None = None,
+    on_exit: OnExit | AtOnce | None = None,
     register_as: str | None = None,
     supervisor: PID | None = None,
 ) -> Process:
@@ -69,17 +66,54 @@ async def launch(
         raise
     process = actor._fauxtp_process or Process(actor, home, supervisor)
     starter = None if current() is None else current_process(own_task=True)
-    waiting = None if starter is None else Call(None, process.pid, starter.pid)
     try:
         if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
-            starter.waiting_for = waiting
+            starter.waiting_for = Call(None, process.pid, starter.pid)
         life = partial(_live, process, on_exit, register_as)
         can_step = process.actor._fauxtp_can_be_stepped
         must_turn = run_in(task_group, process, life, can_step, register_as)
-        if waiting is not None:  # most often it is over already
+    except BaseException as error:
+        _abandon(process)
+        if isinstance(error, Exception):
+            await give_way()
+        raise
+    finally:
+        if starter is not None:
+            starter.waiting_for = None
+    if process.phase is STARTING or must_turn or process.failure is not None:
+        await _begun(process, must_turn)
+    return process
+
+
+def launch_expected(
+    process: Process, task_group: AnyTaskGroup, on_exit: AtOnce, register_as: str | None
+) -> Awaitable[Process] | None:
+    """Run the actor of `process`, which was expected, and whose `init` cannot wait.
+
+    Return None if it has begun well, or else what is to be awaited, as of `launch`.
+    """
+    insist_on_room(TO_END)
+    try:
+        life = partial(_live, process, on_exit, register_as)
+        can_step = process.actor._fauxtp_can_be_stepped
+        must_turn = run_in(task_group, process, life, can_step, register_as)
+    except BaseException:
+        _abandon(process)
+        raise
+    if process.phase is STARTING or must_turn or process.failure is not None:
+        return _begun(process, must_turn)
+    return None
+
+
+async def _begun(process: Process, must_turn: bool) -> Process:
+    """Return `process` when its `init` is over; raise what that has raised."""
+    starter = None if current() is None else current_process(own_task=True)
+    try:
+        if starter is not None:  # as above
+            waiting = starter.waiting_for = Call(None, process.pid, starter.pid)
             process.on_started(partial(waiting.answer, None))
         if process.phase is STARTING:
-            ready = home.new_waiter()
+            ready = process.home.new_waiter()
             process.on_started(ready.wake)
             await ready.wait(None)
         elif must_turn:
@@ -98,7 +132,7 @@ async def launch(
     return process
 
 
-def _home_for(actor: Startable, task_group: AnyTaskGroup, on_exit: OnExit | None) -> Home:
+def _home_for(actor: Startable, task_group: AnyTaskGroup, on_exit: OnExit | AtOnce | None) -> Home:
     """Return the event loop in which `actor` can be started as it is to be, or say why not."""
     if not (actor._fauxtp_process is None or actor._fauxtp_process.is_expected):
         raise RuntimeError(f"this {type(actor).__name__} was started before")
@@ -123,7 +157,9 @@ def _abandon(process: Process) -> None:
         process.request_exit(CANCELLED)
 
 
-async def _live(process: Process, on_exit: OnExit | None, name: str | None, begins: bool) -> None:
+async def _live(
+    process: Process, on_exit: OnExit | AtOnce | None, name: str | None, begins: bool
+) -> None:
     # Between here and what an idle process awaits there is only its `_fauxtp_work`: each further
     # coroutine would take as much memory as its mailbox and its PID, as would an object kept here.
     actor, scope = process.actor, process.scope
@@ -179,7 +215,10 @@ def _first_state(made: Any) -> Any:
 
 
 def _end(
-    process: Process, failure: BaseException | None, opened: bool, on_exit: OnExit | None
+    process: Process,
+    failure: BaseException | None,
+    opened: bool,
+    on_exit: OnExit | AtOnce | None,
 ) -> Awaitable[None] | None:
     """See to all that comes between the end of a process's work, by `failure`, and its own.
 
@@ -198,7 +237,7 @@ def _end(
         if (
             failure is not None
             or closing is not None
-            or on_exit is not None
+            or (on_exit is not None and type(on_exit) is not AtOnce)
             or process.killed is not None
             or process.phase is not RUNNING
             or has_effect(process.actor.terminate)
@@ -209,6 +248,8 @@ def _end(
         raise
     process.phase = STOPPING
     bury(process, process.exit_request or CANCELLED)
+    if on_exit is not None:
+        _tell_at_once(process, on_exit)
     scope.detach()
     process.let_go()
     return None
@@ -218,7 +259,7 @@ async def _end_in_steps(
     process: Process,
     failure: BaseException | None,
     closing: Closing | None,
-    on_exit: OnExit | None,
+    on_exit: OnExit | AtOnce | None,
 ) -> None:
     """Do as `_end` does, step by step."""
     reason: ExitReason | None = None
@@ -229,7 +270,7 @@ async def _end_in_steps(
         if closing is not None:
             reason, failure = await closing
         if failure is not None:
-            reason, outer = _judge(process, failure, reason)
+            reason, outer = judge(process, failure, reason)
             if reason is LOOP_ENDED:
                 raise failure
         reason = reason or process.exit_request or CANCELLED
@@ -242,7 +283,9 @@ async def _end_in_steps(
         failure = None
         bury(process, reason or CANCELLED)
     try:
-        if on_exit is not None:
+        if isinstance(on_exit, AtOnce):
+            _tell_at_once(process, on_exit)
+        elif on_exit is not None:
             outer = await _tell(process, on_exit, reason or CANCELLED) or outer
         if outer is not None:
             raise outer
@@ -283,25 +326,6 @@ async def _close(
         failure = None
 
 
-def _judge(
-    process: Process, failure: BaseException, reason: ExitReason | None
-) -> tuple[ExitReason | None, BaseException | None]:
-    """Return why the process ends, and what of `failure` the task group must hear of.
-
-    `reason` is what is known already.
-    """
-    if isinstance(failure, GeneratorExit) and is_closed(process, failure):
-        return LOOP_ENDED, failure
-    if isinstance(failure, anyio.get_cancelled_exc_class()):
-        if is_stray(process):
-            return reason or ExitReason.error(failure), None
-        return reason, failure
-    if isinstance(failure, BaseExceptionGroup):
-        return _sort_out(process, failure, reason)
-    # An Exception: a scope of its own is open, so that of the process cannot end.
-    return ExitReason.error(failure), None if isinstance(failure, Exception) else failure
-
-
 async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
     """Do what comes between `run` and death; return what the task group must hear of."""
     if process.phase is not RUNNING:
@@ -326,23 +350,21 @@ async def _stop(process: Process, reason: ExitReason) -> BaseException | None:
     except BaseException as error:
         if is_closed(process, error):
             raise
-        return _leaves(process, "terminate", error) or fatal
+        return leaves(process, "terminate", error) or fatal
     return fatal
-
-
-def _leaves(process: Process, what: str, error: BaseException) -> BaseException | None:
-    """Return what the task group must hear of the `error` of `what`; log it if that is nothing."""
-    # A cancellation that nobody asked for is an error like any other.
-    if isinstance(error, anyio.get_cancelled_exc_class()) and not is_cancelled_by_loop(process):
-        failed_as_it_ended(process, what, error)
-        return None
-    return error
 
 
 async def _own_turn() -> None:
     """Wait for a turn of the event loop's own: what comes next is not for who gave this one."""
     with suppress(anyio.get_cancelled_exc_class()):
         await cancel_shielded_checkpoint()
+
+
+def _tell_at_once(process: Process, on_exit: OnExit | AtOnce) -> None:
+    try:
+        on_exit(process.pid, process.reason)  # type: ignore[arg-type]  # it is dead
+    except Exception as error:
+        failed_as_it_ended(process, "on_exit", error)
 
 
 async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseException | None:
@@ -356,7 +378,7 @@ async def _tell(process: Process, on_exit: OnExit, reason: ExitReason) -> BaseEx
                 raise
             if isinstance(fatal, FOR_THE_LOOP):
                 await _own_turn()
-            return _leaves(process, "on_exit", fatal)
+            return leaves(process, "on_exit", fatal)
     return None
 
 
@@ -367,34 +389,3 @@ def _crashed(process: Process, reason: ExitReason) -> BaseException | None:
     crashed(process, reason)
     escalates = isinstance(reason.exception, MaxRestartsExceeded)
     return reason.exception if escalates and process.supervisor is None else None
-
-
-def _sort_out(
-    process: Process, group: BaseExceptionGroup, reason: ExitReason | None
-) -> tuple[ExitReason, BaseException | None]:
-    """Return why the actor ended, and what of `group` is more than its own affair.
-
-    `reason` is what is known already; errors that came after it are logged.
-    """
-    stops, others = group.split(ActorExit)
-    errors, fatal = (None, None) if others is None else others.split(Exception)
-    if stops is not None:  # `stop` was called in a task group of the actor's own
-        reason = reason or _first(stops).reason
-    if errors is not None and reason is not None:
-        failed_as_it_ended(process, "the end", _plain(errors))
-    elif errors is not None:
-        reason = ExitReason.error(_plain(errors))
-    if fatal is None:
-        return reason or CANCELLED, None
-    return reason or ExitReason.error(_plain(fatal)), _plain(fatal)
-
-
-def _plain(group: BaseExceptionGroup) -> BaseException:
-    return group.exceptions[0] if len(group.exceptions) == 1 else group
-
-
-def _first(stops: BaseExceptionGroup[ActorExit]) -> ActorExit:
-    first: ActorExit | BaseExceptionGroup[ActorExit] = stops
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first

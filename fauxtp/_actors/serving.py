@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 from anyio.lowlevel import checkpoint
 
 from fauxtp._actors.actor import Actor
-from fauxtp._actors.lifecycle import ROUNDS, ActorExit
+from fauxtp._actors.lifecycle import ROUNDS
 from fauxtp._actors.task import TaskEnd
+from fauxtp._actors.verdicts import ActorExit
 from fauxtp._base.arguments import expect_text, kind_of
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base.texts import label

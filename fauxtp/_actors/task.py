@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, final
 
 from fauxtp._actors.actor import Actor, started
 from fauxtp._actors.classes import ITS_BASE
-from fauxtp._actors.lifecycle import ActorExit, launch
+from fauxtp._actors.lifecycle import launch
 from fauxtp._actors.of_class import of_class
+from fauxtp._actors.verdicts import ActorExit
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._base.record import fill, record

@@ -384,7 +384,8 @@ class AsyncioWaiter(Future[Any]):
         except InvalidStateError:
             return  # it will have its turn, from whoever was quicker
         self.woken = True
-        self._forget_time()
+        if self._ends is not None:
+            self._forget_time()
         self._turn_now()
 
     def _turn_now(self) -> None:

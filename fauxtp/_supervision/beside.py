@@ -77,7 +77,9 @@ class Beside(ABC, Generic[C]):
         if type(request) is not Question:
             return await self._chief.handle_call(request, from_, state)
         try:
-            answer = await self._answer(request, from_)
+            answer = self._asked(request, from_)
+            if type(answer) is not PID:
+                answer = await answer
         except Exception as error:  # it is the asker's affair
             from_.fail(error)
             answer = NO_REPLY
@@ -154,6 +156,10 @@ class Beside(ABC, Generic[C]):
     @abstractmethod
     async def _start_first(self) -> None:
         """Check what the class says, and start the children that are there from the start."""
+
+    def _asked(self, question: Question, from_: Call) -> Any:
+        """Return the PID of who has begun on the spot, or what is to be awaited for the answer."""
+        return self._answer(question, from_)
 
     @abstractmethod
     async def _answer(self, question: Question, from_: Call) -> Any:

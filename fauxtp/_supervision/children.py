@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from operator import itemgetter
 from typing import Final, final
 
@@ -17,7 +17,7 @@ from anyio import (
 from anyio.abc import TaskGroup
 
 from fauxtp._actors.actor import Actor
-from fauxtp._actors.lifecycle import OnExit, launch
+from fauxtp._actors.lifecycle import AtOnce, launch
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.mailbox import put_news
 from fauxtp._core.process import Process, find_process
@@ -28,7 +28,7 @@ from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID, Ref
 
-__all__ = ["SHUTDOWN", "Children", "Shelter", "kill", "launched", "stop_all", "was_killed"]
+__all__ = ["SHUTDOWN", "Children", "Shelter", "kept", "kill", "launched", "stop_all", "was_killed"]
 
 GRACE: Final = 1.0  # seconds for which a child that was killed holds up who is stopped next
 SHUTDOWN: Final = ExitReason("shutdown")
@@ -64,7 +64,7 @@ async def launched(
     group: TaskGroup,
     supervisor: PID,
     keep: Callable[[Process], object],
-    on_exit: OnExit | None = None,
+    on_exit: AtOnce | None = None,
     expected: Expected | None = None,
 ) -> Process:
     """Start what `spec` tells of in `group`, and return its process: that of `expected`, if any.
@@ -82,23 +82,26 @@ async def launched(
     raise TimeoutError(f"init of child {spec.id!r} took longer than {spec.start_timeout:g} s")
 
 
-async def _launched(
+def _launched(
     actor: Actor,
     spec: ChildSpec,
     group: TaskGroup,
     supervisor: PID,
     keep: Callable[[Process], object],
-    on_exit: OnExit | None,
+    on_exit: AtOnce | None,
     expected: Expected | None = None,
+) -> Awaitable[Process]:
+    name = spec.register_as if expected is None else expected.name
+    start = launch(actor, group, on_exit=on_exit, register_as=name, supervisor=supervisor)
+    return kept(start, actor, keep)
+
+
+async def kept(
+    start: Awaitable[Process], actor: Actor, keep: Callable[[Process], object]
 ) -> Process:
+    """Return the process that comes of `start`, that of `actor`; if it is given up, `keep` it."""
     try:
-        return await launch(
-            actor,
-            group,
-            on_exit=on_exit,
-            register_as=spec.register_as if expected is None else expected.name,
-            supervisor=supervisor,
-        )
+        return await start
     except get_cancelled_exc_class():
         if actor._fauxtp_process is not None:
             keep(actor._fauxtp_process)

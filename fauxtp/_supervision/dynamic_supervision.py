@@ -6,13 +6,15 @@ until it ends against the plan: from then on there is a `Child` for it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, final
 
 from anyio import current_time
 
-from fauxtp._actors.actor import children_of
+from fauxtp._actors.actor import Actor, children_of
+from fauxtp._actors.lifecycle import AtOnce, launch_expected
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.coroutines import may_suspend
 from fauxtp._base.exit_reason import ExitReason
@@ -23,7 +25,7 @@ from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.beside import Beside, Chief
 from fauxtp._supervision.child import Child, Expected, Question, after
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartType
-from fauxtp._supervision.children import launched, stop_all
+from fauxtp._supervision.children import kept, launched, stop_all
 from fauxtp._supervision.restarts import may_restart, start_when_free, tell_restarted
 from fauxtp.errors import AlreadyStarted, NameTaken, NoChild, TooManyChildren
 from fauxtp.registry import PID
@@ -60,7 +62,7 @@ class DynamicSupervision(Beside[Owner]):
         self._away: dict[PID, Child] = {}  # those to be restarted, by the PIDs that they had
         self._left: dict[PID, ChildSpec] = {}  # those whose start was given up, and yet to end
         self._starting = 0  # with those that are stopped before they have started
-        self._on_exit: Any = self._ended  # for all: so none has to keep a method of its own
+        self._on_exit = AtOnce(self._is_over)  # for all: so none has to keep one of its own
 
     def _ever_restarted(self) -> list[Child]:
         return [*self._failed.values(), *self._away.values()]
@@ -78,6 +80,32 @@ class DynamicSupervision(Beside[Owner]):
         await self._stop(self._specs | self._left)
 
     # What others ask
+
+    def _asked(self, question: Question, from_: Call) -> Any:
+        if question.what == "begin" and _starts_at_once(question.subject.spec):
+            return self._begin_with(question.subject)
+        return self._answer(question, from_)
+
+    def _begin_with(self, expected: Expected) -> Any:
+        """Begin with a child whose start waits for nothing; return what `_asked` does."""
+        spec, process = expected.spec, expected.process
+        self._check_room(spec)
+        actor = expected.make()
+        rest = launch_expected(process, self._shelter.group, self._on_exit, expected.name)
+        if rest is not None:
+            return self._begun(spec, actor, rest)
+        self._has_begun(spec, process)
+        return process.pid
+
+    async def _begun(self, spec: ChildSpec, actor: Actor, rest: Awaitable[Process]) -> PID:
+        """Go on with `_begin_with`, as the event loop was not to be kept from others any more."""
+        self._starting += 1
+        try:
+            process = await kept(rest, actor, partial(self._keep, spec))
+        finally:
+            self._starting -= 1
+        self._has_begun(spec, process)
+        return process.pid
 
     async def _answer(self, question: Question, from_: Call) -> Any:
         subject = question.subject
@@ -102,7 +130,7 @@ class DynamicSupervision(Beside[Owner]):
             for pid, spec in self._specs.items()
         ] + [child.info for child in self._away.values()]
 
-    async def _add(self, spec: ChildSpec, from_: Call, expected: Expected | None = None) -> Any:
+    def _check_room(self, spec: ChildSpec) -> None:
         most = self._chief.max_children
         if most is not None and len(self._specs) + len(self._away) + self._starting >= most:
             raise TooManyChildren(self._process.pid, most)
@@ -110,6 +138,9 @@ class DynamicSupervision(Beside[Owner]):
             raise ValueError(
                 f"expected {spec.id!r} not to be significant: its supervisor does not shut down"
             )
+
+    async def _add(self, spec: ChildSpec, from_: Call, expected: Expected | None = None) -> Any:
+        self._check_room(spec)
         self._starting += 1
         if _starts_at_once(spec):
             return await self._start_new(spec, expected)
@@ -160,32 +191,40 @@ class DynamicSupervision(Beside[Owner]):
     async def _start(
         self, spec: ChildSpec, again: Child | None = None, expected: Expected | None = None
     ) -> PID:
-        chief = self._process
-
         left: dict[PID, ChildSpec] = {}
 
         def keep(process: Process) -> None:
             if again is not None:
                 again.process = process
-            if process.reason is None:  # else nobody would tell of its end
-                left[process.pid] = self._left[process.pid] = spec
+            if self._keep(spec, process):
+                left[process.pid] = spec
 
         try:
-            process = await launched(
-                spec, self._shelter.group, chief.pid, keep, self._on_exit, expected
-            )
+            group, pid = self._shelter.group, self._process.pid
+            process = await launched(spec, group, pid, keep, self._on_exit, expected)
         except TimeoutError:
             await self._stop(left)
             raise
+        if again is not None:
+            again.process, again.started_at = process, current_time()
+        self._has_begun(spec, process, again)
+        return process.pid
+
+    def _keep(self, spec: ChildSpec, process: Process) -> bool:
+        """Note that a start was given up; return False if the process has ended by now."""
+        if process.reason is not None:
+            return False  # nobody would tell of its end
+        self._left[process.pid] = spec
+        return True
+
+    def _has_begun(self, spec: ChildSpec, process: Process, again: Child | None = None) -> None:
         pid = process.pid
         self._specs[pid] = spec
         if again is not None:
-            again.process, again.started_at = process, current_time()
             self._failed[pid] = again
-        supervisor_log.started_child(chief, spec, process)
+        supervisor_log.started_child(self._process, spec, process)
         if process.reason is not None:
             self._is_over(pid, process.reason)  # it has ended already
-        return pid
 
     async def _stop(self, specs: dict[PID, ChildSpec]) -> None:
         """Stop children, all at once, and wait for their ends."""
@@ -193,14 +232,13 @@ class DynamicSupervision(Beside[Owner]):
 
     # When a child has ended
 
-    async def _ended(self, pid: PID, reason: ExitReason) -> None:
-        self._is_over(pid, reason)
-
     def _is_over(self, pid: PID, reason: ExitReason) -> None:
         """Note that a child has ended: in its own task, for most need nothing more."""
         self._left.pop(pid, None)
         spec, child = self._specs.pop(pid, None), self._failed.pop(pid, None)
-        if spec is None or self._changes.have_ended or not spec.must_restart(reason):
+        if spec is None or spec.restart is _NEVER:  # most of them: so nothing more is asked
+            return
+        if self._changes.have_ended or not spec.must_restart(reason):
             return
         if child is not None and child.is_over:
             return

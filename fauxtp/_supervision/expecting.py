@@ -14,6 +14,7 @@ from fauxtp._messaging.addresses import find_pid, mailbox_of
 from fauxtp._messaging.delivery import Attempt, attempt
 from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.child import Expected, Question
+from fauxtp._supervision.dynamic_supervision import DynamicSupervision
 from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
 from fauxtp.errors import NoProcess, ProcessExited
 from fauxtp.registry import PID
@@ -34,7 +35,10 @@ def expected_under(
     chief = meet(find_pid(supervisor))
     if chief is None:
         raise NoProcess(supervisor)
-    if not issubclass(chief.kind, DynamicSupervisor):
+    # The second takes as long as to register a name, and tells of who has yet to begin, too.
+    if type(chief.actor) is not DynamicSupervision and not issubclass(
+        chief.kind, DynamicSupervisor
+    ):
         what = f"expected {supervisor!r} to be a DynamicSupervisor"
         raise TypeError(f"{what}, got {chief.kind.__name__}")
     return Process(None, chief.home, chief.pid, kind, source)
@@ -45,8 +49,13 @@ def begin(expected: Expected, on_the_spot: bool) -> None:
 
     `on_the_spot` is for the code of a task, which may find it done.
     """
+    question, chief = Question("begin", expected), expected.process.supervisor
+    assert chief is not None
     try:
-        _Order(expected).give(on_the_spot)
+        if not on_the_spot:
+            _Order(expected).put_in(Call(question, chief, None))
+        elif type(begun := attempt(chief, question)) is Attempt:
+            _Order(expected).go_on(begun)
     except BaseException as error:
         bury(expected.process, ExitReason.error(error))
         raise
@@ -62,33 +71,29 @@ class _Order:
         self._expected = expected
         self._call: Call | None = None  # until it is heard what came of it
 
-    def give(self, on_the_spot: bool) -> None:
-        """Ask the supervisor; the code of a task may find it done."""
-        question, chief = Question("begin", self._expected), self._expected.process.supervisor
-        assert chief is not None
-        if not on_the_spot:
-            self._call = Call(question, chief, None)
-            self._put_in(self._call)
-        else:
-            begun = attempt(chief, question)
-            if type(begun) is not Attempt:
-                return
-            self._call = begun.call
-            if begun.caller is not None:
-                begun.caller.waiting_for = None  # but for what it wants to ask itself
-            if begun.outcome is DECLINED:
-                self._put_in(begun.call)
-            elif begun.outcome is GAVE_WAY and begun.process is not None:
-                begun.process.mailbox.wake_receivers()
-        self._call.wake = self.wake
-        if self._call.settled:
-            self.wake()
+    def go_on(self, begun: Attempt) -> None:
+        """Hear what comes of what was not done on the spot."""
+        if begun.caller is not None:
+            begun.caller.waiting_for = None  # but for what it wants to ask itself
+        if begun.outcome is DECLINED:
+            self.put_in(begun.call)
+            return
+        if begun.outcome is GAVE_WAY and begun.process is not None:
+            begun.process.mailbox.wake_receivers()
+        self._hear_of(begun.call)
 
-    def _put_in(self, call: Call) -> None:
+    def put_in(self, call: Call) -> None:
+        """Ask the supervisor by its mailbox."""
         self._expected.process.waiting_for = call  # so that a circle is told
         mailbox = mailbox_of(call.target)
         if mailbox is None or not mailbox.deliver(call):
             call.fail(NoProcess(call.target))
+        self._hear_of(call)
+
+    def _hear_of(self, call: Call) -> None:
+        self._call, call.wake = call, self.wake
+        if call.settled:
+            self.wake()
 
     def wake(self) -> None:
         """Hear what came of it: if it has failed, nobody will ever begin with the process."""
