@@ -144,7 +144,7 @@ def test_each_call_ends_at_a_point_of_its_own_at_the_border_of_a_box() -> None:
                 assert x in {left, left + WIDE}
                 assert top < y < top + HIGH
             ends += [begin, end]
-            lanes.append(points(line.path)[1])
+            lanes.append(points(line.path)[2][0])  # the first corner
     assert len(ends) == 18
     assert len({*ends}) == len(ends)
     assert len({*lanes}) == len(lanes)
