@@ -17,6 +17,7 @@ from sessions import (
     SHARDS,
     Book,
     Host,
+    Session,
     hosts,
     key_at,
     key_that_moves,
@@ -227,6 +228,23 @@ async def test_who_is_killed_as_that_takes_long_leaves_its_mailbox_to_who_is_nex
         assert await told == [("cast", number) for number in range(3)]
         with suppress(FauxtpError):
             await stuck
+
+
+@simulated
+async def test_who_traps_exits_handles_what_came_before_it_moves_and_the_rest_goes_on() -> None:
+    book, broker, opens = Book(), MemoryBroker("shop", delay=(0.0005, 0.002)), anyio.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "trap_exit", True)
+        async with one_and_another(book, broker) as (a, b, group):
+            key = key_that_moves("b", "a")
+            first = start_call(a[key], ("wait", opens), 60)
+            before = start_call(a[key], "where", 60)
+            await b.begin(group)
+            await until(lambda: shard_of(key) in a.kind.yields)
+            late = start_call(b[key], "where", 60)
+            opens.set()
+            assert await first == ("wait", opens)
+            assert (await before, await late) == ("a", "b")
 
 
 @simulated

@@ -81,6 +81,19 @@ def test_it_starts_when_it_is_used_and_ends_when_it_is_stopped(app: InThread) ->
     assert app.call("app", lambda: "again") == "again"
 
 
+def test_what_was_cast_before_it_is_stopped_is_done_by_who_traps_exits(
+    app: InThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Noted, "trap_exit", True)
+    going_on = threading.Event()
+    app.cast("app", lambda: Noted.said.append(f"0: {going_on.wait(PATIENCE)}"))
+    for number in range(1, 3):
+        app.cast("app", lambda number=number: Noted.said.append(str(number)))
+    going_on.set()
+    app.stop()
+    assert Noted.said == ["starts", "0: True", "1", "2", "ends: shutdown"]
+
+
 def test_of_many_threads_one_starts_it(app: InThread) -> None:
     barrier = threading.Barrier(8)
 

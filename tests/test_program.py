@@ -48,16 +48,31 @@ def tell(number=signal.SIGTERM):
     os.kill(os.getpid(), number)
 
 
+what, backend, uvloop = sys.argv[1], sys.argv[2].removeprefix("uvloop") or "asyncio", False
+
+
 class Worker(GenServer):
     async def init(self):
-        if what == "asked while it starts":
+        if what.startswith("asked while it starts"):
             tell()
             await anyio.sleep_forever()
         return None
 
+    trap_exit = what.startswith("asked with work left")
+
     async def handle_cast(self, request, state):
         if request == "crash":
             raise ValueError("of the worker")
+        if isinstance(request, int):
+            if request == 1:
+                tell()
+                await anyio.sleep(0.01)
+                if what == "asked with work left, and twice":
+                    tell()
+                    await anyio.sleep_forever()
+                if what == "asked with work left, and too much of it":
+                    await anyio.sleep_forever()
+            print("worked:", request, flush=True)
         if request == "block":
             tell()
             time.sleep(0.01)
@@ -95,9 +110,11 @@ class Ends(GenServer):
 
 class Application(Supervisor):
     max_restarts = 0
+    trap_exit = what.endswith("and traps exits")
 
     def child_specs(self):
-        return [ChildSpec("worker", Worker, register_as="worker", shutdown=30)]
+        seconds = 0.05 if what.endswith("too much of it") else 30
+        return [ChildSpec("worker", Worker, register_as="worker", shutdown=seconds)]
 
     async def init(self):
         self.start_soon_child(self.go_on)
@@ -112,13 +129,15 @@ class Application(Supervisor):
             await cast("worker", "block")
         elif what == "asked while a thread begins":
             await cast("worker", "begin a thread")
+        elif what.startswith("asked with work left"):
+            for number in range(1, 4):
+                await cast("worker", number)
         elif what == "interrupted":
             tell(signal.SIGINT)
-        elif what != "asked while it starts":
+        elif not what.startswith("asked while it starts"):
             tell()
 
 
-what, backend, uvloop = sys.argv[1], sys.argv[2].removeprefix("uvloop") or "asyncio", False
 mine = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
 application = {"crashes alone": Crashes, "ends in init": Ends}.get(what, Application)
 run(application, backend=backend, uvloop=sys.argv[2] == "uvloop",
@@ -146,7 +165,14 @@ def program(what: str, loop: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
     "what",
-    ["asked", "interrupted", "asked while it is busy", "asked while a thread begins", "ends"],
+    [
+        "asked",
+        "asked and traps exits",
+        "interrupted",
+        "asked while it is busy",
+        "asked while a thread begins",
+        "ends",
+    ],
 )
 def test_a_program_ends_in_order(what: str, loop: str) -> None:
     done = program(what, loop)
@@ -158,8 +184,9 @@ def test_a_program_ends_in_order(what: str, loop: str) -> None:
 
 @posix
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_program_that_still_starts_ends_at_once(loop: str) -> None:
-    done = program("asked while it starts", loop)
+@pytest.mark.parametrize("traps", ["", " and traps exits"])
+def test_a_program_that_still_starts_ends_at_once(traps: str, loop: str) -> None:
+    done = program(f"asked while it starts{traps}", loop)
     assert done.returncode == 0, done.stderr
     assert "over []" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -171,6 +198,32 @@ def test_a_second_signal_hurries(loop: str) -> None:
     done = program("asked twice", loop)
     assert done.returncode == 0, done.stderr
     assert "WARNING SIGTERM again: all processes are killed" in done.stdout
+    assert "over []" in done.stdout
+
+
+@posix
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_traps_exits_does_what_lies_in_its_mailbox(loop: str) -> None:
+    done = program("asked with work left", loop)
+    assert done.returncode == 0, done.stderr
+    lines = ["worked: 1", "worked: 2", "worked: 3", "worker ends: shutdown", "over []"]
+    assert [line for line in done.stdout.splitlines() if line in lines] == lines
+
+
+@posix
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    ("what", "logged"),
+    [
+        ("and twice", "WARNING SIGTERM again: all processes are killed"),
+        ("and too much of it", "kills child 'worker'"),
+    ],
+)
+def test_who_is_killed_in_its_work_does_nothing_more(what: str, logged: str, loop: str) -> None:
+    done = program(f"asked with work left, {what}", loop)
+    assert done.returncode == 0, done.stderr
+    assert logged in done.stdout
+    assert "worked" not in done.stdout
     assert "over []" in done.stdout
 
 

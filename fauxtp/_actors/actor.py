@@ -87,7 +87,14 @@ class Actor(ABC):
     """How many messages wait before `send` does; 0 means any number."""
 
     trap_exit: bool = False
-    """Whether the actor is sent an `Exit` where it would be ended by a link or by `exit`."""
+    """Whether the actor is sent an `Exit` where it would be ended by a link or by `exit`.
+
+    It is also not cancelled when its supervisor ends it, but has the `shutdown` seconds of its
+    `ChildSpec`. A server handles what lies in its mailbox by then, and ends by itself, with
+    `"shutdown"`; what comes later is not handled. Another actor is sent an `Exit`, with the PID of
+    its supervisor, and has to end then. Who does not trap exits is cancelled in the middle of its
+    handler, and what lies in its mailbox is dropped.
+    """
 
     _fauxtp_process: Process | None = None
     _fauxtp_keeps: ClassVar[Mapping[str, str]] = {}  # what else no subclass may define, and why

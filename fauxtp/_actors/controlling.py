@@ -24,6 +24,12 @@ async def obey(process: Process, call: Call) -> None:
 def _obeyed(process: Process, call: Call, is_suspended: bool) -> bool:
     """Do what it says, at once; return whether the server is suspended then."""
     control: Control = call.request
+    if control.reason is not None:
+        if is_suspended:
+            process.mailbox.deliver(call)  # behind what lies here, which nobody else would handle
+        else:
+            process.request_exit(control.reason)
+        return False
     if call.settled:
         return is_suspended  # nobody waits for it any more
     if control.what in {"suspend", "resume"}:

@@ -24,7 +24,8 @@ class Exit(Notice):
     """The message, to an actor that traps exits, in place of being ended.
 
     `pid` is the linked process that ended, or None if somebody called `exit`. `reason` is the
-    exit reason, of that process or as it was given to `exit`.
+    exit reason, of that process or as it was given to `exit`. An actor that is no server is told
+    so by its supervisor, too, which is `pid` then, and `reason` is `"shutdown"`.
 
     >>> match Exit(None, ExitReason("shutdown")):
     ...     case Exit(None, reason):

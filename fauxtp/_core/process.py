@@ -17,6 +17,7 @@ from fauxtp._base.exit_reason import AT_REST, CANCELLED, ExitReason
 from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._base.tell_all import drain, tell_all
 from fauxtp._core.calls import Call, OwedCalls
+from fauxtp._core.control import Control
 from fauxtp._core.mailbox import new_queue, put_news
 from fauxtp._core.phase import DEAD, RUNNING, STARTING, Exit, Phase
 from fauxtp._core.queue import Queue
@@ -248,6 +249,28 @@ class Process:
             self._exit_now(reason)
             return True
         return self.home.run(lambda: self._exit_now(reason))
+
+    def shut_down(self, reason: ExitReason) -> bool:
+        """End the process as its supervisor does; return as `request_exit` does.
+
+        If it traps exits, it is told so by a message: a server ends when it has handled what lay
+        before that, and any other process gets an `Exit`.
+        """
+        if self.home.is_free():
+            self._shut_down_now(reason)
+            return True
+        return self.home.run(lambda: self._shut_down_now(reason))
+
+    def _shut_down_now(self, reason: ExitReason) -> None:
+        is_asked = self.exit_request is not None and self.exit_request is not AT_REST
+        if self.phase is not RUNNING or is_asked or not self.traps_exits:
+            self._exit_now(reason)
+        elif self.actor._fauxtp_can_be_stepped:  # as `serve` does all its work
+            end = Call(Control("end", reason=reason), self.pid, None)
+            end.pass_by()
+            put_news(self.mailbox, end)
+        else:
+            put_news(self.mailbox, Exit(self.supervisor, reason))
 
     def _exit_now(self, reason: ExitReason) -> None:
         if self.phase is DEAD:

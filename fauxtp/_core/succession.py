@@ -19,6 +19,7 @@ from typing import Any, Protocol, Self, final
 from fauxtp._base.carried import bare
 from fauxtp._base.exit_reason import CANCELLED, ExitReason
 from fauxtp._core.calls import Call
+from fauxtp._core.control import Control
 from fauxtp._core.dead_letters import dead_letters
 from fauxtp._core.death import bury
 from fauxtp._core.mailbox import find_queue
@@ -262,7 +263,7 @@ class Succession:
     def takes_late(self, message: Any) -> bool:
         """Return whether what finds the mailbox closed goes there."""
         if type(message) is Call:
-            return not message.settled
+            return not (message.settled or _is_for_one(message.request))
         return not isinstance(bare(message), Notice)
 
     def hand_on(self, message: Any) -> None:
@@ -275,3 +276,8 @@ class Succession:
             messages = _taken_out(queue, self.takes)
             if messages:
                 self._heir.take_over(messages)
+
+
+def _is_for_one(request: object) -> bool:
+    """Return whether it asks for the end of one process, and not of its successor."""
+    return type(request) is Control and request.reason is not None

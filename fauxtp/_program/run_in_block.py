@@ -50,6 +50,8 @@ def running(
     `on_give_up="terminate"` the program is told to end as well: by SIGTERM if it has a handler
     for that, as servers do, else as by Ctrl-C. With `"raise"` it is not.
 
+    As the block is left, the application is told to end, as by a supervisor; it may take its time.
+
     Raises `TypeError` or `ValueError` if an argument is not what it should be; the block, what
     the start raises.
 
@@ -118,7 +120,7 @@ class Running:
     ) -> None:
         self._is_asked_to_end = True
         assert self._process is not None
-        self._process.request_exit(SHUTDOWN)
+        self._process.shut_down(SHUTDOWN)
         await self._until_ended()
         if self._error is not None:
             raise self._error_without_group()

@@ -45,10 +45,11 @@ def run(
     """Run `application`, most often a supervisor, until it ends: all of a program's main.
 
     SIGTERM, or SIGINT, ends it in order, each child in its time; a second one kills every
-    process. After `shutdown` seconds those that still run are named in the log, and the program
-    ends at once, with status 1. The arguments go to the constructor; with `register_as`, it has
-    that name. `backend` is `"asyncio"`, with `uvloop` if that is installed and wanted, or
-    `"trio"`.
+    process. The status is 0 after that, also if some were killed. After `shutdown` seconds those
+    that still run are named in the log, and the program ends at once, with status 1.
+
+    The arguments go to the constructor; with `register_as`, it has that name. `backend` is
+    `"asyncio"`, with `uvloop` if that is installed and wanted, or `"trio"`.
 
     Return after an orderly end. Raises `SystemExit`, with status 1 and the last crash as text, if
     the application crashes, gives up or cannot be started, which is logged; and `RuntimeError`
@@ -154,7 +155,7 @@ class _Program:
     def _ask_to_end(self) -> None:
         process = None if self._actor is None else self._actor._fauxtp_process
         if process is not None:
-            process.request_exit(SHUTDOWN)
+            process.shut_down(SHUTDOWN)
 
     def _last_resort(self) -> None:
         """End a program that has not ended in its time, and say who keeps it."""

@@ -82,10 +82,14 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
 class ChildSpec:
     """How a supervisor starts, restarts and stops one child.
 
-    `id` tells it from its siblings. `actor_class(*args, **kwargs)` makes it. `shutdown` is
-    how many seconds it has to end when told so, before it is cancelled. With `register_as`,
+    `id` tells it from its siblings. `actor_class(*args, **kwargs)` makes it. With `register_as`,
     it has that name from before its `init`, also each time that it is restarted. An `init` that
     takes longer than `start_timeout` seconds, if that is not None, has failed.
+
+    `shutdown` is how many seconds it has to end when it is told to, before it is killed. Its
+    `terminate` runs in that time; and, if it traps exits (`Actor.trap_exit`), what lies in its
+    mailbox is handled before. Else the handler that runs is cancelled at once, and the mailbox
+    dropped; so it is with `shutdown=0`, which leaves no time for `terminate` either.
 
     With a `backoff`, its supervisor waits before each restart, and goes on trying. With
     `max_restarts` it has a restart intensity of its own: after more than so many restarts within

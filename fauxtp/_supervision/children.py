@@ -120,13 +120,20 @@ def was_killed(process: Process) -> bool:
     return process.killed is _KILLED
 
 
+def _tell_to_end(process: Process, spec: ChildSpec) -> None:
+    if spec.shutdown:
+        process.shut_down(SHUTDOWN)
+    else:  # it has no time for what lies in its mailbox
+        process.request_exit(SHUTDOWN)
+
+
 async def stop_all(chief: Process, specs: dict[PID, ChildSpec]) -> None:
     """Stop children of `chief`, all at once, and wait for their ends."""
     began, late = current_time(), []
-    for pid in specs:
+    for pid, spec in specs.items():
         process = find_process(pid)
         if process is not None:
-            process.request_exit(SHUTDOWN)
+            _tell_to_end(process, spec)
     in_order = sorted(((spec.shutdown, pid) for pid, spec in specs.items()), key=itemgetter(0))
     for seconds, pid in in_order:
         process = find_process(pid)
@@ -203,7 +210,7 @@ class Children:
         if process is None:
             return
         process.watchers.pop(watch, None)
-        process.request_exit(SHUTDOWN)
+        _tell_to_end(process, child.spec)
         try:
             await wait_exit(process.pid, 0 if was_killed(process) else child.spec.shutdown)
         except ReceiveTimeout:

@@ -77,8 +77,9 @@ async def replace_state(
 async def suspend(server: PID | str, timeout: float | None = USUAL) -> None:
     """Let `server` handle no message after those that lie there, until somebody resumes it.
 
-    It can be asked for its state meanwhile, and to end. Once is enough, also twice. `timeout` is
-    in seconds; None waits for ever.
+    It can be asked for its state meanwhile, and to end; if it traps exits, it goes on as its
+    supervisor ends it, with what lies in its mailbox. Once is enough, also twice. `timeout` is in
+    seconds; None waits for ever.
 
     Raises what `get_state` raises.
 

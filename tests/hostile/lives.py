@@ -254,6 +254,7 @@ class Child(GenServer[Any, Any]):
 
     def __init__(self, name: str, living: dict[str, PID], order: list[str]) -> None:
         self.name, self.living, self.order = name, living, order
+        self.trap_exit = random.random() < 0.5
 
     async def init(self) -> None:
         before = self.living.get(self.name)

@@ -30,7 +30,17 @@ from fauxtp._supervision.child import Child
 from fauxtp._supervision.dynamic_supervision import DynamicSupervision
 from fauxtp.registry import default, withdraw
 from fauxtp.testing import SeedFailed, explore
-from hostile import clocks, demand, effort, gatherings, guests, lives, talk, watched_names
+from hostile import (
+    clocks,
+    demand,
+    effort,
+    gatherings,
+    guests,
+    ledgers,
+    lives,
+    talk,
+    watched_names,
+)
 from hostile.stand_in import hears_all, putting_in_others
 
 Scenario = Callable[[], Awaitable[object]]
@@ -48,6 +58,7 @@ SCENARIOS: list[Scenario] = [
     gatherings.gatherings,
     demand.sessions,
     watched_names.watched_names,
+    ledgers.ledgers,
 ]
 MANY = 2000  # schedules, within which each of the faults below is found
 
@@ -274,6 +285,10 @@ def ends_who_is_busy(patch: Patch) -> None:
     patch.setattr(idleness, "_end", end)
 
 
+def drops_its_mailbox_at_its_end(patch: Patch) -> None:
+    patch.setattr(Process, "shut_down", Process.request_exit)
+
+
 FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (talk.calls, executes_what_was_given_up, "executed after its caller gave up"),
     (talk.calls, forgets_the_callers_at_its_death, "nothing is left to run"),
@@ -300,6 +315,7 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (demand.sessions, leaves_it_twice, "handled twice"),
     (demand.sessions, leaves_the_last_first, "overtook"),
     (demand.sessions, ends_who_is_busy, "a message was lost|a call failed"),
+    (ledgers.ledgers, drops_its_mailbox_at_its_end, "what was accepted is lost"),
 ]
 
 
