@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -14,8 +15,10 @@ from in_simulated_time import Scenario, each_loop, on_asyncio
 
 from fauxtp import (
     Backoff,
+    ChildInfo,
     ChildSpec,
     DynamicSupervisor,
+    ExitReason,
     MaxRestartsExceeded,
     RestartStrategy,
     Supervisor,
@@ -135,6 +138,51 @@ def test_the_tree_tells_in_how_many_seconds_it_is_tried_again(
             while "restarting" in tree():
                 await anyio.sleep(0.5)
             assert len(tree().splitlines()) == 3
+            exit(chief)
+
+    simulated(within(scenario))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "order"),
+    [
+        (RestartStrategy.ONE_FOR_ALL, ("client", "one")),
+        (RestartStrategy.ONE_FOR_ALL, ("one", "client")),
+        (RestartStrategy.REST_FOR_ONE, ("one", "client")),
+    ],
+)
+@each_loop
+def test_who_shares_the_fate_of_one_that_waits_waits_for_as_long(
+    simulated: Any, client: type[Client], strategy: RestartStrategy, order: tuple[str, str]
+) -> None:
+    """A sibling that crashes meanwhile cuts no wait short; it is started with that one."""
+
+    async def scenario() -> None:
+        specs = {
+            "client": replace(spec_of(client), backoff=Backoff(first=10, most=20, jitter=0)),
+            "one": ChildSpec("one", Puppet, register_as="one"),
+        }
+        counted: list[int] = []
+
+        class Chief(supervisor(*map(specs.__getitem__, order), strategy=strategy)):  # type: ignore[misc]
+            def on_restart(self, child: ChildInfo, reason: ExitReason, count: int) -> None:
+                if child.id == "one":
+                    counted.append(count)
+
+        async with anyio.create_task_group() as group:
+            chief = await Chief.start(task_group=group)
+            await crash("client")
+            await anyio.sleep(1)
+            assert whereis("one") is not None  # it serves meanwhile
+            await crash("one")
+            await anyio.sleep(8)
+            assert (whereis("client"), whereis("one")) == (None, None)
+            assert all(child.restarts_in for child in await which_children(chief))
+            await anyio.sleep(1.5)
+            assert whereis("client") is not None
+            assert whereis("one") is not None
+            assert gaps(client.tries)[0] == pytest.approx(10, abs=0.1)
+            assert counted == [1]  # its crash, once
             exit(chief)
 
     simulated(within(scenario))

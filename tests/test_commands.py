@@ -99,9 +99,33 @@ def test_of_several_programs_one_is_named(capsys: pytest.CaptureFixture[str]) ->
         with pytest.raises(SystemExit):
             commands.main(("tree",))
         told = capsys.readouterr().err
-        assert "expected the PID of a program: one of" in told
+        assert "expected --pid, as there are several programs: one of" in told
         assert all(str(pid) in told for pid in (first, second))
         assert "Application" in shows(capsys, "tree", "--pid", str(second))
+
+
+def test_of_a_program_that_is_run_the_application_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "service.py").write_text(
+        "from fauxtp import GenServer\n"
+        "class Application(GenServer):\n"
+        "    async def init(self):\n"
+        "        print('ready', flush=True)\n"
+    )
+    words = ("-m", "fauxtp", "run", "--shutdown", "7.5", "service:Application")
+    with subprocess.Popen(
+        [sys.executable, *words],
+        cwd=tmp_path,
+        env={**os.environ, "FAUXTP_OBSERVE": "look"},
+        stdout=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        shown = shows(capsys, "ps")
+        running.terminate()
+    assert f"{sys.executable} -m fauxtp run service:Application" in shown
+    assert "7.5" not in shown
 
 
 def test_a_program_that_is_told_nothing_is_not_looked_into(

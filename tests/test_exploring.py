@@ -193,6 +193,21 @@ def test_a_deadlock_is_found_and_shows_who_waits() -> None:
     assert len(re.findall(r"Fork <PID \d+>, in", str(caught.value))) == 2
 
 
+def test_who_waits_for_a_thread_is_told_that_there_is_none() -> None:
+    told = threading.Event()
+
+    async def scenario() -> None:
+        threading.Thread(target=told.wait, name="a helper", daemon=True).start()
+        await anyio.sleep_forever()
+
+    try:
+        words = r"nothing is left to run but threads \(a helper\): a simulated loop has one thread"
+        with pytest.raises(SeedFailed, match=words):
+            explore(scenario, seeds=[1])
+    finally:
+        told.set()
+
+
 def test_a_wake_up_that_comes_too_early_is_found() -> None:
     class Bell:
         """Wakes who waits, and forgets that somebody might be about to."""

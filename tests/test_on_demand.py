@@ -346,8 +346,10 @@ async def test_room_is_kept_to(session: type[Session], sessions: OnDemand) -> No
 
 
 async def test_without_a_supervisor(sessions: OnDemand) -> None:
-    with pytest.raises(NoProcess, match="'sessions'"):
+    told = "'session:anna' cannot be started: no living process behind 'sessions'"
+    with pytest.raises(NoProcess, match=told) as caught:
         await call(sessions["anna"], 1)
+    assert caught.value.to == "session:anna"
     letters = dead_letters.total()
     await send(sessions["anna"], 1)
     cast_nowait(sessions["anna"], 1)

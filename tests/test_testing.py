@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 from conftest import PATIENCE
+from crew import Idle, process_of, running
 
 from fauxtp import (
     ANY,
@@ -119,6 +120,25 @@ async def test_an_actor_that_receives_nothing_in_time_fails_the_test() -> None:
     with pytest.raises(TimeoutError) as caught:
         await assert_receives(mailbox, (("sum", int), lambda n: n), timeout=SOON)
     assert isinstance(caught.value, ReceiveTimeout)
+    assert caught.value.__notes__ == ["in the mailbox:\n  'noise'"]
+    for _ in range(11):
+        await send(mailbox.pid, "noise")
+    with pytest.raises(ReceiveTimeout) as caught:
+        await assert_receives(mailbox, (int, print), timeout=SOON)
+    [note] = caught.value.__notes__
+    assert note.count("'noise'") == 10
+    assert note.endswith("\n  and 2 more")
+
+
+async def test_what_an_actor_does_not_receive_is_shown() -> None:
+    async with running() as group:
+        pid = await Idle.start(task_group=group)
+        actor: Any = process_of(pid).actor
+        await send(pid, ("log in", "anna"))
+        with pytest.raises(ReceiveTimeout) as caught:
+            await assert_receives(actor, (int, print), timeout=SOON)
+        assert caught.value.__notes__ == ["in the mailbox:\n  ('log in', 'anna')"]
+        exit(pid)
 
 
 async def test_a_slow_handler_is_not_a_message_that_did_not_come() -> None:

@@ -54,7 +54,7 @@ class FauxtpError(Travels, Exception):
 class NoProcess(FauxtpError):
     """There is no living process behind a PID or a name.
 
-    `to` is the PID, or the name, that was meant.
+    `to` is the PID, or the name, that was meant; `text` what the error says, if that is more.
 
     >>> import anyio
     >>> from fauxtp import call
@@ -65,6 +65,6 @@ class NoProcess(FauxtpError):
     nobody
     """
 
-    def __init__(self, to: Any) -> None:
-        super().__init__(f"no living process behind {to!r}")
+    def __init__(self, to: Any, text: str = "") -> None:
+        super().__init__(text or f"no living process behind {to!r}")
         self.to: Any = to

@@ -215,7 +215,7 @@ def _only_one() -> str:
         raise Unreachable(_NOBODY)
     if len(alive) > 1:
         known = ", ".join(str(it["pid"]) if it["is_here"] else it["socket"] for it in alive)
-        raise Unreachable(f"expected the PID of a program: one of {known}")
+        raise Unreachable(f"expected --pid, as there are several programs: one of {known}")
     name: str = alive[0]["socket"]
     return name
 

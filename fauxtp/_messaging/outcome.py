@@ -16,7 +16,8 @@ __all__ = ["outcome_of", "timed_out", "too_late", "withdraw"]
 
 
 def too_late(to: PID | str, timeout: float | None, taken_up: bool) -> ReceiveTimeout:
-    text = f"no answer from {to!r} within {timeout:g} s"
+    how = "was taken up" if taken_up else "was not taken up, and never will be"
+    text = f"no answer from {to!r} within {timeout:g} s: the request {how}"
     return ReceiveTimeout(text, taken_up=taken_up)
 
 

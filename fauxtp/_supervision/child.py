@@ -132,8 +132,12 @@ class Child:
         self.started_at = None
         self._failures += 1
         seconds = self.spec.backoff.seconds(self._failures)
-        self.restarts_at, self._is_waiting = now + seconds, CancelScope()
-        return seconds, self._is_waiting
+        return seconds, self.wait_until(now + seconds)
+
+    def wait_until(self, restarts_at: float) -> CancelScope:
+        """Wait to be started again until that time; return what ends the wait early."""
+        self.restarts_at, self._is_waiting = restarts_at, CancelScope()
+        return self._is_waiting
 
     def end_waiting(self) -> None:
         """Wait no longer to be started again: it is started, or not to be."""

@@ -14,6 +14,7 @@ from fauxtp._core.succession import Address, Source, bury_in_line
 from fauxtp._supervision.child import Expected
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.expecting import begin, expected_under
+from fauxtp.errors import NoProcess
 from fauxtp.registry import PID
 
 __all__ = ["Supervised"]
@@ -40,7 +41,11 @@ class Supervised:
         self._idle_timeout = idle_timeout
 
     def new_process(self, name: str, /) -> Process:
-        return self.expected(self)
+        try:
+            return self.expected(self)
+        except NoProcess:
+            text = f"{name!r} cannot be started: no living process behind {self.supervisor!r}"
+            raise NoProcess(name, text) from None
 
     def expected(self, source: Source) -> Process:
         """Return the process of an actor that is yet to be made, of which `source` hears."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final, Protocol, final
 
+from anyio import CancelScope, current_time
+
 from fauxtp._actors.actor import children_of
 from fauxtp._actors.serving import Stop
 from fauxtp._base.exit_reason import ExitReason
@@ -105,30 +107,47 @@ class Supervision(Beside[Planner]):
     def _plan_restart(
         self, child: Child, message: ChildDown, error: Exception | None = None
     ) -> None:
-        alone = child.line is not self._line  # else siblings would be left behind
-        again = partial(
-            self._begin, partial(self._restart, child, message), child, revocable=alone
-        )
         if child.spec.backoff is None:
-            again()
+            self._begin_restart(child, message)
             return
         seconds, waiting = child.begin_to_wait()
-        supervisor_log.waits(
-            self._process,
-            child.spec,
-            message.reason,
-            seconds,
-            None if child.has_failed_again else error,
-        )
+        told = None if child.has_failed_again else error
+        self._restart_later(child, message, seconds, waiting, told)
+
+    def _begin_restart(self, child: Child, message: ChildDown, *, counted: bool = False) -> None:
+        alone = child.line is not self._line  # else siblings would be left behind
+        again = partial(self._restart, child, message, counted)
+        self._begin(again, child, revocable=alone)
+
+    def _restart_later(
+        self,
+        child: Child,
+        message: ChildDown,
+        seconds: float,
+        waiting: CancelScope,
+        error: Exception | None = None,
+        *,
+        counted: bool = False,
+    ) -> None:
+        supervisor_log.waits(self._process, child.spec, message.reason, seconds, error)
+        again = partial(self._begin_restart, child, message, counted=counted)
         children_of(self._chief).start_soon(after, seconds, waiting, again)
 
-    async def _restart(self, child: Child, message: ChildDown) -> None:
+    async def _restart(self, child: Child, message: ChildDown, counted: bool) -> None:
         if child.process is not None or not self._is_news(message):
             return  # the change before this one has seen to it
         child.end_waiting()
         reason = message.reason
-        while self._may_restart(child, reason):
+        while counted or self._may_restart(child, reason):
+            counted = False
             group = self._fate_of(child)
+            until = max((one.restarts_at or 0.0 for one in group), default=0.0)
+            seconds = until - current_time()
+            if seconds > 0:  # one of them waits for longer, and all are started at once
+                message = ChildDown(child.spec.id, child.watch, reason)
+                waiting = child.wait_until(until)
+                self._restart_later(child, message, seconds, waiting, counted=True)
+                return
             await self._stop_all(group)
             try:
                 await self._start_again(group)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -78,6 +79,9 @@ def answers(line: bytes, asker: Asker) -> Iterator[Answer]:
 _ALLOWS: Final = "one does that calls fauxtp.observe.serve(allow={{'look', '{}'}})"
 
 
+_APPLICATION: Final = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # module:Class
+
+
 def _program(asker: Asker) -> Iterator[Answer]:
     yield {
         "program": {
@@ -86,13 +90,22 @@ def _program(asker: Asker) -> Iterator[Answer]:
             "registry": registry.implementation,
             "python": platform.python_version(),
             "pid": os.getpid(),
-            "command": [*map(str, (sys.executable, *sys.argv[:1]))],  # arguments may be secrets
+            "command": [sys.executable, *_command()],
             "seconds": time.monotonic() - _began,
             "processes": len(living()),
             "names": len(default),
             "allows": sorted(asker.rights),
         }
     }
+
+
+def _command() -> list[str]:
+    """Return what runs, without arguments, which may be secrets: but for an application."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if getattr(spec, "name", None) != "fauxtp.__main__" or sys.argv[1:2] != ["run"]:
+        return [*map(str, sys.argv[:1])]
+    applications = [word for word in sys.argv[2:] if _APPLICATION.fullmatch(word)]
+    return ["-m", "fauxtp", "run", *applications[:1]]
 
 
 def _processes(_: Asker) -> Iterator[Answer]:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import anyio
 
-from fauxtp._actors.actor import Actor
+from fauxtp._actors.actor import Actor, started
 from fauxtp._base.arguments import expect_callable, unexpected
+from fauxtp._base.redaction import described
 from fauxtp._core.ended_loops import meet
+from fauxtp._core.mailbox import Mailbox, find_queue
 from fauxtp._core.patterns import ANY
+from fauxtp._core.queue import Queue
 from fauxtp._core.receiving import Pattern
 from fauxtp._loops.current import give_way, seconds
-from fauxtp.errors import NoProcess
+from fauxtp.errors import NoProcess, ReceiveTimeout
 from fauxtp.registry import PID
 from fauxtp.testing.cluster_in_memory import TestCluster, cluster
 from fauxtp.testing.exploring import SeedFailed, explore
@@ -36,6 +39,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+MESSAGES: Final = 10  # of a mailbox, which are shown if none is received
+MESSAGE: Final = 200  # characters of each
 
 
 class Receiver(Protocol):
@@ -71,7 +76,7 @@ async def assert_receives(actor: Receiver, *patterns: Pattern, timeout: float = 
     `actor` is an actor, or a `Mailbox` that stands in for one; `patterns` are those of
     `Mailbox.receive`. `timeout` is in seconds; it covers the wait, not the handler.
 
-    Raises `ReceiveTimeout`, a `TimeoutError`, if none comes in time.
+    Raises `ReceiveTimeout`, a `TimeoutError`, if none comes in time; its notes say what has.
 
     >>> from fauxtp import Mailbox, send
     >>> async def main():
@@ -84,7 +89,25 @@ async def assert_receives(actor: Receiver, *patterns: Pattern, timeout: float = 
     await give_way()
     if not hasattr(type(actor), "receive"):
         raise unexpected("actor", "an actor or a Mailbox", actor)
-    return await actor.receive(*patterns, timeout=timeout)
+    try:
+        return await actor.receive(*patterns, timeout=timeout)
+    except ReceiveTimeout as error:
+        error.add_note(_lying_there(actor))
+        raise
+
+
+def _lying_there(actor: Receiver) -> str:
+    """Return which messages lie there that were not received."""
+    queue: Queue | None = None
+    if isinstance(actor, Actor):
+        queue = started(actor).mailbox
+    elif isinstance(actor, Mailbox):
+        queue = find_queue(actor.pid)
+    messages = [] if queue is None else [*queue.kept, *queue.inbox]
+    lines = [f"  {described(message, MESSAGE)}" for message in messages[:MESSAGES]]
+    if len(messages) > MESSAGES:
+        lines.append(f"  and {len(messages) - MESSAGES:,} more")
+    return "\n".join(["in the mailbox:", *lines]) if lines else "the mailbox is empty"
 
 
 async def wait_for(

@@ -103,6 +103,7 @@ class SimulatedLoop(SteppedLoop):
         self._busy = 0  # steps since the last pause
         self._in_vain: Counter[Callable[..., object]] = Counter()  # since the time has passed
         self._thread = threading.get_ident()
+        self._threads = {thread.ident for thread in threading.enumerate()}
         self.set_task_factory(_new_task)
         self.set_exception_handler(_note)
 
@@ -226,11 +227,15 @@ class SimulatedLoop(SteppedLoop):
     def _jump(self) -> Handle:
         """Let the time pass until the next timer goes off."""
         if not self._has_timers():
-            raise Stuck("nothing is left to run")
+            raise Stuck(f"nothing is left to run{self._but_for_threads()}")
         timer = heapq.heappop(self.timers)
         self._now, self._running, self._busy = timer.when(), 0, 0
         self._in_vain.clear()
         return timer
+
+    def _but_for_threads(self) -> str:
+        names = [it.name for it in threading.enumerate() if it.ident not in self._threads]
+        return f" but threads ({', '.join(names)}): {ONE_THREAD}" if names else ""
 
 
 _64_BITS = 2**64 - 1
