@@ -137,7 +137,8 @@ class GenServer(Actor, Generic[R, S]):
         """Handle the end of the task `pid`, which `spawn_task` started; return the next `state`.
 
         What it raises ends the server. `status` is `"success"`, and `result` what the task
-        returned; or `"failure"`, and `result` its exit reason.
+        returned; or `"failure"`, and `result` its exit reason: that of an error has it as its
+        `exception`, and the error alone for its text, without the "error: " of other exit reasons.
         """
         return state
 
