@@ -68,6 +68,10 @@ def _sequence(value: object) -> bool:
     return isinstance(value, Sequence)
 
 
+def _arguments(value: object) -> bool:
+    return _sequence(value) and not isinstance(value, str | bytes)
+
+
 def _none_at_all(value: object) -> bool:
     return isinstance(value, Collection) and not isinstance(value, str) and not len(value)
 
@@ -320,6 +324,9 @@ class Machine(fauxtp.StateMachine[str, Any]):
     async def init(self) -> fauxtp.Transition[str, Any]:
         return "on", None
 
+    async def handle_event(self, event: Any, state: str, data: Any) -> fauxtp.Transition[str, Any]:
+        return state, data
+
 
 def _is_transition(value: Any) -> bool:
     return type(value) is tuple and len(value) == 2
@@ -438,7 +445,7 @@ RULES: dict[str, list[Rule]] = {
     "ChildSpec": [
         _field("id", _one("id", _some_text)),
         _field("actor_class", ACTOR_CLASS),
-        _field("args", _one((), _sequence)),
+        _field("args", _one((), _arguments)),
         _field("kwargs", _one({}, lambda value: isinstance(value, dict))),
         _field("restart", _one(fauxtp.RestartType.PERMANENT, _never)),
         _field("shutdown", NOT_NEGATIVE),
