@@ -367,7 +367,7 @@ async def test_a_reason_is_a_text() -> None:
     for reason in (None, 5, b"normal"):
         with pytest.raises(TypeError, match="expected text to be a str, got "):
             ExitReason(reason)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="expected text to be a str, got "):
+        with pytest.raises(TypeError, match="expected reason to be a str, got "):
             Stop(reason)  # type: ignore[arg-type]
 
 
