@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fauxtp._base.errors import FauxtpError, NoProcess
+from fauxtp.registry import default
 
 if TYPE_CHECKING:
     from fauxtp._base.exit_reason import ExitReason
@@ -25,6 +26,12 @@ __all__ = [
     "ReceiveTimeout",
     "TooManyChildren",
 ]
+
+
+def with_name(pid: PID) -> str:
+    """Return how a text tells of a PID: with its first name, if it has one."""
+    names = default.names(pid)
+    return f"{names[0]!r} {pid!r}" if names else repr(pid)
 
 
 class ProcessExited(FauxtpError):
@@ -89,7 +96,7 @@ class CallCycle(FauxtpError):
     """
 
     def __init__(self, circle: Sequence[PID]) -> None:
-        super().__init__(f"a call in a circle: {' -> '.join(map(repr, circle))}")
+        super().__init__(f"a call in a circle: {' -> '.join(map(with_name, circle))}")
         self.circle: list[PID] = list(circle)
 
 

@@ -7,6 +7,7 @@ import inspect
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -15,8 +16,10 @@ import pytest
 from crew import Idle, running
 from wrappers import FACTORIES
 
-from fauxtp import PID, GenServer, call, exit, process_info, send, wait_exit
+from fauxtp import PID, GenServer, call, cast, exit, process_info, send, wait_exit
+from fauxtp._actors.lifecycle import launch
 from fauxtp._base import switches
+from fauxtp._core import await_chain
 from fauxtp._core.process import find_process
 
 pytestmark = pytest.mark.anyio
@@ -296,3 +299,69 @@ async def test_other_threads_may_look_while_all_changes() -> None:
             over.set()
             await anyio.to_thread.run_sync(thread.join)
     assert not failures
+
+
+class Computes(GenServer[Any, Any]):
+    """Computes, until it is told that it was seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.seen = threading.Event(), threading.Event()
+
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        self.compute()
+        return None, state
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        self.compute()
+        return state
+
+    def compute(self) -> None:
+        self.begun.set()
+        while not self.seen.is_set():
+            pass
+
+
+class PassesOn(GenServer[Any, Any]):
+    async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+        return await call(request, "compute"), state
+
+
+async def by_call(pid: PID, _: Any) -> None:
+    await call(pid, "compute")
+
+
+async def by_cast(pid: PID, _: Any) -> None:
+    await cast(pid, "compute")
+
+
+async def by_another(pid: PID, group: Any) -> None:
+    other = await PassesOn.start(task_group=group)
+    await call(other, pid)
+
+
+@pytest.mark.skipif(not await_chain._has_gil(), reason="frames are not looked at while they run")
+@pytest.mark.parametrize("way", [by_call, by_cast, by_another], ids=lambda way: way.__name__)
+async def test_what_a_handler_computes_is_seen_by_another_thread(way: Any) -> None:
+    actor = Computes()
+    async with running() as group:
+        pid = (await launch(actor, group)).pid
+        process = find_process(pid)
+        assert process is not None
+
+        def look() -> tuple[list[str], bool]:
+            actor.begun.wait()
+            try:
+                stack, runs = await_chain.whereabouts(process)
+                return [frame.name for frame in stack], runs
+            finally:
+                actor.seen.set()
+
+        with ThreadPoolExecutor(1) as looks:
+            seen = looks.submit(look)
+            await way(pid, group)
+            stack, runs = await anyio.to_thread.run_sync(seen.result)
+            handler = "handle_cast" if way is by_cast else "handle_call"
+            assert is_part([handler, "compute"], stack)
+            assert runs
+            assert looks.submit(await_chain.whereabouts, process).result()[1] is False

@@ -24,7 +24,7 @@ from fauxtp import (
     in_thread,
     send_nowait,
 )
-from fauxtp.observe import Agent, events, happenings
+from fauxtp.observe import Agent, events, happenings, watch
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
@@ -57,7 +57,7 @@ def told_until(pieces: Iterator[dict[str, Any]], kind: str) -> list[dict[str, An
 
 def test_what_happens_is_told_as_it_does_and_of_messages_the_label(served: Agent) -> None:
     with in_thread(Watched, register_as="app"), looking(served) as viewer:
-        pieces = viewer.ask("watch")
+        pieces = viewer.ask("watch", kinds=[*happenings.FAULTS, "started", "ended"])
         asks = threading.Thread(
             target=cast_when, args=(lambda: events._listeners, "it", ("log in", SECRET))
         )
@@ -86,7 +86,7 @@ def test_what_happens_is_told_as_it_does_and_of_messages_the_label(served: Agent
         assert told[kinds.index("restarted")]["labels"] == ["Watched", "it"]
         send_nowait("nobody", ("log in", SECRET))
         letter = told_until(pieces, "dead_letter")[-1]
-        assert letter["details"] == {"to": "'nobody'", "message": "('log in', …)"}
+        assert letter["details"] == {"to": "nobody", "message": "('log in', …)"}
         assert SECRET not in json.dumps([told, letter])
     until(lambda: not events._listeners)  # nobody listens when nobody looks
 
@@ -144,7 +144,12 @@ def test_only_what_is_asked_for_is_told_and_never_too_much(
     monkeypatch.setattr(happenings, "BEAT", 0.01)
     monkeypatch.setattr(happenings, "MOST", 10)
     told: Any = happenings.happenings(["dead_letter"])
-    assert next(told) == {"events": [], "left_out": 0, "more": True}  # a sign of life
+    assert next(told) == {
+        "events": [],
+        "left_out": 0,
+        "unwatched": [],
+        "more": True,
+    }  # a sign of life
     for number in range(25):
         send_nowait("nobody", number)
     piece = next(told)
@@ -164,3 +169,11 @@ def test_counts_are_told(served: Agent) -> None:
         before = letters()
         send_nowait("nobody", 1)
         assert letters() == before + 1
+
+
+def test_what_nobody_looks_for_is_said() -> None:
+    told: Any = happenings.happenings(["restarted", "loop_blocked", "slow_handler"])
+    assert next(told)["unwatched"] == ["slow_handler", "loop_blocked"]
+    with watch(loop_blocked=60.0):
+        assert next(told)["unwatched"] == []
+    told.close()

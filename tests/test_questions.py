@@ -83,7 +83,7 @@ def test_what_is_no_question_has_an_answer(served: Agent, line: bytes, told: str
 @pytest.mark.parametrize(
     ("where", "what", "question"),
     [
-        ("stack_of", RuntimeError("it changed"), {"ask": "stacks"}),
+        ("whereabouts", RuntimeError("it changed"), {"ask": "stacks"}),
         ("ProcessRows", AttributeError("__class__"), {"ask": "top"}),
         ("counts", KeyError("x"), {"ask": "counts"}),
         ("whereis", RecursionError(), {"ask": "process", "which": "a"}),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-__all__ = ["handler_of", "own_ends", "own_folders"]
+__all__ = ["PACKAGES", "handler_of", "own_ends", "own_folders"]
 
 PACKAGES = ("fauxtp", "anyio", "asyncio", "trio", "outcome", "uvloop", "winloop")
 

@@ -177,7 +177,9 @@ def place_of(pid: int | str | None) -> Place:
     one = _only_one() if pid is None else pid
     known = [place for place in reachable() if one in {place.pid, place.name}]
     if not known:
-        raise Unreachable(f"{_NOBODY} (PID {one})")
+        others = [_to_call_by(program) for program in programs()]
+        these = f"; these let themselves: --pid {' or '.join(others)}" if others else ""
+        raise Unreachable(f"{_NOBODY} (PID {one}){these}")
     known.sort(key=lambda place: not place.is_here)
     if len(known) == 1:
         return known[0]
@@ -214,10 +216,14 @@ def _only_one() -> str:
     if not alive:
         raise Unreachable(_NOBODY)
     if len(alive) > 1:
-        known = ", ".join(str(it["pid"]) if it["is_here"] else it["socket"] for it in alive)
+        known = ", ".join(map(_to_call_by, alive))
         raise Unreachable(f"expected --pid, as there are several programs: one of {known}")
     name: str = alive[0]["socket"]
     return name
+
+
+def _to_call_by(program: dict[str, Any]) -> str:
+    return str(program["pid"]) if program["is_here"] else str(program["socket"])
 
 
 _STRANGE: Final = "the program answers what is not understood here"

@@ -7,21 +7,24 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from fauxtp._commands.action_commands import add_action_commands
 from fauxtp._commands.client import Unreachable, place_of, programs, viewer_at, viewer_of
 from fauxtp._commands.command_line import add, say, say_json, which
 from fauxtp._commands.event_line import happening
 from fauxtp._commands.process_details import details
-from fauxtp._commands.process_tree import FORMS
+from fauxtp._commands.process_tree import FORMS, as_text
 from fauxtp._commands.top_command import add_top_command
 from fauxtp.observe.dumps import processes_in
-from fauxtp.observe.happenings import KINDS, SELDOM
+from fauxtp.observe.happenings import FAULTS, KINDS
 from fauxtp.observe.plain_text import in_seconds, plain
-from fauxtp.observe.process_text import called, stack
+from fauxtp.observe.process_text import called, circles, doing, stack
 
 __all__ = ["add_commands"]
+
+
+_FAULTS: Final = "what goes wrong: all but those that begin, end, and are done all the time"
 
 
 def add_commands(commands: Any) -> None:
@@ -36,13 +39,14 @@ def add_commands(commands: Any) -> None:
     shows = add(commands, "tree", _tree, "show all processes, each below its supervisor")
     shows.add_argument("--as", dest="form", choices=(*FORMS, "svg", "json"), default="text")
     shows.add_argument("--file", help="what dump has written, in place of a program")
+    shows.add_argument("--all", action="store_true", help="also many that do nothing, as text")
     add_top_command(commands)
-    add(commands, "stacks", _stacks, "show where each process waits that handles something")
+    add(commands, "stacks", _stacks, "show where each process is that handles something")
     tells = add(commands, "info", _info, "show all that there is to tell of one process")
     tells.add_argument("process", help="its name, or the number of its PID")
     watches = add(commands, "watch", _watch, "show what happens, a line for each, as it does")
     watches.add_argument(
-        "--kinds", type=_kinds, default=SELDOM, help=f"of {','.join(KINDS)} (all that is seldom)"
+        "--kinds", type=_kinds, default=FAULTS, help=f"of {','.join(KINDS)} ({_FAULTS})"
     )
     serves = add(commands, "web", _web, "show a page of it in a browser", has_json=False)
     serves.add_argument("--port", type=int, default=0, help="on 127.0.0.1 (any that is free)")
@@ -96,20 +100,27 @@ def _tree(given: Namespace) -> None:
         from fauxtp.observe.picture import as_svg  # noqa: PLC0415  # who lists needs no pictures
 
         say(as_svg(rows))
+    elif given.form == "text":
+        say(as_text(rows, folds=not given.all))
     else:
         say(FORMS[given.form](rows))
 
 
 def _stacks(given: Namespace) -> None:
     with viewer_of(given.pid) as viewer:
-        rows = viewer.processes("stacks")
+        everyone = viewer.processes("stacks")
+    rows = [
+        row for row in everyone if row["handling"] is not None or row["waiting_for"] is not None
+    ]
     if given.json:
         say_json(rows)
         return
+    if not rows:
+        say("no process handles anything, or waits for another")
+    known, within = {row["pid"]: row for row in everyone}, circles(everyone)
     for row in rows:
-        if row["handling"] is not None or row["waiting_for"] is not None:
-            busy = in_seconds(row["handling_for"])
-            say(f"{called(row)}: {plain(row['handling'])} for {busy}", *stack(row))
+        runs = "; runs just now" if row.get("runs") else ""
+        say(f"{called(row)}: {doing(row, known, within)}{runs}", *stack(row))
 
 
 def _info(given: Namespace) -> None:
@@ -121,6 +132,11 @@ def _info(given: Namespace) -> None:
         say(*details(row))
 
 
+_UNWATCHED: Final = (
+    "nobody looks for {} there: a program does that has called fauxtp.observe.watch()\n"
+)
+
+
 def _kinds(text: str) -> tuple[str, ...]:
     kinds = tuple(text.split(","))
     if not set(kinds) <= set(KINDS):
@@ -129,10 +145,13 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 
 def _watch(given: Namespace) -> None:
-    left_out = 0
+    left_out, unwatched = 0, False
     with viewer_of(given.pid) as viewer, suppress(KeyboardInterrupt):
         for piece in viewer.ask("watch", kinds=given.kinds):
             say(*(json.dumps(it) if given.json else happening(it) for it in piece["events"]))
+            if piece.get("unwatched") and not unwatched:
+                unwatched = True
+                sys.stderr.write(_UNWATCHED.format(", ".join(map(plain, piece["unwatched"]))))
             if piece["left_out"] > left_out:
                 sys.stderr.write(f"… {piece['left_out'] - left_out:,} more\n")
                 left_out = piece["left_out"]

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from fauxtp.observe.plain_text import plain
 from fauxtp.observe.process_text import called, circles, doing
 
-__all__ = ["FORMS"]
+__all__ = ["FORMS", "as_text"]
 
 Row = dict[str, Any]
+
+
+MOST_ALIKE: Final = 20  # siblings of a class that do nothing; of more, only a few are shown
+SHOWN: Final = 3
+
+
+def _kin(row: Row) -> tuple[int | None, str]:
+    """Return what siblings of one class have in common."""
+    return row["supervisor"], row["class"]
+
+
+def _is_idle(row: Row) -> bool:
+    """Return whether there is nothing to tell of a process but that it is there."""
+    busy = row["mailbox"] or row["children"] or row["restarts"] or row["phase"] != "running"
+    return not busy and row["handling"] is None and row["waiting_for"] is None
 
 
 def _down(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
@@ -27,10 +43,21 @@ def _down(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
         left += [(depth + 1, child) for child in reversed(below.get(row["pid"], ()))]
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[Row], *, folds: bool = True) -> str:
+    """Return a line for each process; of many that are alike and do nothing, for the first."""
     known, within = {row["pid"]: row for row in rows}, circles(rows)
+    alike: Counter[tuple[int | None, str]] = Counter(map(_kin, filter(_is_idle, rows)))
+    seen: Counter[tuple[int | None, str]] = Counter()
     lines = []
     for depth, row in _down(rows):
+        kin = _kin(row)
+        if folds and alike[kin] > MOST_ALIKE and _is_idle(row):
+            seen[kin] += 1
+            if seen[kin] == SHOWN + 1:
+                more = f"{alike[kin] - SHOWN:,} more {plain(row['class'])} that do nothing"
+                lines.append(f"{'  ' * depth}… {more}: tree --all shows them")
+            if seen[kin] > SHOWN:
+                continue
         queue = f" ({row['mailbox']:,} waiting)" if row["mailbox"] else ""
         does = doing(row, known, within)
         lines.append("  " * depth + called(row) + queue + (f": {does}" if does else ""))

@@ -43,7 +43,7 @@ def _top_of_file(given: Namespace) -> None:
     if given.json:
         say_json(rows)
     else:
-        say(*table(rows))
+        say(*table(rows, given.by))
 
 
 def _top(given: Namespace) -> None:
@@ -84,4 +84,4 @@ def _frame(viewer: Viewer, given: Namespace, third: str = "") -> list[str]:
     counts = f"{program['processes']:,} processes, {program['names']:,} names"
     since = in_seconds(program["seconds"])
     head = [f"{program['pid']}: {command}", f"{counts}, since {since}; by {given.by}", third]
-    return [*head, *table(rows)]
+    return [*head, *table(rows, given.by)]

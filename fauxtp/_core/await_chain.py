@@ -1,18 +1,29 @@
-"""Where a task waits: the coroutines that await one another, from the task's own on."""
+"""Where a process is: the coroutines that await one another, from its task's own on.
+
+Of one that runs just now, what another thread sees of it: the frames of its event loop's thread.
+"""
 
 from __future__ import annotations
 
 import gc
 import sys
 from collections.abc import Iterator
+from threading import get_ident
 from traceback import FrameSummary
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from types import (
+    AsyncGeneratorType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+)
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fauxtp._core.process import Process
 
-__all__ = ["stack_of"]
+__all__ = ["stack_of", "whereabouts"]
 
 DEPTH = 1000  # frames, of a chain that others may change meanwhile
 
@@ -25,17 +36,61 @@ _ENDS = {"FutureIter", "Idle"}  # what a task awaits in the end, but for who sta
 
 
 def stack_of(process: Process) -> list[FrameSummary]:
-    """Return the frames in which the task of `process` waits, the innermost last."""
+    """Return the frames in which `process` waits, or runs, the innermost last."""
+    return whereabouts(process)[0]
+
+
+def whereabouts(process: Process) -> tuple[list[FrameSummary], bool]:
+    """Return the frames of `process`, the innermost last, and whether it runs just now.
+
+    That it runs is seen by other threads only.
+    """
     task = process.task
     if task is None or not (_has_gil() or process.home.is_here()):
-        return []  # without the GIL, frames are not to be looked at while they run
+        return [], False  # without the GIL, frames are not to be looked at while they run
     coroutine = task.get_coro() if process.home.is_asyncio else task.coro
-    return [
+    waits = [*_frames(coroutine, process.handed_over is not None)]
+    runs = [] if process.handling is None else _running(process, waits)
+    told = [
         FrameSummary(
             frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name, lookup_line=False
         )
-        for frame in _frames(coroutine, process.handed_over is not None)
+        for frame in (*waits, *runs)
     ]
+    return told, bool(runs)
+
+
+def _running(process: Process, waits: list[FrameType]) -> list[FrameType]:
+    """Return the frames of a handler that another thread runs just now, the innermost last.
+
+    The task of `process` runs it, and was last seen in `waits`; or that of somebody who calls it.
+    """
+    last = waits[-1] if waits else None
+    is_lent = process.handed_over is None and process.waiting_for is None
+    codes = {*_codes(process.kind)} if is_lent else set[CodeType]()
+    for thread, innermost in sys._current_frames().items():
+        frames = [] if thread == get_ident() else [*_outwards(innermost)]
+        if last is not None and last in frames:
+            return frames[: frames.index(last)][::-1]
+        is_its = [frame.f_code in codes for frame in frames]
+        if True in is_its:
+            begin = [*is_its, False].index(False, is_its.index(True))
+            return frames[:begin][::-1]
+    return []
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _codes(kind: type) -> Iterator[CodeType]:
+    """Yield the code of each method of a class."""
+    for each in kind.__mro__:
+        for value in [*vars(each).values()]:
+            if isinstance(value, FunctionType):
+                yield value.__code__
 
 
 def _has_gil() -> bool:

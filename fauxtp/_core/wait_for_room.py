@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from fauxtp._core.room_line import AnyWaiter
     from fauxtp._loops.protocols import Home, Waiter
 
-__all__ = ["LeftInLine", "put", "put_blocking", "put_in_line", "put_later"]
+__all__ = ["ROOM", "LeftInLine", "put", "put_blocking", "put_in_line", "put_later"]
 
+ROOM: Final = object()  # in place of a request, where a call stands for a wait for room
 BUDGET: Final = 128  # messages put in, before the event loop has a turn
 put_in = 0  # since it had one; several loops may share the count
 

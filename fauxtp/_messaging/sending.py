@@ -19,7 +19,7 @@ from fauxtp._core.ended_loops import meet
 from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current_process
-from fauxtp._core.wait_for_room import put, put_in_line
+from fauxtp._core.wait_for_room import ROOM, put, put_in_line
 from fauxtp._loops.current import give_way, new_waiter, seconds, turn
 from fauxtp._messaging.addresses import class_of, mailbox_of, starting, target_of
 from fauxtp._messaging.call_circles import refuse_circle
@@ -144,7 +144,7 @@ async def _wait_for_room(full: Queue, message: Any) -> None:
     if caller is None:
         await put_in_line(full, message)
         return
-    caller.waiting_for = room = Call(None, full.pid, caller.pid)
+    caller.waiting_for = room = Call(ROOM, full.pid, caller.pid)
     try:
         refuse_circle(caller, full.pid)
         await put_in_line(full, message, room)

@@ -14,8 +14,9 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import nlargest
+from itertools import islice
 from traceback import FrameSummary
 from typing import Any, Final
 
@@ -23,18 +24,18 @@ from fauxtp import registry
 from fauxtp._base.implementation import __version__
 from fauxtp._base.logs import logger
 from fauxtp._base.own_frames import own_ends
-from fauxtp._core.await_chain import stack_of
+from fauxtp._core.await_chain import whereabouts
 from fauxtp._core.ended_loops import living
 from fauxtp._core.phase import DEAD
 from fauxtp._core.process import Process
 from fauxtp.observe.actions import ACTIONS, number_of, numbered
 from fauxtp.observe.asker import Asker
 from fauxtp.observe.events import counts
-from fauxtp.observe.happenings import SELDOM, happenings
+from fauxtp.observe.happenings import FAULTS, happenings
 from fauxtp.observe.process_orders import ORDERS
 from fauxtp.observe.process_rows import MOST, ProcessRows
 from fauxtp.observe.states import state_of
-from fauxtp.registry import default, whereis
+from fauxtp.registry import PID, default, whereis
 
 __all__ = ["PROTOCOL", "answers"]
 
@@ -109,7 +110,7 @@ def _command() -> list[str]:
 
 
 def _processes(_: Asker) -> Iterator[Answer]:
-    yield from _in_pieces(living(), ProcessRows().row)
+    yield from _in_pieces(_everyone(), ProcessRows().row)
 
 
 def _top(_: Asker, by: str = "mailbox", most: int = 50) -> Iterator[Answer]:
@@ -119,11 +120,12 @@ def _top(_: Asker, by: str = "mailbox", most: int = 50) -> Iterator[Answer]:
     if type(most) is not int or not 0 < most <= MOST:
         raise ValueError(f"expected most to be from 1 to {MOST}")
     rows, weighed = ProcessRows(), []
-    for number, process in enumerate(living()):
+    for number, process in enumerate(_everyone()):
         weighed.append((order(rows, process), -number, process))
         if number % (10 * PIECE) == 0:
             time.sleep(_BREATH)
-    yield from _in_pieces([process for _, _, process in nlargest(most, weighed)], rows.row)
+    top = nlargest(most, weighed)
+    yield from _in_pieces((process for _, _, process in top), rows.row)
 
 
 def _process(_: Asker, which: int | str) -> Iterator[Answer]:
@@ -151,10 +153,10 @@ def _found(which: int | str) -> Process:
 
 def _stacks(_: Asker) -> Iterator[Answer]:
     row = ProcessRows().row
-    yield from _in_pieces(living(), lambda process: {**row(process), **_stack(process)})
+    yield from _in_pieces(_everyone(), lambda process: {**row(process), **_stack(process)})
 
 
-def _watch(_: Asker, kinds: object = SELDOM) -> Iterator[Answer]:
+def _watch(_: Asker, kinds: object = FAULTS) -> Iterator[Answer]:
     yield from happenings(kinds)
 
 
@@ -176,10 +178,20 @@ _QUESTIONS: Final[dict[str, tuple[str, Callable[..., Iterator[Answer]]]]] = {
 """Each question, with what who asks it must be allowed."""
 
 
-def _in_pieces(everyone: list[Process], tell: Callable[[Process], Answer]) -> Iterator[Answer]:
-    for first in range(0, len(everyone), PIECE):
-        told = [tell(process) for process in everyone[first : first + PIECE] if _lives(process)]
-        yield {"processes": told, "more": True}
+def _everyone() -> Iterator[Process]:
+    """Yield all living processes, the oldest first, and then those that have come meanwhile.
+
+    Among these are the successors of those that have ended before they were told of.
+    """
+    everyone = living()
+    yield from everyone
+    known = {process.pid for process in everyone}
+    yield from (process for process in living() if process.pid not in known)
+
+
+def _in_pieces(everyone: Iterator[Process], tell: Callable[[Process], Answer]) -> Iterator[Answer]:
+    while some := [*islice(everyone, PIECE)]:
+        yield {"processes": [tell(process) for process in some if _lives(process)], "more": True}
         time.sleep(_BREATH)
     yield {"processes": []}
 
@@ -190,21 +202,40 @@ def _lives(process: Process) -> bool:
 
 def _details_of(process: Process) -> Answer:
     """Return what is told of one process only when somebody asks for that one."""
+    links = sorted([*process.links][:MOST])
+    monitors = sorted([*process.monitors.copy().values()][:MOST])
+    children = sorted([*process.children][:MOST])
+    call = process.waiting_for
+    others = [process.supervisor, None if call is None else call.target, *links, *monitors]
     return {
         "module": process.kind.__module__,
         "given_up": process.mailbox.given_up.total,
         "room": process.mailbox.max_size,
-        "links": sorted(map(number_of, list(process.links)[:MOST])),
-        "monitors": sorted(map(number_of, list(process.monitors.copy().values())[:MOST])),
-        "child_pids": sorted(map(number_of, list(process.children)[:MOST])),
+        "links": [*map(number_of, links)],
+        "monitors": [*map(number_of, monitors)],
+        "child_pids": [*map(number_of, children)],
+        "called": dict(_first_names([*others, *children])),
         **_stack(process),
     }
 
 
+def _first_names(pids: Iterable[PID | None]) -> Iterator[tuple[str, str]]:
+    """Yield the first name of each that has one, beside the number of its PID."""
+    for pid in pids:
+        names = [] if pid is None else default.names(pid)
+        if names:
+            yield str(number_of(pid)), names[0]
+
+
 def _stack(process: Process) -> Answer:
-    """Return where a process waits, and how many frames at both ends are not the user's."""
-    stack = [_place(frame) for frame in stack_of(process)]
-    return {"stack": stack, "own_frames": [*own_ends([file for file, _, _ in stack])]}
+    """Return where a process is, and how many frames at both ends are not the user's."""
+    frames, runs = whereabouts(process)
+    stack = [_place(frame) for frame in frames]
+    return {
+        "stack": stack,
+        "own_frames": [*own_ends([file for file, _, _ in stack])],
+        "runs": runs,
+    }
 
 
 def _place(frame: FrameSummary) -> list[Any]:

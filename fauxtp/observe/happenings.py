@@ -11,35 +11,50 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.texts import label
 from fauxtp._core.process import find_process
 from fauxtp._core.running_process import current_process
+from fauxtp.errors import with_name
 from fauxtp.observe import events
 from fauxtp.observe.actions import number_of
 from fauxtp.observe.events import Event, Kind
+from fauxtp.observe.overload import is_watched
 from fauxtp.registry import PID, default
 
-__all__ = ["KINDS", "SELDOM", "happenings"]
+__all__ = ["FAULTS", "KINDS", "happenings"]
 
 KINDS: Final = {str(kind.name).lower(): kind for kind in Kind}
-OFTEN: Final = events.CALL_BEGUN | events.CALL_ENDED | events.SENT | events.HANDLED
-SELDOM: Final = tuple(name for name, kind in KINDS.items() if kind not in OFTEN)
+OFTEN: Final = (
+    events.CALL_BEGUN | events.CALL_ENDED | events.SENT | events.HANDLED
+    | events.STARTED | events.ENDED | events.REGISTERED | events.UNREGISTERED
+)  # fmt: skip
+FAULTS: Final = tuple(name for name, kind in KINDS.items() if kind not in OFTEN)
 """What is told to who says no kinds."""
+
+WATCHED: Final = events.SLOW_HANDLER | events.MAILBOX_HIGH | events.LOOP_BLOCKED
+"""What is found only by a program that looks for it."""
 
 BEAT: Final = 1.0  # seconds, after which something is told although nothing happens
 MOST: Final = 1000  # that are yet to be told; of more than that, only the number
+NAMES: Final = frozenset({"child", "name", "to"})  # details that tell who is meant
 LONGEST: Final = 200  # characters of a text
 MOST_NAMES: Final = 10  # of one process
 
 Answer = dict[str, Any]
 
 
-def happenings(kinds: object = SELDOM) -> Iterator[Answer]:
+def happenings(kinds: object = FAULTS) -> Iterator[Answer]:
     """Yield what happens in this program, by the names of its kinds, for as long as it is wanted.
 
     Raises `TypeError` if `kinds` is no list of names, and `ValueError` if one of them is none.
     """
-    told = _Told()
-    with events.listen(told.hear, _kinds(kinds)):
+    told, wanted = _Told(), _kinds(kinds)
+    with events.listen(told.hear, wanted):
         while True:
-            yield {"events": told.next(), "left_out": told.left_out, "more": True}
+            unwatched = [] if is_watched() else [*_names(wanted & WATCHED)]
+            more = {"left_out": told.left_out, "unwatched": unwatched, "more": True}
+            yield {"events": told.next(), **more}
+
+
+def _names(kinds: Kind) -> Iterator[str]:
+    return (name for name, kind in KINDS.items() if kind in kinds)
 
 
 def _kinds(names: object) -> Kind:
@@ -121,8 +136,12 @@ def _who(pid: PID) -> Answer | None:
 
 
 def _detail(name: str, value: Any) -> Any:
-    if name in {"message", "request"}:
-        return label(value)
+    return label(value) if name in {"message", "request"} else _fact(name, value)
+
+
+def _fact(name: str, value: Any) -> Any:
+    if name in NAMES and isinstance(value, str):
+        return str.__str__(value)[:LONGEST]
     if value is None or type(value) in {bool, int, float}:
         return value
     if type(value) is ExitReason:
@@ -131,5 +150,5 @@ def _detail(name: str, value: Any) -> Any:
     if type(value) is PID:
         return repr(value)
     if type(value) in {list, tuple} and value and all(type(each) is PID for each in value):
-        return [repr(each) for each in value[:LONGEST]]
+        return [with_name(each) for each in value[:LONGEST]]
     return label(value)

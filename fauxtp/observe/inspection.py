@@ -33,11 +33,12 @@ class ProcessInfo:
     not count: how many there have been is `calls_given_up`.
 
     `handling` is the message that a server handles now, or None; `handling_for` for how many
-    seconds it has done so. `waiting_for` is the process whose answer it waits for.
+    seconds it has done so. `waiting_for` is the process whose answer it waits for, or for whose
+    start, or for room in whose mailbox.
 
     `stack` is where its task waits: that which was called last comes last, as in a traceback.
-    `traceback.format_list(stack)` is the text. It shows a handler that waits, but not one that
-    runs just now; and nothing from other threads in a Python without the GIL.
+    `traceback.format_list(stack)` is the text. It shows a handler that runs just now only to
+    other threads; and nothing to other threads in a Python without the GIL.
 
     >>> import anyio
     >>> from fauxtp import GenServer, exit

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fauxtp._loops.protocols import Home
     from fauxtp.registry import PID
 
-__all__ = ["Watch", "watch"]
+__all__ = ["Watch", "is_watched", "watch"]
 
 PIECE: Final = 128  # processes that are looked at at once
 BREATH: Final = 0.0005  # seconds between two pieces, in which others run
@@ -158,6 +158,11 @@ def watch(
             raise RuntimeError("the program is watched already")
         _watching = Watch(limits[0], mailbox, limits[1])
         return _watching
+
+
+def is_watched() -> bool:
+    """Return whether somebody looks for overload in this program."""
+    return _watching is not None
 
 
 def _seconds(name: str, limit: float | None) -> float | None:

@@ -6,7 +6,10 @@ import time
 from typing import Any, Final, final
 
 from fauxtp._base.texts import label
+from fauxtp._core.calls import Call
+from fauxtp._core.phase import STARTING
 from fauxtp._core.process import Process, find_process
+from fauxtp._core.wait_for_room import ROOM
 from fauxtp._supervision.beside import Beside
 from fauxtp.observe.actions import number_of
 from fauxtp.registry import PID, default
@@ -37,6 +40,7 @@ class ProcessRows:
             "handling": None if handling is None else label(handling),
             "handling_for": self.handling_for(process),
             "waiting_for": None if call is None else number_of(call.target),
+            "waits": None if call is None else _wait(call),
             "supervisor": None if process.supervisor is None else number_of(process.supervisor),
             "children": len(process.children),
             "watchers": len(process.watchers),
@@ -73,3 +77,11 @@ class ProcessRows:
         if known is None:
             known = self._restarts[chief.pid] = actor.restarts()
         return known
+
+
+def _wait(call: Call) -> str:
+    """Return what a process waits for, that has made this call."""
+    if call.request is ROOM:
+        return "room"
+    target = find_process(call.target)
+    return "start" if target is not None and target.phase is STARTING else "answer"
