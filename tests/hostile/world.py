@@ -60,6 +60,13 @@ class Chief(fauxtp.Supervisor):
         return [fauxtp.ChildSpec("child", Idle)]
 
 
+class Parts(fauxtp.PartitionSupervisor):
+    partitions = 2
+
+    def partition_spec(self, number: int) -> fauxtp.ChildSpec:
+        return fauxtp.ChildSpec("part", Server)
+
+
 class World:
     """The processes, names and mailboxes, and where more of them can be started."""
 
@@ -75,6 +82,9 @@ class World:
         self.chief = await Chief.start(task_group=self.group, register_as="chief")
         self.tester = await TestActor.start(task_group=self.group)
         self.mailbox = fauxtp.Mailbox()
+        parts = await Parts.start(task_group=self.group, register_as="parts")
+        fauxtp.exit(parts)  # who has partitions is known from then on
+        await fauxtp.wait_exit(parts)
         self.alive = set(fauxtp.processes())
         self.names = self._names()
 
