@@ -223,7 +223,7 @@ def counts() -> dict[tuple[str, ...], int]:
         for name, number in handled.items():
             # Who ends meanwhile may be missing: what was shown once is not taken back.
             _shown[name] = max(number, _shown.get(name, 0))
-            found["handled", name] = _shown[name]
+        found.update((("handled", name), number) for name, number in _shown.items())
     return found
 
 
