@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple, final
 
@@ -86,13 +87,17 @@ class Claims:
             await anyio.sleep(AGAIN)
 
     async def _busy_with(self, name: str, do: Callable[[], Awaitable[bool]]) -> bool:
+        look_at: Callable[[str], None] = self._look_at
         try:
             async with self._busy.of(name):
                 return await do()
+        except BaseException:
+            look_at = self._strays.add  # at the next heartbeat: at once it would fail again
+            raise
         finally:
             if name not in self._busy:
                 self._changed(name, self._names.find(name), 0)  # what came meanwhile
-                self._look_at(name)
+                look_at(name)
 
     async def _register(self, name: str, pid: PID) -> bool:
         for _ in range(TRIES):
@@ -205,10 +210,8 @@ class Claims:
         return entry.revision
 
     async def _try_to_release(self, name: str, owned: _Owned) -> None:
-        try:
+        with suppress(FauxtpError, TimeoutError):  # it is tried again, or ends with the lease
             await self._busy_with(name, partial(self._release, name, owned))
-        except (FauxtpError, TimeoutError):
-            self._strays.add(name)  # for the next heartbeat; else it ends with the lease
 
     # Keeping
 
