@@ -131,10 +131,15 @@ async def test_what_is_for_nobody_is_a_dead_letter(delivery: Any, to: PID | str)
     assert letters == [DeadLetter(to, "hello", "noproc")]
 
 
-@pytest.mark.parametrize("to", [None, 1, b"name", object])
-async def test_who_is_neither_a_pid_nor_a_name_is_refused(delivery: Any, to: Any) -> None:
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [(None, "NoneType"), (1, "int"), (b"name", "bytes"), (object, "the class object")],
+)
+async def test_who_is_neither_a_pid_nor_a_name_is_refused(
+    delivery: Any, to: Any, told: str
+) -> None:
     for attempt in calls(lambda: delivery.post(to, 1), lambda: delivery.attempt(to, 1)):
-        with pytest.raises(TypeError, match=f"expected a PID or a name, got {type(to).__name__}"):
+        with pytest.raises(TypeError, match=f"expected a PID or a name, got {told}"):
             attempt()
 
 

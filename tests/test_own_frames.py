@@ -16,6 +16,7 @@ from fauxtp import GenServer, call
 from fauxtp._base.own_frames import handler_of, own_ends
 from fauxtp.observe.process_text import stack
 
+LEFT_OUT = "    (1 frame of fauxtp and the event loop)"
 OURS, LOOP, COMPILED, USERS = fauxtp.__file__, asyncio.__file__, "fauxtp/_a/_b.pyx", __file__
 
 
@@ -47,7 +48,8 @@ def test_a_module_of_the_users_by_the_name_of_a_library_is_the_users(
 @pytest.mark.parametrize(
     ("own", "shown"),
     [
-        ([1, 2], ["    (1 frame of fauxtp and the event loop)", "    b:2 in b", "    (2 frames"]),
+        ([1, 2], [LEFT_OUT, "    b:2 in b", "    c:3 in c", LEFT_OUT]),  # what the last awaits
+        ([1, 1], [LEFT_OUT, "    b:2 in b", "    c:3 in c", "    d:4 in d"]),
         ([4, 0], ["    (4 frames of fauxtp and the event loop)"]),
         (None, ["    a:1 in a", "    b:2 in b", "    c:3 in c", "    d:4 in d"]),
         ([0, -1], ["    a:1 in a", "    b:2 in b", "    c:3 in c", "    d:4 in d"]),

@@ -27,7 +27,8 @@ from types import FunctionType, MemberDescriptorType, MethodType
 from weakref import ref
 
 from fauxtp._base.arguments import expect_some_text
-from fauxtp._base.carried import MISSING, STRAYS
+from fauxtp._base.carried import MISSING
+from fauxtp._base.strays import STRAYS
 from fauxtp._base.own_errors import is_own
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 

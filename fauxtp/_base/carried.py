@@ -7,10 +7,9 @@ but the runtime ever sees one.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, final
 
-__all__ = ["MISSING", "STRAYS", "Carried", "Values", "bare"]
+__all__ = ["MISSING", "Carried", "Values", "bare"]
 
 
 if TYPE_CHECKING:  # to make a protocol takes longer than all else here
@@ -33,9 +32,6 @@ class _Missing:
 
 MISSING: Final = _Missing()
 """In place of a value: the variable has none."""
-
-STRAYS: Final[ContextVar[Values]] = ContextVar("fauxtp_strays", default=())
-"""What handlers have set where nothing was, and left: a context has no way back to that."""
 
 
 @final

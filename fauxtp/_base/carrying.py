@@ -13,8 +13,9 @@ from contextvars import Context, ContextVar, Token, copy_context
 from types import coroutine
 from typing import TYPE_CHECKING, Any, final
 
-from fauxtp._base.carried import MISSING, STRAYS, Carried, Values
+from fauxtp._base.carried import MISSING, Carried, Values
 from fauxtp._base.events import CARRYING, set_carrying
+from fauxtp._base.strays import STRAYS
 
 if TYPE_CHECKING:
     from fauxtp._base.carried import Variable

@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, final
 
-from fauxtp._base.carried import MISSING, STRAYS, Values
+from fauxtp._base.carried import MISSING, Values
 from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base.implementation import implementation
+from fauxtp._base.strays import STRAYS
 
 if TYPE_CHECKING:
     from fauxtp._base.carried import Variable
