@@ -37,6 +37,7 @@ from fauxtp import (
 )
 from fauxtp._actors import idleness
 from fauxtp._core.process import find_process
+from fauxtp._loops.alarms import Alarm
 from fauxtp._loops.current import current_home
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("either_way")]
@@ -297,6 +298,46 @@ async def test_many_end_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) ->
         with anyio.fail_after(5):
             while home.idlers:
                 await anyio.sleep(0.01)
+
+
+async def test_who_starts_another_as_it_ends_sets_no_second_alarm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pending, most = 0, 0
+
+    def counted(alarms: Any, due: float, look: Any) -> Any:
+        nonlocal pending, most
+        pending += 1
+        most = max(most, pending)
+
+        def off() -> None:
+            nonlocal pending
+            pending -= 1
+            look()
+
+        return Alarm(alarms, due, off)
+
+    class Heir(Server):
+        idle_timeout = 0.01
+
+        def __init__(self, key: str) -> None:
+            self.number = int(key)
+
+        async def terminate(self, reason: str, state: Any) -> None:
+            if self.number:
+                await call(heirs[str(self.number - 1)], "go on")
+            else:
+                over.set()
+
+    monkeypatch.setattr(idleness, "Alarm", counted)
+    over = anyio.Event()
+    async with task_group() as group:
+        chief = await Sessions.start(task_group=group)
+        heirs = OnDemand(Heir, supervisor=chief, prefix="heir:")
+        await call(heirs["4"], "begin")
+        await over.wait()
+        exit(chief)
+    assert most == 1
 
 
 class Session(GenServer[Any, Any]):

@@ -100,7 +100,6 @@ class Idlers:
 
     def _look(self, home: Home) -> None:
         """End whoever is due and idle."""
-        self._has_alarm = False
         now, left = home.time(), BUDGET
         try:
             while left and self._slots:
@@ -116,6 +115,7 @@ class Idlers:
                 if not slot:
                     self._slots.pop(number)
         finally:
+            self._has_alarm = False  # not before: who ends here may start others
             if self._slots:
                 self._set_alarm(home, now if not left else min(self._slots) * self._width)
             else:
