@@ -96,7 +96,7 @@ class CallCycle(FauxtpError):
     """
 
     def __init__(self, circle: Sequence[PID]) -> None:
-        super().__init__(f"a call in a circle: {' -> '.join(map(with_name, circle))}")
+        super().__init__(f"a wait in a circle: {' -> '.join(map(with_name, circle))}")
         self.circle: list[PID] = list(circle)
 
 

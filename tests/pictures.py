@@ -6,6 +6,9 @@ import os
 import shutil
 import sys
 import threading
+from contextlib import redirect_stdout
+from html import escape
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +27,17 @@ from fauxtp import (
     cast_nowait,
     in_thread,
 )
+from fauxtp import __main__ as commands
 from fauxtp._commands.client import viewer_of
 from fauxtp._commands.web import PageServer
 from fauxtp.observe import serve
+from fauxtp.observe.plain_text import cut
 
 PLACE = Path(__file__).parent.parent / "docs" / "_static"
 SECONDS = 20
+WIDTH = 110  # characters
+TERMINAL = """<pre style="display: inline-block; margin: 0; padding: 14px 18px;
+background: #1d1f21; color: #d8dad6; font: 14px/1.35 monospace">{}</pre>"""
 
 
 class Worker(GenServer[Any, Any]):
@@ -111,7 +119,18 @@ def photograph(url: str) -> None:
         page.locator("#tree g", has_text="Worker 'database'").click()
         page.wait_for_selector("#stack")
         page.screenshot(path=PLACE / "page.png")
+        terminal = chromium.new_page(viewport={"width": 1280, "height": 800})
+        terminal.set_content(TERMINAL.format(escape(shown_by_top())))
+        terminal.locator("pre").screenshot(path=PLACE / "top.png")
         chromium.close()
+
+
+def shown_by_top() -> str:
+    """Return what `top` shows in a terminal."""
+    screen = StringIO()
+    with redirect_stdout(screen):
+        commands.main(("top", "--once", "--most", "9", "--pid", str(os.getpid())))
+    return "\n".join(cut(line, WIDTH) for line in screen.getvalue().splitlines())
 
 
 def main() -> None:

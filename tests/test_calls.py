@@ -223,7 +223,7 @@ async def test_a_process_that_calls_itself_is_told_at_once() -> None:
         cycle = await call(pid, [pid], timeout=None)
         assert isinstance(cycle, CallCycle)
         assert cycle.circle == [pid, pid]
-        assert str(cycle) == f"a call in a circle: {pid!r} -> {pid!r}"
+        assert str(cycle) == f"a wait in a circle: {pid!r} -> {pid!r}"
 
 
 async def test_who_was_interrupted_as_a_call_began_waits_for_nobody(
