@@ -50,7 +50,7 @@ OF_THE_RUNTIME = {
     "Supervisor": {"handle_call"},
     "Task": {"run"},
     "TestActor": {"run"},
-    "Timer": {"end"},
+    "Timer": {"end", "go_off"},
     "Watch": {"begin"},
 }
 

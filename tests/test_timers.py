@@ -804,7 +804,7 @@ async def test_who_cancels_one_at_any_line_as_it_goes_off_is_told_what_becomes_o
         def cancel(told: list[float | None] = told, timer: Timer = timer) -> None:
             told.append(cancel_timer(timer))
 
-        AtLine(number, cancel).play(timer._go_off)
+        AtLine(number, cancel).play(timer.go_off)
         told.append(cancel_timer(timer))
         came = [mailbox.take_nowait() for _ in range(len(mailbox))]
         left = [left for left in told if left is not None]

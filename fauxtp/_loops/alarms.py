@@ -7,14 +7,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import count
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-__all__ = ["FEW", "Alarm", "Alarms"]
+__all__ = ["FEW", "Alarm", "Alarms", "GoesOff"]
 
 Claim = list[Any]  # what an alarm is set for; or nothing, if it was cancelled
 
 FEW: Final = 64  # cancelled ones that may lie in the heap, however few the others are
 _is_set = itemgetter(2)
+
+
+class GoesOff(Protocol):
+    """What is set: it lies in the heap itself; a method bound to it would take 64 bytes more."""
+
+    def go_off(self) -> None:
+        """Do what is due."""
 
 
 class Alarms(ABC):
@@ -29,21 +36,21 @@ class Alarms(ABC):
     __slots__ = ("_cancelled", "_heap", "_number")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Claim, Callable[[], object]]] = []
+        self._heap: list[tuple[float, int, Claim, GoesOff]] = []
         self._number: Callable[[], int] = (
             count().__next__
         )  # of two at one time, the first is first
         self._cancelled = 0  # that lie in the heap
 
     @abstractmethod
-    def set(self, due: float, claim: Claim, function: Callable[[], object]) -> None:
-        """Let the loop call `function` when it is `due`, unless `claim` is empty by then.
+    def set(self, due: float, claim: Claim, what: GoesOff) -> None:
+        """Let `what` go off when it is `due`, unless `claim` is empty by then.
 
         That is for who runs in the loop, which may be a signal handler.
         """
 
     @abstractmethod
-    def set_in(self, seconds: float, claim: Claim, function: Callable[[], object]) -> float:
+    def set_in(self, seconds: float, claim: Claim, what: GoesOff) -> float:
         """Do as `set` does, with what is due in so many `seconds`; return when that is."""
 
     @abstractmethod
@@ -74,7 +81,7 @@ class Alarms(ABC):
             if not first[2]:
                 self._cancelled -= 1
             elif first[0] <= now:
-                yield first[3]
+                yield first[3].go_off
             else:  # that before it was thrown out in between
                 heapq.heappush(heap, first)
 
@@ -86,9 +93,10 @@ class Alarm:
 
     def __init__(self, alarms: Alarms, due: float, function: Callable[[], object]) -> None:
         self._alarms, self._claim = alarms, [function]
-        alarms.set(due, self._claim, self._go_off)
+        alarms.set(due, self._claim, self)
 
-    def _go_off(self) -> None:
+    def go_off(self) -> None:
+        """Call the function: whoever runs the alarms does."""
         self._claim.pop()()
 
     def cancel(self) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextvars import Context
 from heapq import heappush
 
 from fauxtp._base.tell_all import tell_all
-from fauxtp._loops.alarms import FEW, Alarms, Claim
+from fauxtp._loops.alarms import FEW, Alarms, Claim, GoesOff
 from fauxtp._loops.asyncio_internals import current_task, running_loop
 
 __all__ = ["AsyncioAlarms"]
@@ -33,15 +32,15 @@ class AsyncioAlarms(Alarms):
         self.go_off = False  # just now, so that the loop is awake
         self._next: tuple[float, asyncio.TimerHandle] | None = None  # when the loop looks
 
-    def set(self, due: float, claim: Claim, function: Callable[[], object]) -> None:
-        heappush(self._heap, (due, self._number(), claim, function))
+    def set(self, due: float, claim: Claim, what: GoesOff) -> None:
+        heappush(self._heap, (due, self._number(), claim, what))
         known = self._next
         if known is None or due < known[0]:
             self._hurry(claim)
 
-    def set_in(self, seconds: float, claim: Claim, function: Callable[[], object]) -> float:
+    def set_in(self, seconds: float, claim: Claim, what: GoesOff) -> float:
         due = (time.monotonic() if self._is_monotonic else self._loop.time()) + seconds
-        heappush(self._heap, (due, self._number(), claim, function))
+        heappush(self._heap, (due, self._number(), claim, what))
         known = self._next
         if known is None or due < known[0]:
             self._hurry(claim)

@@ -11,7 +11,7 @@ import trio
 from trio.lowlevel import spawn_system_task
 
 from fauxtp._base.tell_all import tell_all
-from fauxtp._loops.alarms import Alarms, Claim
+from fauxtp._loops.alarms import Alarms, Claim, GoesOff
 
 __all__ = ["TrioAlarms"]
 
@@ -33,8 +33,8 @@ class TrioAlarms(Alarms):
         self._tell = tell  # who calls what must not be called within the code of trio
         self._sleep: trio.CancelScope | None = None  # of the task, until the next is due
 
-    def set(self, due: float, claim: Claim, function: Callable[[], object]) -> None:
-        heappush(self._heap, (due, self._number(), claim, function))
+    def set(self, due: float, claim: Claim, what: GoesOff) -> None:
+        heappush(self._heap, (due, self._number(), claim, what))
         try:
             if self._sleep is None:
                 self._start(due)
@@ -44,9 +44,9 @@ class TrioAlarms(Alarms):
             claim.clear()  # whoever asked for it is told that it is not set
             raise
 
-    def set_in(self, seconds: float, claim: Claim, function: Callable[[], object]) -> float:
+    def set_in(self, seconds: float, claim: Claim, what: GoesOff) -> float:
         due = trio.current_time() + seconds
-        self.set(due, claim, function)
+        self.set(due, claim, what)
         return due
 
     def cancelled_here(self, due: float) -> float | None:

@@ -110,7 +110,7 @@ class Timer:
                 if not home.run_soon(self._set_alarm):
                     self.end()
                 return
-            self._due = here.alarms.set_in(after, messages, self._go_off)
+            self._due = here.alarms.set_in(after, messages, self)
             if not messages:  # somebody has ended it before all this was done
                 self._forget()
         except BaseException:
@@ -145,12 +145,12 @@ class Timer:
                 self.end()  # it came too late for who ends them
 
     def _set_alarm(self) -> None:
-        self._home.alarms.set(self._due, self._messages, self._go_off)
+        self._home.alarms.set(self._due, self._messages, self)
         if not self._messages:  # somebody has ended it before all this was done
             self._forget()
 
-    def _go_off(self) -> None:
-        """Send the message, as it is time."""
+    def go_off(self) -> None:
+        """Send the message, as it is time: whoever runs the alarms calls this."""
         if self._interval is not None:
             self._tick(self._interval)
             return

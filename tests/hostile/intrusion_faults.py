@@ -78,7 +78,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "plans again": (AsyncioWaiter, "_plan_turn", _plan_again),
     "opens slowly": (Queue, "_open_inbox", _open_slowly),
     "binds one first": (Process, "bind", _bind_one_first),
-    "sends though it is cancelled": (Timer, "_go_off", _send_what_is_there),
+    "sends though it is cancelled": (Timer, "go_off", _send_what_is_there),
     "tells nobody who awaits": (PendingCall, "_give_up", _give_up_alone),
     "forgets what it has postponed": (Machine, "_give_up_events", lambda _: None),
     "has no successor": (Supervised, "bury", _bury_without_successor),
