@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from crew import Idle, running
+from crew import Idle, process_of, running
 from wrappers import FACTORIES
 
 from fauxtp import PID, GenServer, call, cast, exit, process_info, send, wait_exit
@@ -365,3 +366,56 @@ async def test_what_a_handler_computes_is_seen_by_another_thread(way: Any) -> No
             assert is_part([handler, "compute"], stack)
             assert runs
             assert looks.submit(await_chain.whereabouts, process).result()[1] is False
+
+
+class Lazy:
+    """Looks like what it stands for, and is that not yet."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise RuntimeError("it is nothing yet")
+
+
+class Waits(Computes):
+    lazy = Lazy()
+
+    async def handle_info(self, message: Any, state: Any) -> Any:
+        await anyio.sleep_forever()
+
+
+@pytest.mark.skipif(not await_chain._has_gil(), reason="frames are not looked at while they run")
+@pytest.mark.parametrize("way", [by_call, by_cast], ids=lambda way: way.__name__)
+async def test_only_of_who_runs_frames_are_looked_at_that_run(
+    way: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = Waits()
+    looked: list[int] = []
+    frames = sys._current_frames
+
+    def spy() -> Any:
+        looked.append(1)
+        return frames()
+
+    monkeypatch.setattr(sys, "_current_frames", spy)
+    async with running() as group:
+        pid, waits = (await launch(actor, group)).pid, await Waits.start(task_group=group)
+        await send(waits, "wait")
+        while process_of(waits).handling is None:
+            await anyio.sleep(0)
+
+        def look() -> None:
+            actor.begun.wait()
+            try:
+                assert await_chain.whereabouts(process_of(waits))[1] is False
+                assert not looked
+                stack, runs = await_chain.whereabouts(process_of(pid))
+                assert runs
+                assert "compute" in [frame.name for frame in stack[-2:]]
+                assert looked
+            finally:
+                actor.seen.set()
+
+        with ThreadPoolExecutor(1) as looks:
+            seen = looks.submit(look)
+            await way(pid, group)
+            await anyio.to_thread.run_sync(seen.result)

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import Any
@@ -583,6 +583,29 @@ class Never:
 
     def __await__(self) -> Any:
         yield
+
+
+async def test_what_a_handler_sets_that_is_no_coroutine_function_is_not_there_for_others() -> None:
+    class Answers(GenServer[Any, Any]):
+        def handle_call(self, request: Any, from_: Any, state: Any) -> Coroutine[Any, Any, Any]:
+            answer = user.get()
+            user.set(request)
+            return self.leave((answer, state))
+
+        def handle_cast(self, request: Any, state: Any) -> Coroutine[Any, Any, Any]:
+            user.set(request)
+            return self.leave(state)
+
+        async def leave(self, result: Any) -> Any:
+            return result
+
+    async with running() as task_group:
+        answers = await Answers.start(task_group=task_group)
+        for _ in range(2):
+            await cast(answers, "by a cast")
+            assert await call(answers, "by a call") == "nobody"  # handled by its own task
+            assert await call(answers, "another") == "nobody"  # handled on the spot
+            assert user.get() == "nobody"
 
 
 async def test_a_handler_that_is_closed_elsewhere_puts_nothing_back_there() -> None:

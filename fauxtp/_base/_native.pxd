@@ -175,6 +175,9 @@ cdef tell_often(int how, name, pid, first, second, double seconds, double waited
 cdef has_handled(kind, pid, message, double began, double sent_at, int wanted, error)
 
 
+cdef object within_it(handler, tuple arguments)
+
+
 cdef class Told:
     """What a server does with one message, while somebody listens to what is handled."""
 

@@ -820,6 +820,18 @@ async def _awaited(awaitable):
     return await awaitable
 
 
+async def _called(handler, arguments):
+    return await handler(*arguments)
+
+
+cdef object within_it(handler, tuple arguments):
+    """Return a coroutine of a handler, in which that does all it does, if it is no coroutine too."""
+    function = (<object>handler).__func__ if type(handler) is any_method else handler
+    if type(function) is any_function and <int>function.__code__.co_flags & of_coroutines:
+        return handler(*arguments)
+    return _called(handler, arguments)
+
+
 @cython.final
 @cython.freelist(8)
 cdef class Told:
@@ -843,15 +855,23 @@ cdef class Told:
         return self
 
     def handle_call(self, request, from_, state, /):
+        if self.carried is not None:
+            return self.begun(within_it(self.handlers.handle_call, (request, from_, state)))
         return self.begun(self.handlers.handle_call(request, from_, state))
 
     def handle_cast(self, request, state, /):
+        if self.carried is not None:
+            return self.begun(within_it(self.handlers.handle_cast, (request, state)))
         return self.begun(self.handlers.handle_cast(request, state))
 
     def handle_info(self, message, state, /):
+        if self.carried is not None:
+            return self.begun(within_it(self.handlers.handle_info, (message, state)))
         return self.begun(self.handlers.handle_info(message, state))
 
     def handle_task_end(self, pid, status, result, state, /):
+        if self.carried is not None:
+            return self.begun(within_it(self.handlers.handle_task_end, (pid, status, result, state)))
         return self.begun(self.handlers.handle_task_end(pid, status, result, state))
 
     def __await__(self):
@@ -1012,6 +1032,7 @@ cdef Told told_of(kind, pid, message, handlers, double began, double sent_at):
 
 
 cdef object any_function = FunctionType, any_method = MethodType
+cdef int of_coroutines = CO_COROUTINE
 cdef object _SEND = opmap.get("SEND")  # to what is awaited, of whichever kind
 cdef dict _known = {}  # functions, by weak references: whether they may, and the reference
 

@@ -18,12 +18,17 @@ from types import (
     FunctionType,
     GeneratorType,
 )
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from fauxtp._core.server_state import ServerState, state_of
 
 if TYPE_CHECKING:
     from fauxtp._core.process import Process
 
 __all__ = ["stack_of", "whereabouts"]
+
+_MRO: Final = type.__dict__["__mro__"].__get__  # whatever a metaclass makes of these
+_DICT: Final = type.__dict__["__dict__"].__get__
 
 DEPTH = 1000  # frames, of a chain that others may change meanwhile
 
@@ -50,7 +55,7 @@ def whereabouts(process: Process) -> tuple[list[FrameSummary], bool]:
         return [], False  # without the GIL, frames are not to be looked at while they run
     coroutine = task.get_coro() if process.home.is_asyncio else task.coro
     waits = [*_frames(coroutine, process.handed_over is not None)]
-    runs = [] if process.handling is None else _running(process, waits)
+    runs = [] if process.handling is None else _running(process, coroutine, waits)
     told = [
         FrameSummary(
             frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name, lookup_line=False
@@ -60,14 +65,18 @@ def whereabouts(process: Process) -> tuple[list[FrameSummary], bool]:
     return told, bool(runs)
 
 
-def _running(process: Process, waits: list[FrameType]) -> list[FrameType]:
+def _running(process: Process, coroutine: Any, waits: list[FrameType]) -> list[FrameType]:
     """Return the frames of a handler that another thread runs just now, the innermost last.
 
-    The task of `process` runs it, and was last seen in `waits`; or that of somebody who calls it.
+    The task of `process` runs it, its `coroutine`, and was last seen in `waits`; or that of
+    somebody who calls it. Of all others no frame is looked at: there may be very many.
     """
-    last = waits[-1] if waits else None
-    is_lent = process.handed_over is None and process.waiting_for is None
-    codes = {*_codes(process.kind)} if is_lent else set[CodeType]()
+    if getattr(coroutine, "cr_running", True):
+        last, codes = waits[-1] if waits else None, set[CodeType]()
+    elif process.waiting_for is None and state_of(process) is ServerState.STEPPED:
+        last, codes = None, {*_codes(process.kind)}
+    else:
+        return []
     for thread, innermost in sys._current_frames().items():
         frames = [] if thread == get_ident() else [*_outwards(innermost)]
         if last is not None and last in frames:
@@ -87,9 +96,9 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 def _codes(kind: type) -> Iterator[CodeType]:
     """Yield the code of each method of a class."""
-    for each in kind.__mro__:
-        for value in [*vars(each).values()]:
-            if isinstance(value, FunctionType):
+    for each in _MRO(kind):
+        for value in [*_DICT(each).values()]:
+            if type(value) is FunctionType:  # `isinstance` may run what it has for its class
                 yield value.__code__
 
 

@@ -75,7 +75,7 @@ class CarriedHandlers:
         if has_strays(self._values):
             return self._noted(await within(apart(self._values), _begun(handler, arguments)))
         if not self._values:
-            return await _kept(handler(*arguments))
+            return await _kept(handler, arguments)
         applied = Applied(self._values, carried_variables())
         try:
             applied.enter()
@@ -90,10 +90,10 @@ class CarriedHandlers:
         return (*result[:-1], carry_on(result[-1], self._values))
 
 
-async def _kept(handling: Awaitable[Any]) -> Any:
+async def _kept(handler: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
     kept = Kept(carried_variables())
     try:
-        result = await handling
+        result = await handler(*arguments)
     except GeneratorExit:
         raise  # it is never to end, and this may be another context
     except BaseException:

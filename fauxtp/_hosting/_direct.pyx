@@ -50,6 +50,7 @@ from fauxtp._base._native cimport (
     slot_of,
     told_of,
     wants,
+    within_it,
 )
 
 __all__ = [
@@ -300,7 +301,7 @@ cdef object carrying(process, Call call, double at):
     if brings_nothing(call) and not wants(&listened_to, ROOTS):
         actor, pid = get(process, _actor), get(process, _pid)
         stands = told_of(get(process, _kind), pid, call, actor, at, 0).kept(told("carrying"))
-        return stands.begun(actor.handle_call(call.request, call, get(process, _state)))
+        return stands.begun(within_it(actor.handle_call, (call.request, call, get(process, _state))))
     handler = told("handlers_of")(process, call).handle_call(call.request, call, get(process, _state))
     return handler if PyCoro_CheckExact(handler) else awaited(handler)
 
