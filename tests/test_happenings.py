@@ -130,7 +130,14 @@ def test_who_called_in_a_circle_or_in_vain_is_told_with_names() -> None:
         [late] = told_until(told, "call_timed_out")
         assert late["process"]["names"] == ["third"]
         assert [who["names"] for who in late["others"]] == [["first"]]
+        cast_nowait("first", ("third", Seconds(0.001)))
+        [late] = told_until(told, "call_timed_out")
+        assert type(late["details"]["timeout"]) is float, "it may be one of numpy"
         told.close()
+
+
+class Seconds(float):
+    """A number of a type of somebody's own."""
 
 
 def cast_when(may: Callable[[], Any], whom: str, request: Any) -> None:

@@ -234,6 +234,22 @@ def test_of_who_has_ended_what_was_known_and_who_came_after_it_is_told() -> None
     assert [it["error"] for it in seldom["lately"]] == ["TimeoutError"]
 
 
+def test_of_a_mailbox_that_no_snapshot_has_seen_is_told_what_is_known() -> None:
+    snapshots = Snapshots(lambda: Told([row(1)]))  # type: ignore[arg-type,return-value]
+    details = {"request": "'get'", "timeout": 5.0, "taken_up": False}
+    late: dict[str, Any] = {
+        "kind": "call_timed_out",
+        "labels": ["Mailbox"],
+        "process": None,
+        "details": details,
+    }
+    snapshots.lately.hear([crash(8, None), crash(9, None, **late), crash(7, "w")])
+    told = snapshots.ended(9, lambda _: None)
+    assert told is not None
+    assert told["last"] == {"pid": 9, "class": "Mailbox", "names": []}
+    assert [one["error"] for one in told["lately"]] == ["no answer within 5 s"]
+
+
 def test_children_are_told_with_names_and_counted_by_class() -> None:
     viewer: Any = Told(
         [*crowd(1000, names=["the one"], handling_for=3.0), row(5000, 1, **{"class": "B"})]

@@ -137,11 +137,10 @@ def is_about(one: Told, row: Told) -> bool:
         return not {*who["names"]}.isdisjoint(row["names"])
     if who["pid"] == row["pid"]:
         return True
-    # Of one without a name, its class and its supervisor are all that stays.
-    return not row["names"] and (who["class"], who.get("supervisor")) == (
-        row["class"],
-        row["supervisor"],
-    )
+    # Of one without a name, its class and its supervisor are all that stays: if it had one. Of a
+    # mailbox, of a process of another node and of who had ended before that is not even told.
+    kin = row["class"], row.get("supervisor")
+    return not row["names"] and (who["class"], who.get("supervisor")) == kin
 
 
 def _sameness(told: Told) -> tuple[Any, ...]:

@@ -142,8 +142,8 @@ def _detail(name: str, value: Any) -> Any:
 def _fact(name: str, value: Any) -> Any:
     if name in NAMES and isinstance(value, str):
         return str.__str__(value)[:LONGEST]
-    if value is None or type(value) in {bool, int, float}:
-        return value
+    if value is None or issubclass(type(value), (int, float)):
+        return _number(value)
     if type(value) is ExitReason:
         error = value.exception  # whose text may be about a message
         return str(value)[:LONGEST] if error is None else f"error: {type(error).__name__}"
@@ -152,3 +152,10 @@ def _fact(name: str, value: Any) -> Any:
     if type(value) in {list, tuple} and value and all(type(each) is PID for each in value):
         return [with_name(each) for each in value[:LONGEST]]
     return label(value)
+
+
+def _number(value: Any) -> Any:
+    """Return a number as JSON has it, whatever it is one of: numpy has some of its own."""
+    if value is None or type(value) is bool:
+        return value
+    return (float.__float__ if issubclass(type(value), float) else int.__int__)(value)
