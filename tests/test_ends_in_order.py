@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from conftest import ASYNCIO, PATIENCE, task_group
 from crew import Boom, Puppet, Trapper, boom, end_of, pid_of, process_of, supervisor
@@ -23,6 +24,7 @@ from fauxtp import (
     DynamicSupervisor,
     Exit,
     GenServer,
+    NoProcess,
     OnDemand,
     ProcessExited,
     Reply,
@@ -37,6 +39,7 @@ from fauxtp import (
     exit,
     is_alive,
     resume,
+    run_task,
     send,
     start_call,
     start_child,
@@ -697,3 +700,47 @@ async def test_what_came_after_the_end_goes_to_a_successor_and_the_end_does_not(
         reason = "normal" if stops else "shutdown"
         before = ["hello", "gate"] if stops else ["hello", "gate", "before"]
         assert gate.ends == [(reason, before)]
+
+
+class Asking(Session):
+    """Does what it is cast, and keeps what comes of that."""
+
+    async def handle_cast(self, request: Any, kept: list[Any]) -> list[Any]:
+        await self.gate.pass_it(request)
+        if not callable(request):
+            return [*kept, request]
+        try:
+            return [*kept, await request()]
+        except Exception as error:
+            return [*kept, type(error)]
+
+
+@pytest.mark.parametrize("runs", ["a sibling", "a task"])
+@pytest.mark.parametrize("traps", [False, True])
+async def test_who_needs_another_of_a_supervisor_that_ends_is_told_at_once(
+    runs: str, traps: bool, gate_of_anna: Gate
+) -> None:
+    gate = gate_of_anna
+    sessions = OnDemand(Asking, supervisor="sessions", prefix="session:")
+
+    async def ask() -> Any:
+        if runs == "a sibling":
+            return await call(sessions["bert"], "hello")
+        return await run_task("sessions", anyio.lowlevel.checkpoint)
+
+    class Chief(All):
+        trap_exit = traps
+
+    async with task_group() as group:
+        above = supervisor(ChildSpec("sessions", Chief, register_as="sessions"))
+        top = await above.start(task_group=group)
+        await call(sessions["anna"], "hello")
+        await cast(sessions["anna"], "gate")
+        await gate.reached.wait()
+        await cast(sessions["anna"], ask)
+        await cast(sessions["anna"], "last")
+        exit(top)
+        await anyio.wait_all_tasks_blocked()
+        gate.opens.set()
+        await wait_exit(top)
+    assert gate.ends == [("shutdown", ["hello", "gate", NoProcess, "last"])]

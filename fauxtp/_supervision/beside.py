@@ -108,6 +108,11 @@ class Beside(ABC, Generic[C]):
     _fauxtp_can_be_stepped = True
     _fauxtp_may_wait = True
 
+    @property
+    def has_begun_to_end(self) -> bool:
+        """Whether its children are ended, and it answers nobody any more. In any thread."""
+        return self._changes.have_ended
+
     def _fauxtp_leave(self) -> Awaitable[None]:
         return self._end_children()
 

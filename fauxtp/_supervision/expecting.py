@@ -9,6 +9,7 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import DECLINED, GAVE_WAY, Call
 from fauxtp._core.death import bury
 from fauxtp._core.ended_loops import meet
+from fauxtp._core.phase import STOPPING
 from fauxtp._core.process import Process
 from fauxtp._messaging.addresses import find_pid, mailbox_of
 from fauxtp._messaging.delivery import Attempt, attempt
@@ -30,10 +31,11 @@ def expected_under(
 ) -> Process:
     """Return the process of an actor of that `kind`, which `supervisor` is to start: see `begin`.
 
-    Raises `NoProcess` if there is no such supervisor, `TypeError` if it is of another kind.
+    Raises `NoProcess` if there is no such supervisor, or it ends, `TypeError` if it is of another
+    kind.
     """
     chief = meet(find_pid(supervisor))
-    if chief is None:
+    if chief is None or _ends(chief):
         raise NoProcess(supervisor)
     # The second takes as long as to register a name, and tells of who has yet to begin, too.
     if type(chief.actor) is not DynamicSupervision and not issubclass(
@@ -42,6 +44,14 @@ def expected_under(
         what = f"expected {supervisor!r} to be a DynamicSupervisor"
         raise TypeError(f"{what}, got {chief.kind.__name__}")
     return Process(None, chief.home, chief.pid, kind, source)
+
+
+def _ends(chief: Process) -> bool:
+    """Return whether it begins with nobody any more: a child that it waits for may ask it to."""
+    if chief.exit_request is not None or chief.phase is STOPPING:
+        return True
+    supervision = chief.actor
+    return type(supervision) is DynamicSupervision and supervision.has_begun_to_end
 
 
 def begin(expected: Expected, on_the_spot: bool) -> None:

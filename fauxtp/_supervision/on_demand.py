@@ -37,7 +37,7 @@ class OnDemand(PrefixedNames):
 
     Whoever calls waits for the start as for the answer. If the constructor or `init` fails, that
     is logged, and a call raises `ProcessExited`, whose cause is the error; if there is no
-    supervisor, it raises `NoProcess`.
+    supervisor, or it ends, it raises `NoProcess`.
 
     With `idle_timeout`, a server ends by itself when it has had no message for so many seconds:
     see `GenServer.idle_timeout`. Messages that come too late for one that ends so, or by `stop`,

@@ -99,7 +99,7 @@ TESTS = {
     " children_that_hang dynamic_supervisor",
     "_supervision/dynamic_supervision.py": "dynamic_supervisor backoff",
     "_supervision/dynamic_supervisor.py": "dynamic_supervisor",
-    "_supervision/expecting.py": "on_demand tasks",
+    "_supervision/expecting.py": "on_demand tasks ends_in_order",
     "_supervision/hooks.py": "backoff auto_shutdown dynamic_supervisor",
     "_supervision/intensity.py": "supervisor backoff dynamic_supervisor",
     "_supervision/on_demand.py": "on_demand",
