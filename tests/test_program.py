@@ -355,6 +355,30 @@ def test_a_program_that_cannot_be_started_names_the_child(tmp_path: Path) -> Non
     assert lines[-4:] == ["ConnectionError: no database", *path, f"Application: {last}"]
 
 
+def test_a_child_that_ends_within_its_init_is_no_orderly_end_of_the_program(
+    tmp_path: Path,
+) -> None:
+    service = tmp_path / "service.py"
+    service.write_text(
+        "from fauxtp import ChildSpec, GenServer, Stop, Supervisor, run\n"
+        "class Store(GenServer):\n"
+        "    async def init(self):\n"
+        "        return Stop('no store')\n"
+        "class Application(Supervisor):\n"
+        "    def child_specs(self):\n"
+        "        return [ChildSpec('store', Store)]\n"
+        "run(Application)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(service)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    first, *_, last = done.stderr.splitlines()
+    assert first == "Application could not be started"
+    assert last.startswith("Application: ProcessExited: ")
+    assert last.endswith(" exited: no store, as Application started child 'store'")
+
+
 # In somebody else's event loop
 
 

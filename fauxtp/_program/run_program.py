@@ -10,7 +10,7 @@ import threading
 from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, final
+from typing import Any, Final, TypeGuard, final
 
 import anyio
 
@@ -115,17 +115,24 @@ class _Program:
                 self.error = bare(error)
                 if process is None:
                     self._not_started(self.error)
-        if isinstance(self.error, ProcessExited) and self.error.reason.exception is None:
+        if self._is_own_end(self.error) and self.error.reason.exception is None:
             self.error = None  # it has ended within its init, as it was told to
         if self.error is None and process is not None and process.reason is not None:
             self.error = process.reason.exception
 
     def _not_started(self, error: BaseException) -> None:
         """Tell of an error that nobody else has told of, as nothing runs yet."""
-        if isinstance(error, ProcessExited):
+        if self._is_own_end(error):
             return
         with logged(error) as shown:
             logger().critical("%s could not be started", self._name, exc_info=shown)
+
+    def _is_own_end(self, error: BaseException | None) -> TypeGuard[ProcessExited]:
+        """Return whether it tells of the end of the application, and not of another process."""
+        process = None if self._actor is None else self._actor._fauxtp_process
+        if not isinstance(error, ProcessExited):
+            return False
+        return bool(self._signals) or (process is not None and error.pid is process.pid)
 
     # Signals
 
