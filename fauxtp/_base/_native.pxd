@@ -175,6 +175,7 @@ cdef tell_often(int how, name, pid, first, second, double seconds, double waited
 cdef has_handled(kind, pid, message, double began, double sent_at, int wanted, error)
 
 
+cdef bint makes_coroutines(handler) noexcept
 cdef object within_it(handler, tuple arguments)
 
 

@@ -824,12 +824,25 @@ async def _called(handler, arguments):
     return await handler(*arguments)
 
 
+cdef extern from *:
+    """
+    /* Its attributes take ten times as long. */
+    static int fauxtp_makes_coroutines(PyObject *handler) {
+        if (PyMethod_Check(handler)) handler = PyMethod_GET_FUNCTION(handler);
+        return PyFunction_Check(handler)
+            && (((PyCodeObject *)PyFunction_GET_CODE(handler))->co_flags & CO_COROUTINE);
+    }
+    """
+    bint fauxtp_makes_coroutines(object handler) noexcept
+
+
+cdef bint makes_coroutines(handler) noexcept:
+    return fauxtp_makes_coroutines(handler)
+
+
 cdef object within_it(handler, tuple arguments):
     """Return a coroutine of a handler, in which that does all it does, if it is no coroutine too."""
-    function = (<object>handler).__func__ if type(handler) is any_method else handler
-    if type(function) is any_function and <int>function.__code__.co_flags & of_coroutines:
-        return handler(*arguments)
-    return _called(handler, arguments)
+    return handler(*arguments) if makes_coroutines(handler) else _called(handler, arguments)
 
 
 @cython.final
@@ -1032,7 +1045,6 @@ cdef Told told_of(kind, pid, message, handlers, double began, double sent_at):
 
 
 cdef object any_function = FunctionType, any_method = MethodType
-cdef int of_coroutines = CO_COROUTINE
 cdef object _SEND = opmap.get("SEND")  # to what is awaited, of whichever kind
 cdef dict _known = {}  # functions, by weak references: whether they may, and the reference
 

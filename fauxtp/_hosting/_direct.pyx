@@ -45,6 +45,7 @@ from fauxtp._base._native cimport (
     listened_to,
     load,
     make,
+    makes_coroutines,
     now,
     put,
     slot_of,
@@ -301,7 +302,10 @@ cdef object carrying(process, Call call, double at):
     if brings_nothing(call) and not wants(&listened_to, ROOTS):
         actor, pid = get(process, _actor), get(process, _pid)
         stands = told_of(get(process, _kind), pid, call, actor, at, 0).kept(told("carrying"))
-        return stands.begun(within_it(actor.handle_call, (call.request, call, get(process, _state))))
+        handler, state = actor.handle_call, get(process, _state)
+        if makes_coroutines(handler):
+            return stands.begun(handler(call.request, call, state))
+        return stands.begun(within_it(handler, (call.request, call, state)))
     handler = told("handlers_of")(process, call).handle_call(call.request, call, get(process, _state))
     return handler if PyCoro_CheckExact(handler) else awaited(handler)
 
