@@ -7,6 +7,7 @@ import logging
 import random
 import sys
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -169,5 +170,7 @@ class _Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.world.count(f"logged: {record.msg}")
         error = record.exc_info[1] if record.exc_info else None
+        if error is not None and str(record.msg).startswith("somebody who looked in"):
+            self.world.fault("".join(traceback.format_exception(error)))
         if error is not None and error.args and isinstance(error.args[0], Letter):
             error.args[0].note(Event.LOGGED)
