@@ -10,7 +10,17 @@ from clusters import Diary, diary, member, members, seen_by, until
 from conftest import ASYNCIO, task_group
 from crew import process_of
 
-from fauxtp import call, cast, dead_letters, exit, send, send_nowait, start_call, wait_exit
+from fauxtp import (
+    FauxtpError,
+    call,
+    cast,
+    dead_letters,
+    exit,
+    send,
+    send_nowait,
+    start_call,
+    wait_exit,
+)
 from fauxtp._messaging.pending_call import PendingCall
 from fauxtp.cluster import Cluster, NoConnection
 from fauxtp.cluster._messages.parcels import (
@@ -252,6 +262,18 @@ async def test_nobody_hears_a_parcel_and_all_that_was_in_it_has_failed() -> None
                 await pending
         await until(lambda: dead_letters.counts()["noconnection"] == before + 20)
         assert a._messenger.post._parcels._sent == {}
+
+
+async def test_of_a_call_that_goes_alone_nothing_is_kept_in_case_that_nobody_hears_it() -> None:
+    async with members("a", "b") as (a, b), task_group() as group:
+        there = seen_by(a, b, await diary(group))
+        parcels = a._messenger.post._parcels
+        calls = [start_call(there, number) for number in range(2)]  # the second goes after
+        await until(lambda: not parcels._open)
+        assert parcels._sent == {}, "of 256 such, others would have been forgotten"
+        for pending in calls:
+            with pytest.raises(FauxtpError):  # a diary does no numbers
+                await pending
 
 
 async def test_what_waits_as_the_connection_is_lost_has_failed() -> None:

@@ -231,12 +231,13 @@ class Parcels:
         numbers, messages = waiting.numbers, waiting.messages
         waiting.frames, waiting.numbers, waiting.messages = [], [], []
         waiting.room = self._room()
-        number = next(self._numbers)
-        payload = frames[0] if len(frames) == 1 else parcel(frames)
+        is_one = len(frames) == 1
+        number = numbers.pop() if is_one and numbers else next(self._numbers)
+        payload = frames[0] if is_one else parcel(frames)
         try:
             self.send_now(peer, payload, number, at_once=at_once)
         except NoConnection:
-            self._lose(peer, numbers, messages)
+            self._lose(peer, numbers or [number], messages)
             return
         if numbers:
             self._sent[number] = numbers
