@@ -15,13 +15,22 @@ from fauxtp._core.queue import Queue, no_process
 from fauxtp._core.receiving import Pattern, receive
 from fauxtp._core.wait_for_room import put, put_blocking
 from fauxtp._loops.current import seconds
-from fauxtp.errors import MailboxFull
+from fauxtp.errors import MailboxFull, NoProcess
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
     from fauxtp._core.elsewhere import Elsewhere, Place
 
-__all__ = ["Mailbox", "find_elsewhere", "find_queue", "new_queue", "places", "put_news", "queues"]
+__all__ = [
+    "Mailbox",
+    "find_elsewhere",
+    "find_queue",
+    "new_queue",
+    "not_here",
+    "places",
+    "put_news",
+    "queues",
+]
 
 queues: dict[PID, KeyedRef[PID, Queue]] = {}
 """Those of mailboxes that stand alone, as long as somebody has them.
@@ -61,6 +70,13 @@ def find_elsewhere(pid: PID) -> Elsewhere | None:
     """Return what stands here for a process that is not, or None if that PID is of here."""
     place = places.get(pid)
     return None if place is None else place.stand_in(pid)
+
+
+def not_here(to: PID | str, pid: PID | None) -> Exception:
+    """Return what to raise where only a process of here will do, and behind `to` there is none."""
+    if pid is not None and pid in places:
+        return ValueError(f"expected a process of this node, got {to!r}, which is of another")
+    return NoProcess(to)
 
 
 def new_queue(pid: PID, max_size: int) -> Queue:

@@ -152,11 +152,12 @@ class Cluster(Lookup):
         return self._node.malformed.count
 
     def nodes(self) -> list[str]:
-        """Return the names of the nodes that are there, the own one among them, in order.
+        """Return the names of the nodes that are there, in order.
 
-        Raises nothing.
+        The own one is among them while it has a lease, so that it may act. Raises nothing.
         """
-        return sorted(self._node.peers.up)
+        up = {*self._node.peers.up}
+        return sorted(up if self._node.is_member else up - {self._node.name})
 
     def monitor_node(self, node: str) -> Ref:
         """Let the calling actor be sent a `NodeUp` or a `NodeDown` when `node` comes or goes.

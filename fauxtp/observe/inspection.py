@@ -9,12 +9,12 @@ from typing import Any, final
 
 from fauxtp._core.await_chain import stack_of
 from fauxtp._core.ended_loops import living, meet
+from fauxtp._core.mailbox import not_here
 from fauxtp._core.phase import DEAD, Phase
 from fauxtp._core.process import Process
 from fauxtp._messaging.addresses import find_pid
 from fauxtp._messaging.groups import GROUPS
 from fauxtp._messaging.timers import TIMERS
-from fauxtp.errors import NoProcess
 from fauxtp.registry import PID, default
 
 __all__ = ["ProcessInfo", "process_info", "process_infos", "processes", "tree"]
@@ -88,16 +88,18 @@ def processes() -> list[PID]:
 def process_info(pid: PID | str) -> ProcessInfo:
     """Return what there is to tell of the process `pid`.
 
-    Raises `NoProcess` if there is none, and `TypeError` if `pid` is neither a PID nor a name.
+    Raises `NoProcess` if there is none, `ValueError` if it is of another node, and `TypeError` if
+    `pid` is neither a PID nor a name.
 
     >>> process_info("nobody")
     Traceback (most recent call last):
         ...
     fauxtp.NoProcess: no living process behind 'nobody'
     """
-    process = meet(find_pid(pid))
+    found = find_pid(pid)
+    process = meet(found)
     if process is None:
-        raise NoProcess(pid)
+        raise not_here(pid, found)
     return _info(process)
 
 

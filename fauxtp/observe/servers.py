@@ -10,6 +10,7 @@ from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._core.calls import Call
 from fauxtp._core.control import Control
 from fauxtp._core.ended_loops import meet
+from fauxtp._core.mailbox import not_here
 from fauxtp._core.running_process import current_process
 from fauxtp._loops.current import current_home, give_way, seconds
 from fauxtp._messaging.addresses import find_pid
@@ -27,8 +28,9 @@ async def get_state(server: PID | str, timeout: float | None = USUAL) -> Any:
 
     It is the very object, and no copy. `timeout` is in seconds; None waits for ever.
 
-    Raises `TypeError` if the process does not serve, and what `call` raises. There is room for
-    what this asks in a full mailbox, too; so it is with `replace_state`, `suspend` and `resume`.
+    Raises `TypeError` if the process does not serve, `ValueError` if it is of another node, and
+    what `call` raises. There is room for what this asks in a full mailbox, too; so it is with
+    `replace_state`, `suspend` and `resume`.
 
     >>> import anyio
     >>> from fauxtp import GenServer, exit
@@ -136,9 +138,10 @@ async def _ask(server: PID | str, control: Control, timeout: float | None) -> An
 
 def _asked(server: PID | str, control: Control, timeout: float | None) -> PendingCall[Any]:
     seconds(timeout)
-    process, home = meet(find_pid(server)), current_home()
+    pid, home = find_pid(server), current_home()
+    process = meet(pid)
     if process is None or home is None:
-        raise NoProcess(server)
+        raise not_here(server, pid)
     if not process.kind._fauxtp_serves:
         raise TypeError(f"expected a server, got {process.kind.__name__}, which has its own run")
     caller = current_process(own_task=True)

@@ -8,7 +8,11 @@ from functools import partial
 from typing import Any, Final, final
 
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.logs import logger
+from fauxtp._base.texts import label
 from fauxtp._core.calls import Call
+from fauxtp._core.crash_log import who
+from fauxtp._core.process import find_process
 from fauxtp._core.wait_for_room import LeftInLine
 from fauxtp._messaging.outcome import withdraw
 from fauxtp.cluster._messages.deliver import deliver
@@ -133,7 +137,7 @@ class CallsIn:
 
     def _outcome(self, call: Call) -> _Outcome:
         try:
-            return "ok", True, self._post.pack(call.result())
+            answer = call.result()
         except Moved:
             return "moved", False, NOTHING
         except BaseException as error:
@@ -144,6 +148,19 @@ class CallsIn:
             if isinstance(error, Exception):
                 return "error", True, self._post.packed_error(error)
             return "exited", True, self._post.packed_reason(ExitReason.error(error))
+        return self._packed(call, answer)
+
+    def _packed(self, call: Call, answer: Any) -> _Outcome:
+        """Return an answer as it travels; else an error that its caller takes for no own one."""
+        try:
+            return "ok", True, self._post.pack(answer)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            process, request = find_process(call.target), label(call.request)
+            called = repr(call.target) if process is None else who(process)
+            logger().warning("an answer of %s, to %s, cannot be sent: %s", called, request, error)
+            text = f"the request was done, and its answer cannot be sent: {error}"
+            return "error", True, self._post.packed_error(kind(text))
 
     def owed(self, peer: Peer, which: int) -> Call | None:
         """Return that call of a peer, if it is yet to be answered."""

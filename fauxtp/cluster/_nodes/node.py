@@ -102,6 +102,11 @@ class Node:
             self.fence()
         return False
 
+    @property
+    def is_member(self) -> bool:
+        """Whether this is a member now; in any thread, and nothing comes of it."""
+        return self._acts and self.hub.time() < self.lease.until
+
     async def leased(self) -> None:
         """Wait until this is a member."""
         while self.leaves or not self.may_act():

@@ -220,7 +220,8 @@ class Wire:
         if fields is None:
             raise TypeError(
                 f"expected a message of what travels to other nodes, got"
-                f" {kind.__module__}.{kind.__qualname__} at {_told(place)}"
+                f" {kind.__module__}.{kind.__qualname__} at {_told(place)}:"
+                " fauxtp.cluster.cluster_type lets a class travel"
             )
         code, content = fields
         if code in {TUPLE, SET, FROZENSET}:
