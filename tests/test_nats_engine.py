@@ -329,14 +329,14 @@ async def test_very_many_keys_are_told_in_parts_while_others_go_on(
         for one in range(number):
             headers = {"Nats-Expected-Last-Subject-Sequence": "0"} if one % 2 else None
             await client.publish(f"ftp.{cluster}.key.k.{one}", b"%d" % one, headers=headers)
-        await client.flush()
+        await client.request(f"ftp.{cluster}.key.last", b"1", PATIENCE)  # all are stored by then
         turns = asyncio.create_task(count_turns())
         async with opened(nats_server, cluster, "b", followed=followed) as b:
             turns.cancel()
             assert isinstance(parts[-1][1], Snapshot)
             assert all(isinstance(what, Part) for _, what in parts[:-1])
             known = {key: value for key, (value, _) in told.known().items()}
-            assert known == {f"k.{one}": b"%d" % one for one in range(number)}
+            assert known == {**{f"k.{one}": b"%d" % one for one in range(number)}, "last": b"1"}
             of_turns = Counter[int]()
             for at, what in parts:
                 assert not isinstance(what, Change)
