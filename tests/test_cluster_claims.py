@@ -42,7 +42,8 @@ async def test_a_heartbeat_takes_no_longer_with_many_names_than_with_few() -> No
             assert await a.register(f"user:{number}", process)
             assert await a.register(f"post:{number}", mailbox.pid)
             if number in {9, 79}:
-                beat(a)  # what there is to do
+                with Steps():  # CPython 3.12.1 counts none where it has counted none before
+                    beat(a)  # what there is to do
                 with Steps() as steps:
                     beat(a)
                 counts.append(steps.count)
