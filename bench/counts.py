@@ -71,6 +71,7 @@ OPERATIONS = {
 PROGRAM = """
 import gc
 import sys
+from itertools import repeat
 from pathlib import Path
 
 import anyio
@@ -104,7 +105,7 @@ async def main():
     {while_on}
     async with anyio.create_task_group() as group:
         server = await Server.start(task_group=group, register_as="server")
-        for _ in range(int(sys.argv[1])):
+        for _ in repeat(None, int(sys.argv[1])):  # which makes no numbers
             {statement}
         exit(server)
 
