@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,13 @@ from agents import Busy, looking, until
 from conftest import PATIENCE
 from crew import Puppet
 
-from fauxtp import (
-    call,
-    cast,
-    cast_nowait,
-    send_nowait,
-)
+from fauxtp import GenServer, call, cast, cast_nowait, exit, send_nowait, wait_exit
 from fauxtp._commands.client import Unreachable, Viewer, programs
-from fauxtp.observe import Agent, agent, places, serve
+from fauxtp._core import await_chain
+from fauxtp.observe import Agent, agent, agent_answers, places, serve
+from fauxtp.observe.actions import number_of
 from fauxtp.observe.agent_answers import PIECE
+from fauxtp.observe.asker import Asker
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets"),
@@ -91,6 +90,10 @@ def test_it_answers_while_an_event_loop_is_blocked(served: Agent) -> None:
     try:
         with looking(served) as viewer:
             assert viewer.processes("top", by="handler", most=1)[0]["names"] == ["a"]
+            if await_chain._has_gil():  # or no frames are looked at while they run
+                rows = {row["names"][0]: row for row in viewer.processes("stacks")}
+                assert [name for name, row in rows.items() if row["runs"]] == ["a"]
+                assert "block" in [name for _, _, name in rows["a"]["stack"]]
     finally:
         may_go_on.set()
 
@@ -106,6 +109,64 @@ async def test_many_processes_are_told_of_in_pieces(served: Agent) -> None:
                 return [len(piece["processes"]) for piece in viewer.ask("processes")]
 
         assert await anyio.to_thread.run_sync(look) == [PIECE, PIECE, 1, 0]
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("question", [b'{"ask": "processes"}', b'{"ask": "stacks"}'])
+async def test_who_has_come_meanwhile_is_told_of_too(question: bytes) -> None:
+    """As the successor of who has ended before it was told of."""
+    async with anyio.create_task_group() as group:
+        ended = [await Puppet.start(task_group=group) for _ in range(PIECE + 1)][-1]
+        pieces = agent_answers.answers(question, Asker())
+        told = next(pieces)["processes"]
+        exit(ended)
+        await wait_exit(ended)
+        successor = await Puppet.start(task_group=group)
+        told += [row for piece in pieces for row in piece["processes"]]
+        known = {row["pid"] for row in told}
+        assert number_of(successor) in known
+        assert number_of(ended) not in known
+        assert len(known) == len(told) == PIECE + 1
+        group.cancel_scope.cancel()
+
+
+class Does(GenServer[Any, Any]):
+    """Does what it is told in a cast."""
+
+    mailbox_size = 1
+
+    async def handle_cast(self, request: Any, state: Any) -> Any:
+        await request()
+        return state
+
+
+class Starts(GenServer[Any, Any]):
+    async def init(self) -> Any:
+        await anyio.sleep_forever()
+
+
+@pytest.mark.anyio
+async def test_what_somebody_waits_for_is_told(served: Agent) -> None:
+    async with anyio.create_task_group() as group:
+        for name in ("hangs", "answer", "room", "start"):
+            await Does.start(task_group=group, register_as=name)
+        await cast("hangs", anyio.sleep_forever)
+        await anyio.wait_all_tasks_blocked()
+        await cast("answer", partial(call, "hangs", None, timeout=None))
+        await anyio.wait_all_tasks_blocked()  # its call lies in the one place that there is
+        await cast("room", partial(cast, "hangs", None))
+        await cast("start", partial(Starts.start, task_group=group))
+        await anyio.wait_all_tasks_blocked()
+
+        def look() -> dict[str, str | None]:
+            with looking(served) as viewer:
+                return {
+                    row["names"][0]: row["waits"] for row in viewer.processes() if row["names"]
+                }
+
+        told = await anyio.to_thread.run_sync(look)
+        assert told == {"hangs": None, **{it: it for it in ("answer", "room", "start")}}
         group.cancel_scope.cancel()
 
 

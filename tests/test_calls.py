@@ -224,6 +224,9 @@ async def test_a_process_that_calls_itself_is_told_at_once() -> None:
         assert isinstance(cycle, CallCycle)
         assert cycle.circle == [pid, pid]
         assert str(cycle) == f"a wait in a circle: {pid!r} -> {pid!r}"
+        named = await Relay.start(task_group=group, register_as="relay")
+        cycle = await call(named, [pid, named], timeout=None)
+        assert str(cycle) == f"a wait in a circle: {pid!r} -> 'relay' {named!r} -> {pid!r}"
 
 
 async def test_who_was_interrupted_as_a_call_began_waits_for_nobody(
