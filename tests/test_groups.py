@@ -189,16 +189,21 @@ async def test_who_has_no_room_gets_nothing_and_is_not_counted() -> None:
 
 
 async def test_who_cannot_be_reached_any_more_is_not_counted() -> None:
+    """As one that is closed by who is told before it: that was a member as this began."""
     open_, closed, narrow = Mailbox(), Mailbox(), Mailbox(max_size=1)
-    gone = PID()
+    gone, closing = PID(), (closed, narrow)
     letters: list[DeadLetter] = []
-    for mailbox in (closed, narrow):
-        mailbox.close()
     for pid in (gone, closed.pid, narrow.pid, open_.pid):
         join("crew", pid)
-    with dead_letters.observed_by(letters.append):
+
+    def close(_: DeadLetter) -> None:
+        for mailbox in closing:
+            mailbox.close()
+
+    with dead_letters.observed_by(letters.append), dead_letters.observed_by(close):
         assert publish("crew", "hello") == 1
-    assert letters == [DeadLetter(pid, "hello", "noproc") for pid in members("crew")[:3]]
+    expected = [DeadLetter(pid, "hello", "noproc") for pid in (gone, closed.pid, narrow.pid)]
+    assert (letters, members("crew")) == (expected, (gone, open_.pid))
     for pid in members("crew"):
         leave("crew", pid)
 

@@ -214,7 +214,8 @@ async def test_what_a_supervisor_cannot_do_is_told() -> None:
             await start_or_find("session", Session)
         with pytest.raises(TypeError, match="got both"):
             await start_or_find("session", Session, task_group=group, supervisor="other")
-        register("taken", Mailbox().pid)
+        holder = Mailbox()
+        register("taken", holder.pid)
         with pytest.raises(NameTaken):
             await start_child("other", ChildSpec("x", Idle, register_as="taken"))
         unregister("taken")

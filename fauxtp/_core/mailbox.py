@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import KeyedRef, WeakKeyDictionary
@@ -11,14 +12,17 @@ from fauxtp._base.arguments import unexpected
 from fauxtp._base.carried import bare
 from fauxtp._base.errors import OUT_OF_MEMORY
 from fauxtp._base.events import note
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.tell_all import tell_all
 from fauxtp._core.queue import Queue, no_process
 from fauxtp._core.receiving import Pattern, receive
 from fauxtp._core.wait_for_room import put, put_blocking
 from fauxtp._loops.current import seconds
 from fauxtp.errors import MailboxFull, NoProcess
-from fauxtp.registry import PID
+from fauxtp.registry import PID, withdraw
 
 if TYPE_CHECKING:
+    from fauxtp._core.calls import Call
     from fauxtp._core.elsewhere import Elsewhere, Place
 
 __all__ = [
@@ -52,6 +56,8 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+_CLOSED = ExitReason("normal")  # as its reader has done with it
 
 
 def find_queue(pid: PID) -> Queue | None:
@@ -112,13 +118,37 @@ def put_news(queue: Queue, news: object) -> None:
             queue.arrived()  # it lies there, and perhaps nobody was woken
 
 
+# As above: what is dropped may be among the last.
+def _end(
+    queue: Queue,
+    because: Callable[[Call], BaseException] = no_process,
+    reason: ExitReason = _CLOSED,
+    withdraw: Callable[[PID, ExitReason], tuple[Callable[[], object], ...]] = withdraw,
+    tell_all: Callable[[tuple[Callable[[], object], ...]], object] = tell_all,
+    out_of_memory: Any = OUT_OF_MEMORY,
+) -> None:
+    """Close a mailbox that stands alone, as a process dies: first it has no names and groups."""
+    try:
+        told = withdraw(queue.pid, reason)
+    except out_of_memory:
+        told = withdraw(queue.pid, reason)
+    try:
+        queue.shut(because)
+    except out_of_memory:
+        queue.shut(because)  # what was left
+    finally:
+        if told:
+            tell_all(told)
+
+
 class Mailbox:
     """Messages for one reader, in order of arrival.
 
     `max_size` is how many messages it holds before `put` waits; 0 means any number.
 
     A mailbox has an address of its own, `pid`: code that is no actor can be sent messages
-    there, and a test can stand in for a process.
+    there, and a test can stand in for a process. It may have names, and be in groups, until it is
+    closed, or nobody has it any more.
 
     Any thread may put messages in. They are received in one event loop.
 
@@ -233,7 +263,17 @@ class Mailbox:
     def close(self) -> None:
         """Let nothing in any more. What lies here becomes dead letters; calls fail.
 
-        Whoever waits for a message gets `MailboxClosed`; whoever waits for room goes on. It raises
-        nothing.
+        Its address loses its names and leaves its groups, as that of a process which ends: anybody
+        may have the names at once. Whoever waits for a message gets `MailboxClosed`; whoever waits
+        for room goes on. It raises nothing.
         """
-        self._queue.shut(no_process)
+        _end(self._queue)
+
+    def __del__(
+        self,
+        end: Callable[[Queue], object] = _end,
+        is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
+        queue: Queue | None = getattr(self, "_queue", None)  # without, if `max_size` was wrong
+        if queue is not None and queue.closed_because is None and not is_finalizing():
+            end(queue)

@@ -69,6 +69,7 @@ class Left:
     """The message that `pid` is no longer in `group`: see `monitor_group`, which returned `ref`.
 
     `reason` is the exit reason of the process, if it has ended, and None if it left by `leave`.
+    That of a `Mailbox` which was closed, or dropped, is `"normal"`.
 
     >>> from fauxtp import PID, Ref
     >>> match Left(Ref(), "room:1", PID(), None):
@@ -88,7 +89,7 @@ def join(group: str, pid: PID | None = None) -> bool:
 
     A process may be in any number of groups, once in each, and leaves them all when it ends. A
     group needs no beginning: there is one as long as somebody is in it. The address of a
-    `Mailbox` may be in one, too; it leaves by `leave` only. Any thread may do this.
+    `Mailbox` may be in one, too, until that is closed or dropped. Any thread may do this.
 
     Raises `TypeError` if `group` is no str or `pid` no PID, `ValueError` if `group` is empty,
     `NoProcess` if the process has ended, and `RuntimeError` without `pid` outside of an actor.

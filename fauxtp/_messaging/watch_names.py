@@ -42,7 +42,7 @@ class Unregistered:
     """What `watch_names` yields of a name that means `pid` no longer.
 
     `reason` is the exit reason of the process, if it has ended, and None if the name was taken
-    from it.
+    from it. That of a `Mailbox` which was closed, or dropped, is `"normal"`.
 
     >>> from fauxtp import PID
     >>> match Unregistered("shard:1", PID(), None):
