@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from crew import Boom, Idle, Puppet, boom, pid_of, running
 from in_simulated_time import each_loop
 
@@ -21,6 +22,8 @@ from fauxtp import (
     MaxRestartsExceeded,
     NameTaken,
     NoChild,
+    OnDemand,
+    ProcessExited,
     RestartType,
     Stop,
     Supervisor,
@@ -138,6 +141,66 @@ async def test_a_start_that_hangs_holds_up_nobody(gate: type[Gate]) -> None:
         await anyio.wait_all_tasks_blocked()
         assert len(await which_children(chief)) == 4
         exit(chief)
+
+
+@pytest.mark.parametrize("on_demand", [False, True])
+async def test_a_start_that_waits_takes_no_task_of_its_supervisor(
+    gate: type[Gate], on_demand: bool
+) -> None:
+    class Keyed(gate):  # type: ignore[misc,valid-type]
+        def __init__(self, key: str) -> None:
+            pass
+
+    async with running() as group:
+        chief = await pool(group)
+        await start_child(chief, ChildSpec("idle", Idle))
+        addresses = OnDemand(Keyed, supervisor="pool", prefix="gate:")
+        before = len(anyio.get_running_tasks())
+        for number in range(3):
+            if on_demand:
+                group.start_soon(call, addresses[str(number)], "ping")
+            else:
+                group.start_soon(start_child, chief, ChildSpec("gate", Keyed, args=("",)))
+        await anyio.wait_all_tasks_blocked()
+        assert len(anyio.get_running_tasks()) == before + 3 * 2  # who asks, and who begins
+        group.cancel_scope.cancel()
+
+
+class Fatal(BaseException):
+    """No `Exception`, so nobody handles it."""
+
+
+class Fatally(GenServer[Any, Any]):
+    """Ends by it in `init`, at once or a turn later."""
+
+    def __init__(self, waits: bool) -> None:
+        self.waits = waits
+
+    async def init(self) -> Any:
+        if self.waits:
+            await checkpoint()
+        raise Fatal
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_nobody_could_handle_ends_the_supervisor(waits: bool) -> None:
+    def causes(error: BaseException | None) -> set[type[Any]]:
+        if isinstance(error, BaseExceptionGroup):
+            return {kind for part in error.exceptions for kind in causes(part)}
+        return {type(error)}
+
+    async def scenario() -> None:
+        async with running() as group:
+            chief = await pool(group)
+            await start_child(chief, ChildSpec("idle", Idle))
+            with pytest.raises(ProcessExited) as told:
+                await start_child(chief, ChildSpec("fatal", Fatally, args=(waits,)))
+            assert told.value.pid is chief
+            assert causes(told.value.__cause__) == {Fatal}
+
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await scenario()
+    assert causes(raised.value) == {Fatal}
 
 
 async def test_there_are_never_more_than_there_may_be(gate: type[Gate]) -> None:

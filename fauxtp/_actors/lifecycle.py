@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fauxtp._loops.protocols import Home
     from fauxtp._loops.task_groups import AnyTaskGroup
 
-__all__ = ["ROUNDS", "AtOnce", "OnExit", "launch", "launch_expected"]
+__all__ = ["ROUNDS", "AtOnce", "OnExit", "begin", "launch", "prepared"]
 
 ROUNDS = 64  # of `run`, before the event loop has a turn
 FOR_THE_LOOP = KeyboardInterrupt, SystemExit  # it ends with them, and nobody goes on
@@ -60,22 +60,17 @@ async def launch(
 ) -> Process:
     """Run `actor` in `task_group`, and return its process when its `init` has finished."""
     try:
-        home = _home_for(actor, task_group, on_exit)
+        process = prepared(actor, task_group, on_exit, supervisor)
     except Exception:
         await give_way()
         raise
-    process = actor._fauxtp_process or Process(actor, home, supervisor)
     starter = None if current() is None else current_process(own_task=True)
     try:
         if starter is not None:  # it cannot answer: whoever calls it meanwhile should know
             starter.waiting_for = Call(None, process.pid, starter.pid)
-        life = partial(_live, process, on_exit, register_as)
-        can_step = process.actor._fauxtp_can_be_stepped
-        must_turn = run_in(task_group, process, life, can_step, register_as)
-    except BaseException as error:
-        _abandon(process)
-        if isinstance(error, Exception):
-            await give_way()
+        must_turn = begin(process, task_group, on_exit, register_as)
+    except Exception:
+        await give_way()
         raise
     finally:
         if starter is not None:
@@ -85,24 +80,34 @@ async def launch(
     return process
 
 
-def launch_expected(
-    process: Process, task_group: AnyTaskGroup, on_exit: AtOnce, register_as: str | None
-) -> Awaitable[Process] | None:
-    """Run the actor of `process`, which was expected, and whose `init` cannot wait.
+def prepared(
+    actor: Startable,
+    task_group: AnyTaskGroup,
+    on_exit: OnExit | AtOnce | None,
+    supervisor: PID | None,
+) -> Process:
+    """Return the process of `actor`, which is about to `begin`; raise if it cannot."""
+    home = _home_for(actor, task_group, on_exit)
+    return actor._fauxtp_process or Process(actor, home, supervisor)
 
-    Return None if it has begun well, or else what is to be awaited, as of `launch`.
+
+def begin(
+    process: Process,
+    task_group: AnyTaskGroup,
+    on_exit: OnExit | AtOnce | None,
+    register_as: str | None,
+) -> bool:
+    """Run the actor of `process` in `task_group`, up to where its `init` waits if that can be.
+
+    Return whether the running task should wait for a turn, as `run_in` does.
     """
-    insist_on_room(TO_END)
     try:
         life = partial(_live, process, on_exit, register_as)
         can_step = process.actor._fauxtp_can_be_stepped
-        must_turn = run_in(task_group, process, life, can_step, register_as)
+        return run_in(task_group, process, life, can_step, register_as)
     except BaseException:
         _abandon(process)
         raise
-    if process.phase is STARTING or must_turn or process.failure is not None:
-        return _begun(process, must_turn)
-    return None
 
 
 async def _begun(process: Process, must_turn: bool) -> Process:

@@ -78,7 +78,7 @@ class Beside(ABC, Generic[C]):
             return await self._chief.handle_call(request, from_, state)
         try:
             answer = self._asked(request, from_)
-            if type(answer) is not PID:
+            if type(answer) is not PID and answer is not NO_REPLY:
                 answer = await answer
         except Exception as error:  # it is the asker's affair
             from_.fail(error)
@@ -163,7 +163,7 @@ class Beside(ABC, Generic[C]):
         """Check what the class says, and start the children that are there from the start."""
 
     def _asked(self, question: Question, from_: Call) -> Any:
-        """Return the PID of who has begun on the spot, or what is to be awaited for the answer."""
+        """Return the PID of who has begun, `NO_REPLY`, or what is to be awaited for the answer."""
         return self._answer(question, from_)
 
     @abstractmethod

@@ -16,9 +16,9 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import Call, reply
 from fauxtp.errors import ProcessExited
 
-__all__ = ["Changes", "InLine", "Line"]
+__all__ = ["CALLED_OFF", "Changes", "InLine", "Line"]
 
-_CALLED_OFF = ExitReason("shutdown", abnormal=True)
+CALLED_OFF = ExitReason("shutdown", abnormal=True)
 
 
 @final
@@ -110,7 +110,7 @@ class Changes:
                     reply(from_, answer)
                 return
             if from_ is not None:
-                from_.fail(ProcessExited(from_.target, _CALLED_OFF))
+                from_.fail(ProcessExited(from_.target, CALLED_OFF))
         except Exception as error:
             if from_ is None:
                 self._on_error(error)

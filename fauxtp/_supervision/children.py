@@ -23,12 +23,12 @@ from fauxtp._core.mailbox import put_news
 from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._supervision import supervisor_log
-from fauxtp._supervision.child import Child, ChildDown, Expected
+from fauxtp._supervision.child import Child, ChildDown
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID, Ref
 
-__all__ = ["SHUTDOWN", "Children", "Shelter", "kept", "kill", "launched", "stop_all", "was_killed"]
+__all__ = ["SHUTDOWN", "Children", "Shelter", "kill", "launched", "stop_all", "was_killed"]
 
 GRACE: Final = 1.0  # seconds for which a child that was killed holds up who is stopped next
 SHUTDOWN: Final = ExitReason("shutdown")
@@ -65,38 +65,23 @@ async def launched(
     supervisor: PID,
     keep: Callable[[Process], object],
     on_exit: AtOnce | None = None,
-    expected: Expected | None = None,
 ) -> Process:
-    """Start what `spec` tells of in `group`, and return its process: that of `expected`, if any.
+    """Start what `spec` tells of in `group`, and return its process.
 
     Raises what its `init` raises, and `TimeoutError` if that takes longer than the spec allows.
     If the start is given up, by that or from outside, `keep` gets the process: it has yet to end.
     """
-    if expected is not None:
-        return await _launched(expected.make(), spec, group, supervisor, keep, on_exit, expected)
     actor = spec.actor_class(*spec.args, **spec.kwargs)
+    name = spec.register_as
+    start = launch(actor, group, on_exit=on_exit, register_as=name, supervisor=supervisor)
     if spec.start_timeout is None:
-        return await _launched(actor, spec, group, supervisor, keep, on_exit)
+        return await _kept(start, actor, keep)
     with move_on_after(spec.start_timeout):
-        return await _launched(actor, spec, group, supervisor, keep, on_exit)
+        return await _kept(start, actor, keep)
     raise TimeoutError(f"init of child {spec.id!r} took longer than {spec.start_timeout:g} s")
 
 
-def _launched(
-    actor: Actor,
-    spec: ChildSpec,
-    group: TaskGroup,
-    supervisor: PID,
-    keep: Callable[[Process], object],
-    on_exit: AtOnce | None,
-    expected: Expected | None = None,
-) -> Awaitable[Process]:
-    name = spec.register_as if expected is None else expected.name
-    start = launch(actor, group, on_exit=on_exit, register_as=name, supervisor=supervisor)
-    return kept(start, actor, keep)
-
-
-async def kept(
+async def _kept(
     start: Awaitable[Process], actor: Actor, keep: Callable[[Process], object]
 ) -> Process:
     """Return the process that comes of `start`, that of `actor`; if it is given up, `keep` it."""

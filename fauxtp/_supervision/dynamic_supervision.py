@@ -6,28 +6,30 @@ until it ends against the plan: from then on there is a `Child` for it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, final
 
 from anyio import current_time
 
-from fauxtp._actors.actor import Actor, children_of
-from fauxtp._actors.lifecycle import AtOnce, launch_expected
+from fauxtp._actors.actor import children_of
+from fauxtp._actors.lifecycle import AtOnce, begin, prepared
 from fauxtp._base.arguments import unexpected
-from fauxtp._base.coroutines import may_suspend
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._base.texts import shown
-from fauxtp._core.calls import NO_REPLY, Call
+from fauxtp._core.calls import NO_REPLY, Call, reply
+from fauxtp._core.death import ended
+from fauxtp._core.phase import DEAD, STARTING
 from fauxtp._core.process import Process
 from fauxtp._supervision import supervisor_log
 from fauxtp._supervision.beside import Beside, Chief
+from fauxtp._supervision.changes import CALLED_OFF
 from fauxtp._supervision.child import Child, Expected, Question, after
 from fauxtp._supervision.child_spec import ChildInfo, ChildSpec, RestartType
-from fauxtp._supervision.children import kept, launched, stop_all
+from fauxtp._supervision.children import launched, stop_all
 from fauxtp._supervision.restarts import may_restart, start_when_free, tell_restarted
-from fauxtp.errors import AlreadyStarted, NameTaken, NoChild, TooManyChildren
+from fauxtp.errors import AlreadyStarted, NameTaken, NoChild, ProcessExited, TooManyChildren
 from fauxtp.registry import PID
 
 __all__ = ["DynamicSupervision"]
@@ -61,7 +63,8 @@ class DynamicSupervision(Beside[Owner]):
         self._failed: dict[PID, Child] = {}  # those among them that were restarted
         self._away: dict[PID, Child] = {}  # those to be restarted, by the PIDs that they had
         self._left: dict[PID, ChildSpec] = {}  # those whose start was given up, and yet to end
-        self._starting = 0  # with those that are stopped before they have started
+        self._starts: dict[Process, tuple[ChildSpec, Call]] = {}  # who waits within its `init`
+        self._starting = 0  # of those that have a change of their own, perhaps to be stopped
         self._on_exit = AtOnce(self._is_over)  # for all: so none has to keep one of its own
 
     def _ever_restarted(self) -> list[Child]:
@@ -77,45 +80,84 @@ class DynamicSupervision(Beside[Owner]):
         return True
 
     async def _stop_everybody(self) -> None:
+        while self._starts:
+            process, (spec, from_) = self._starts.popitem()
+            self._left[process.pid] = spec
+            from_.fail(ProcessExited(from_.target, CALLED_OFF))
         await self._stop(self._specs | self._left)
 
     # What others ask
 
     def _asked(self, question: Question, from_: Call) -> Any:
-        if question.what == "begin" and _starts_at_once(question.subject.spec):
-            return self._begin_with(question.subject)
+        subject = question.subject
+        match question.what:
+            case "begin":
+                return self._add(subject.spec, from_, subject)
+            case "start":
+                return self._add(subject, from_)
         return self._answer(question, from_)
 
-    def _begin_with(self, expected: Expected) -> Any:
-        """Begin with a child whose start waits for nothing; return what `_asked` does."""
-        spec, process = expected.spec, expected.process
+    def _add(self, spec: ChildSpec, from_: Call, expected: Expected | None = None) -> Any:
+        """Begin with a child; return its PID if its `init` is over, or else `NO_REPLY`."""
         self._check_room(spec)
-        actor = expected.make()
-        rest = launch_expected(process, self._shelter.group, self._on_exit, expected.name)
-        if rest is not None:
-            return self._begun(spec, actor, rest)
-        self._has_begun(spec, process)
-        return process.pid
-
-    async def _begun(self, spec: ChildSpec, actor: Actor, rest: Awaitable[Process]) -> PID:
-        """Go on with `_begin_with`, as the event loop was not to be kept from others any more."""
+        if spec.start_timeout is None and spec.actor_class._fauxtp_behaviour is None:
+            return self._begin_with(spec, from_, expected)
         self._starting += 1
+        work = partial(self._start_new, spec)
+        self._begin(work, Child(spec, {}), from_, revocable=True)
+        return NO_REPLY
+
+    def _begin_with(self, spec: ChildSpec, from_: Call, expected: Expected | None) -> Any:
+        """Do as `_add` does without a task of the supervisor's, which takes as long as a start."""
+        group = self._shelter.group
+        if expected is None:
+            actor, name = spec.actor_class(*spec.args, **spec.kwargs), spec.register_as
+            process = prepared(actor, group, self._on_exit, self._process.pid)
+        else:
+            insist_on_room(TO_END)
+            expected.make()
+            process, name = expected.process, expected.name
+        begin(process, group, self._on_exit, name)
+        if process.phase is not STARTING and process.failure is None:
+            self._has_begun(spec, process)
+            return process.pid
+        self._starts[process] = spec, from_
+        process.on_started(partial(self._is_there, process))
+        return NO_REPLY
+
+    def _is_there(self, process: Process) -> None:
+        """Answer who asked for a child whose `init` is over, well or not: in its own task."""
+        start = self._starts.pop(process, None)
+        if start is None:
+            return  # it was called off
+        spec, from_ = start
+        if process.phase is DEAD:
+            assert process.reason is not None
+            failure = process.failure or ended(process.pid, process.reason)
+            if isinstance(failure, NameTaken):
+                failure = self._already_started(spec, failure) or failure
+            if isinstance(failure, Exception):
+                from_.fail(failure)
+            else:  # it is nothing that one who asks could handle
+                self._fail(failure)
+            return
         try:
-            process = await kept(rest, actor, partial(self._keep, spec))
+            self._has_begun(spec, process)
         finally:
-            self._starting -= 1
-        self._has_begun(spec, process)
-        return process.pid
+            reply(from_, process.pid)
+
+    def _already_started(self, spec: ChildSpec, taken: NameTaken) -> AlreadyStarted | None:
+        """Return that a child has the name which `spec` is to have, unless it is another's."""
+        known = None if taken.holder is None else self._specs.get(taken.holder)
+        if known is None or known.id != spec.id:
+            return None
+        return AlreadyStarted(self._process.pid, spec.id, taken.holder)
 
     async def _answer(self, question: Question, from_: Call) -> Any:
         subject = question.subject
         match question.what:
             case "which":
                 return self._infos()
-            case "start":
-                return await self._add(subject, from_)
-            case "begin":
-                return await self._add(subject.spec, from_, subject)
             case "terminate":
                 self._begin_to_terminate(subject, from_)
                 return NO_REPLY
@@ -132,30 +174,21 @@ class DynamicSupervision(Beside[Owner]):
 
     def _check_room(self, spec: ChildSpec) -> None:
         most = self._chief.max_children
-        if most is not None and len(self._specs) + len(self._away) + self._starting >= most:
+        if most is not None and self._number() >= most:
             raise TooManyChildren(self._process.pid, most)
         if spec.significant:
             raise ValueError(
                 f"expected {spec.id!r} not to be significant: its supervisor does not shut down"
             )
 
-    async def _add(self, spec: ChildSpec, from_: Call, expected: Expected | None = None) -> Any:
-        self._check_room(spec)
-        self._starting += 1
-        if _starts_at_once(spec):
-            return await self._start_new(spec, expected)
-        work = partial(self._start_new, spec, expected)
-        self._begin(work, Child(spec, {}), from_, revocable=True)
-        return NO_REPLY
+    def _number(self) -> int:
+        return len(self._specs) + len(self._away) + len(self._starts) + self._starting
 
-    async def _start_new(self, spec: ChildSpec, expected: Expected | None) -> PID:
+    async def _start_new(self, spec: ChildSpec) -> PID:
         try:
-            return await self._start(spec, None, expected)
+            return await self._start(spec)
         except NameTaken as taken:
-            known = None if taken.holder is None else self._specs.get(taken.holder)
-            if known is None or known.id != spec.id:
-                raise  # it is another, which has the name
-            raise AlreadyStarted(self._process.pid, spec.id, taken.holder) from None
+            raise self._already_started(spec, taken) or taken from None
         finally:
             self._starting -= 1
 
@@ -188,20 +221,18 @@ class DynamicSupervision(Beside[Owner]):
 
     # Starting and stopping
 
-    async def _start(
-        self, spec: ChildSpec, again: Child | None = None, expected: Expected | None = None
-    ) -> PID:
+    async def _start(self, spec: ChildSpec, again: Child | None = None) -> PID:
         left: dict[PID, ChildSpec] = {}
 
         def keep(process: Process) -> None:
             if again is not None:
                 again.process = process
-            if self._keep(spec, process):
-                left[process.pid] = spec
+            if process.reason is None:  # or else nobody would tell of its end
+                self._left[process.pid] = left[process.pid] = spec
 
         try:
             group, pid = self._shelter.group, self._process.pid
-            process = await launched(spec, group, pid, keep, self._on_exit, expected)
+            process = await launched(spec, group, pid, keep, self._on_exit)
         except TimeoutError:
             await self._stop(left)
             raise
@@ -209,13 +240,6 @@ class DynamicSupervision(Beside[Owner]):
             again.process, again.started_at = process, current_time()
         self._has_begun(spec, process, again)
         return process.pid
-
-    def _keep(self, spec: ChildSpec, process: Process) -> bool:
-        """Note that a start was given up; return False if the process has ended by now."""
-        if process.reason is not None:
-            return False  # nobody would tell of its end
-        self._left[process.pid] = spec
-        return True
 
     def _has_begun(self, spec: ChildSpec, process: Process, again: Child | None = None) -> None:
         pid = process.pid
@@ -288,13 +312,3 @@ def _check_most(came: int | None) -> None:
         raise unexpected("max_children", "an int or None", came)
     if came is not None and came < 0:
         raise ValueError(f"expected max_children to be at least 0, got {came}")
-
-
-def _starts_at_once(spec: ChildSpec) -> bool:
-    """Return whether the start waits for nothing, so that it holds up nobody."""
-    kind = spec.actor_class
-    return (
-        spec.start_timeout is None
-        and kind._fauxtp_behaviour is None
-        and not may_suspend(kind.init)
-    )

@@ -310,7 +310,7 @@ FAULTS: list[tuple[Scenario, Callable[[Patch], None], str]] = [
     (watched_names.watched_names, follows_names_a_little_late, "lost|was there|not there|left"),
     (watched_names.watched_names, says_a_little_late_that_it_waits_for_names, "nothing is left"),
     (talk.circles, waits_for_itself, "nothing is left to run"),
-    (demand.sessions, names_nobody_who_is_to_begin, "live at once|a call failed|was lost"),
+    (demand.sessions, names_nobody_who_is_to_begin, "live at once|call failed|was lost|overtook"),
     (demand.sessions, leaves_nothing_to_a_successor, "a message was lost|a call failed"),
     (demand.sessions, leaves_it_twice, "handled twice"),
     (demand.sessions, leaves_the_last_first, "overtook"),
