@@ -67,6 +67,9 @@ class ProcessExited(FauxtpError):
         self.taken_up: bool = taken_up
         self.name: str | None = name
 
+    def _fauxtp_is_untaken(self) -> bool:
+        return not self.taken_up
+
     def called(self, name: str) -> None:
         """Note by which name the process was called, for whoever reads the text."""
         self.name = name

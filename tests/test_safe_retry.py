@@ -6,34 +6,45 @@ import math
 import threading
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+from anyio.lowlevel import checkpoint
 from crew import Puppet, boom, pid_of, process_of, running, supervisor
 from in_simulated_time import each_loop
 
 from fauxtp import (
+    NO_REPLY,
     PID,
     Call,
+    CallCycle,
     ChildSpec,
+    ExitReason,
     GenServer,
     Mailbox,
+    MailboxFull,
     NoProcess,
     ProcessExited,
+    Raise,
+    ReceiveTimeout,
     Stop,
     call,
     call_blocking,
     cast,
     exit,
     register,
+    reply,
     unregister,
     wait_exit,
     whereis,
 )
 from fauxtp._loops.thread_waiter import ThreadWaiter
-from fauxtp._messaging.safe_retry import again_blocking
+from fauxtp._messaging import safe_retry
+from fauxtp._messaging.safe_retry import again, again_blocking
+from fauxtp.cluster import NoConnection
 
 pytestmark = pytest.mark.anyio
 
@@ -245,3 +256,138 @@ def test_a_thread_that_waits_for_a_name_tries_again_when_it_is_there_and_not_bef
     assert again_blocking(attempt, "away", 60) == "an answer"
     assert tries == 2
     unregister("away")
+
+
+# Which errors
+
+
+UNTAKEN: list[Callable[[], Exception]] = [
+    lambda: NoProcess("steps"),
+    lambda: NoConnection("the server is away"),
+    lambda: NoConnection("node 'b' does not listen"),
+    lambda: ProcessExited(PID(), ExitReason("shutdown")),
+]
+TAKEN: list[Callable[[], Exception]] = [
+    lambda: ProcessExited(PID(), ExitReason("noconnection"), taken_up=True),
+    lambda: ReceiveTimeout("too late"),
+    lambda: ReceiveTimeout("too late", taken_up=True),
+    lambda: MailboxFull(PID(), 1),
+    lambda: CallCycle([PID(), PID()]),
+    lambda: ValueError("no such step"),
+]
+
+
+async def tried(error: Callable[[], Exception], to: PID | str, in_a_thread: bool) -> list[str]:
+    """Return what is done if that error is met once."""
+    done: list[str] = []
+
+    def attempt_blocking() -> str:
+        done.append("tried")
+        if len(done) == 1:
+            raise error()
+        return "answer"
+
+    async def attempt() -> str:
+        return attempt_blocking()
+
+    try:
+        if in_a_thread:
+            done.append(await anyio.to_thread.run_sync(again_blocking, attempt_blocking, to, 60))
+        else:
+            done.append(await again(attempt, to, 60))
+    except Exception as met:
+        done.append(type(met).__name__)
+    return done
+
+
+each_place = pytest.mark.parametrize("in_a_thread", [False, True])
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safe_retry, "SHORTEST", 0.0001)
+
+
+@each_place
+@pytest.mark.parametrize("error", UNTAKEN, ids=lambda error: repr(error()))
+@pytest.mark.usefixtures("no_pause")
+async def test_what_nobody_has_taken_up_is_sent_again(error: Any, in_a_thread: bool) -> None:
+    mailbox = Mailbox()
+    register("steps", mailbox.pid)
+    assert await tried(error, "steps", in_a_thread) == ["tried", "tried", "answer"]
+    name = type(error()).__name__
+    assert await tried(error, mailbox.pid, in_a_thread) == ["tried", name], (
+        "a PID has no successor"
+    )
+    mailbox.close()
+
+
+@each_place
+@pytest.mark.parametrize("error", TAKEN, ids=lambda error: repr(error()))
+async def test_what_may_have_been_taken_up_is_not(error: Any, in_a_thread: bool) -> None:
+    mailbox = Mailbox()
+    register("steps", mailbox.pid)
+    assert await tried(error, "steps", in_a_thread) == ["tried", type(error()).__name__]
+    mailbox.close()
+
+
+class Refusing(GenServer[Any, Any]):
+    """Refuses whatever it is asked, with an error that it may have met itself."""
+
+    async def init(self) -> int:
+        return 0
+
+    async def handle_call(self, request: Any, from_: Call, asked: int) -> Any:
+        how, error = request
+        if how == "count":
+            return asked, asked
+        if how == "stop":
+            raise Stop(reply=Raise(error))
+        if how == "reply":
+            reply(from_, Raise(error))
+            return NO_REPLY, asked + 1
+        if how == "later":
+            await checkpoint()
+        return Raise(error), asked + 1
+
+
+@each_way
+@pytest.mark.parametrize("how", ["at once", "later", "reply"])
+@pytest.mark.parametrize("error", [*UNTAKEN, *TAKEN], ids=lambda error: repr(error()))
+async def test_what_a_server_has_refused_is_never_sent_again(
+    ask: Asks, how: str, error: Any
+) -> None:
+    async with running() as group:
+        server = await Refusing.start(task_group=group, register_as="refusing")
+        with pytest.raises(type(error())):
+            await ask("refusing", (how, error()), wait=60)
+        assert await call(server, ("count", None)) == 1
+        exit(server)
+
+
+@each_way
+async def test_nor_is_it_by_its_last_answer(ask: Asks) -> None:
+    async with running() as group:
+        await Refusing.start(task_group=group, register_as="refusing")
+        with pytest.raises(NoProcess, match="no living process behind 'database'"):
+            await ask("refusing", ("stop", NoProcess("database")), wait=60)
+
+
+@each_loop
+def test_who_cannot_be_reached_is_left_alone_for_longer_each_time(simulated: Any) -> None:
+    times: list[float] = []
+
+    async def scenario() -> None:
+        async def attempt() -> None:
+            times.append(anyio.current_time())
+            raise NoConnection("the server is away")
+
+        mailbox = Mailbox()
+        register("away", mailbox.pid)
+        with pytest.raises(NoConnection):
+            await again(attempt, "away", 4)
+        mailbox.close()
+
+    simulated(scenario)
+    pauses = [round(later - sooner, 3) for sooner, later in pairwise(times)]
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 0.45]

@@ -50,6 +50,13 @@ class FauxtpError(Travels, Exception):
     no living process behind 'nobody'
     """
 
+    _fauxtp_is_answer: bool = False
+    """Whether a server has given it as its answer, and so has taken up what it was asked."""
+
+    def _fauxtp_is_untaken(self) -> bool:
+        """Return whether nobody has taken up a request, as nobody was there who could."""
+        return False
+
 
 class NoProcess(FauxtpError):
     """There is no living process behind a PID or a name.
@@ -68,3 +75,6 @@ class NoProcess(FauxtpError):
     def __init__(self, to: Any, text: str = "") -> None:
         super().__init__(text or f"no living process behind {to!r}")
         self.to: Any = to
+
+    def _fauxtp_is_untaken(self) -> bool:
+        return True

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import unexpected
-from fauxtp._base.errors import OUT_OF_MEMORY
+from fauxtp._base.errors import OUT_OF_MEMORY, FauxtpError
 from fauxtp._base.events import CARRYING, HANDLED, carried_now, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import TO_ANSWER, insist_on_room
@@ -225,6 +225,8 @@ class Raise:
 
     def refuse(self, call: Call) -> bool:
         """Give the caller the error, with nothing of those who were given the same before."""
+        if isinstance(self.error, FauxtpError):
+            self.error._fauxtp_is_answer = True
         traceback, self.error.__context__ = self._before
         return call.fail(self.error.with_traceback(traceback))
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
-from anyio import current_time
+from anyio import current_time, sleep
 
 from fauxtp._base.arguments import unexpected
 from fauxtp._core.mailbox import find_queue
 from fauxtp._core.process import find_process
 from fauxtp._loops.current import give_way, seconds
+from fauxtp._loops.thread_waiter import ThreadWaiter
 from fauxtp._messaging.addresses import starting
 from fauxtp._messaging.wait_registered import wait_registered, wait_registered_blocking
-from fauxtp.errors import NoProcess, ProcessExited, ReceiveTimeout
+from fauxtp.errors import FauxtpError, NoProcess, ProcessExited, ReceiveTimeout
 from fauxtp.registry import PID, whereis
 
 if TYPE_CHECKING:
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["again", "again_blocking"]
 
+SHORTEST = 0.05  # seconds, in which who has a name, and cannot be reached, is left alone
+LONGEST: Final = 1.0
+
 
 @final
 class _Patience:
     """How long it is waited for a name that is away, in all."""
 
-    __slots__ = ("_clock", "_end", "_has_met_an_end", "_to")
+    __slots__ = ("_clock", "_end", "_has_met_an_end", "_pause", "_to")
 
     def __init__(self, to: PID | str, wait: float, clock: Callable[[], float]) -> None:
         try:
@@ -39,12 +43,13 @@ class _Patience:
             raise ValueError("expected wait to be a number of seconds, got nan") from None
         self._to, self._clock = to, clock
         self._has_met_an_end = False
+        self._pause = SHORTEST
         self._end = math.inf if limit is None else clock() + limit
 
-    def name_after(self, error: NoProcess | ProcessExited) -> str:
+    def name_after(self, error: FauxtpError) -> str:
         """Return the name to wait for, or raise `error` if it is of no use or no more allowed."""
         to = self._to
-        if not isinstance(to, str) or (isinstance(error, ProcessExited) and error.taken_up):
+        if not isinstance(to, str) or error._fauxtp_is_answer or not error._fauxtp_is_untaken():
             raise error
         address = starting(to)
         if address is not None:
@@ -56,7 +61,7 @@ class _Patience:
             raise error
         return to
 
-    def _supervisor_of(self, address: Address, error: NoProcess | ProcessExited) -> str:
+    def _supervisor_of(self, address: Address, error: FauxtpError) -> str:
         """Do as `name_after`, for who is started by an address: its supervisor may be away.
 
         Once only, if it has ended: who fails as it is started will do so again.
@@ -66,6 +71,13 @@ class _Patience:
         if not isinstance(name, str) or self.left == 0 or (again and self._has_met_an_end):
             raise error
         return name
+
+    def pause_after(self, error: FauxtpError) -> float:
+        """Return how long to wait though somebody has the name: of a connection, nobody tells."""
+        if isinstance(error, (NoProcess, ProcessExited)):
+            return 0.0
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST)
+        return min(pause, self.left)
 
     @property
     def left(self) -> float:
@@ -82,12 +94,14 @@ async def again(attempt: Callable[[], Awaitable[Any]], to: PID | str, wait: floa
     while True:
         try:
             return await attempt()
-        except (NoProcess, ProcessExited) as error:
+        except FauxtpError as error:
             name, last = patience.name_after(error), error
         try:
             await wait_registered(name, patience.left)
         except ReceiveTimeout:
             raise last from None
+        if pause := patience.pause_after(last):
+            await sleep(pause)
 
 
 def again_blocking(attempt: Callable[[], Any], to: PID | str, wait: float) -> Any:
@@ -96,9 +110,11 @@ def again_blocking(attempt: Callable[[], Any], to: PID | str, wait: float) -> An
     while True:
         try:
             return attempt()
-        except (NoProcess, ProcessExited) as error:
+        except FauxtpError as error:
             name, last = patience.name_after(error), error
         try:
             wait_registered_blocking(name, patience.left)
         except ReceiveTimeout:
             raise last from None
+        if pause := patience.pause_after(last):
+            ThreadWaiter().wait_blocking(pause)

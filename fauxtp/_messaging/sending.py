@@ -188,7 +188,8 @@ async def call(
     has had no effect; nor has one that met `ProcessExited` or `ReceiveTimeout`, if its
     `taken_up` is False. With `wait`, a name that means nobody, as its server is restarted, is
     waited for so many seconds in all, and what that server has not taken up is sent again to its
-    successor; `timeout` counts from then on.
+    successor; `timeout` counts from then on. So is what met the `NoConnection` of a cluster. What
+    a server has answered, by `Raise`, is never sent again, whatever the error.
 
     >>> import anyio
     >>> anyio.run(call, "nobody", "stats")

@@ -65,6 +65,9 @@ class NoConnection(FauxtpError):
         super().__init__(why)
         self.why = why
 
+    def _fauxtp_is_untaken(self) -> bool:
+        return True
+
 
 class Refused(FauxtpError):
     """The server will not do it, now or later: it is too old, or set up otherwise, or forbids it.

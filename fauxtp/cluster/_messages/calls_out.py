@@ -13,7 +13,7 @@ from fauxtp.cluster._messages.on_the_spot import resume
 from fauxtp.cluster._messages.post import Post
 from fauxtp.cluster._messages.shard_letter import Letter
 from fauxtp.cluster._nodes.peers import NO_CONNECTION, Peer
-from fauxtp.errors import NoProcess, ProcessExited
+from fauxtp.errors import FauxtpError, NoProcess, ProcessExited
 from fauxtp.registry import PID
 
 __all__ = ["CallsOut"]
@@ -162,6 +162,8 @@ class CallsOut:
             return None, error
         if status == "ok":
             return value, None
+        if isinstance(value, FauxtpError):
+            value._fauxtp_is_answer = True
         if isinstance(value, Exception):
             return None, value
         return None, TypeError(f"expected an error, got {type(value).__name__}")
