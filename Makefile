@@ -59,9 +59,9 @@ sanitize: $(VENV)/test
 	$(BIN)/python tests/hostile/sanitize.py
 
 # Modules that are compiled, in part or as a whole; what is made in C has no `__init__`.
-COMPILED := fauxtp._registry $(addprefix fauxtp.,_base.coroutines _base.prefixed_names _base.stack _core.calls _hosting.direct _hosting.turns _messaging.delivery observe.event)
+COMPILED := fauxtp._registry $(addprefix fauxtp.,_base.coroutines _base.prefixed_names _base.stack _core.calls _hosting.direct _hosting.turns _loops.alarm_heap _messaging.delivery observe.event)
 # What nobody can inherit from beside another that is made in C; types have no word for that.
-DISJOINT := 'fauxtp\._base\.prefixed_names\.PrefixedNames'
+DISJOINT := 'fauxtp\._base\.prefixed_names\.PrefixedNames' 'fauxtp\._loops\.alarm_heap\.Due'
 lint: export FAUXTP_EXTENSIONS = always
 lint: $(VENV)/dev
 	@echo "== style, types, workflows =="

@@ -50,7 +50,7 @@ OF_THE_RUNTIME = {
     "Supervisor": {"handle_call"},
     "Task": {"run"},
     "TestActor": {"run"},
-    "Timer": {"end", "go_off"},
+    "Timer": {"end", "go_off", "keep", "kept", "take"},
     "Watch": {"begin"},
 }
 

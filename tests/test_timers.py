@@ -48,6 +48,7 @@ from fauxtp import (
     unregister,
     wait_exit,
 )
+from fauxtp._base.carried import MISSING
 from fauxtp._core.bounded_queue import BoundedQueue
 from fauxtp._core.death import bury
 from fauxtp._core.queue import Queue
@@ -347,7 +348,7 @@ async def test_a_message_waits_for_room_in_a_full_mailbox_in_line() -> None:
     mailbox.put_nowait(0)
     for number in range(1, 4):
         timer = send_after(0, mailbox.pid, number)
-        while timer._messages:
+        while timer.kept() is not MISSING:
             await anyio.sleep(0.001)
     async with task_group() as group:
         group.start_soon(mailbox.put, 4)
@@ -361,7 +362,7 @@ async def test_what_waits_for_room_as_the_mailbox_closes_is_a_dead_letter(
     mailbox = Mailbox(max_size=1)
     mailbox.put_nowait("first")
     timer = send_after(0, mailbox.pid, "second")
-    while timer._messages:
+    while timer.kept() is not MISSING:
         await anyio.sleep(0.001)
     mailbox.close()
     await others()

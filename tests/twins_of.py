@@ -30,6 +30,7 @@ MODULES = (
     "_core.calls",
     "_hosting.direct",
     "_hosting.turns",
+    "_loops.alarm_heap",
     "_messaging.delivery",
     "observe.event",
 )

@@ -9,7 +9,7 @@ Python. Whether a coroutine function can suspend, as `fauxtp._base.coroutines` t
 somebody listens to, as in `fauxtp._base.events`; those who listen, and handlers that are told of,
 as in `fauxtp._base.ears`, `fauxtp._base.durations` and `fauxtp._core.told_handlers`; what they are told, as
 in `fauxtp.observe.event`. Names with a
-prefix, as in `fauxtp._base.prefixed_names`.
+prefix, as in `fauxtp._base.prefixed_names`. What is due, as in `fauxtp._loops.alarm_heap`.
 """
 
 cimport cython
@@ -35,9 +35,11 @@ from fauxtp._base.exit_reason import AT_REST, ExitReason
 from fauxtp._base._build cimport fauxtp_build
 
 __all__ = [
+    "AlarmHeap",
     "Call",
     "Cast",
     "Counter",
+    "Due",
     "Ear",
     "Event",
     "Hook",
@@ -1268,6 +1270,136 @@ cdef class PrefixedNames:
             self.kept.clear()
         name = self.kept[text] = self.kind_of_name(PyUnicode_Concat(self.prefix, text))
         return name
+
+
+# What is due
+
+cdef extern from "Python.h":
+    ctypedef struct PyListObject:
+        PyObject **ob_item
+
+
+cdef class Due:
+    """What goes off at its time: it keeps something until then, unless somebody takes that.
+
+    Any thread may take it, and one of them gets it: so that decides what becomes of an alarm.
+    `due` is its time on the clock of the event loop, and not changed while it lies in a heap.
+    """
+
+    cdef public double due
+    cdef int64_t _number
+    cdef object _kept
+
+    def __cinit__(self):
+        self._kept = missing
+
+    def keep(self, what, /):
+        """Have it keep `what`; it keeps nothing yet."""
+        with cython.critical_section(self):
+            self._kept = what
+
+    def kept(self):
+        """Return what it keeps; `MISSING` is nothing."""
+        with cython.critical_section(self):
+            return self._kept
+
+    def take(self):
+        """Return what it keeps, which it does not from then on; `MISSING` is nothing."""
+        with cython.critical_section(self):
+            what, self._kept = self._kept, missing
+        return what
+
+    def go_off(self):
+        """Do what is due: whoever runs the alarms calls this."""
+        raise NotImplementedError
+
+
+cdef inline bint is_before(PyObject *one, PyObject *other) noexcept:
+    if (<Due>one).due != (<Due>other).due:
+        return (<Due>one).due < (<Due>other).due
+    return (<Due>one)._number < (<Due>other)._number
+
+
+cdef void sift_up(PyObject **heap, Py_ssize_t place) noexcept:
+    """Let what lies at the end, at this place, rise to where it belongs."""
+    cdef PyObject *it = heap[place]
+    cdef Py_ssize_t above
+    while place > 0:
+        above = (place - 1) >> 1
+        if not is_before(it, heap[above]):
+            break
+        heap[place] = heap[above]
+        place = above
+    heap[place] = it
+
+
+cdef void sift_down(PyObject **heap, Py_ssize_t place, Py_ssize_t many) noexcept:
+    """Let what lies at this place of so many sink to where it belongs."""
+    cdef PyObject *it = heap[place]
+    cdef Py_ssize_t below = 2 * place + 1
+    while below < many:
+        if below + 1 < many and is_before(heap[below + 1], heap[below]):
+            below += 1
+        if not is_before(heap[below], it):
+            break
+        heap[place] = heap[below]
+        place, below = below, 2 * below + 1
+    heap[place] = it
+
+
+@cython.final
+cdef class AlarmHeap:
+    """What is due in one event loop; it is asked and changed there only.
+
+    A finaliser may set or cancel an alarm on any line: so whatever is done to the list here is
+    one call of a function in C that calls nothing else.
+    """
+
+    cdef list _heap
+    cdef int64_t _number
+
+    def __cinit__(self):
+        self._heap = []
+
+    def __len__(self):
+        return len(self._heap)
+
+    def push(self, Due alarm not None, /):
+        """Put in an alarm that does not lie here."""
+        alarm._number = self._number
+        self._number += 1
+        self._heap.append(alarm)
+        sift_up((<PyListObject *>self._heap).ob_item, len(self._heap) - 1)
+
+    def first(self):
+        """Return when the first is due, if there is one."""
+        return (<Due>self._heap[0]).due if self._heap else None
+
+    def mark(self):
+        """Return what tells `pop` to leave what is put in from now on."""
+        return self._number
+
+    def pop(self, double now, int64_t mark, /):
+        """Take out and return the first that is due `now`, and was put in before the `mark`."""
+        cdef Py_ssize_t last = len(self._heap) - 1
+        cdef PyObject **heap = (<PyListObject *>self._heap).ob_item
+        if last < 0 or (<Due>heap[0]).due > now or (<Due>heap[0])._number >= mark:
+            return None
+        heap[0], heap[last] = heap[last], heap[0]
+        sift_down(heap, 0, last)
+        return self._heap.pop()
+
+    def throw_out(self):
+        """Take out all that keep nothing any more."""
+        cdef Py_ssize_t place, many = 0
+        cdef PyObject **heap = (<PyListObject *>self._heap).ob_item
+        for place in range(len(self._heap)):
+            if (<Due>heap[place])._kept is not missing:
+                heap[many], heap[place] = heap[place], heap[many]
+                many += 1
+        for place in range(many // 2 - 1, -1, -1):
+            sift_down(heap, place, many)
+        del self._heap[many:]
 
 
 # Public classes say that they are imported from `fauxtp`, as those in Python do.

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from itertools import count
-from operator import itemgetter
-from typing import Any, Final, Protocol
+from typing import Final
 
-__all__ = ["FEW", "Alarm", "Alarms", "GoesOff"]
+from fauxtp._base.carried import MISSING
+from fauxtp._loops.alarm_heap import AlarmHeap, Due
 
-Claim = list[Any]  # what an alarm is set for; or nothing, if it was cancelled
+__all__ = ["FEW", "Alarm", "Alarms"]
 
 FEW: Final = 64  # cancelled ones that may lie in the heap, however few the others are
-_is_set = itemgetter(2)
-
-
-class GoesOff(Protocol):
-    """What is set: it lies in the heap itself; a method bound to it would take 64 bytes more."""
-
-    def go_off(self) -> None:
-        """Do what is due."""
 
 
 class Alarms(ABC):
@@ -30,28 +20,22 @@ class Alarms(ABC):
     For most are cancelled, and those of the event loops take longer to set and to cancel.
     """
 
-    # A finaliser may set or cancel one on any line. So whatever is done to the heap is one
-    # call of a function in C that calls nothing else.
-
-    __slots__ = ("_cancelled", "_heap", "_number")
+    __slots__ = ("_cancelled", "_heap")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Claim, GoesOff]] = []
-        self._number: Callable[[], int] = (
-            count().__next__
-        )  # of two at one time, the first is first
+        self._heap = AlarmHeap()
         self._cancelled = 0  # that lie in the heap
 
     @abstractmethod
-    def set(self, due: float, claim: Claim, what: GoesOff) -> None:
-        """Let `what` go off when it is `due`, unless `claim` is empty by then.
+    def set(self, alarm: Due) -> None:
+        """Let `alarm` go off when it is due, unless what it keeps is taken before.
 
         That is for who runs in the loop, which may be a signal handler.
         """
 
     @abstractmethod
-    def set_in(self, seconds: float, claim: Claim, what: GoesOff) -> float:
-        """Do as `set` does, with what is due in so many `seconds`; return when that is."""
+    def set_in(self, seconds: float, alarm: Due) -> None:
+        """Do as `set` does, with what is to be due in so many `seconds`."""
 
     @abstractmethod
     def cancelled_here(self, due: float) -> float | None:
@@ -61,7 +45,7 @@ class Alarms(ABC):
         """
 
     def cancelled(self) -> None:
-        """Note that a claim is empty now; throw those out if they are many. In the loop only."""
+        """Note that what one kept was taken; throw such out if they are many. In the loop only."""
         self._cancelled = many = self._cancelled + 1
         if many > FEW:
             self._throw_out(many)
@@ -69,38 +53,36 @@ class Alarms(ABC):
     def _throw_out(self, many: int) -> None:
         """Throw out those that were cancelled, if they are half of all."""
         if many > len(self._heap) // 2:
-            self._heap[:] = filter(_is_set, self._heap)
-            heapq.heapify(self._heap)
+            self._heap.throw_out()
             self._cancelled = 0
 
     def _due(self, now: float) -> Iterator[Callable[[], object]]:
         """Yield what is to be called `now`, but nothing that is set meanwhile."""
-        heap, number = self._heap, self._number()
-        while heap and heap[0][0] <= now and heap[0][1] < number:
-            first = heapq.heappop(heap)
-            if not first[2]:
+        heap = self._heap
+        mark = heap.mark()
+        while (first := heap.pop(now, mark)) is not None:
+            if first.kept() is MISSING:
                 self._cancelled -= 1
-            elif first[0] <= now:
-                yield first[3].go_off
-            else:  # that before it was thrown out in between
-                heapq.heappush(heap, first)
+            else:
+                yield first.go_off
 
 
-class Alarm:
+class Alarm(Due):
     """One alarm, for whoever may cancel it."""
 
-    __slots__ = ("_alarms", "_claim")
+    __slots__ = ("_alarms",)
 
     def __init__(self, alarms: Alarms, due: float, function: Callable[[], object]) -> None:
-        self._alarms, self._claim = alarms, [function]
-        alarms.set(due, self._claim, self)
+        self._alarms = alarms
+        self.due = due
+        self.keep(function)
+        alarms.set(self)
 
     def go_off(self) -> None:
         """Call the function: whoever runs the alarms does."""
-        self._claim.pop()()
+        self.take()()
 
     def cancel(self) -> None:
         """Let it not be called, in the loop's thread; what it would call is let go of."""
-        if self._claim:
-            self._claim.clear()
+        if self.take() is not MISSING:
             self._alarms.cancelled()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from contextvars import Context
-from heapq import heappush
 
 from fauxtp._base.tell_all import tell_all
-from fauxtp._loops.alarms import FEW, Alarms, Claim, GoesOff
+from fauxtp._loops.alarm_heap import Due
+from fauxtp._loops.alarms import FEW, Alarms
 from fauxtp._loops.asyncio_internals import current_task, running_loop
 
 __all__ = ["AsyncioAlarms"]
@@ -32,19 +32,19 @@ class AsyncioAlarms(Alarms):
         self.go_off = False  # just now, so that the loop is awake
         self._next: tuple[float, asyncio.TimerHandle] | None = None  # when the loop looks
 
-    def set(self, due: float, claim: Claim, what: GoesOff) -> None:
-        heappush(self._heap, (due, self._number(), claim, what))
+    def set(self, alarm: Due) -> None:
+        self._heap.push(alarm)
         known = self._next
-        if known is None or due < known[0]:
-            self._hurry(claim)
+        if known is None or alarm.due < known[0]:
+            self._hurry(alarm)
 
-    def set_in(self, seconds: float, claim: Claim, what: GoesOff) -> float:
-        due = (time.monotonic() if self._is_monotonic else self._loop.time()) + seconds
-        heappush(self._heap, (due, self._number(), claim, what))
+    def set_in(self, seconds: float, alarm: Due) -> None:
+        now = time.monotonic() if self._is_monotonic else self._loop.time()
+        alarm.due = due = now + seconds
+        self._heap.push(alarm)
         known = self._next
         if known is None or due < known[0]:
-            self._hurry(claim)
-        return due
+            self._hurry(alarm)
 
     def cancelled_here(self, due: float) -> float | None:
         if running_loop() is not self._loop:
@@ -54,18 +54,18 @@ class AsyncioAlarms(Alarms):
             self._throw_out(many)
         return due - (time.monotonic() if self._is_monotonic else self._loop.time())
 
-    def _hurry(self, claim: Claim) -> None:
+    def _hurry(self, alarm: Due) -> None:
         try:
             self._look_in_time()
         except BaseException:
-            claim.clear()  # whoever asked for it is told that it is not set
+            alarm.take()  # whoever asked for it is told that it is not set
             raise
 
     def _look_in_time(self) -> None:
         """Have the loop look when the first is due, if it is to look later, or not at all."""
         loop, heap = self._loop, self._heap
-        while heap:
-            due, known = heap[0][0], self._next
+        while (due := heap.first()) is not None:
+            known = self._next
             if known is not None and known[0] <= due:
                 break
             new = due, loop.call_at(due, self._look, due, context=Context())

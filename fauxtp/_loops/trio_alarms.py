@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextvars import Context
-from heapq import heappush
 
 import trio
 from trio.lowlevel import spawn_system_task
 
 from fauxtp._base.tell_all import tell_all
-from fauxtp._loops.alarms import Alarms, Claim, GoesOff
+from fauxtp._loops.alarm_heap import Due
+from fauxtp._loops.alarms import Alarms
 
 __all__ = ["TrioAlarms"]
 
@@ -33,21 +33,20 @@ class TrioAlarms(Alarms):
         self._tell = tell  # who calls what must not be called within the code of trio
         self._sleep: trio.CancelScope | None = None  # of the task, until the next is due
 
-    def set(self, due: float, claim: Claim, what: GoesOff) -> None:
-        heappush(self._heap, (due, self._number(), claim, what))
+    def set(self, alarm: Due) -> None:
+        self._heap.push(alarm)
         try:
             if self._sleep is None:
-                self._start(due)
-            elif due < self._sleep.deadline:
+                self._start(alarm.due)
+            elif alarm.due < self._sleep.deadline:
                 self._tell(self._hurry)
         except BaseException:
-            claim.clear()  # whoever asked for it is told that it is not set
+            alarm.take()  # whoever asked for it is told that it is not set
             raise
 
-    def set_in(self, seconds: float, claim: Claim, what: GoesOff) -> float:
-        due = trio.current_time() + seconds
-        self.set(due, claim, what)
-        return due
+    def set_in(self, seconds: float, alarm: Due) -> None:
+        alarm.due = trio.current_time() + seconds
+        self.set(alarm)
 
     def cancelled_here(self, due: float) -> float | None:
         if not self._is_here():
@@ -69,12 +68,14 @@ class TrioAlarms(Alarms):
 
     def _hurry(self) -> None:
         """Let the task sleep no longer than until the next is due."""
-        if self._heap and self._sleep is not None:
-            self._sleep.deadline = min(self._sleep.deadline, self._heap[0][0])
+        due = self._heap.first()
+        if due is not None and self._sleep is not None:
+            self._sleep.deadline = min(self._sleep.deadline, due)
 
     async def _call_in_time(self) -> None:
         while True:
-            self._sleep = trio.CancelScope(deadline=self._heap[0][0] if self._heap else math.inf)
+            due = self._heap.first()
+            self._sleep = trio.CancelScope(deadline=math.inf if due is None else due)
             self._hurry()
             with self._sleep:
                 await trio.sleep_forever()

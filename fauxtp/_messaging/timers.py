@@ -8,6 +8,7 @@ from sys import modules
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import expect_seconds, unexpected
+from fauxtp._base.carried import MISSING
 from fauxtp._base.events import CARRYING, wanted
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._base.stack import TO_WAKE, insist_on_room
@@ -21,6 +22,7 @@ from fauxtp._core.process import Process, find_process
 from fauxtp._core.queue import Queue
 from fauxtp._core.running_process import current
 from fauxtp._core.wait_for_room import put_later
+from fauxtp._loops.alarm_heap import Due
 from fauxtp._loops.current import current_home
 from fauxtp._loops.ends import on_end
 from fauxtp._loops.running import is_trio_innermost
@@ -53,7 +55,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @final
-class Timer:
+class Timer(Due):
     """A message that is to be sent later, once or again and again: see `send_after`.
 
     >>> import anyio
@@ -63,7 +65,7 @@ class Timer:
     <Timer to 'nobody'>
     """
 
-    __slots__ = ("_due", "_home", "_interval", "_known_to", "_messages", "_to")
+    __slots__ = ("_home", "_interval", "_known_to", "_to")
 
     # What sets it is all in one place, as each call more would be a twentieth of what it takes.
     def __init__(
@@ -73,13 +75,11 @@ class Timer:
         self._to: PID | str = to
         self._interval: _Interval | None = interval
         self._known_to: tuple[dict[Timer, None], ...] = ()  # in which it lies until it is over
-        self._due: float = 0.0  # on the clock of its home
         self._home: Any = None  # a Home, or None if it is over from the start
         receiver: Process | None = None
         if type(to) is PID:
             receiver = find_process(to)
             if receiver is None and find_queue(to) is None:
-                self._messages: list[Any] = []
                 return
         elif type(to) is not str or not to:
             find_pid(to)  # which says what is wrong with it
@@ -93,8 +93,7 @@ class Timer:
         at_home = at_home and ("trio" not in modules or not is_trio_innermost())
         here = owner.home if at_home else current_home()  # type: ignore[union-attr]
         self._home = home = _home_of(to, receiver) if here is None else here
-        # The message, as long as it may be sent: who takes it out has decided, in any thread.
-        self._messages = messages = [with_values_later(message) if wanted(CARRYING) else message]
+        self.keep(with_values_later(message) if wanted(CARRYING) else message)
         try:
             if owner is not None:
                 bound = _bound.get(owner.pid)
@@ -106,19 +105,19 @@ class Timer:
             if receiver is not None and receiver is not owner:
                 self._end_with_receiver(receiver, owner)
             if here is None:
-                self._due = home.time() + after
+                self.due: float = home.time() + after
                 if not home.run_soon(self._set_alarm):
                     self.end()
                 return
-            self._due = here.alarms.set_in(after, messages, self)
-            if not messages:  # somebody has ended it before all this was done
+            here.alarms.set_in(after, self)
+            if self.kept() is MISSING:  # somebody has ended it before all this was done
                 self._forget()
         except BaseException:
             self.end()
             raise
 
     def __repr__(self) -> str:
-        return f"<Timer {'to' if self._messages else 'that is over, to'} {self._to!r}>"
+        return f"<Timer {'that is over, to' if self.kept() is MISSING else 'to'} {self._to!r}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("cannot pickle or copy a Timer: there is one, in its event loop")
@@ -145,8 +144,8 @@ class Timer:
                 self.end()  # it came too late for who ends them
 
     def _set_alarm(self) -> None:
-        self._home.alarms.set(self._due, self._messages, self)
-        if not self._messages:  # somebody has ended it before all this was done
+        self._home.alarms.set(self)
+        if self.kept() is MISSING:  # somebody has ended it before all this was done
             self._forget()
 
     def go_off(self) -> None:
@@ -154,9 +153,8 @@ class Timer:
         if self._interval is not None:
             self._tick(self._interval)
             return
-        try:
-            message = self._messages.pop()
-        except IndexError:
+        message = self.take()
+        if message is MISSING:
             return
         self._forget()
         # What it carries was settled when it was set; this context is nobody's.
@@ -168,12 +166,10 @@ class Timer:
             put_later(full, message, self._home)
 
     def _tick(self, interval: _Interval) -> None:
-        to = self._to
-        try:
-            message = self._messages[0]
-        except IndexError:
+        to, message = self._to, self.kept()
+        if message is MISSING:
             return
-        self._due = interval.next_due(self._due, self._home.time())
+        self.due = interval.next_due(self.due, self._home.time())
         self._set_alarm()  # first, whatever becomes of the message
         mailbox = mailbox_of(to)
         if mailbox is None or mailbox.closed_because is not None:
@@ -185,9 +181,7 @@ class Timer:
 
     def end(self) -> float | None:
         """Do as `cancel_timer` does."""
-        try:
-            self._messages.pop()
-        except IndexError:
+        if self.take() is MISSING:
             return None
         home: Home = self._home
         if self._known_to:
@@ -196,11 +190,11 @@ class Timer:
                 timers.pop(self, None)
         if home.of_program != _program:
             return None  # it is the parent's, who sends the message
-        left = home.alarms.cancelled_here(self._due)
+        left = home.alarms.cancelled_here(self.due)
         if left is None:
             if home.is_over() or not home.run_soon(home.alarms.cancelled):
                 return None
-            left = self._due - home.time()
+            left = self.due - home.time()
         return left if left > 0.0 else 0.0  # noqa: FURB136  (to call `max` takes longer)
 
     def _forget(self) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fauxtp._actors.state_machine_events import Machine
+from fauxtp._base.carried import MISSING
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core import queue
 from fauxtp._core.death import bury
@@ -49,10 +50,11 @@ def _bind_one_first(process: Process, other: Process) -> None:
 
 
 def _send_what_is_there(timer: Timer) -> None:
-    for message in timer._messages[:1]:
+    message = timer.kept()
+    if message is not MISSING:
         timer._forget()
         post(timer._to, message)
-    timer._messages.clear()
+    timer.take()
 
 
 def _give_up_alone(pending: PendingCall[Any], how: str) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from fauxtp import PID, Joined, members
 from fauxtp._actors import actor, idleness
 from fauxtp._base import switches
+from fauxtp._base.carried import MISSING
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core import death, mailbox, receiving, succession
 from fauxtp._core.phase import Phase
@@ -184,7 +185,7 @@ def does_not_look_for_the_last(patch: Patch) -> None:
 
 def sends_what_was_cancelled(patch: Patch) -> None:
     def end(timer: timers.Timer) -> float | None:
-        return 0.0 if timer._messages else None
+        return None if timer.kept() is MISSING else 0.0
 
     patch.setattr(timers.Timer, "end", end)
 
