@@ -9,6 +9,7 @@ from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.calls import DECLINED, GAVE_WAY, Call
 from fauxtp._core.death import bury
 from fauxtp._core.ended_loops import meet
+from fauxtp._core.mailbox import not_here
 from fauxtp._core.phase import STOPPING
 from fauxtp._core.process import Process
 from fauxtp._messaging.addresses import find_pid, mailbox_of
@@ -32,10 +33,13 @@ def expected_under(
     """Return the process of an actor of that `kind`, which `supervisor` is to start: see `begin`.
 
     Raises `NoProcess` if there is no such supervisor, or it ends, `TypeError` if it is of another
-    kind.
+    kind, and `ValueError` if it is of another node.
     """
-    chief = meet(find_pid(supervisor))
-    if chief is None or _ends(chief):
+    pid = find_pid(supervisor)
+    chief = meet(pid)
+    if chief is None:
+        raise not_here(supervisor, pid)
+    if _ends(chief):
         raise NoProcess(supervisor)
     # The second takes as long as to register a name, and tells of who has yet to begin, too.
     if type(chief.actor) is not DynamicSupervision and not issubclass(

@@ -52,9 +52,10 @@ class OnDemand(PrefixedNames):
     twice, but of one sender a message may overtake another as its shard moves. Questions are about
     the own node; a link needs a PID; and a monitor tells `"noproc"` of who is about to move.
 
-    Raises `TypeError` if an argument is of another kind, or `actor_class` has no constructor,
-    which gets the key; and `ValueError` if `idle_timeout` is not more than 0, or `prefix` is
-    too long for a cluster, or begins with that of others there, or they with it.
+    Raises `TypeError` if an argument is of another kind, as the name of a cluster for `supervisor`
+    is, or `actor_class` has no constructor, which gets the key; and `ValueError` if
+    `idle_timeout` is not more than 0, or `prefix` is too long for a cluster, or begins with that
+    of others there, or they with it.
 
     >>> import anyio
     >>> from fauxtp import DynamicSupervisor, GenServer, call, exit
@@ -91,6 +92,8 @@ class OnDemand(PrefixedNames):
             expected = "a class whose constructor takes the key"
             raise TypeError(f"expected actor_class to be {expected}, got {kind.__name__}")
         find_pid(supervisor)  # which says what is wrong with it
+        if hasattr(supervisor, "_fauxtp_whereis"):
+            raise unexpected("supervisor", "a PID or a name of this node", supervisor)
         chief = str.__str__(supervisor) if isinstance(supervisor, str) else supervisor
         seconds: float | None = None
         if idle_timeout is not None:

@@ -46,6 +46,8 @@ class Supervised:
         except NoProcess:
             text = f"{name!r} cannot be started: no living process behind {self.supervisor!r}"
             raise NoProcess(name, text) from None
+        except ValueError as error:  # what a timer, too, can take for an answer
+            raise NoProcess(name, f"{name!r} cannot be started: {error}") from None
 
     def expected(self, source: Source) -> Process:
         """Return the process of an actor that is yet to be made, of which `source` hears."""

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 from zlib import crc32
 
 from fauxtp._base.arguments import expect_text, unexpected
+from fauxtp._core.mailbox import not_here
+from fauxtp._messaging.addresses import find_pid
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.supervisor import Supervisor
-from fauxtp.errors import NoProcess
 from fauxtp.registry import default
 
 __all__ = ["PartitionSupervisor", "partition"]
@@ -94,7 +95,8 @@ def partition(supervisor: str, key: Any) -> str:
     of a program and on each machine, as long as there are as many partitions.
 
     Raises `NoProcess` if no `PartitionSupervisor` was started under that name, `TypeError` if
-    `key` is of another kind, and `ValueError` if its tuples are more than 8 deep.
+    `key` is of another kind, and `ValueError` if its tuples are more than 8 deep, or the name is
+    one of another node of a cluster.
 
     >>> import anyio
     >>> from fauxtp import GenServer, exit
@@ -112,7 +114,7 @@ def partition(supervisor: str, key: Any) -> str:
     """
     size = _sizes.get(expect_text("supervisor", supervisor))
     if size is None:
-        raise NoProcess(supervisor)
+        raise not_here(supervisor, find_pid(supervisor))
     return f"{supervisor}:{crc32(_bytes(key)) % size}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fauxtp._base.arguments import expect_text, unexpected
+from fauxtp._core.mailbox import find_elsewhere, not_here
 from fauxtp._core.process import find_process
 from fauxtp._loops.current import give_way
 from fauxtp._messaging.addresses import find_pid
@@ -125,7 +126,9 @@ async def _ask(supervisor: PID | str, question: Question, timeout: float | None)
         if process is not None and not issubclass(process.kind, AnySupervisor):
             kind = process.kind.__name__
             raise TypeError(f"expected {supervisor!r} to be a supervisor, got {kind}")
-    except TypeError:
+        if process is None and pid is not None and find_elsewhere(pid) is not None:
+            raise not_here(supervisor, pid)  # specs and errors are of this program
+    except (TypeError, ValueError):
         await give_way()
         raise
     return await call(supervisor, question, timeout)
@@ -138,8 +141,8 @@ async def which_children(supervisor: PID | str, timeout: float | None = USUAL) -
     longer to start has no PID in it. `supervisor` is a PID or a name. `timeout` is in seconds;
     None waits for ever.
 
-    Raises `TypeError` if the process is no supervisor, and what `call` raises, as do the other
-    questions to a supervisor.
+    Raises `TypeError` if the process is no supervisor, `ValueError` if it is of another node of a
+    cluster, and what `call` raises, as do the other questions to a supervisor.
 
     >>> import anyio
     >>> from fauxtp import GenServer, exit

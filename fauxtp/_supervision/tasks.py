@@ -39,9 +39,9 @@ def run_task(
     task end if who waits for it is cancelled. It ends with its supervisor; whoever waits for one
     that was ended gets `ProcessExited`.
 
-    Raises `NoProcess` if there is no such supervisor, or it ends, and `TypeError` if it is of
-    another kind, or `fn` cannot be called. What else keeps it from being started
-    (`TooManyChildren`), whoever waits is told.
+    Raises `NoProcess` if there is no such supervisor, or it ends, `ValueError` if it is of another
+    node of a cluster, and `TypeError` if it is of another kind, or `fn` cannot be called. What
+    else keeps it from being started (`TooManyChildren`), whoever waits is told.
 
     >>> import anyio
     >>> from fauxtp import DynamicSupervisor, exit

@@ -17,12 +17,12 @@ from fauxtp._actors.actor import Actor, started
 from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.redaction import described
 from fauxtp._core.ended_loops import meet
-from fauxtp._core.mailbox import Mailbox, find_queue
+from fauxtp._core.mailbox import Mailbox, find_queue, not_here
 from fauxtp._core.patterns import ANY
 from fauxtp._core.queue import Queue
 from fauxtp._core.receiving import Pattern
 from fauxtp._loops.current import give_way, seconds
-from fauxtp.errors import NoProcess, ReceiveTimeout
+from fauxtp.errors import ReceiveTimeout
 from fauxtp.registry import PID
 from fauxtp.testing.cluster_in_memory import TestCluster, cluster
 from fauxtp.testing.exploring import SeedFailed, explore
@@ -179,13 +179,14 @@ class TestActor(Actor):
     def of(cls, pid: PID) -> Self:
         """Return the actor behind `pid`.
 
-        Raises `NoProcess` if there is none, and `TypeError` if it is not of this class.
+        Raises `NoProcess` if there is none, `TypeError` if it is not of this class, and
+        `ValueError` if it is of another node of a cluster.
         """
         if type(pid) is not PID:
             raise unexpected("pid", "a PID", pid)
         process = meet(pid)
         if process is None:
-            raise NoProcess(pid)
+            raise not_here(pid, pid)
         if not isinstance(process.actor, cls):
             raise TypeError(
                 f"expected {pid!r} to be a {cls.__name__}, got {process.kind.__name__}"
