@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NoReturn
 
 import pytest
@@ -38,6 +39,7 @@ from fauxtp import (
     which_children,
 )
 from fauxtp import running as application
+from fauxtp._actors.classes import OF_SERVERS
 
 pytestmark = pytest.mark.anyio
 
@@ -172,6 +174,7 @@ NEVER_USED: list[tuple[Any, str, str]] = [
         for base in SUPERVISORS
         for name in ("idle_timeout", "handle_timeout")
     ),
+    *((Task, name, "a task calls its function, and handles no messages") for name in OF_SERVERS),
     (DynamicSupervisor, "child_specs", "its children come by start_child"),
     (DynamicSupervisor, "strategy", "its children have nothing to do with each other"),
     (DynamicSupervisor, "auto_shutdown", "it does not end with its children"),
@@ -187,6 +190,120 @@ def test_what_nobody_would_look_at_is_refused(base: Any, name: str, why: str) ->
     for bases, body in ((base,), {name: None}), ((type("Mixin", (), {name: None}), base), {}):
         with pytest.raises(TypeError, match=f"Odd not to define '{name}', as {re.escape(why)}"):
             type("Odd", bases, body)
+
+
+# Words of fauxtp's that are for a sibling: refused where neither that nor the class calls them
+
+
+def meant(name: str, **more: Any) -> dict[str, Any]:
+    def method(self: Any, *_: Any) -> list[ChildSpec]:
+        return []
+
+    return {name: method, **more}
+
+
+def by_name(self: Any) -> Any:
+    return self.child_specs()
+
+
+def by_text(self: Any) -> Any:
+    return getattr(self, "child_" + "specs", getattr(self, "child_specs", None))
+
+
+def within(self: Any) -> Any:
+    return [spec for spec in self.child_specs()]  # noqa: C416  (code within code)
+
+
+class Calling:
+    """A mixin that does it."""
+
+    def children_of_mine(self) -> Any:
+        return self.child_specs()  # type: ignore[attr-defined]
+
+
+NOT_SUPERVISORS: list[Any] = [Actor, GenServer, StateMachine, Task]
+FOR_NOBODY: list[tuple[Any, str, str]] = [
+    *((base, "child_specs", "a Supervisor") for base in NOT_SUPERVISORS),
+    *((base, "partition_spec", "a PartitionSupervisor") for base in NOT_SUPERVISORS),
+    (Supervisor, "partition_spec", "a PartitionSupervisor"),
+    (DynamicSupervisor, "partition_spec", "a PartitionSupervisor"),
+]
+
+
+@pytest.mark.parametrize(("base", "name", "whose"), FOR_NOBODY)
+def test_what_is_for_a_sibling_and_nobody_calls_is_refused(
+    base: Any, name: str, whose: str
+) -> None:
+    said = f"expected Odd not to define '{name}', as that is for {whose}, and nothing in the class"
+    mixin = type("Mixin", (), meant(name))
+    for bases, body in ((base,), meant(name)), ((mixin, base), {}), ((base, mixin), {}):
+        with pytest.raises(TypeError, match=said):
+            type("Odd", bases, body)
+
+
+@pytest.mark.parametrize("base", NOT_SUPERVISORS)
+@pytest.mark.parametrize(
+    ("bases", "body"),
+    [
+        ((), meant("child_specs", begin=by_name)),
+        ((), meant("child_specs", begin=by_text)),
+        ((), meant("child_specs", begin=within)),
+        ((), meant("child_specs", begin=property(by_name))),
+        ((), meant("child_specs", begin=classmethod(by_name))),
+        ((), meant("child_specs", begin=cache(by_name))),
+        ((Calling,), meant("child_specs")),
+        ((), {"child_specs": staticmethod(list)}),
+        ((), {"child_specs": classmethod(by_text)}),
+        ((), {"child_specs": property(by_text)}),
+    ],
+)
+def test_what_the_class_may_use_itself_is_its_own(base: Any, bases: Any, body: Any) -> None:
+    type("Own", (*bases, base), body)
+
+
+SHARED = ("handle_event", "handle_enter", "strategy", "max_restarts", "partitions", "on_restart")
+
+
+@pytest.mark.parametrize("base", [Actor, GenServer])
+@pytest.mark.parametrize("name", SHARED)
+def test_words_of_anybody_are_refused_nowhere(base: Any, name: str) -> None:
+    """A listener of a library has a `handle_event`, a client a `strategy` of retries."""
+    type("Own", (base,), meant(name))
+
+
+def named(name: str) -> dict[str, Any]:
+    async def method(*_: Any) -> Any:
+        return None
+
+    return {name: method}
+
+
+@pytest.mark.parametrize(
+    ("spelt", "told"),
+    [
+        ("handle_calls", "; it has 'handle_calls'"),
+        ("handel_call", "; it has 'handel_call'"),
+        ("handle_everything", ""),
+        ("handle_cast", ""),
+        ("callers", ""),
+    ],
+)
+async def test_a_method_that_is_missing_is_told_with_one_that_is_spelt_alike(
+    spelt: str, told: str
+) -> None:
+    server: Any = type("Misspelt", (GenServer,), named(spelt))()
+    with pytest.raises(NotImplementedError) as caught:
+        await server.handle_call("x", None, None)
+    assert str(caught.value) == f"Misspelt has no handle_call for 'x'{told}"
+
+
+async def test_so_is_one_of_a_machine_or_of_partitions() -> None:
+    machine: Any = type("Door", (StateMachine,), named("inits"))()
+    with pytest.raises(NotImplementedError, match=r"which says its first state; it has 'inits'$"):
+        await machine.init()
+    limits: Any = type("Limits", (PartitionSupervisor,), named("partition_specs"))()
+    with pytest.raises(NotImplementedError, match=r"no partition_spec; it has 'partition_specs'$"):
+        limits.partition_spec(0)
 
 
 @pytest.mark.parametrize("base", [Supervisor, DynamicSupervisor])

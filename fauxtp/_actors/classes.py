@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from types import TracebackType
+from types import CodeType, FunctionType, TracebackType
 from typing import Any, Final
 
 from fauxtp._base.arguments import unexpected
 
-__all__ = ["ITS_BASE", "PREFIX", "check_class", "explained"]
+__all__ = ["ITS_BASE", "OF_SERVERS", "PREFIX", "check_class", "explained", "lacking"]
 
 ITS_BASE: Final = "its base class decides that"
 """Why a class may not define a name, if there is no more to say."""
 
 PREFIX: Final = "_fauxtp"
 """Begins the names that are fauxtp's own, in classes where all others are the user's."""
+
+OF_SERVERS: Final = (
+    "handle_call",
+    "handle_cast",
+    "handle_info",
+    "handle_continue",
+    "handle_timeout",
+    "handle_task_end",
+    "idle_timeout",
+)
+"""What only a server has."""
 
 _HANDLERS: Final = (
     "child_specs",
@@ -34,11 +45,18 @@ _HANDLERS: Final = (
 )
 
 
+_MEANT: Final = {"child_specs": "a Supervisor", "partition_spec": "a PartitionSupervisor"}
+"""Words of fauxtp's alone, and whose they are.
+
+Others, as `handle_event` or `strategy`, a class may well have for itself, or for who is given it.
+"""
+
+
 def check_class(cls: type) -> None:
     """Raise `TypeError` if what `cls` defines would break the machinery, or never be used.
 
     That is a name that begins with `_fauxtp`, one of those that its bases keep, which tell why,
-    and a handler that cannot be called.
+    a method that another base would call, and nobody here, and a handler that cannot be called.
     """
     kept: dict[str, str] = {}
     for base in reversed(cls.__mro__):
@@ -54,6 +72,43 @@ def check_class(cls: type) -> None:
             raise TypeError(f"expected {cls.__name__} not to define {name!r}, as {kept[name]}")
         if name in _HANDLERS and not (callable(value) or hasattr(type(value), "__get__")):
             raise unexpected(f"{cls.__name__}.{name}", "a method", value)
+        if name in _MEANT and _is_for_nobody(cls, name, value):
+            raise TypeError(
+                f"expected {cls.__name__} not to define {name!r}, as that is for {_MEANT[name]},"
+                " and nothing in the class calls it"
+            )
+
+
+def _is_for_nobody(cls: type, name: str, value: object) -> bool:
+    """Return whether neither fauxtp nor the class itself would call its method `name`.
+
+    What is no method of an instance may be for others: `*Cache.child_specs()` in a supervisor.
+    """
+    if type(value) is not FunctionType:
+        return False
+    if any(name in vars(base) for base in cls.__mro__ if _is_of_fauxtp(base)):
+        return False
+    others = (other for key, other in _defined(cls) if key != name)
+    return not any(_mentions(code, name) for other in others for code in _codes(other))
+
+
+def _codes(value: object) -> Iterator[CodeType]:
+    """Yield what a method, a property or the like runs."""
+    for part in (value, *(getattr(value, name, None) for name in _WITHIN)):
+        code = getattr(part, "__code__", None)
+        if isinstance(code, CodeType):
+            yield code
+
+
+_WITHIN: Final = ("__func__", "__wrapped__", "fget", "fset", "func")
+
+
+def _mentions(code: CodeType, name: str) -> bool:
+    return name in code.co_names or any(
+        part == name or (isinstance(part, CodeType) and _mentions(part, name))
+        for part in code.co_consts
+        if isinstance(part, (str, CodeType))
+    )
 
 
 def _defined(cls: type) -> Iterator[tuple[str, Any]]:
@@ -65,6 +120,18 @@ def _defined(cls: type) -> Iterator[tuple[str, Any]]:
 
 def _is_of_fauxtp(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "fauxtp"
+
+
+def lacking(cls: type, name: str, what: str = "") -> NotImplementedError:
+    """Return what to raise as `cls` has no method `name`; it tells of one that is spelt alike."""
+    from difflib import get_close_matches  # noqa: PLC0415  (seldom needed)
+
+    others = [key for key, value in _defined(cls) if key not in _HANDLERS and callable(value)]
+    alike = "".join(f"; it has {key!r}" for key in get_close_matches(name, others, 1, _ALIKE))
+    return NotImplementedError(f"{cls.__name__} has no {name}{what}{alike}")
+
+
+_ALIKE: Final = 0.85  # as far as `handle_calls`, and not as `handle_everything`
 
 
 def explained(cls: type, error: Exception) -> Exception:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from weakref import WeakKeyDictionary
 
 from fauxtp._actors.actor import Actor, children_of, started
+from fauxtp._actors.classes import lacking
 from fauxtp._actors.serving import Stop, serve
 from fauxtp._actors.task import Task, start_task
 from fauxtp._base.arguments import expect_callable
@@ -95,7 +96,7 @@ class GenServer(Actor, Generic[R, S]):
         answer is there; `from_` is the `Call`. To answer and end, raise or return
         `Stop(reason, reply=…)`.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no handle_call for {label(request)}")
+        raise lacking(type(self), "handle_call", f" for {label(request)}")
 
     async def handle_cast(self, request: R, state: S, /) -> S:
         """Handle a `request` that nobody waits for; return the next `state`.

@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
 from fauxtp._actors.actor import Actor
-from fauxtp._actors.classes import ITS_BASE
+from fauxtp._actors.classes import ITS_BASE, lacking
 from fauxtp._actors.state_machine_events import Machine
 from fauxtp._actors.transition import Transition, taken_apart
 from fauxtp._base.arguments import unexpected
@@ -104,7 +104,7 @@ class StateMachine(Actor, Generic[S, D]):
 
         What it raises ends the machine, and is raised by whoever starts it.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no init, which says its first state")
+        raise lacking(type(self), "init", ", which says its first state")
 
     async def handle_event(self, event: Any, state: S, data: D, /) -> Transition[S, D]:
         """Handle `event` in `state`: return `(state, data, *actions)`, of which `data` may be new.

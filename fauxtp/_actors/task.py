@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, final
 
 from fauxtp._actors.actor import Actor, started
-from fauxtp._actors.classes import ITS_BASE
+from fauxtp._actors.classes import ITS_BASE, OF_SERVERS
 from fauxtp._actors.lifecycle import launch
 from fauxtp._actors.of_class import of_class
 from fauxtp._actors.verdicts import ActorExit
@@ -32,6 +32,7 @@ __all__ = ["Task", "TaskEnd", "TaskHandle", "start_task"]
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
 
+_NO_MESSAGES: Final = "a task calls its function, and handles no messages"
 _NOTHING: Final = object()  # in place of what a function returns that has not returned
 
 
@@ -64,7 +65,7 @@ class Task(Actor):
     3
     """
 
-    _fauxtp_keeps: ClassVar = {"run": ITS_BASE}
+    _fauxtp_keeps: ClassVar = {"run": ITS_BASE} | dict.fromkeys(OF_SERVERS, _NO_MESSAGES)
 
     def __init__(self, func: Callable[[], Awaitable[Any]]) -> None:
         expect_callable("func", func)

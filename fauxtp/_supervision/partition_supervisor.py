@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from zlib import crc32
 
+from fauxtp._actors.classes import lacking
 from fauxtp._base.arguments import expect_text, unexpected
 from fauxtp._core.mailbox import not_here
 from fauxtp._messaging.addresses import find_pid
@@ -60,7 +61,7 @@ class PartitionSupervisor(Supervisor):
 
         What it raises keeps the supervisor from starting, and is raised by whoever starts it.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no partition_spec")
+        raise lacking(type(self), "partition_spec")
 
     def child_specs(self) -> list[ChildSpec]:
         """Return the specs of all partitions."""
