@@ -30,12 +30,12 @@ default_role = "code"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(anyio|asyncio|collections|concurrent|pathlib|traceback|typing|types)\..*"),
-    ("py:.*", r"(contextvars|opentelemetry)\..*"),
+    ("py:.*", r"(contextvars|opentelemetry|prometheus_client)\..*"),
     ("py:.*", r"(.*\.)?[A-Z](_co)?"),  # variables of types
     ("py:class", r"fauxtp\._supervision\.on_demand\.Cluster"),  # what it needs of one
     (
         "py:class",
-        r"(.*\.)?(AbstractAsyncContextManager|AnyTaskGroup|ClusterNamesWatch|CollectorRegistry|Engine|Family|InThread|NamesWatch|OnExit|Pattern|Receiver|Running|TaskMap)",
+        r"(.*\.)?(AbstractAsyncContextManager|ClusterNamesWatch|CollectorRegistry|Engine|Family|InThread|NamesWatch|Nursery|OnExit|Pattern|Receiver|Running|TaskMap)",
     ),  # said in words
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -1,8 +1,9 @@
 """Processes with names, mailboxes, servers, monitors and supervisors, as in Erlang/OTP."""
 
+import builtins
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ForwardRef
 
 from fauxtp._base.implementation import __version__ as __version__
 from fauxtp._base.implementation import is_observed as _is_observed
@@ -267,12 +268,22 @@ _LATER = {
         "which_children",
     ),
 }
+_KNOWN = {*vars(builtins), "ExitReason", "PID"}  # in each of its modules, and here
 _HOMES = {name: module for module, names in _LATER.items() for name in names}
 
 
 def _at_home(value: object) -> None:
-    """Let a public class say that it is from here: so it is called, imported and pickled."""
+    """Let a public class say that it is from here: so it is called, imported and pickled.
+
+    What its annotations name is looked up where they were written, as before.
+    """
     if isinstance(value, type):
+        annotations = vars(value).get("__annotations__", {})
+        for name, text in list(annotations.items()):
+            if name.startswith("_"):
+                del annotations[name]  # it is nobody's but fauxtp's
+            elif type(text) is str and text.removesuffix(" | None") not in _KNOWN:
+                annotations[name] = ForwardRef(text, False, value.__module__, is_class=True)
         with suppress(TypeError):  # what is compiled tells where that was
             value.__module__ = __name__
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fauxtp._base.errors import FauxtpError, NoProcess
-from fauxtp.registry import default
-
-if TYPE_CHECKING:
-    from fauxtp._base.exit_reason import ExitReason
-    from fauxtp.registry import PID
+from fauxtp._base.exit_reason import ExitReason
+from fauxtp.registry import PID, default
 
 __all__ = [
     "AlreadyStarted",

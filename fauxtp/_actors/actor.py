@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import anyio
 
+from fauxtp import _loops
 from fauxtp._actors.classes import check_class
 from fauxtp._actors.lifecycle import OnExit, launch
 from fauxtp._actors.of_class import of_class
@@ -26,10 +27,7 @@ from fauxtp._loops.current import give_way
 from fauxtp.registry import PID
 
 if TYPE_CHECKING:
-    from anyio import CancelScope
-
     from fauxtp._core.protocols import Startable
-    from fauxtp._loops.task_groups import AnyTaskGroup
 
 __all__ = ["Actor", "ActorHandle", "children_of", "expect_actor_class", "start_link", "started"]
 
@@ -51,9 +49,9 @@ class ActorHandle:
     """
 
     pid: PID
-    cancel_scope: CancelScope
+    cancel_scope: anyio.CancelScope
 
-    def __init__(self, pid: PID, cancel_scope: CancelScope) -> None:
+    def __init__(self, pid: PID, cancel_scope: anyio.CancelScope) -> None:
         fill(self, pid, cancel_scope)
 
 
@@ -288,7 +286,11 @@ class Actor(ABC):
 
     @of_class
     async def start(
-        cls, *args: Any, task_group: AnyTaskGroup, register_as: str | None = None, **kwargs: Any
+        cls,
+        *args: Any,
+        task_group: _loops.AnyTaskGroup,
+        register_as: str | None = None,
+        **kwargs: Any,
     ) -> PID:
         """Start an actor in `task_group`; return its PID when its `init` has finished.
 
@@ -308,7 +310,7 @@ class Actor(ABC):
     async def start_link(
         cls,
         *args: Any,
-        task_group: AnyTaskGroup,
+        task_group: _loops.AnyTaskGroup,
         on_exit: OnExit | None = None,
         register_as: str | None = None,
         **kwargs: Any,
@@ -328,7 +330,7 @@ class Actor(ABC):
 
 async def start_link(
     actor: Actor,
-    task_group: AnyTaskGroup,
+    task_group: _loops.AnyTaskGroup,
     *,
     on_exit: OnExit | None = None,
     register_as: str | None = None,

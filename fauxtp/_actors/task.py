@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from inspect import isawaitable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, final
+from typing import Any, ClassVar, Final, Generic, TypeVar, final
 
+from fauxtp import _loops
 from fauxtp._actors.actor import Actor, started
 from fauxtp._actors.classes import ITS_BASE, OF_SERVERS
 from fauxtp._actors.lifecycle import launch
@@ -23,9 +24,6 @@ from fauxtp._messaging.addresses import find_pid
 from fauxtp._messaging.exits import wait_exit
 from fauxtp._messaging.sending import send_nowait
 from fauxtp.registry import PID, Ref
-
-if TYPE_CHECKING:
-    from fauxtp._loops.task_groups import AnyTaskGroup
 
 __all__ = ["Task", "TaskEnd", "TaskHandle", "start_task"]
 
@@ -79,7 +77,7 @@ class Task(Actor):
         self._fauxtp_value = await begun
         raise ActorExit(ExitReason("normal"))
 
-    async def launch(self, task_group: AnyTaskGroup) -> TaskHandle[Any]:
+    async def launch(self, task_group: _loops.AnyTaskGroup) -> TaskHandle[Any]:
         """Start the task in `task_group`; return the handle to its result.
 
         Raises what `Actor.start` raises.
@@ -88,7 +86,7 @@ class Task(Actor):
 
     @of_class
     async def spawn(
-        cls, func: Callable[[], Awaitable[V]], task_group: AnyTaskGroup
+        cls, func: Callable[[], Awaitable[V]], task_group: _loops.AnyTaskGroup
     ) -> TaskHandle[V]:
         """Run `func()` as a process in `task_group`; return the handle to its result.
 
@@ -105,7 +103,7 @@ class Task(Actor):
     async def spawn_and_notify(
         cls,
         func: Callable[[], Awaitable[V]],
-        task_group: AnyTaskGroup,
+        task_group: _loops.AnyTaskGroup,
         parent_pid: PID | str,
         success_message_name: str = "$$success",
         failure_message_name: str = "$$failure",
@@ -131,7 +129,7 @@ class Task(Actor):
 
 
 async def start_task(
-    task: Task, task_group: AnyTaskGroup, notify: Callable[[TaskEnd], object] | None = None
+    task: Task, task_group: _loops.AnyTaskGroup, notify: Callable[[TaskEnd], object] | None = None
 ) -> TaskHandle[Any]:
     """Start `task`; at its end, tell `notify`: a failure by a text with the error in it."""
     process = await launch(task, task_group)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:  # to make a protocol takes longer than all else here
         def set(self, value: Any, /) -> Any: ...
         def reset(self, token: Any, /) -> object: ...
 
+else:
+    Variable = Any
 
-Values: TypeAlias = "tuple[tuple[Variable, Any], ...]"
+Values: TypeAlias = tuple[tuple[Variable, Any], ...]
 """Those variables that had a value, and which."""
 
 

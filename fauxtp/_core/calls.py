@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from fauxtp._base.arguments import unexpected
+from fauxtp._base.carried import Values
 from fauxtp._base.errors import OUT_OF_MEMORY, FauxtpError
 from fauxtp._base.events import CARRYING, HANDLED, carried_now, wanted
 from fauxtp._base.implementation import implementation
 from fauxtp._base.stack import TO_ANSWER, insist_on_room
 from fauxtp._core.dead_letters import dead_letters
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from fauxtp._base.carried import Values
-    from fauxtp.registry import PID
+from fauxtp.registry import PID
 
 __all__ = [
     "DECLINED",

@@ -7,16 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from fauxtp._base.arguments import expect_callable
 from fauxtp._base.carried import bare
 from fauxtp._base.events import note
 from fauxtp._base.record import fill, record
 from fauxtp._base.tell_all import tell_all
-
-if TYPE_CHECKING:
-    from fauxtp.registry import PID
+from fauxtp.registry import PID
 
 __all__ = ["DeadLetter", "DeadLetters", "dead_letters"]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, final, overload
 
+from fauxtp import _loops
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.events import CALLS, wanted
 from fauxtp._core.calls import Call
@@ -26,7 +27,6 @@ from fauxtp.registry import PID
 if TYPE_CHECKING:
     from fauxtp._core.elsewhere import Elsewhere
     from fauxtp._core.request import Request
-    from fauxtp._loops.protocols import Home
     from fauxtp._messaging.told import ToldCall
 
 __all__ = ["PendingCall", "call_many", "start_call"]
@@ -81,7 +81,9 @@ class PendingCall(Generic[A_co]):
         "_until",
     )
 
-    def __init__(self, call: Call, to: PID | str, timeout: float | None, home: Home) -> None:
+    def __init__(
+        self, call: Call, to: PID | str, timeout: float | None, home: _loops.Home
+    ) -> None:
         limit = seconds(timeout)
         self._call = call
         # The history of its error, as it was when it was awaited first

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from fauxtp import _loops
 from fauxtp._actors.actor import Actor, expect_actor_class
 from fauxtp._actors.lifecycle import launch
 from fauxtp._core.ended_loops import meet
@@ -13,9 +14,6 @@ from fauxtp._loops.current import give_way, new_waiter
 from fauxtp.errors import AlreadyStarted, NameTaken
 from fauxtp.registry import PID, whereis
 
-if TYPE_CHECKING:
-    from fauxtp._loops.task_groups import AnyTaskGroup
-
 __all__ = ["start_or_find"]
 
 
@@ -23,7 +21,7 @@ async def start_or_find(
     name: str,
     actor_class: type[Actor],
     *args: Any,
-    task_group: AnyTaskGroup | None = None,
+    task_group: _loops.AnyTaskGroup | None = None,
     supervisor: PID | str | None = None,
     **kwargs: Any,
 ) -> PID:

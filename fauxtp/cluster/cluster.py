@@ -14,6 +14,7 @@ from fauxtp._core.mailbox import find_elsewhere
 from fauxtp._core.running_process import current
 from fauxtp._loops.current import give_way
 from fauxtp.cluster._engines.checks import check_lease, check_token
+from fauxtp.cluster._engines.engine import Engine
 from fauxtp.cluster._engines.subjects import Subjects
 from fauxtp.cluster._groups.grouped import Grouped
 from fauxtp.cluster._keys.group_keys import check_group
@@ -33,7 +34,6 @@ from fauxtp.registry import PID, Lookup, Ref, quick
 
 if TYPE_CHECKING:
     from fauxtp._supervision.on_demand_source import Supervised
-    from fauxtp.cluster._engines.engine import Engine
 
 __all__ = ["Cluster"]
 

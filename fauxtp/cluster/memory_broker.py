@@ -8,17 +8,15 @@ by a seed of `fauxtp.testing.explore`.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from fauxtp._loops.current import current_home
+from fauxtp._loops.protocols import Home
 from fauxtp.cluster._engines.checks import check_token
 from fauxtp.cluster._engines.engine import Change
 from fauxtp.cluster._engines.memory_engine import MemoryEngine
 from fauxtp.cluster._engines.memory_keys import MemoryKeys
 from fauxtp.cluster._engines.subjects import Subjects
-
-if TYPE_CHECKING:
-    from fauxtp._loops.protocols import Home
 
 __all__ = ["MemoryBroker"]
 

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
 from fauxtp._base.implementation import implementation
-
-if TYPE_CHECKING:
-    from fauxtp.observe.event_kinds import Kind
-    from fauxtp.registry import PID
+from fauxtp.observe.event_kinds import Kind
+from fauxtp.registry import PID
 
 __all__ = ["Event"]
 

@@ -11,15 +11,13 @@ from collections import Counter as Tally
 from threading import get_ident
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from fauxtp._base.events import Counter, note
 from fauxtp._base.logs import logger
 from fauxtp._base.own_frames import handler_of
+from fauxtp._loops.protocols import Home
 from fauxtp.observe.levels import Level
-
-if TYPE_CHECKING:
-    from fauxtp._loops.protocols import Home
 
 __all__ = ["LoopWatch", "blocked"]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from fauxtp._base.events import note
 from fauxtp._base.logs import logger
 from fauxtp._base.texts import label
 from fauxtp._core.crash_log import facts, who
+from fauxtp._core.process import Process
 from fauxtp.observe.levels import Level
-
-if TYPE_CHECKING:
-    from fauxtp._core.process import Process
-    from fauxtp.registry import PID
+from fauxtp.registry import PID
 
 __all__ = ["ProcessWatch"]
 

@@ -6,28 +6,25 @@ It needs `prometheus-client`, as `fauxtp[prometheus]` installs it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from fauxtp._base.arguments import unexpected
 from fauxtp.observe import durations
 from fauxtp.observe.metrics import Histogram, Metric, collect
 
 try:
-    from prometheus_client import REGISTRY
+    from prometheus_client import REGISTRY, CollectorRegistry
     from prometheus_client.core import (
         CounterMetricFamily,
         GaugeMetricFamily,
         HistogramMetricFamily,
     )
+    from prometheus_client.core import Metric as Family
 except ImportError as _error:
     raise ImportError(
         "fauxtp.observe.prometheus needs prometheus-client: install fauxtp[prometheus]",
         name=_error.name,
     ) from _error
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.core import Metric as Family
 
 __all__ = ["Collector", "register"]
 

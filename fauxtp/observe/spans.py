@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from itertools import count
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
 from opentelemetry import context as contexts
+from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
     Link,
+    Span,
     SpanContext,
     SpanKind,
     StatusCode,
+    Tracer,
     get_current_span,
     set_span_in_context,
 )
 
-from fauxtp._base.carried import MISSING
+from fauxtp._base.carried import MISSING, Values, Variable
 from fauxtp._base.carrying import Applied
 from fauxtp._base.logs import report
 from fauxtp._base.redaction import described
@@ -32,14 +36,6 @@ from fauxtp._base.texts import full_name, label
 from fauxtp._core.calls import Call, Cast
 from fauxtp._core.shown_contents import contents
 from fauxtp.errors import ProcessExited
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from opentelemetry.context import Context
-    from opentelemetry.trace import Span, Tracer
-
-    from fauxtp._base.carried import Values, Variable
 
 __all__ = ["CURRENT", "Spans"]
 

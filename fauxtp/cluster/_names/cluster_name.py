@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import Any, Self, final
 
-if TYPE_CHECKING:
-    from fauxtp.cluster._names.names import Names
-    from fauxtp.registry import PID
+from fauxtp.cluster._names.names import Names
+from fauxtp.registry import PID
 
 __all__ = ["ClusterName"]
 
