@@ -24,9 +24,10 @@ class ExitReason(str):
     False
     """
 
-    __slots__ = ("abnormal", "exception")
+    __slots__ = ("_fauxtp_told", "abnormal", "exception")
     exception: BaseException | None
     abnormal: bool
+    _fauxtp_told: bool  # whether the crash was logged, with the traceback of its error
 
     def __new__(
         cls, text: str, *, exception: BaseException | None = None, abnormal: bool = False
@@ -34,6 +35,7 @@ class ExitReason(str):
         self = super().__new__(cls, expect_text("text", text))
         self.exception = exception
         self.abnormal = abnormal or exception is not None
+        self._fauxtp_told = False
         return self
 
     @classmethod

@@ -19,6 +19,7 @@ from fauxtp._base.logs import logger
 from fauxtp._base.own_errors import own_errors
 from fauxtp._base.texts import label, type_name
 from fauxtp._core.process import Process
+from fauxtp.errors import FauxtpError, ProcessExited
 
 __all__ = [
     "crashed",
@@ -65,6 +66,7 @@ def crashed(process: Process, reason: ExitReason) -> None:
     if is_told:
         with logged(error) as shown:
             logger().error("%s crashed", called, exc_info=shown, extra={"fauxtp": known})
+        reason._fauxtp_told = True
 
 
 def _report(process: Process, reason: ExitReason, is_told: bool) -> dict[str, Any]:
@@ -104,14 +106,36 @@ def logged(error: BaseException | None) -> Iterator[Any]:
         yield None
         return
     # Imported here, as most programs never need it.
-    from fauxtp._core.short_traceback import shortened  # noqa: PLC0415
+    from fauxtp._core.short_traceback import shortened, without_own_end  # noqa: PLC0415
 
     with shortened(error, _note_left_out) as short:
-        yield type(error), _showable(error, short), short
+        # Where errors of fauxtp are raised is the same for all.
+        shown = without_own_end(short) if isinstance(error, FauxtpError) else short
+        yield type(error), _showable(_alone(error, shown), shown), shown
 
 
 def _note_left_out(error: BaseException, number: int) -> None:
     _note(error, _LEFT_OUT, f"{number:,} frames")
+
+
+def _alone(error: BaseException, shown: TracebackType | None) -> BaseException:
+    """Return what is logged of an error: without the crash behind it that was logged by itself.
+
+    Who calls one that crashes, and crashes of that, is told of by its own lines. It is a copy, as
+    others may be looking at the error.
+    """
+    if type(error) is not ProcessExited:
+        return error
+    reason = error.reason
+    if type(reason) is not ExitReason or not reason._fauxtp_told:
+        return error
+    if error.__cause__ is not reason.exception:
+        return error
+    alone = ProcessExited(error.pid, reason, taken_up=error.taken_up, name=error.name)
+    alone.args = error.args
+    alone.__dict__.update(error.__dict__)
+    alone.__suppress_context__ = True
+    return alone.with_traceback(shown)
 
 
 def _showable(error: BaseException, short: TracebackType | None) -> BaseException:

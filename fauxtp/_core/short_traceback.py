@@ -13,7 +13,7 @@ from typing import Any, Final, final
 
 from fauxtp._base.own_frames import own_ends, own_folders
 
-__all__ = ["short_traceback", "shortened"]
+__all__ = ["short_traceback", "shortened", "without_own_end"]
 
 MOST: Final = 100  # frames; a thousand, at the end of the stack, take seconds to print
 ALL: Final = 500  # frames of an error and those behind it, after which each has a few
@@ -39,21 +39,40 @@ def short_traceback(
     loop to there, and are the same for all. Where none is the user's, all are shown.
     `folders` are those of `own_folders`, if they are known already.
     """
-    frames: list[TracebackType] = []
-    at = whole
-    while at is not None:
-        frames.append(at)
-        at = at.tb_next
+    frames = _frames(whole)
     own, _ = own_ends([frame.tb_frame.f_code.co_filename for frame in frames], folders)
     if own < len(frames):
         frames = frames[own:]
     left_out = len(frames) - most
     if left_out <= 0:
         return (frames[0] if frames else None), 0
-    short = frames[-most // 2]
-    for frame in reversed(frames[: most // 2]):
-        short = TracebackType(short, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return short, left_out
+    return _row(frames[: most // 2], frames[-most // 2]), left_out
+
+
+def without_own_end(whole: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without what comes after the last frame that is the user's.
+
+    There fauxtp raises an error that is its own, and the same for all. Where none is the user's,
+    all are shown.
+    """
+    frames = _frames(whole)
+    _, own = own_ends([frame.tb_frame.f_code.co_filename for frame in frames])
+    return _row(frames[: len(frames) - own], None) if own else whole
+
+
+def _frames(traceback: TracebackType | None) -> list[TracebackType]:
+    frames: list[TracebackType] = []
+    while traceback is not None:
+        frames.append(traceback)
+        traceback = traceback.tb_next
+    return frames
+
+
+def _row(frames: list[TracebackType], rest: TracebackType | None) -> TracebackType | None:
+    """Return a traceback of these `frames` alone, and then the `rest`."""
+    for frame in reversed(frames):
+        rest = TracebackType(rest, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return rest
 
 
 @final
@@ -128,20 +147,13 @@ def shortened(error: BaseException, left_out: LeftOut) -> Iterator[TracebackType
             for each in islice(_behind(error), ERRORS):
                 told = _begin(each, MOST if room > 0 else FEW, folders)
                 behind.append(told)
-                room -= MOST if told.left_out else _length(told.short)
+                room -= MOST if told.left_out else len(_frames(told.short))
                 if told.left_out:
                     left_out(each, told.left_out)
         yield short
     finally:
         while behind:
             _end(behind.pop())
-
-
-def _length(traceback: TracebackType | None) -> int:
-    length = 0
-    while traceback is not None:
-        length, traceback = length + 1, traceback.tb_next
-    return length
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

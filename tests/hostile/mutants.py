@@ -56,7 +56,7 @@ TESTS = {
     " pending_calls timers checkpoints",
     "_core/queue.py": "mailbox bounded_mailboxes given_up dead_letters mailbox_races",
     "_core/receiving.py": "mailbox actor messaging mailbox_races deadlines",
-    "_core/crash_log.py": "actor_errors what_is_told reports events",
+    "_core/crash_log.py": "actor_errors what_is_told reports events told_once",
     "_core/running_process.py": "actor exits contexts starting",
     "_core/crash_storms.py": "reports",
     "_core/succession.py": "on_demand idle_timeout fork hostile/explore",
