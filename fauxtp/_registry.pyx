@@ -317,7 +317,9 @@ cdef class Ref(_Identity):
 
 
 cdef object _unexpected(parameter, expected, came):
-    return TypeError(f"expected {parameter} to be a {expected}, got {type(came).__name__}")
+    from fauxtp._base.arguments import unexpected  # seldom needed
+
+    return unexpected(parameter, f"a {expected}", came)
 
 
 cdef str _plain(name, parameter):
@@ -352,7 +354,9 @@ cdef inline PID _pid(pid, parameter="pid"):
 
 cdef _callable(callback, parameter):
     if not callable(callback):
-        raise _unexpected(parameter, "function", callback)
+        from fauxtp._base.arguments import no_function
+
+        raise no_function(parameter, "a function", callback)
 
 
 # Names and groups, and who follows them

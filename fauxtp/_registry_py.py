@@ -179,7 +179,9 @@ class Ref(_Identity):
 
 
 def _unexpected(parameter: str, expected: str, came: object) -> TypeError:
-    return TypeError(f"expected {parameter} to be a {expected}, got {type(came).__name__}")
+    from fauxtp._base.arguments import unexpected  # noqa: PLC0415  (seldom needed)
+
+    return unexpected(parameter, f"a {expected}", came)
 
 
 def _plain(name: Any, parameter: str) -> str:
@@ -220,7 +222,9 @@ def _beginning_with(prefix: str, names: list[str]) -> list[str]:
 
 def _callable(callback: object, parameter: str) -> None:
     if not callable(callback):
-        raise _unexpected(parameter, "function", callback)
+        from fauxtp._base.arguments import no_function  # noqa: PLC0415
+
+        raise no_function(parameter, "a function", callback)
 
 
 # Names and groups, and who follows them

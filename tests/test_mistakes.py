@@ -20,7 +20,6 @@ from fauxtp import (
     call,
     exit,
     run_task,
-    start_call,
     whereis,
 )
 
@@ -43,32 +42,11 @@ class Server(GenServer[Any, Any]):
         return request(self, from_)
 
 
-# What is done with a coroutine outside of a server
-OUTSIDE: dict[str, Callable[[Made], Any]] = {
-    "call": lambda made: call(made, 1),  # type: ignore[call-overload]
-    "start_call": lambda made: start_call(made, 1),  # type: ignore[call-overload]
-    "exit": exit,  # type: ignore[dict-item]
-}
-
-
 async def anything() -> None:
     pass
 
 
-@pytest.mark.parametrize("use", OUTSIDE.values(), ids=list(OUTSIDE))
-async def test_who_is_not_awaited_has_no_address(use: Callable[[Made], Any]) -> None:
-    made = anything()
-
-    async def do() -> None:
-        result = use(made)
-        await result
-
-    with pytest.raises(TypeError, match=f"expected a PID or a name, got {MISSING}"):
-        await do()
-    made.close()
-
-
-# What is done with one within a server
+# What is done with a coroutine within a server
 INSIDE: dict[str, Callable[[Server, Any, Made], Any]] = {
     "start_soon_child": lambda server, _, made: server.start_soon_child(made),  # type: ignore[arg-type]
     "reply_later": lambda server, call, made: server.reply_later(call, made),  # type: ignore[arg-type]

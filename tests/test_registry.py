@@ -315,7 +315,12 @@ def test_a_bad_pid_is_refused(twin: Any) -> None:
     class Mock:
         __class__ = twin.PID
 
-    for bad, came in ((7, "int"), (twin.Ref(), "Ref"), (twin.PID, "type"), (Mock(), "Mock")):
+    for bad, came in (
+        (7, "int"),
+        (twin.Ref(), "Ref"),
+        (twin.PID, "the class PID"),
+        (Mock(), "Mock"),
+    ):
         attempts: list[tuple[str, Call]] = [
             ("pid", partial(registry.register, "new", bad)),
             ("pid", partial(registry.unregister, "kvstore", bad)),

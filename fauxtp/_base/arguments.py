@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from types import CoroutineType
+from typing import Any
 
 from fauxtp._base.texts import type_name
 
@@ -13,12 +14,16 @@ __all__ = [
     "expect_some_text",
     "expect_text",
     "kind_of",
+    "no_function",
     "unexpected",
 ]
 
 
 def kind_of(came: object) -> str:
     """Return what kind of thing came where another was expected.
+
+    A coroutine that has not begun is closed, as it is of no use: else it warns, too, that nobody
+    has awaited it, wherever it is collected.
 
     >>> kind_of(5), kind_of(int), kind_of((1, 2, 3))
     ('int', 'the class int', 'a tuple of 3')
@@ -28,8 +33,27 @@ def kind_of(came: object) -> str:
     if type(came) is tuple:
         return f"a tuple of {len(came)}"
     if type(came) is CoroutineType:
+        _close(came)
         return "coroutine: is an await missing?"
     return type(came).__name__
+
+
+def _close(coroutine: CoroutineType[Any, Any, Any]) -> None:
+    if not (coroutine.cr_running or coroutine.cr_suspended):
+        coroutine.close()  # which runs nothing of it
+
+
+def no_function(parameter: str, expected: str, came: object) -> TypeError:
+    """Return the error that says that a function was expected, and what came.
+
+    >>> no_function("callback", "a function", 5)
+    TypeError('expected callback to be a function, got int')
+    """
+    if type(came) is not CoroutineType:
+        return unexpected(parameter, expected, came)
+    _close(came)
+    hint = "got coroutine: give the function and its arguments, and do not call it"
+    return TypeError(f"expected {parameter} to be {expected}, {hint}")
 
 
 def unexpected(parameter: str, expected: str, came: object) -> TypeError:
@@ -45,10 +69,7 @@ def expect_callable(parameter: str, came: object) -> None:
     """Raise `TypeError` unless `came` can be called."""
     if callable(came):
         return
-    if type(came) is CoroutineType:
-        hint = "got coroutine: give the function and its arguments, and do not call it"
-        raise TypeError(f"expected {parameter} to be callable, {hint}")
-    raise unexpected(parameter, "callable", came)
+    raise no_function(parameter, "callable", came)
 
 
 def expect_text(parameter: str, came: object) -> str:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from fauxtp._base.arguments import unexpected
+from fauxtp._base.arguments import expect_callable, unexpected
 from fauxtp._base.carried import Carried, Values
 from fauxtp._core.calls import Call
 from fauxtp._core.carried_messages import values_of
@@ -73,8 +73,9 @@ def _expect_pairs(patterns: tuple[Pattern, ...]) -> None:
     if not patterns:
         raise ValueError("expected at least one pattern")
     for pattern in patterns:
-        if not (isinstance(pattern, (tuple, list)) and len(pattern) == 2 and callable(pattern[1])):
+        if not (isinstance(pattern, (tuple, list)) and len(pattern) == 2):
             raise unexpected("each pattern", "(matcher, handler)", pattern)
+        expect_callable("the handler of each pattern", pattern[1])
 
 
 async def _first_match(

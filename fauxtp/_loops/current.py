@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
 
+from fauxtp._base.arguments import unexpected
 from fauxtp._loops.running import innermost, running_asyncio_loop, running_trio_token
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def seconds(timeout: float | None) -> float | None:
     if timeout is None:
         return None
     if not isinstance(timeout, (int, float)):
-        raise TypeError(f"expected timeout to be a number or None, got {type(timeout).__name__}")
+        raise unexpected("timeout", "a number or None", timeout)
     if timeout >= 0:
         return None if timeout > threading.TIMEOUT_MAX else timeout
     if timeout < 0:

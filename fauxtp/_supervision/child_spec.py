@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, final
 
 from fauxtp._actors.actor import Actor
+from fauxtp._base.arguments import kind_of
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._supervision.backoff import Backoff
 from fauxtp._supervision.intensity import Intensity
@@ -123,12 +124,12 @@ class ChildSpec:
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or str.__len__(self.id) == 0:
-            got = "''" if isinstance(self.id, str) else type(self.id).__name__
+            got = "''" if isinstance(self.id, str) else kind_of(self.id)
             raise ValueError(f"expected id to be a str with characters, got {got}")
         if not (isinstance(self.actor_class, type) and issubclass(self.actor_class, Actor)):
             raise ValueError(
                 f"expected the actor_class of {self.id!r} to be a class of actors,"
-                f" got {type(self.actor_class).__name__}"
+                f" got {kind_of(self.actor_class)}"
             )
         for name, kind, words in _FIELDS:
             came = getattr(self, name)
@@ -137,7 +138,7 @@ class ChildSpec:
                 raise ValueError(f"expected the args of {self.id!r} to be a sequence, {hint}")
             if not isinstance(came, kind):
                 raise ValueError(
-                    f"expected the {name} of {self.id!r} to be {words}, got {type(came).__name__}"
+                    f"expected the {name} of {self.id!r} to be {words}, got {kind_of(came)}"
                 )
         for name in ("shutdown", "start_timeout", "max_restarts", "max_seconds"):
             came = getattr(self, name)

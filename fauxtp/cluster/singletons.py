@@ -7,7 +7,7 @@ from typing import Final, final
 
 import anyio
 
-from fauxtp._base.arguments import unexpected
+from fauxtp._base.arguments import kind_of, unexpected
 from fauxtp._base.exit_reason import ExitReason
 from fauxtp._core.process import Process, find_process
 from fauxtp._messaging.exits import wait_exit
@@ -66,7 +66,7 @@ def singleton(spec: ChildSpec) -> ChildSpec:
     name = spec.register_as
     if not isinstance(name, ClusterName):
         expected = f"expected the register_as of {spec.id!r} to be a name of a cluster"
-        raise ValueError(f"{expected}, got {type(name).__name__}")
+        raise ValueError(f"{expected}, got {kind_of(name)}")
     return replace(
         spec,
         actor_class=Singleton,
