@@ -216,6 +216,7 @@ cdef Py_ssize_t TOUCHED = 1000  # names that may be touched, beside half of them
 EACH = 1000  # names that come and go, and who follows them is told whichever they are
 _watch_lock = threading.RLock()  # of those who watch and unwatch, who may run Python code
 _registries = weakref.WeakValueDictionary()  # every living Registry, for retire()
+cdef dict _every = _registries.data
 
 
 def _after_fork_in_child():
@@ -1815,6 +1816,8 @@ cdef _let_go_all(list notices):
 
 cdef list _living():
     cdef list registries = []
+    if len(_every) == 1:
+        return [default]  # which always lives
     for reference in _registries.valuerefs():
         registry = reference()  # in a variable, as else Cython drops it twice if memory runs out
         if registry is not None:

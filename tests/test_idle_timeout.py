@@ -245,14 +245,14 @@ async def test_a_message_that_comes_as_it_is_to_end_keeps_it() -> None:
         process = find_process(server)
         assert process is not None
         await anyio.sleep(0)
-        idleness._end(process)
+        idleness._end(process, False)
         assert await call(server, 1) == 1
-        idleness._end(process)
+        idleness._end(process, False)
         send_nowait(server, 2)
         await anyio.sleep(0.01)
         assert is_alive(server)
         assert process.exit_request is None
-        idleness._end(process)
+        idleness._end(process, False)
         exit(server, "enough")  # which stands, whatever comes
         send_nowait(server, 3)
         assert await wait_exit(server) == "enough"
@@ -265,7 +265,7 @@ async def test_who_wants_its_end_gets_it_though_it_was_to_end() -> None:
             process = find_process(server)
             assert process is not None
             await anyio.sleep(0)
-            idleness._end(process)
+            idleness._end(process, False)
             exit(server, why)
             assert await wait_exit(server) == why
 
@@ -488,7 +488,7 @@ async def test_one_look_is_enough_for_who_is_known_to_have_been_idle_for_so_long
         assert process is not None
         assert home is not None
         monkeypatch.setattr(idleness, "monotonic", lambda: process.handled_since + idle)
-        home.idlers[60.0]._look_at(server, 0.0, home.time())
+        home.idlers[60.0]._look_at(server, 0.0, home.time(), False)
         assert (process.exit_request is not None) == (idle >= 60.0)
         exit(server)
         await wait_exit(server)

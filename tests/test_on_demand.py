@@ -681,6 +681,24 @@ async def test_any_actor_will_do() -> None:
         await wait_registered("plain:a")
 
 
+async def test_a_supervisor_may_be_started_on_demand() -> None:
+    class Rooms(DynamicSupervisor):
+        def __init__(self, key: str) -> None:
+            self.key = key
+
+        async def handle_call(self, request: Any, from_: Any, state: Any) -> Any:
+            return self.key, state
+
+    rooms = OnDemand(Rooms, supervisor="sessions", prefix="rooms:")
+    async with task_group() as group:
+        await chief(group)
+        assert await call(rooms["a"], "which") == "a"
+        child = await start_child(rooms["b"], ChildSpec("idle", Idle))
+        exit("sessions")
+        await wait_exit("sessions")
+        assert not is_alive(child)
+
+
 @each_loop
 def test_a_timer_starts_it_when_it_is_time(simulated: Any) -> None:
     class Fresh(Session):

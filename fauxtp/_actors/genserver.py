@@ -180,7 +180,7 @@ class GenServer(Actor, Generic[R, S]):
 
     def _fauxtp_work(self, process: Process) -> Coroutine[Any, Any, None] | None:
         if self.idle_timeout is not None:
-            _end_when_idle(process, self)
+            (_watch or _end_when_idle)(process, self.idle_timeout)
         return serve(process) if type(self).run is GenServer.run else None
 
     @property
@@ -207,15 +207,14 @@ class GenServer(Actor, Generic[R, S]):
 _watch: Callable[[Process, float], None] | None = None
 
 
-def _end_when_idle(process: Process, server: GenServer[Any, Any]) -> None:
-    """Let `server` end when nobody has wanted anything of it for its `idle_timeout`."""
+def _end_when_idle(process: Process, timeout: float) -> None:
+    """Let a server end when nobody has wanted anything of it for its `idle_timeout`."""
     global _watch
     if _watch is None:
         from fauxtp._actors.idleness import end_when_idle  # noqa: PLC0415
 
         _watch = end_when_idle
-    assert server.idle_timeout is not None
-    _watch(process, server.idle_timeout)
+    _watch(process, timeout)
 
 
 _told: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()

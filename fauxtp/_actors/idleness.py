@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from fauxtp._base import switches
 from fauxtp._base.arguments import expect_seconds
 from fauxtp._base.exit_reason import AT_REST
+from fauxtp._core.crowd import Crowd
 from fauxtp._core.phase import DEAD, RUNNING
 from fauxtp._core.process import Process, find_process
 from fauxtp._loops.alarms import Alarm
@@ -49,7 +50,7 @@ def end_when_idle(process: Process, timeout: float) -> None:
         idlers = home.idlers.get(seconds)
         if idlers is None:
             idlers = home.idlers[seconds] = Idlers(seconds)
-    idlers.add(process, home)
+    idlers.add(process)
 
 
 @final
@@ -69,10 +70,11 @@ class Idlers:
         self._count, self._most = 0, FEW
         self._has_alarm = False
 
-    def add(self, process: Process, home: Home) -> None:
+    def add(self, process: Process) -> None:
         """Look at a server when it may have been idle for so long."""
         if self._count >= self._most:
             self._throw_out()
+        home = process.home
         due = home.time() + self._timeout
         self._put(process.pid, process.handled_since, due)
         if not self._has_alarm:
@@ -101,6 +103,12 @@ class Idlers:
     def _look(self, home: Home) -> None:
         """End whoever is due and idle."""
         now, left = home.time(), BUDGET
+        at_once = (
+            home.is_asyncio
+            and switches.hand_off
+            and not switches.simulated
+            and home.running_task() is None
+        )
         try:
             while left and self._slots:
                 number = min(self._slots)
@@ -111,7 +119,7 @@ class Idlers:
                     handled_since, pid = slot.pop(), slot.pop()
                     self._count -= 1
                     left -= 1
-                    self._look_at(pid, handled_since, now)
+                    self._look_at(pid, handled_since, now, at_once)
                 if not slot:
                     self._slots.pop(number)
         finally:
@@ -121,7 +129,7 @@ class Idlers:
             else:
                 home.idlers.pop(self._timeout, None)
 
-    def _look_at(self, pid: PID, known: float | None, now: float) -> None:
+    def _look_at(self, pid: PID, known: float | None, now: float, at_once: bool) -> None:
         process = find_process(pid)
         if process is None or process.phase is not RUNNING:
             return
@@ -137,7 +145,7 @@ class Idlers:
             ends = idle >= self._timeout
         try:
             if ends:
-                _end(process)
+                _end(process, at_once)
         finally:
             if process.phase is not DEAD:
                 self._put(pid, since, due)
@@ -156,19 +164,13 @@ def _is_at_rest(process: Process) -> bool:
     )
 
 
-def _end(process: Process) -> None:
+def _end(process: Process, at_once: bool) -> None:
     """Ask it to end, which it takes back if a message comes before it wakes."""
     if process.exit_request is None:
         process.exit_request = AT_REST
         process.idle = False
-        home: Any = process.home
-        if (
-            home.is_asyncio
-            and switches.hand_off
-            and not switches.simulated
-            and home.running_task() is None
-        ):
-            for waiter in process.mailbox.waiting:
-                getattr(waiter, "wake_at_once", waiter.wake)()  # a crowd gives nobody a turn
-        else:
-            process.mailbox.wake_receivers()
+        for waiter in process.mailbox.waiting:
+            if at_once and type(waiter) is not Crowd:  # which gives nobody a turn
+                waiter.wake_at_once()
+            else:
+                waiter.wake()

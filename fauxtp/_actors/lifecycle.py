@@ -184,7 +184,7 @@ async def _live(
                 raise NameTaken(name, find_pid(name))
         elif process.exit_request is not None or may_suspend(actor.init):
             scope.enter()
-        if type(name) is str and not has_got(name, process.pid):
+        if type(name) is str and not has_got(name, process.pid, process.source is not None):
             raise NameTaken(name, registry.whereis(name))
         process.state = _first_state(await actor.init())
         scope.leave()

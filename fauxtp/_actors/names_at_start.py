@@ -12,9 +12,12 @@ from fauxtp.registry import PID
 __all__ = ["has_claimed", "has_got"]
 
 
-def has_got(name: str, pid: PID) -> bool:
-    """Register `name`; whoever has it, but whose event loop has ended, has it no more."""
-    if registry.register(name, pid):
+def has_got(name: str, pid: PID, has_had: bool = False) -> bool:
+    """Register `name`; whoever has it, but whose event loop has ended, has it no more.
+
+    Who `has_had` it, as an address has given it that, has it still, most often.
+    """
+    if (has_had and registry.whereis(name) is pid) or registry.register(name, pid):
         return True
     holder = registry.whereis(name)
     if holder is None or find_process(holder) is None or meet(holder) is not None:

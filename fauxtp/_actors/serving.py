@@ -100,7 +100,7 @@ async def serve(process: Process, once: bool = False) -> None:  # noqa: PLR0912 
             if (
                 process.exit_request is not None
                 and _ends(process)
-                and (process.exit_request is not AT_REST or not await _goes_on(process, scope))
+                and not (_is_asked(process) and await _goes_on(process, scope))
             ):
                 return
             process.interrupted, process.depth = False, 0
@@ -151,11 +151,15 @@ def _ends(process: Process) -> bool:
     return process.exit_request is not None
 
 
-async def _goes_on(process: Process, scope: ProcessScope) -> bool:
-    """Let a server that has been idle for its time say what to do, if it can; else it ends."""
+def _is_asked(process: Process) -> bool:
+    """Return whether it has been idle for its time, and says itself what it does then."""
     server: Any = process.actor
-    if not server._fauxtp_times_out:
-        return False
+    return process.exit_request is AT_REST and server._fauxtp_times_out
+
+
+async def _goes_on(process: Process, scope: ProcessScope) -> bool:
+    """Let a server that has been idle for its time say what to do; return False if it ends."""
+    server: Any = process.actor
     # In one line, as above; the time counts from now on.
     process.exit_request = None if process.exit_request is AT_REST else process.exit_request
     if process.exit_request is not None:

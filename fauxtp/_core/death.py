@@ -35,9 +35,7 @@ Why = Callable[..., BaseException]
 Told = tuple[Callable[[], object], ...]
 
 
-def bury(
-    process: Process, reason: ExitReason, because: Callable[[Call], BaseException] | None = None
-) -> None:
+def bury(process: Process, reason: ExitReason, because: Why | None = None) -> None:
     """Let a process die, but once.
 
     Its mailbox is closed `because` of that, where what comes too late goes to a successor.
@@ -50,14 +48,14 @@ def bury(
     has_lived, has_failed = process.phase is not STARTING, False
     while True:
         try:
-            why = why or partial(_exited, process.pid, reason)
+            why = why or because or partial(_exited, process.pid, reason)
             if process.source is not None and because is None:
                 process.source.bury(process, reason, why)
                 return
             if told is None:  # before anybody hears of it: callers do as the mailbox is closed
                 told = withdraw(process.pid, reason)
             try:
-                process.mailbox.shut(because or why)
+                process.mailbox.shut(why)
             finally:  # whatever somebody raises who hears of it
                 try:
                     _let_die(process, reason, has_lived)

@@ -112,7 +112,7 @@ class Address(str):
 
         Raises `NoProcess` if nobody can start it, and what `Source.new_process` raises.
         """
-        name = self.name
+        name = str.__str__(self)
         with in_line():
             while True:
                 found = _find(name)
@@ -216,7 +216,7 @@ def _lose(address: Address, message: Any, error: Exception) -> None:
 def bury_in_line(
     process: Process,
     reason: ExitReason,
-    why: Callable[[Call], BaseException],
+    why: Callable[..., BaseException],
     address_of: Callable[[str], Address],
     *,
     moves: bool = False,
@@ -231,7 +231,7 @@ def bury_in_line(
         names = default.names(process.pid)
         if names:  # else nobody finds it by one
             inherits = process.phase is not STARTING and not reason.abnormal
-            why = Succession(address_of(names[0]), why, moves or inherits)
+            why = Succession(address_of, names[0], why, moves or inherits)
         bury(process, reason, why)
 
 
@@ -243,18 +243,20 @@ class Succession:
     as the process ended; what comes later does in any case.
     """
 
-    __slots__ = ("_heir", "_inherits", "_why")
+    __slots__ = ("_address_of", "_inherits", "_name", "_why")
 
     def __init__(
         self,
-        heir: Address,
-        why: Callable[[Call], BaseException],
+        address_of: Callable[[str], Address],
+        name: str,
+        why: Callable[..., BaseException],
         inherits: bool,
     ) -> None:
-        self._heir, self._why, self._inherits = heir, why, inherits
+        self._address_of, self._name = address_of, name  # as most often nothing is left
+        self._why, self._inherits = why, inherits
 
-    def __call__(self, call: Call) -> BaseException:
-        return self._why(call)
+    def __call__(self, call: Call, taken_up: bool = False) -> BaseException:
+        return self._why(call, taken_up)
 
     def takes(self, message: Any) -> bool:
         """Return whether what lay there goes to the successor."""
@@ -268,14 +270,14 @@ class Succession:
 
     def hand_on(self, message: Any) -> None:
         """Give the successor a message."""
-        self._heir.take_over([message])
+        self._address_of(self._name).take_over([message])
 
     def hand_on_all(self, queue: Queue) -> None:
         """Give the successor what it takes of what lies in a closed mailbox."""
         with in_line():
             messages = _taken_out(queue, self.takes)
             if messages:
-                self._heir.take_over(messages)
+                self._address_of(self._name).take_over(messages)
 
 
 def _is_for_one(request: object) -> bool:

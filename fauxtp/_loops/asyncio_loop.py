@@ -59,6 +59,7 @@ class AsyncioHome:
         "guests",
         "handled",
         "idlers",
+        "is_over",
         "keepers",
         "known",
         "loop",
@@ -71,6 +72,7 @@ class AsyncioHome:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
+        self.is_over = loop.is_closed
         self.of_program: int = getpid()
         self.alarms: AsyncioAlarms = AsyncioAlarms(loop)
         self.deadlines: dict[float, Deadlines] = {}  # by timeout
@@ -95,9 +97,6 @@ class AsyncioHome:
 
     def is_here(self) -> bool:
         return running_loop() is self.loop
-
-    def is_over(self) -> bool:
-        return self.loop.is_closed()
 
     def end(self) -> None:
         if self.ending:
@@ -386,7 +385,8 @@ class AsyncioWaiter(Future[Any]):
         self.woken = True
         if self._ends is not None:
             self._forget_time()
-        self._turn_now()
+        assert self._context is not None
+        self._context.run(self._turn, self)
 
     def _turn_now(self) -> None:
         assert self._turn is not None

@@ -15,7 +15,7 @@ from fauxtp._core.calls import NO_REPLY, Call
 from fauxtp._core.process import Process
 from fauxtp._core.protocols import Handlers, Startable
 from fauxtp._supervision.changes import Changes, InLine
-from fauxtp._supervision.child import Child, Failed, Question
+from fauxtp._supervision.child import Child, Expected, Failed, Question
 from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.children import Shelter
 from fauxtp._supervision.intensity import Intensity, intensity_of
@@ -74,7 +74,7 @@ class Beside(ABC, Generic[C]):
 
     @final
     async def handle_call(self, request: Any, from_: Call, state: Any, /) -> Any:
-        if type(request) is not Question:
+        if type(request) is not Question and type(request) is not Expected:
             return await self._chief.handle_call(request, from_, state)
         try:
             answer = self._asked(request, from_)
@@ -162,7 +162,7 @@ class Beside(ABC, Generic[C]):
     async def _start_first(self) -> None:
         """Check what the class says, and start the children that are there from the start."""
 
-    def _asked(self, question: Question, from_: Call) -> Any:
+    def _asked(self, question: Any, from_: Call) -> Any:
         """Return the PID of who has begun, `NO_REPLY`, or what is to be awaited for the answer."""
         return self._answer(question, from_)
 

@@ -59,15 +59,11 @@ class Changes:
     def __init__(self, on_error: Callable[[Exception], object]) -> None:
         self._on_error = on_error
         self._under_way: dict[_Change, None] = {}
-        self._has_ended = False
+        self.have_ended = False
 
     @property
     def are_under_way(self) -> bool:
         return bool(self._under_way)
-
-    @property
-    def have_ended(self) -> bool:
-        return self._has_ended
 
     def begin(
         self,
@@ -83,7 +79,7 @@ class Changes:
         What is `revocable` may be called off by whoever wants the contrary. After the `end`,
         nothing is begun.
         """
-        if self._has_ended:
+        if self.have_ended:
             return
         change = _Change(of, revocable)
         self._under_way[change] = None
@@ -141,7 +137,7 @@ class Changes:
 
     async def end(self) -> None:
         """Cancel all of them, and wait until they are over."""
-        self._has_ended = True
+        self.have_ended = True
         for change in list(self._under_way):
             change.scope.cancel()
         for change in list(self._under_way):

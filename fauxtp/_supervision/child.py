@@ -34,15 +34,26 @@ class Question:
 
 @final
 class Expected:
-    """A child that has its PID, perhaps its name and messages: its actor is yet to be made."""
+    """A child that has its PID, perhaps its name and messages: its actor is yet to be made.
 
-    __slots__ = ("_make", "name", "process", "spec")
+    That is what `make` returns for `key`. It is also what is asked of a supervisor: to begin.
+    """
+
+    __slots__ = ("_key", "_make", "name", "process", "spec")
 
     def __init__(
-        self, spec: ChildSpec, process: Process, name: str | None, make: Callable[[], Actor]
+        self,
+        spec: ChildSpec,
+        process: Process,
+        name: str | None,
+        make: Callable[[Any], Actor],
+        key: Any,
     ) -> None:
         self.spec, self.process, self.name = spec, process, name
-        self._make = make
+        self._make, self._key = make, key
+
+    def __repr__(self) -> str:
+        return f"Expected({self.name!r}, {self.process.pid!r})"
 
     def make(self) -> Actor:
         """Return the actor, of which the process is told.
@@ -54,7 +65,7 @@ class Expected:
         if ends_by is not None:
             bury(process, ends_by)
             raise ProcessExited(process.pid, ends_by)
-        actor = self._make()
+        actor = self._make(self._key)
         process.waiting_for = None  # for that
         process.take_on(actor)
         return actor

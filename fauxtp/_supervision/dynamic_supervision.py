@@ -16,6 +16,7 @@ from fauxtp._actors.actor import children_of
 from fauxtp._actors.lifecycle import AtOnce, begin, prepared
 from fauxtp._base.arguments import unexpected
 from fauxtp._base.exit_reason import ExitReason
+from fauxtp._base.logs import DEBUG
 from fauxtp._base.stack import TO_END, insist_on_room
 from fauxtp._base.texts import shown
 from fauxtp._core.calls import NO_REPLY, Call, reply
@@ -88,36 +89,32 @@ class DynamicSupervision(Beside[Owner]):
 
     # What others ask
 
-    def _asked(self, question: Question, from_: Call) -> Any:
-        subject = question.subject
-        match question.what:
-            case "begin":
-                return self._add(subject.spec, from_, subject)
-            case "start":
-                return self._add(subject, from_)
+    def _asked(self, question: Question | Expected, from_: Call) -> Any:
+        if type(question) is Expected:
+            spec = question.spec
+            self._check_room(spec)
+            insist_on_room(TO_END)
+            question.make()
+            return self._begin_with(spec, question.process, question.name, from_)
+        if question.what == "start":
+            return self._add(question.subject, from_)
         return self._answer(question, from_)
 
-    def _add(self, spec: ChildSpec, from_: Call, expected: Expected | None = None) -> Any:
+    def _add(self, spec: ChildSpec, from_: Call) -> Any:
         """Begin with a child; return its PID if its `init` is over, or else `NO_REPLY`."""
         self._check_room(spec)
-        if spec.start_timeout is None and spec.actor_class._fauxtp_behaviour is None:
-            return self._begin_with(spec, from_, expected)
+        if spec.start_timeout is None:
+            actor, group = spec.actor_class(*spec.args, **spec.kwargs), self._shelter.group
+            process = prepared(actor, group, self._on_exit, self._process.pid)
+            return self._begin_with(spec, process, spec.register_as, from_)
         self._starting += 1
         work = partial(self._start_new, spec)
         self._begin(work, Child(spec, {}), from_, revocable=True)
         return NO_REPLY
 
-    def _begin_with(self, spec: ChildSpec, from_: Call, expected: Expected | None) -> Any:
+    def _begin_with(self, spec: ChildSpec, process: Process, name: str | None, from_: Call) -> Any:
         """Do as `_add` does without a task of the supervisor's, which takes as long as a start."""
-        group = self._shelter.group
-        if expected is None:
-            actor, name = spec.actor_class(*spec.args, **spec.kwargs), spec.register_as
-            process = prepared(actor, group, self._on_exit, self._process.pid)
-        else:
-            insist_on_room(TO_END)
-            expected.make()
-            process, name = expected.process, expected.name
-        begin(process, group, self._on_exit, name)
+        begin(process, self._shelter.group, self._on_exit, name)
         if process.phase is not STARTING and process.failure is None:
             self._has_begun(spec, process)
             return process.pid
@@ -246,7 +243,8 @@ class DynamicSupervision(Beside[Owner]):
         self._specs[pid] = spec
         if again is not None:
             self._failed[pid] = again
-        supervisor_log.started_child(self._process, spec, process)
+        if supervisor_log.PROGRESS.is_for(DEBUG):  # to find out who tells it takes as long
+            supervisor_log.started_child(self._process, spec, process)
         if process.reason is not None:
             self._is_over(pid, process.reason)  # it has ended already
 

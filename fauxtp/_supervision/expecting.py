@@ -15,7 +15,7 @@ from fauxtp._core.process import Process
 from fauxtp._messaging.addresses import find_pid, mailbox_of
 from fauxtp._messaging.delivery import Attempt, attempt
 from fauxtp._supervision import supervisor_log
-from fauxtp._supervision.child import Expected, Question
+from fauxtp._supervision.child import Expected
 from fauxtp._supervision.dynamic_supervision import DynamicSupervision
 from fauxtp._supervision.dynamic_supervisor import DynamicSupervisor
 from fauxtp.errors import NoProcess, ProcessExited
@@ -39,23 +39,17 @@ def expected_under(
     chief = meet(pid)
     if chief is None:
         raise not_here(supervisor, pid)
-    if _ends(chief):
+    # One that ends begins with nobody any more: a child that it waits for may ask it to.
+    if chief.exit_request is not None or chief.phase is STOPPING:
         raise NoProcess(supervisor)
-    # The second takes as long as to register a name, and tells of who has yet to begin, too.
-    if type(chief.actor) is not DynamicSupervision and not issubclass(
-        chief.kind, DynamicSupervisor
-    ):
+    supervision = chief.actor
+    if type(supervision) is DynamicSupervision:
+        if supervision.has_begun_to_end:
+            raise NoProcess(supervisor)
+    elif not issubclass(chief.kind, DynamicSupervisor):  # which tells of who has yet to begin
         what = f"expected {supervisor!r} to be a DynamicSupervisor"
         raise TypeError(f"{what}, got {chief.kind.__name__}")
     return Process(None, chief.home, chief.pid, kind, source)
-
-
-def _ends(chief: Process) -> bool:
-    """Return whether it begins with nobody any more: a child that it waits for may ask it to."""
-    if chief.exit_request is not None or chief.phase is STOPPING:
-        return True
-    supervision = chief.actor
-    return type(supervision) is DynamicSupervision and supervision.has_begun_to_end
 
 
 def begin(expected: Expected, on_the_spot: bool) -> None:
@@ -63,12 +57,12 @@ def begin(expected: Expected, on_the_spot: bool) -> None:
 
     `on_the_spot` is for the code of a task, which may find it done.
     """
-    question, chief = Question("begin", expected), expected.process.supervisor
+    chief = expected.process.supervisor
     assert chief is not None
     try:
         if not on_the_spot:
-            _Order(expected).put_in(Call(question, chief, None))
-        elif type(begun := attempt(chief, question)) is Attempt:
+            _Order(expected).put_in(Call(expected, chief, None))
+        elif type(begun := attempt(chief, expected)) is Attempt:
             _Order(expected).go_on(begun)
     except BaseException as error:
         bury(expected.process, ExitReason.error(error))

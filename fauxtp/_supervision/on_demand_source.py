@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, final
 
 from fauxtp._actors.actor import Actor
@@ -42,7 +41,7 @@ class Supervised:
 
     def new_process(self, name: str, /) -> Process:
         try:
-            return self.expected(self)
+            return expected_under(self.supervisor, self.spec.actor_class, self)
         except NoProcess:
             text = f"{name!r} cannot be started: no living process behind {self.supervisor!r}"
             raise NoProcess(name, text) from None
@@ -57,11 +56,12 @@ class Supervised:
         pass
 
     def start(self, process: Process, name: str, on_the_spot: bool, /) -> None:
-        self.start_for(name[len(self.prefix) :], process, name, on_the_spot)
+        key = name[len(self.prefix) :]
+        begin(Expected(self.spec, process, name, self._make, key), on_the_spot)
 
     def start_for(self, key: str, process: Process, name: str, on_the_spot: bool) -> None:
         """Do as `start`, for who gets `key` and has another name."""
-        begin(Expected(self.spec, process, name, partial(self._make, key)), on_the_spot)
+        begin(Expected(self.spec, process, name, self._make, key), on_the_spot)
 
     def _make(self, key: str) -> Actor:
         actor: Any = self.spec.actor_class(key)  # type: ignore[call-arg]

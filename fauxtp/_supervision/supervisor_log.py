@@ -15,7 +15,7 @@ from fauxtp._supervision.child_spec import ChildSpec
 from fauxtp._supervision.intensity import Intensity
 
 SUPERVISOR = "fauxtp.supervisor"
-_PROGRESS = logger("fauxtp.progress")
+PROGRESS = logger("fauxtp.progress")
 
 __all__ = [
     "cut_off",
@@ -32,9 +32,9 @@ __all__ = [
 
 def started_child(chief: Process, spec: ChildSpec, child: Process) -> None:
     """Tell that a supervisor has started a child."""
-    if not _PROGRESS.is_for(DEBUG):  # and the words take longer than most starts
+    if not PROGRESS.is_for(DEBUG):  # and the words take longer than most starts
         return
-    _PROGRESS.debug(
+    PROGRESS.debug(
         "%s started child %r: %s",
         who(chief),
         spec.id,

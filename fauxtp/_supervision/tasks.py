@@ -61,8 +61,12 @@ def run_task(
     task = Task(partial(fn, *args))
     process = expected_under(supervisor, Task)
     task._fauxtp_process = process
-    begin(Expected(_SPEC, process, None, lambda: task), False)
+    begin(Expected(_SPEC, process, None, _itself, task), False)
     return TaskHandle(task)
+
+
+def _itself(task: Task) -> Task:
+    return task
 
 
 def map_tasks(

@@ -279,7 +279,7 @@ def leaves_the_last_first(patch: Patch) -> None:
 
 
 def ends_who_is_busy(patch: Patch) -> None:
-    def end(process: Process) -> None:
+    def end(process: Process, at_once: bool) -> None:
         process.request_exit(ExitReason("normal"))
 
     patch.setattr(idleness, "_is_at_rest", lambda _: True)
