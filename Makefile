@@ -102,6 +102,7 @@ bench: $(VENV)/test
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.timers
 	$(BIN)/python -m bench.on_demand
+	$(BIN)/python -m bench.web_service
 	$(BIN)/python -m bench.groups
 	$(BIN)/python -m bench.names
 	$(BIN)/python -m bench.cluster_engine
