@@ -283,7 +283,10 @@ def _at_home(value: object) -> None:
             if name.startswith("_"):
                 del annotations[name]  # it is nobody's but fauxtp's
             elif type(text) is str and text.removesuffix(" | None") not in _KNOWN:
-                annotations[name] = ForwardRef(text, False, value.__module__, is_class=True)
+                module = value.__module__
+                annotations[name] = ForwardRef(
+                    text, is_argument=False, module=module, is_class=True
+                )
         with suppress(TypeError):  # what is compiled tells where that was
             value.__module__ = __name__
 
