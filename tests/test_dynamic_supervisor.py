@@ -331,6 +331,32 @@ async def test_who_is_still_starting_ends_with_the_supervisor(
     assert len(outcomes) == (0 if restarting else 1)
 
 
+@pytest.mark.parametrize("reason", ["shutdown", "normal", "kill", "boom"])
+async def test_who_asks_is_told_why_the_supervisor_ended_meanwhile(
+    gate: type[Gate], reason: str
+) -> None:
+    """At once, as it may be a child: it would be waited for."""
+    outcomes: list[Any] = []
+
+    class Asking(GenServer[Any, Any]):
+        async def init(self) -> Any:
+            return None
+
+        async def handle_cast(self, request: Any, state: Any) -> Any:
+            with anyio.CancelScope(shield=True), pytest.raises(ProcessExited) as told:
+                await start_child(request, ChildSpec("gate", gate), timeout=None)
+            outcomes.append((told.value.pid, str(told.value.reason)))
+
+    async with running() as group:
+        chief = await pool(group)
+        await cast(await start_child(chief, ChildSpec("asking", Asking)), chief)
+        await anyio.wait_all_tasks_blocked()
+        assert gate.begun == 1
+        exit(chief, reason)
+        assert await wait_exit(chief) == reason
+    assert outcomes == [(chief, reason)]
+
+
 async def test_who_is_terminated_as_it_is_started_again_has_ended() -> None:
     starts: list[anyio.Event] = []
     may_end = anyio.Event()

@@ -81,10 +81,11 @@ class DynamicSupervision(Beside[Owner]):
         return True
 
     async def _stop_everybody(self) -> None:
-        while self._starts:
+        why = self._process.exit_request or CALLED_OFF
+        while self._starts:  # who asks may be a child, for whose end it is to wait now
             process, (spec, from_) = self._starts.popitem()
             self._left[process.pid] = spec
-            from_.fail(ProcessExited(from_.target, CALLED_OFF))
+            from_.fail(ProcessExited(from_.target, why))
         await self._stop(self._specs | self._left)
 
     # What others ask
