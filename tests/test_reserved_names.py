@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
+from types import MethodType
 from typing import Any, NoReturn
+from unittest.mock import Mock
 
 import pytest
 from crew import Idle, running
@@ -214,6 +217,23 @@ def within(self: Any) -> Any:
     return [spec for spec in self.child_specs()]  # noqa: C416  (code within code)
 
 
+def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decoration(*args: Any) -> Any:
+        return function(*args)
+
+    return decoration
+
+
+class Decorated:
+    """A decorator that is an object, as those of libraries are."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return MethodType(self.function, instance)
+
+
 class Calling:
     """A mixin that does it."""
 
@@ -242,6 +262,12 @@ def test_what_is_for_a_sibling_and_nobody_calls_is_refused(
 
 
 @pytest.mark.parametrize("base", NOT_SUPERVISORS)
+def test_what_nobody_calls_is_refused_whatever_lies_beside_it(base: Any) -> None:
+    with pytest.raises(TypeError, match="nothing in the class calls it"):
+        type("Odd", (base,), meant("child_specs", begin=decorated(list), mock=Mock(), junk=Junk()))
+
+
+@pytest.mark.parametrize("base", NOT_SUPERVISORS)
 @pytest.mark.parametrize(
     ("bases", "body"),
     [
@@ -251,6 +277,12 @@ def test_what_is_for_a_sibling_and_nobody_calls_is_refused(
         ((), meant("child_specs", begin=property(by_name))),
         ((), meant("child_specs", begin=classmethod(by_name))),
         ((), meant("child_specs", begin=cache(by_name))),
+        ((), meant("child_specs", begin=decorated(by_name))),
+        ((), meant("child_specs", begin=wraps(by_text)(decorated(wraps(by_text)(by_name))))),
+        ((), meant("child_specs", begin=property(cache(decorated(by_name))))),
+        ((), meant("child_specs", begin=Decorated(decorated(by_name)))),
+        ((), {"child_specs": within, "begin": within}),
+        ((), {"child_specs": abstractmethod(decorated(list))}),
         ((Calling,), meant("child_specs")),
         ((), {"child_specs": staticmethod(list)}),
         ((), {"child_specs": classmethod(by_text)}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
 from types import CodeType, FunctionType, TracebackType
 from typing import Any, Final
 
@@ -88,19 +89,42 @@ def _is_for_nobody(cls: type, name: str, value: object) -> bool:
         return False
     if any(name in vars(base) for base in cls.__mro__ if _is_of_fauxtp(base)):
         return False
-    others = (other for key, other in _defined(cls) if key != name)
-    return not any(_mentions(code, name) for other in others for code in _codes(other))
+    if getattr(value, "__isabstractmethod__", False):
+        return False  # who calls it may be as little there as it is
+    others = [other for key, other in _defined(cls) if key != name]
+    return not any(
+        other is value or any(_mentions(code, name) for code in _codes(other)) for other in others
+    )
 
 
 def _codes(value: object) -> Iterator[CodeType]:
-    """Yield what a method, a property or the like runs."""
-    for part in (value, *(getattr(value, name, None) for name in _WITHIN)):
-        code = getattr(part, "__code__", None)
-        if isinstance(code, CodeType):
-            yield code
+    """Yield what a method, a property or the like runs, and what those who decorate it do."""
+    known: dict[int, object] = {}
+    left = [value]
+    while left and len(known) < MANY:
+        part = left.pop(0)
+        if id(part) not in known:
+            known[id(part)] = part
+            code = getattr(part, "__code__", None)
+            if isinstance(code, CodeType):
+                yield code
+            left += filter(callable, _within(part))
+
+
+def _within(value: object) -> Iterator[object]:
+    """Yield what a function is wrapped around, as far as that can be told."""
+    for name in _WITHIN:
+        yield getattr(value, name, None)
+    if isinstance(value, FunctionType):
+        for cell in value.__closure__ or ():
+            with suppress(ValueError):  # there is nothing in it
+                yield cell.cell_contents
+    elif not isinstance(value, type):
+        yield from getattr(value, "__dict__", {}).values()
 
 
 _WITHIN: Final = ("__func__", "__wrapped__", "fget", "fset", "func")
+MANY: Final = 100  # parts of a method: a mock has one in each
 
 
 def _mentions(code: CodeType, name: str) -> bool:
