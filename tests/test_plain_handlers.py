@@ -56,8 +56,10 @@ async def test_a_handler_of_messages_that_is_not_async_is_named(name: str) -> No
 @pytest.mark.parametrize("base", [Actor, GenServer, Supervisor])
 async def test_an_init_that_is_not_async_is_named(base: Any) -> None:
     class Whole(base):  # type: ignore[misc]
-        def child_specs(self) -> list[ChildSpec]:
-            return []
+        if base is Supervisor:
+
+            def child_specs(self) -> list[ChildSpec]:
+                return []
 
         if base is Actor:
 

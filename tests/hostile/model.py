@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from fauxtp._base.arguments import kind_of
 from fauxtp.errors import NoProcess
 
 __all__ = ["PID", "Registry", "retire"]
@@ -156,7 +157,7 @@ def retire(pid: PID, /) -> None:
 
 def a_str(value: Any, parameter: str) -> str:
     if not issubclass(type(value), str):
-        raise TypeError(f"expected {parameter} to be a str, got {type(value).__name__}")
+        raise TypeError(f"expected {parameter} to be a str, got {kind_of(value)}")
     return str.__str__(value)
 
 
@@ -169,5 +170,5 @@ def a_name(value: Any, parameter: str = "name") -> str:
 
 def a_pid(value: Any, parameter: str = "pid") -> PID:
     if type(value) is not PID:
-        raise TypeError(f"expected {parameter} to be a PID, got {type(value).__name__}")
+        raise TypeError(f"expected {parameter} to be a PID, got {kind_of(value)}")
     return value
