@@ -422,7 +422,7 @@ def test_where_the_registries_cannot_be_listed_nobody_is_retired(
 def test_a_registry_that_is_made_meanwhile_keeps_no_retired_pid(
     twin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pid = twin.PID()
+    pid, another = twin.PID(), twin.Registry()  # of one alone, no list is made
     late: list[Any] = []
 
     class Registries(weakref.WeakValueDictionary[int, Any]):
@@ -437,6 +437,7 @@ def test_a_registry_that_is_made_meanwhile_keeps_no_retired_pid(
         patch.setattr(twin, "_registries", Registries(twin._registries))
         twin.retire(pid)
     assert (late[0].registered(), late[0].names(pid)) == ([], [])
+    assert another.registered() == []
 
 
 def test_who_is_being_retired_gets_no_name_and_is_passed_none(
